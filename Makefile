@@ -1,0 +1,91 @@
+# Everything a new user needs: `make run`, `make test`. Both set up .venv first; nothing is installed or written outside
+# this folder. `make help` lists the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The first interpreter that really is 3.11, the version the lock was made for. Another one: make run PYTHON=/path/to/it
+PYTHON ?= $(shell for python in python3.11 python3 python; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' >/dev/null 2>&1 && { echo "$$python"; break; }; done)
+# CUDA's libraries come with the set-up where an NVIDIA driver answers; `make run GPU=0` leaves them out.
+GPU ?= $(if $(shell nvidia-smi -L 2>/dev/null),1,0)
+UV_VERSION := 0.13.8
+WORKDIR ?= runs/demo
+
+# Caches of the installers and of the libraries' own downloads stay in the project folder.
+CACHE := $(CURDIR)/.cache
+export UV_CACHE_DIR := $(CACHE)/uv
+export PIP_CACHE_DIR := $(CACHE)/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export XDG_CACHE_HOME := $(CACHE)
+export XDG_CONFIG_HOME := $(CACHE)/config
+export KERAS_HOME := $(CACHE)/keras
+export TFDS_DATA_DIR := $(CACHE)/tensorflow_datasets
+export TFHUB_CACHE_DIR := $(CACHE)/tfhub
+export MPLCONFIGDIR := $(CACHE)/matplotlib
+export IPYTHONDIR := $(CACHE)/ipython
+export JUPYTER_CONFIG_DIR := $(CACHE)/jupyter
+export JUPYTER_DATA_DIR := $(CACHE)/jupyter
+export CUDA_CACHE_PATH := $(CACHE)/cuda
+
+LOCKS := requirements.lock $(if $(filter 1,$(GPU)),requirements/gpu.lock)
+# The stamp's name holds what the set-up was made from, so a changed lock sets up again and a mere `git checkout` does not.
+STAMP := .venv/.ready-$(shell cat $(LOCKS) setup.py Makefile | cksum | cut -d' ' -f1)
+BIN := .venv/bin
+# Two worker processes share the cores: without caps each would start a thread per core for every library.
+TEST_ENV := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 TF_CPP_MIN_LOG_LEVEL=2
+
+.PHONY: help setup run test unit e2e lint format lock clean
+
+help:  ## List the targets.
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(STAMP)  ## Make .venv from requirements.lock (done by the others where needed).
+
+# Always from an empty .venv: an interrupted set-up leaves no stamp, and the next call starts over from the cache.
+$(STAMP):
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "set-up needs Python 3.11: found $$(python3 --version 2>&1 || true). Install it (Debian 12:" \
+			"apt-get install python3 python3-venv) or name it: make run PYTHON=/path/to/python3.11" >&2; exit 2; fi
+	@if ! "$(PYTHON)" -c 'import ensurepip, venv' >/dev/null 2>&1; then \
+		echo "set-up needs the modules venv and ensurepip of $(PYTHON)." \
+			"Install them (Debian: apt-get install python3-venv)." >&2; exit 2; fi
+	@echo "Setting up .venv (about a minute; a later call skips this) ..."
+	@"$(PYTHON)" -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
+	@VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv pip sync --quiet $(LOCKS)
+	@VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(STAMP)  ## Tune, train, evaluate and export a detector on the embedded dataset.
+	@$(BIN)/ssd-tuner run --dataset=road_scenes --workdir=$(WORKDIR)
+
+test: unit e2e  ## Run every test, the quick ones first.
+
+unit: $(STAMP)  ## Run the unit tests.
+	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal tests/unit
+
+e2e: $(STAMP)  ## Run the end-to-end tests: synthetic data through search, blessing and push.
+	@TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest tests/e2e
+
+lint: $(STAMP)  ## Check style and format.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(STAMP)  ## Mend what can be mended of style and format.
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: $(STAMP)  ## Renew requirements.lock and requirements/gpu.lock from the ranges in setup.py.
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --no-emit-index-url \
+		--no-emit-find-links --override requirements/overrides.txt --extra dev --extra kubeflow setup.py -o requirements.lock
+	@{ echo "# What 'tensorflow[and-cuda]' adds to requirements.lock, made by 'make lock'."; \
+		echo 'tensorflow[and-cuda]' | $(BIN)/uv pip compile --quiet --python-version 3.11 --no-emit-index-url \
+			--no-emit-find-links --no-header --no-annotate --constraint requirements.lock - | grep '^nvidia-'; } \
+		> requirements/gpu.lock
+
+clean:  ## Remove .venv, caches and build leftovers; runs/ stays.
+	@rm -rf .venv .cache build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

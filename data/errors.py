@@ -1,0 +1,55 @@
+"""The errors a user or a dataset causes, and the wording that helps to mend them."""
+
+import difflib
+from collections.abc import Iterable
+
+_MOST_NAMES_LISTED = 20
+
+
+class UserError(ValueError):
+    """A mistake of the user: one clear line that says what, where and how to mend it.
+
+    The command line prints the line without a traceback and exits with status 2.
+    """
+
+
+class BadExampleError(ValueError):
+    """One example is unusable; it goes to quarantine and the rest goes on.
+
+    Attributes:
+        file: path of the file at fault, as the user would type it.
+        reason: one line without the path, for example "empty file (0 bytes)".
+    """
+
+    def __init__(self, file: str, reason: str) -> None:
+        """Stores file and reason; both stay available after pickling."""
+        super().__init__(file, reason)
+        self.file = file
+        self.reason = reason
+
+    def __str__(self) -> str:
+        """Returns "file: reason"."""
+        return f"{self.file}: {self.reason}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Words the hint that ends an error about an unknown name.
+
+    Args:
+        word: what the user typed; case is ignored in the comparison.
+        known: the names that would have been right.
+
+    Returns:
+        " Did you mean `x`?" where one name is close, else " Known: a, b, c."; "" where nothing is known. It
+        starts with a space, so that it can be appended to a sentence.
+    """
+    names = list(dict.fromkeys(known))
+    if not names:
+        return ""
+    by_folded = {name.casefold(): name for name in names}
+    close = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
+    if close:
+        return f" Did you mean `{by_folded[close[0]]}`?"
+    listed = ", ".join(names[:_MOST_NAMES_LISTED])
+    more = len(names) - _MOST_NAMES_LISTED
+    return f" Known: {listed}, and {more} more." if more > 0 else f" Known: {listed}."

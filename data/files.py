@@ -1,0 +1,40 @@
+"""Writing files that must survive a crash: under a temporary name first, then renamed."""
+
+import json
+import os
+import pathlib
+from typing import Any
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Writes a file whole or not at all; missing folders are made.
+
+    Args:
+        path: file to write or to replace.
+        data: its content.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; an older file is left as it was.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes UTF-8 text as `write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Writes JSON as `write_bytes` does; NaN is not JSON and raises `ValueError`."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")

@@ -1,0 +1,1 @@
+"""The detector: mathematics, training of one configuration, metrics, export."""

@@ -1,0 +1,137 @@
+"""What an exported model answers: outputs without padding, class names, results in the form of metrics."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from data import errors, examples
+from models import detection_metrics
+
+LABELS_FILE = "assets.extra/labels.txt"
+OUTPUT_NAMES = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Detections:
+    """What a model found in one image, surest first.
+
+    Attributes:
+        boxes: float32 [D, 4] normalised ymin, xmin, ymax, xmax.
+        scores: float32 [D] in [0, 1].
+        classes: int32 [D], from 0.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    classes: np.ndarray
+
+    def above(self, min_score: float) -> Self:
+        """Keeps the detections whose score is at least `min_score`, in [0, 1]."""
+        return self._select(self.scores >= min_score)
+
+    def with_labels(self, labels: np.ndarray) -> Self:
+        """Renumbers the classes.
+
+        Args:
+            labels: int32 [C], the new label of each class; -1 drops its detections.
+
+        Returns:
+            The detections that remain.
+
+        Raises:
+            ValueError: a class has no entry.
+        """
+        if self.classes.size and not 0 <= self.classes.min() <= self.classes.max() < len(labels):
+            found = sorted(set(self.classes.tolist()))
+            raise ValueError(
+                f"`labels` needs an entry for each class: got {len(labels)} for the classes {found}."
+            )
+        renumbered = dataclasses.replace(self, classes=labels[self.classes])
+        return renumbered._select(renumbered.classes >= 0)
+
+    def _select(self, rows: np.ndarray) -> Self:
+        return dataclasses.replace(
+            self, boxes=self.boxes[rows], scores=self.scores[rows], classes=self.classes[rows]
+        )
+
+
+def read_class_names(model_dir: str) -> tuple[str, ...]:
+    """Reads an exported model's class names.
+
+    Args:
+        model_dir: folder of the SavedModel.
+
+    Returns:
+        The names in label order.
+
+    Raises:
+        UserError: the model has no labels file, or the file names nothing.
+    """
+    path = pathlib.Path(model_dir) / LABELS_FILE
+    try:
+        names = tuple(line for line in path.read_text("utf-8").splitlines() if line.strip())
+    except OSError as error:
+        raise errors.UserError(
+            f"`{model_dir}` has no {LABELS_FILE}, which names its classes."
+            " Give a model that `ssd-tuner` exported."
+        ) from error
+    if not names:
+        raise errors.UserError(f"`{path}` is empty. It needs one class name a line, in label order.")
+    return names
+
+
+def all_detections(outputs: Mapping[str, Any]) -> list[Detections]:
+    """Splits a batch of a model's outputs and drops the padding.
+
+    Args:
+        outputs: `OUTPUT_NAMES` as tensors or arrays, [B, ...].
+
+    Returns:
+        One entry an image.
+    """
+    arrays = {name: np.asarray(outputs[name]) for name in OUTPUT_NAMES}
+    return [image_detections(arrays, row) for row in range(len(arrays["num_detections"]))]
+
+
+def image_detections(outputs: Mapping[str, np.ndarray], row: int) -> Detections:
+    """Takes one image's detections out of a batch of outputs, without the padding.
+
+    Args:
+        outputs: `OUTPUT_NAMES` as arrays, [B, ...].
+        row: of the image in the batch.
+
+    Returns:
+        Its detections.
+    """
+    count = int(outputs["num_detections"][row])
+    return Detections(
+        boxes=np.asarray(outputs["detection_boxes"][row][:count], np.float32),
+        scores=np.asarray(outputs["detection_scores"][row][:count], np.float32),
+        classes=np.asarray(outputs["detection_classes"][row][:count], np.int32),
+    )
+
+
+def image_result(record: examples.DetectionRecord, found: Detections) -> detection_metrics.ImageResult:
+    """Pairs an image's ground truth with its detections, for `coco_metrics`.
+
+    Args:
+        record: the ground truth.
+        found: the detections, with the same label order.
+
+    Returns:
+        Both, without the image.
+    """
+    return detection_metrics.ImageResult(
+        gt_boxes=record.boxes,
+        gt_labels=record.labels,
+        gt_is_crowd=record.is_crowd,
+        gt_area_px=record.area_px,
+        det_boxes=found.boxes,
+        det_scores=found.scores,
+        det_classes=found.classes,
+        height=record.height,
+        width=record.width,
+    )

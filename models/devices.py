@@ -1,0 +1,31 @@
+"""The device a training runs on."""
+
+import functools
+
+import keras
+
+
+@functools.cache
+def configure_device() -> str:
+    """Prepares the accelerator, if there is one: memory growth and mixed precision.
+
+    Call it before the first model is built. Half precision is bfloat16 where the GPU has it (compute capability 8 and
+    up), float16 with loss scaling elsewhere.
+
+    Returns:
+        A description for logs, such as "CPU" or "GPU NVIDIA H100 (mixed_bfloat16)".
+    """
+    if keras.backend.backend() != "tensorflow":
+        return keras.backend.backend()
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return "CPU"
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    details = tf.config.experimental.get_device_details(gpus[0])
+    major = details.get("compute_capability", (0, 0))[0]
+    policy = "mixed_bfloat16" if major >= 8 else "mixed_float16"
+    keras.mixed_precision.set_global_policy(policy)
+    return f"GPU {details.get('device_name', gpus[0].name)} ({policy})"

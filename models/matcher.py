@@ -1,0 +1,133 @@
+"""Which anchor learns which object: IoU and target assignment, on the device."""
+
+import dataclasses
+from typing import Any
+
+from keras import ops
+
+Tensor = Any
+PADDING, IGNORED_REGION = -1, -2  # values of `gt_labels` that are no class
+
+
+@dataclasses.dataclass(frozen=True)
+class Targets:
+    """What every anchor has to learn.
+
+    Attributes:
+        boxes: float32 [B, A, 4], the matched object; arbitrary where `positive` is false.
+        labels: int32 [B, A], class of the matched object, -1 where `positive` is false.
+        positive: bool [B, A].
+        ignored: bool [B, A], neither positive nor a candidate negative.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    positive: Tensor
+    ignored: Tensor
+
+
+def intersection(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """Computes pairwise intersection areas.
+
+    Args:
+        boxes1: float32 [..., N, 4].
+        boxes2: float32 [..., M, 4].
+
+    Returns:
+        float32 [..., N, M].
+    """
+    sides = []
+    for axis in (0, 1):
+        low = ops.maximum(boxes1[..., :, None, axis], boxes2[..., None, :, axis])
+        high = ops.minimum(boxes1[..., :, None, axis + 2], boxes2[..., None, :, axis + 2])
+        sides.append(ops.maximum(high - low, 0.0))
+    return sides[0] * sides[1]
+
+
+def area(boxes: Tensor) -> Tensor:
+    """Computes the areas [...] of boxes [..., 4]; an inverted box has none."""
+    return ops.maximum(boxes[..., 2] - boxes[..., 0], 0.0) * ops.maximum(boxes[..., 3] - boxes[..., 1], 0.0)
+
+
+def iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """Computes pairwise intersection over union.
+
+    Args:
+        boxes1: float32 [..., N, 4].
+        boxes2: float32 [..., M, 4].
+
+    Returns:
+        float32 [..., N, M] in [0, 1]; 0 where both boxes are empty.
+    """
+    shared = intersection(boxes1, boxes2)
+    union = area(boxes1)[..., :, None] + area(boxes2)[..., None, :] - shared
+    return shared / ops.maximum(union, 1e-12)
+
+
+def forced_matches(overlaps: Tensor, valid: Tensor) -> Tensor:
+    """Gives every object an anchor of its own, greedily by IoU.
+
+    In each round every object without an anchor asks for its best free one, and of several that ask for the same the one
+    of highest IoU gets it (the first, on a tie). That is the greedy one-to-one matching of Liu et al. 2016, section 2.2,
+    and one or two rounds usually do.
+
+    Args:
+        overlaps: float32 [B, G, A] IoU, A at least G.
+        valid: bool [B, G], false for padding.
+
+    Returns:
+        int32 [B, A], index of the object forced on the anchor, -1 where none is.
+    """
+    batch, num_gt, num_anchors = ops.shape(overlaps)
+    rows = ops.arange(batch, dtype="int32")[:, None] * num_anchors  # [B, 1]
+    object_index = ops.arange(num_gt, dtype="int32")
+
+    def some_left(_: Tensor, waiting: Tensor) -> Tensor:
+        return ops.any(waiting)
+
+    def one_round(forced: Tensor, waiting: Tensor) -> tuple[Tensor, Tensor]:
+        free = ops.where((forced < 0)[:, None, :], overlaps, -1.0)  # [B, G, A]
+        wanted = ops.cast(ops.argmax(free, axis=-1), "int32")  # [B, G]
+        strength = ops.where(waiting, ops.max(free, axis=-1), -2.0)
+        same = (wanted[:, :, None] == wanted[:, None, :]) & waiting[:, None, :]  # [B, G, G]
+        stronger = strength[:, None, :] > strength[:, :, None]
+        earlier = (strength[:, None, :] == strength[:, :, None]) & (object_index[None, :] < object_index[:, None])
+        wins = waiting & ~ops.any(same & (stronger | earlier), axis=-1)
+        # Anchors won in this round are all different, so adding index + 1 to -1 writes the index.
+        gain = ops.where(wins, object_index[None, :] + 1, 0)
+        flat = ops.reshape(rows + wanted, (-1, 1))
+        update = ops.scatter(flat, ops.reshape(gain, (-1,)), (batch * num_anchors,))
+        return forced + ops.reshape(update, (batch, num_anchors)), waiting & ~wins
+
+    forced = ops.full((batch, num_anchors), -1, dtype="int32")
+    return ops.while_loop(some_left, one_round, (forced, valid), maximum_iterations=num_gt)[0]
+
+
+def assign(gt_boxes: Tensor, gt_labels: Tensor, anchors: Tensor, matched_iou: float) -> Targets:
+    """Matches anchors to objects.
+
+    An anchor takes the object of highest IoU if that is at least `matched_iou`; every object keeps one anchor of its own
+    whatever the IoU. Other anchors of which at least half lies in an ignored region are ignored.
+
+    Args:
+        gt_boxes: float32 [B, G, 4].
+        gt_labels: int32 [B, G]; -1 is padding, -2 an ignored region.
+        anchors: float32 [A, 4].
+        matched_iou: in [0, 1].
+
+    Returns:
+        The targets of all anchors.
+    """
+    overlaps = iou(gt_boxes, anchors[None])  # [B, G, A]
+    valid = gt_labels >= 0
+    overlaps = ops.where(valid[:, :, None], overlaps, -1.0)
+    best = ops.cast(ops.argmax(overlaps, axis=1), "int32")  # [B, A]
+    forced = forced_matches(overlaps, valid)
+    matched = ops.where(forced >= 0, forced, best)
+    positive = (forced >= 0) | (ops.max(overlaps, axis=1) >= matched_iou)
+    boxes = ops.take_along_axis(gt_boxes, matched[:, :, None], axis=1)  # [B, A, 4]
+    labels = ops.where(positive, ops.take_along_axis(gt_labels, matched, axis=1), PADDING)
+    inside = intersection(gt_boxes, anchors[None]) / ops.maximum(area(anchors), 1e-12)
+    inside = ops.where((gt_labels == IGNORED_REGION)[:, :, None], inside, 0.0)
+    ignored = ops.any(inside >= 0.5, axis=1) & ~positive
+    return Targets(boxes=boxes, labels=ops.cast(labels, "int32"), positive=positive, ignored=ignored)

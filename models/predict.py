@@ -1,0 +1,262 @@
+"""Runs an exported model on images, and shows what it found: drawn boxes and COCO JSON."""
+
+import math
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from data import errors
+from models import detections as model_outputs
+from models.detections import Detections
+
+image_detections = model_outputs.image_detections
+image_result = model_outputs.image_result
+
+# Distinct on grey thermal and on coloured images; a class keeps its colour from picture to picture.
+_COLOURS = ("#ff5c5c", "#4fd1ff", "#ffd23f", "#7cf07c", "#ff8de1", "#b79cff", "#ffa94d", "#5cffd1")
+_GROUND_TRUTH_COLOUR = "#ffffff"
+_SMALLEST_DRAWN_SIDE_PX = 400
+
+Corners = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax in px
+
+
+class SavedDetector:
+    """An exported model and its class names."""
+
+    def __init__(self, model: Any, class_names: Sequence[str]) -> None:
+        """Wraps a model that `load_detector` loaded."""
+        self._model = model  # holds the variables; a signature alone does not
+        self.class_names = tuple(class_names)
+
+    def detect(self, images: Iterable[bytes], batch_size: int = 8) -> Iterator[Detections]:
+        """Runs the signature `serving_bytes`.
+
+        Args:
+            images: JPEG or PNG files' bytes, of any sizes; read as the results are taken.
+            batch_size: images a call.
+
+        Yields:
+            One result an image, in order.
+        """
+        import tensorflow as tf
+
+        signature = self._model.signatures["serving_bytes"]
+        batch = []
+        for encoded in images:
+            batch.append(encoded)
+            if len(batch) == batch_size:
+                yield from model_outputs.all_detections(signature(image_bytes=tf.constant(batch)))
+                batch = []
+        if batch:
+            yield from model_outputs.all_detections(signature(image_bytes=tf.constant(batch)))
+
+
+def load_detector(model_dir: str) -> SavedDetector:
+    """Loads an exported model.
+
+    Args:
+        model_dir: folder of a SavedModel with `serving_bytes` and `assets.extra/labels.txt`.
+
+    Returns:
+        The model, ready to `detect`.
+
+    Raises:
+        UserError: the folder is missing, is no SavedModel, does not load, or is not of this project.
+    """
+    check_model_dir(model_dir)
+    class_names = model_outputs.read_class_names(model_dir)
+    import tensorflow as tf
+
+    try:
+        model = tf.saved_model.load(model_dir)
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise errors.UserError(f"`--model={model_dir}` does not load as a SavedModel: {reason}") from error
+    if "serving_bytes" not in model.signatures:
+        raise errors.UserError(
+            f"`--model={model_dir}` needs the signature serving_bytes; it has"
+            f" {', '.join(model.signatures) or 'none'}. Give a model that `ssd-tuner` exported."
+        )
+    return SavedDetector(model, class_names)
+
+
+def check_model_dir(model_dir: str) -> None:
+    """Checks, without TensorFlow, that a folder looks like an exported model.
+
+    Args:
+        model_dir: what the user gave.
+
+    Raises:
+        UserError: it does not exist or holds no `saved_model.pb`.
+    """
+    path = pathlib.Path(model_dir)
+    expected = "a SavedModel's folder (it holds saved_model.pb), for example runs/demo/serving_model/1"
+    if not path.exists():
+        raise errors.UserError(f"`--model={model_dir}` does not exist. It needs {expected}.")
+    if not (path / "saved_model.pb").is_file():
+        inside = sorted(str(p.parent) for p in path.glob("*/saved_model.pb")) if path.is_dir() else []
+        hint = f" Did you mean `{inside[-1]}`?" if inside else ""
+        raise errors.UserError(f"`--model={model_dir}` is no SavedModel. It needs {expected}.{hint}")
+
+
+def coco_json(
+    files: Sequence[str],
+    sizes_px: Sequence[tuple[int, int]],
+    detections: Sequence[Detections],
+    class_names: Sequence[str],
+) -> dict[str, Any]:
+    """Makes a COCO dataset of detections: what COCO tools read, plus `score` and `category_name`.
+
+    Args:
+        files: one name an image.
+        sizes_px: (height, width) of each.
+        detections: of each.
+        class_names: in label order.
+
+    Returns:
+        `images`, `categories` (ids are the labels, from 0) and `annotations`, with `bbox` as x, y, width and
+        height in px and `box` as normalised ymin, xmin, ymax, xmax.
+    """
+    annotations = []
+    for image_id, ((height, width), found) in enumerate(zip(sizes_px, detections, strict=True), start=1):
+        for box, score, label in zip(found.boxes, found.scores, found.classes, strict=True):
+            ymin, xmin, ymax, xmax = (float(side) for side in box)
+            bbox = [xmin * width, ymin * height, (xmax - xmin) * width, (ymax - ymin) * height]
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": int(label),
+                    "category_name": class_names[label],
+                    "score": round(float(score), 6),
+                    "bbox": [round(side, 3) for side in bbox],
+                    "area": round(bbox[2] * bbox[3], 3),
+                    "iscrowd": 0,
+                    "box": [round(side, 6) for side in (ymin, xmin, ymax, xmax)],
+                }
+            )
+    images = [
+        {"id": image_id, "file_name": file, "height": height, "width": width}
+        for image_id, (file, (height, width)) in enumerate(zip(files, sizes_px, strict=True), start=1)
+    ]
+    categories = [{"id": label, "name": name} for label, name in enumerate(class_names)]
+    return {"images": images, "categories": categories, "annotations": annotations}
+
+
+def draw_detections(
+    image: np.ndarray | Image.Image,
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    class_names: Sequence[str],
+    gt_boxes: np.ndarray | None = None,
+    smallest_side_px: int = _SMALLEST_DRAWN_SIDE_PX,
+) -> Image.Image:
+    """Draws detections, and ground truth as dashed white boxes.
+
+    A small image is enlarged first, so that labels are legible. Labels are placed by falling score, where
+    they cover no other label and no other box; one that finds no room is left out, its box stays.
+
+    Args:
+        image: uint8 [H, W] or [H, W, 1 or 3], or a picture.
+        boxes: float [D, 4] normalised ymin, xmin, ymax, xmax.
+        labels: int [D], from 0.
+        scores: float [D].
+        class_names: in label order.
+        gt_boxes: float [G, 4] normalised, or None.
+        smallest_side_px: the drawn picture's shorter side is at least this.
+
+    Returns:
+        An RGB picture, as large as the image or a whole multiple of it.
+    """
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(np.squeeze(np.asarray(image)))
+    picture = picture.convert("RGB")
+    factor = max(1, math.ceil(smallest_side_px / min(picture.size)))
+    picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.BICUBIC)
+    canvas = ImageDraw.Draw(picture)
+    line_px = max(2, round(min(picture.size) / 250))
+    for box in np.zeros((0, 4)) if gt_boxes is None else gt_boxes:
+        _draw_dashed(canvas, _corners_px(box, picture.size), line_px)
+    order = np.argsort(-np.asarray(scores), kind="stable")
+    for i in order[::-1]:
+        colour = _COLOURS[int(labels[i]) % len(_COLOURS)]
+        canvas.rectangle(_corners_px(boxes[i], picture.size), outline=colour, width=line_px)
+    texts = [f"{class_names[int(labels[i])]} {float(scores[i]):.2f}" for i in order]
+    colours = [_COLOURS[int(labels[i]) % len(_COLOURS)] for i in order]
+    _draw_labels(canvas, [_corners_px(boxes[i], picture.size) for i in order], texts, colours, picture.size)
+    return picture
+
+
+def _corners_px(box: np.ndarray, size_px: tuple[int, int]) -> Corners:
+    """Returns xmin, ymin, xmax, ymax in px, inside the picture and at least a pixel wide."""
+    width, height = size_px
+    ymin, xmin, ymax, xmax = (float(side) for side in np.clip(box, 0, 1))
+    left, top = min(xmin * width, width - 2), min(ymin * height, height - 2)
+    right, bottom = min(xmax * width, width - 1), min(ymax * height, height - 1)
+    return left, top, max(left + 1, right), max(top + 1, bottom)
+
+
+def _draw_dashed(canvas: ImageDraw.ImageDraw, corners: Corners, line_px: int) -> None:
+    left, top, right, bottom = corners
+    for start, end in (
+        ((left, top), (right, top)),
+        ((left, bottom), (right, bottom)),
+        ((left, top), (left, bottom)),
+        ((right, top), (right, bottom)),
+    ):
+        length = math.dist(start, end)
+        dash = min(4.0 * line_px, length / 3)
+        for step in np.arange(0, length, 2 * dash):
+            ends = [step / length, min(step + dash, length) / length]
+            points = [tuple(s + t * (e - s) for s, e in zip(start, end, strict=True)) for t in ends]
+            canvas.line(points, fill=_GROUND_TRUTH_COLOUR, width=line_px)
+
+
+def _draw_labels(
+    canvas: ImageDraw.ImageDraw,
+    boxes: Sequence[Corners],
+    texts: Sequence[str],
+    colours: Sequence[str],
+    size_px: tuple[int, int],
+) -> None:
+    font = ImageFont.load_default(size=max(13, round(min(size_px) / 36)))
+    written: list[Corners] = []
+    for i, (corners, text, colour) in enumerate(zip(boxes, texts, colours, strict=True)):
+        others = [*boxes[:i], *boxes[i + 1 :]]
+        place = _label_place(canvas.textbbox((0, 0), text, font=font), corners, size_px, written, others)
+        if place is not None:
+            written.append(place)
+            canvas.rectangle(place, fill=colour)
+            canvas.text((place[0] + 2, place[1] + 2), text, fill="#000000", font=font)
+
+
+def _label_place(
+    text_box: tuple[float, ...],
+    corners: Corners,
+    size_px: tuple[int, int],
+    written: Sequence[Corners],
+    others: Sequence[Corners],
+) -> Corners | None:
+    """Finds room for a label above its box, below it, or beside it; None where all is taken."""
+    width, height = text_box[2] + 4, text_box[3] + 4
+    left, top, right, bottom = corners
+    for x, y in ((left, top - height), (left, bottom), (right, top), (left - width, top)):
+        x = max(0.0, min(x, size_px[0] - width))
+        place = (x, y, x + width, y + height)
+        covers = any(_overlap(place, label) for label in written) or any(
+            _overlap(place, box) and not _contains(box, place) for box in others
+        )
+        if y >= 0 and y + height <= size_px[1] and not covers:
+            return place
+    return None
+
+
+def _contains(one: Corners, other: Corners) -> bool:
+    return one[0] <= other[0] and one[1] <= other[1] and other[2] <= one[2] and other[3] <= one[3]
+
+
+def _overlap(one: Corners, other: Corners) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -1,0 +1,247 @@
+"""Training of one configuration: the same function for a trial and for the final model."""
+
+import collections
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from data import augment, input_pipeline
+from models import detection_metrics, devices, predict, schedules
+from models.detector import Detector
+from models.hyperparameters import ExperimentConfig
+
+EpochReport = dict[str, float]
+EVAL_BATCH = 32  # images a batch of validation; results do not depend on it
+NAN_CHECK_STEPS = 10
+
+
+class DivergedError(ArithmeticError):
+    """The loss became NaN or infinite."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingResult:
+    """A finished training.
+
+    Attributes:
+        detector: the model with its last weights. Valid until the next `train` of the process, which may reuse it.
+        history: one report an epoch, from the first, also over earlier parts that were continued.
+    """
+
+    detector: Detector
+    history: list[EpochReport]
+
+
+class _Program:
+    """A detector with its optimizer, traced once and used for every training of the same architecture."""
+
+    def __init__(self, config: ExperimentConfig, num_classes: int) -> None:
+        keras.utils.set_random_seed(config.training.seed)
+        self.detector = Detector(config, num_classes)
+        self.schedule = schedules.LiveSchedule(config.optimizer.schedule)
+        optimizer = _make_optimizer(config, self.schedule)
+        optimizer.build(self.detector.trainable_variables)
+        self.detector.compile(optimizer=optimizer, jit_compile=False)
+        self.initial = [np.asarray(variable) for variable in self.variables()]
+
+    def variables(self) -> list[Any]:
+        """Lists everything that training changes: weights, random seeds, the optimizer's state."""
+        return [*self.detector.variables, *self.detector.optimizer.variables]
+
+    def restore(self, values: Sequence[np.ndarray]) -> None:
+        for variable, value in zip(self.variables(), values, strict=True):
+            variable.assign(value)
+
+    def configure(self, config: ExperimentConfig, total_steps: int) -> None:
+        self.detector.apply_live_settings(config)
+        settings = config.optimizer
+        self.schedule.configure(settings.learning_rate, settings.warmup_fraction, total_steps)
+
+
+_programs: collections.OrderedDict[str, _Program] = collections.OrderedDict()
+
+
+def _program(config: ExperimentConfig, num_classes: int) -> _Program:
+    """Finds or builds the program of an architecture; the last two are kept."""
+    fixed = {path: value for path, field, value in config.items() if not field.metadata["live"]}
+    shaping = {path: value for path, value in fixed.items() if path.split(".")[0] not in ("augment",)}
+    for path in ("training.epochs", "input.cache_bytes", "input.max_boxes"):
+        del shaping[path]
+    key = json.dumps([shaping, num_classes])
+    if key not in _programs:
+        while len(_programs) >= 2:
+            _programs.popitem(last=False)
+        _programs[key] = _Program(config, num_classes)
+    _programs.move_to_end(key)
+    return _programs[key]
+
+
+def _make_optimizer(config: ExperimentConfig, schedule: schedules.LiveSchedule) -> keras.optimizers.Optimizer:
+    settings = config.optimizer
+    clip = settings.clip_norm or None
+    if settings.name == "momentum":
+        return keras.optimizers.SGD(schedule, momentum=settings.momentum, global_clipnorm=clip)
+    return keras.optimizers.Adam(schedule, global_clipnorm=clip)
+
+
+def train(
+    config: ExperimentConfig,
+    train_files: Sequence[str],
+    val_files: Sequence[str],
+    class_names: Sequence[str],
+    *,
+    epochs: int,
+    total_epochs: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    start_from: str | os.PathLike[str] | None = None,
+    validate_every: int = 1,
+    on_epoch: Callable[[EpochReport], None] = lambda report: None,
+) -> TrainingResult:
+    """Trains one configuration and scores it on the validation split.
+
+    Args:
+        config: all settings; `training.epochs` is not read.
+        train_files: GZIP TFRecord files of tf.Examples.
+        val_files: the same; may not be empty.
+        class_names: C names in label order.
+        epochs: train until this many epochs are done, those of `start_from` included.
+        total_epochs: length of the learning-rate schedule, `epochs` if None.
+        checkpoint: file that gets the whole training state after every epoch. If it exists already, training continues
+            from it.
+        start_from: file of an earlier part of the same training to continue from, unless `checkpoint` exists.
+        validate_every: epochs from one validation to the next; the last epoch is always validated.
+        on_epoch: called after every epoch with its report: epoch (from 1), loss, images_per_s, seconds and, where it was
+            validated, the metrics of `detection_metrics.coco_metrics`.
+
+    Returns:
+        The trained detector and the reports.
+
+    Raises:
+        DivergedError: the loss became NaN or infinite.
+        ValueError: a split holds no example.
+    """
+    devices.configure_device()
+    loader = (config.input.image_size, config.input.max_boxes, config.input.cache_bytes)
+    split = input_pipeline.load_split(tuple(train_files), *loader)
+    validation = _Validation(tuple(val_files), config, tuple(class_names))
+    if split.length == 0:
+        raise ValueError("The train split holds no examples.")
+    steps = input_pipeline.steps_per_epoch(split.length, config.input.batch_size)
+    program = _program(config, len(class_names))
+    history = _restore(program, checkpoint, start_from)
+    program.configure(config, steps * (total_epochs or epochs))
+    if len(history) < epochs:
+        batches = input_pipeline.training_batches(
+            split,
+            batch_size=config.input.batch_size,
+            seed=config.training.seed,
+            first_epoch=len(history),
+            epochs=epochs,
+            augment=augment.augmentation(**dataclasses.asdict(config.augment)),
+        )
+        images = steps * min(config.input.batch_size, split.length)
+        report = _Reporter(program, validation, history, images, epochs, validate_every, checkpoint, on_epoch)
+        first = len(history)
+        program.detector.fit(
+            batches, initial_epoch=first, epochs=epochs, steps_per_epoch=steps, verbose=0, callbacks=[report]
+        )
+    return TrainingResult(program.detector, history)
+
+
+class _Reporter(keras.callbacks.Callback):
+    """Checks the loss, validates, saves the state and reports, after every epoch."""
+
+    def __init__(
+        self,
+        program: _Program,
+        validation: "_Validation",
+        history: list[EpochReport],
+        images: int,
+        epochs: int,
+        validate_every: int,
+        checkpoint: str | os.PathLike[str] | None,
+        on_epoch: Callable[[EpochReport], None],
+    ) -> None:
+        super().__init__()
+        self.program, self.validation, self.history, self.images = program, validation, history, images
+        self.epochs, self.validate_every, self.checkpoint, self.report_epoch = epochs, validate_every, checkpoint, on_epoch
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if batch % NAN_CHECK_STEPS == 0:
+            self._check(logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._check(logs)
+        trained = time.perf_counter()
+        report = {
+            "epoch": epoch + 1,
+            "loss": float(logs["loss"]),
+            "learning_rate": float(self.program.schedule(self.program.detector.optimizer.iterations - 1)),
+            "images_per_s": self.images / (trained - self.started),
+        }
+        if (epoch + 1) % self.validate_every == 0 or epoch + 1 == self.epochs:
+            report.update(self.validation.metrics(self.program.detector))
+        report["seconds"] = time.perf_counter() - self.started
+        self.history.append(report)
+        if self.checkpoint is not None:
+            _save_state(self.checkpoint, self.program, self.history)
+        self.report_epoch(report)
+
+    def _check(self, logs: dict[str, Any]) -> None:
+        if not math.isfinite(float(logs["loss"])):
+            raise DivergedError("The loss is not finite; a lower `optimizer.learning_rate` may help.")
+
+
+class _Validation:
+    """Scores a detector on the validation split."""
+
+    def __init__(self, files: tuple[str, ...], config: ExperimentConfig, class_names: tuple[str, ...]) -> None:
+        self.class_names = class_names
+        loader = (config.input.image_size, config.input.max_boxes, config.input.cache_bytes)
+        split = input_pipeline.load_split(files, *loader)
+        if split.length == 0:
+            raise ValueError("The val split holds no examples.")
+        self.images = split.images(EVAL_BATCH)
+        self.truth = input_pipeline.read_ground_truth(files)
+
+    def metrics(self, detector: Detector) -> dict[str, float]:
+        found = detector.predict(self.images, verbose=0)
+        results = (
+            predict.image_result(record, predict.image_detections(found, row)) for row, record in enumerate(self.truth)
+        )
+        return detection_metrics.coco_metrics(results, self.class_names)
+
+
+def _save_state(path: str | os.PathLike[str], program: _Program, history: list[EpochReport]) -> None:
+    """Writes the whole training state to a temporary name and renames it, so that it is there whole or not at all."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    arrays = {f"v{number}": np.asarray(variable) for number, variable in enumerate(program.variables())}
+    with open(temporary, "wb") as file:
+        np.savez(file, history=np.frombuffer(json.dumps(history).encode(), np.uint8), **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _restore(program: _Program, *paths: str | os.PathLike[str] | None) -> list[EpochReport]:
+    """Loads the first state that exists, else the initial one; returns its history."""
+    for path in paths:
+        if path is not None and pathlib.Path(path).exists():
+            with np.load(path) as state:
+                program.restore([state[f"v{number}"] for number in range(len(state.files) - 1)])
+                return json.loads(state["history"].tobytes())
+    program.restore(program.initial)
+    return []

@@ -1,0 +1,1 @@
+"""The TFX graph, its components, its runners and the command line."""

@@ -1,0 +1,197 @@
+"""`ssd-tuner evaluate`: COCO metrics of an exported model on one split of a dataset."""
+
+import json
+import math
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from absl import flags
+
+from data import errors, examples, files, progress, sources
+from pipeline import display
+
+SUMMARY = "Compute COCO metrics of an exported model on a dataset."
+USAGE = "--model=DIR --dataset=KIND:PATH [--split=test] [--classes=a,b] [--output=metrics.json]"
+EXAMPLE = "ssd-tuner evaluate --model=runs/demo/serving_model/1 --dataset=road_scenes --split=test"
+
+MOST_BAD_SHARE = 0.05  # as in ingestion: more bad examples than this mean that the dataset itself is wrong
+_MOST_NAMED = 5
+
+
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Adds the command's flags."""
+    flags.DEFINE_string("model", None, "Folder of an exported model.", required=True, flag_values=flag_values)
+    flags.DEFINE_string(
+        "dataset", None, "KIND or KIND:PATH, as in `ssd-tuner run`.", required=True, flag_values=flag_values
+    )
+    flags.DEFINE_enum("split", "test", list(sources.SPLITS), "Split to read.", flag_values=flag_values)
+    flags.DEFINE_list(
+        "classes",
+        None,
+        "Classes to score; default: all of the dataset, which must be the model's.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string("output", "metrics.json", "File for the numbers.", flag_values=flag_values)
+
+
+def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
+    """Evaluates a model.
+
+    Args:
+        arguments: none.
+        flag_values: as `define_flags`.
+
+    Returns:
+        0, where the metrics were written.
+
+    Raises:
+        UserError: the model or dataset is unusable, or their classes differ.
+    """
+    from models import detections, predict
+
+    if arguments:
+        raise errors.UserError(f"`evaluate` takes flags only: got `{arguments[0]}`. Example: {EXAMPLE}")
+    predict.check_model_dir(flag_values.model)
+    class_names = detections.read_class_names(flag_values.model)
+    source = open_for_model(flag_values.dataset, flag_values.classes, class_names, flag_values.split)
+    with display.open_display(flag_values.verbosity) as screen:
+        screen.note("Loading the model ...")
+        detector = predict.load_detector(flag_values.model)
+        report = evaluate(detector, source, flag_values.split)
+        report = {"model": flag_values.model, **report, "settings": _settings(flag_values.model)}
+        files.write_json(flag_values.output, report)
+        metrics = {k: math.nan if value is None else value for k, value in report["metrics"].items()}
+        screen.print_metrics(metrics, title=_title(report))
+        for row in report["quarantined"][:_MOST_NAMED]:
+            screen.note(f"Left out: {row['file']}: {row['reason']}")
+        screen.note(f"Written to {flag_values.output}")
+    return 0
+
+
+def open_for_model(
+    spec: str, classes: Sequence[str] | None, class_names: Sequence[str], split: str
+) -> sources.Source:
+    """Opens a dataset and checks that it has the model's classes.
+
+    Args:
+        spec: as `--dataset`.
+        classes: those to score; None scores all.
+        class_names: the model's.
+        split: that must be there.
+
+    Returns:
+        The dataset, its classes in the model's order.
+
+    Raises:
+        UserError: the dataset is unusable, the model does not know one of its classes, or, without `classes`,
+            the dataset lacks one of the model's.
+    """
+    source = sources.open_source(spec, classes, required_splits=[split])
+    common = [name for name in class_names if name in source.class_names]
+    only_data = [name for name in source.class_names if name not in class_names]
+    only_model = [name for name in class_names if name not in source.class_names]
+    if only_data or (only_model and classes is None):
+        parts = [("only in the dataset", only_data), ("only in the model", only_model)]
+        differences = "; ".join(f"{where}: {', '.join(names)}" for where, names in parts if names)
+        hint = f" Score the common ones with --classes={','.join(common)}." if common else ""
+        raise errors.UserError(f"The dataset `{spec}` and the model differ in classes ({differences}).{hint}")
+    if common == list(source.class_names):
+        return source
+    return sources.open_source(spec, common, required_splits=[split])
+
+
+def evaluate(detector: Any, source: sources.Source, split: str) -> dict[str, Any]:
+    """Scores a model on a split; bad examples are left out and listed.
+
+    Args:
+        detector: a `predict.SavedDetector`.
+        source: dataset with classes the model knows; detections of others are dropped.
+        split: to read.
+
+    Returns:
+        dataset, split, class_names, num_images, quarantined (file, reason), max_detections and metrics (None
+        where there is no ground truth).
+
+    Raises:
+        UserError: more than `MOST_BAD_SHARE` of the examples are bad, or no image is left.
+    """
+    import numpy as np
+
+    from models import detection_metrics, detections
+
+    names = list(source.class_names)
+    labels = [names.index(name) if name in names else -1 for name in detector.class_names]
+    quarantined: list[dict[str, str]] = []
+    results = []
+    for batch in _batches(_records(source, split, quarantined)):
+        found = detector.detect([record.encoded for record in batch], len(batch))
+        for record, one in zip(batch, found, strict=True):
+            kept = one.with_labels(np.array(labels, np.int32))
+            results.append((record.source_id, detections.image_result(record, kept)))
+    if not results:
+        raise errors.UserError(f"The split {split} of `{source.spec}` has no images. Choose another --split.")
+    results.sort(key=lambda row: row[0])  # the Evaluator's order: ties in score come out the same
+    metrics = detection_metrics.coco_metrics([result for _, result in results], names)
+    return {
+        "dataset": source.spec,
+        "split": split,
+        "class_names": names,
+        "num_images": len(results),
+        "quarantined": quarantined,
+        "max_detections": detection_metrics.MAX_DETECTIONS,
+        "metrics": detection_metrics.to_json_numbers(metrics),
+    }
+
+
+def _records(
+    source: sources.Source, split: str, quarantined: list[dict[str, str]]
+) -> Iterator[examples.DetectionRecord]:
+    """Yields the good examples and notes the bad ones."""
+    items = source.items(split)
+    for done, item in enumerate(items, start=1):
+        try:
+            yield source.load(item)
+        except errors.BadExampleError as error:
+            quarantined.append({"file": error.file, "reason": error.reason})
+        progress.emit("ingest", done=done, total=len(items))
+    if len(quarantined) > MOST_BAD_SHARE * len(items):
+        first = quarantined[0]
+        raise errors.UserError(
+            f"{len(quarantined)} of {len(items)} examples of the split {split} of `{source.spec}` are bad,"
+            f" more than {MOST_BAD_SHARE:.0%}. First: {first['file']}: {first['reason']}."
+            " Mend or remove them."
+        )
+
+
+def _batches(
+    records: Iterable[examples.DetectionRecord], size: int = 16
+) -> Iterator[list[examples.DetectionRecord]]:
+    batch = []
+    for record in records:
+        batch.append(record)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _settings(model_dir: str) -> dict[str, Any]:
+    """Reads what a mAP depends on from the model's settings; {} where it was exported without."""
+    path = pathlib.Path(model_dir) / "assets.extra" / "config.json"
+    if not path.is_file():
+        return {}
+    config = json.loads(path.read_text("utf-8"))
+    return {"image_size_px": config["input"]["image_size"], **config["postprocess"]}
+
+
+def _title(report: dict[str, Any]) -> str:
+    parts = [f"{report['dataset']}, split {report['split']}, {report['num_images']} images"]
+    settings = report["settings"]
+    if settings:
+        parts.append(f"{settings['image_size_px']} px")
+        parts.append(f"scores from {settings['score_threshold']:g}, NMS IoU {settings['nms_iou']:g}")
+    if report["quarantined"]:
+        parts.append(f"{len(report['quarantined'])} bad examples left out")
+    return ", ".join(parts)

@@ -1,0 +1,145 @@
+"""`ssd-tuner predict`: draws and lists a model's detections on images."""
+
+import collections
+import io
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+from PIL import Image
+
+from data import errors, files, validation
+from pipeline import display
+
+SUMMARY = "Detect objects in images: JSON and pictures with boxes."
+USAGE = "--model=DIR [--output=DIR] [--min_score=0.3] IMAGE..."
+EXAMPLE = "ssd-tuner predict --model=runs/demo/serving_model/1 street.jpg"
+
+_BATCH_SIZE = 8
+_JSON_FILE = "detections.json"
+
+
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Adds the command's flags."""
+    flags.DEFINE_string("model", None, "Folder of an exported model.", required=True, flag_values=flag_values)
+    flags.DEFINE_string(
+        "output",
+        "predictions",
+        f"Folder for {_JSON_FILE} (COCO's format, with scores) and one picture an image.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_float(
+        "min_score",
+        0.3,
+        "Detections below it are left out.",
+        lower_bound=0,
+        upper_bound=1,
+        flag_values=flag_values,
+    )
+
+
+def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
+    """Detects in each image.
+
+    Args:
+        arguments: paths of images.
+        flag_values: as `define_flags`.
+
+    Returns:
+        0, where each image was read.
+
+    Raises:
+        UserError: no image is named, the model is unusable, or a file is no image; the others are done first.
+    """
+    from models import predict
+
+    if not arguments:
+        raise errors.UserError(f"`predict` needs at least one image. Example: {EXAMPLE}")
+    predict.check_model_dir(flag_values.model)
+    run = _Run(pathlib.Path(flag_values.output), flag_values.min_score)
+    bad = []
+    with display.open_display(flag_values.verbosity) as screen:
+        detector = None
+        for start in range(0, len(arguments), _BATCH_SIZE):
+            images, unreadable = _read_images(arguments[start : start + _BATCH_SIZE])
+            for error in unreadable:
+                screen.note(f"Skipped {error}")
+            bad += unreadable
+            if images and detector is None:
+                screen.note("Loading the model ...")
+                detector = predict.load_detector(flag_values.model)
+            if images:
+                run.detect(detector, images)
+        if detector is not None:
+            run.write_json(detector.class_names)
+            screen.print_table("Detections", ["image", "class", "score"], run.rows)
+            screen.note(f"Pictures and {_JSON_FILE} are in {run.output}")
+    if bad:
+        others = "; the others are done" if len(bad) < len(arguments) else ""
+        raise errors.UserError(
+            f"{len(bad)} of {len(arguments)} files could not be used{others}. First: {bad[0]}."
+            " Give JPEG or PNG images."
+        )
+    return 0
+
+
+class _Run:
+    """The results of one call: pictures are written at once, the JSON at the end."""
+
+    def __init__(self, output: pathlib.Path, min_score: float) -> None:
+        self.output = output
+        self.rows: list[tuple[str, str, float | None]] = []
+        self._min_score = min_score
+        self._results: list[tuple[str, tuple[int, int], Any]] = []
+        self._names = collections.Counter()
+
+    def detect(self, detector: Any, images: Sequence[tuple[str, validation.CheckedImage]]) -> None:
+        """Detects in a batch of images, writes their pictures, and keeps the numbers."""
+        from models import predict
+
+        found = detector.detect([image.encoded for _, image in images], _BATCH_SIZE)
+        for (file, image), detections in zip(images, found, strict=True):
+            kept = detections.above(self._min_score)
+            picture = predict.draw_detections(
+                Image.open(io.BytesIO(image.encoded)),
+                kept.boxes,
+                kept.classes,
+                kept.scores,
+                detector.class_names,
+            )
+            buffer = io.BytesIO()
+            picture.save(buffer, "PNG")
+            files.write_bytes(self.output / self._picture_name(file), buffer.getvalue())
+            self._results.append((file, (image.height, image.width), kept))
+            names = [detector.class_names[label] for label in kept.classes]
+            found_rows = [(file, name, float(s)) for name, s in zip(names, kept.scores, strict=True)]
+            self.rows += found_rows or [(file, "nothing found", None)]
+
+    def write_json(self, class_names: Sequence[str]) -> None:
+        """Writes all detections in COCO's format."""
+        from models import predict
+
+        names, sizes_px, detections = zip(*self._results, strict=True)
+        files.write_json(
+            self.output / _JSON_FILE, predict.coco_json(names, sizes_px, detections, class_names)
+        )
+
+    def _picture_name(self, file: str) -> str:
+        """Names a picture so that neither an original nor another picture is overwritten."""
+        stem = pathlib.Path(file).stem
+        self._names[stem] += 1
+        again = f"-{self._names[stem]}" if self._names[stem] > 1 else ""
+        return f"{stem}{again}.detections.png"
+
+
+def _read_images(
+    paths: Sequence[str],
+) -> tuple[list[tuple[str, validation.CheckedImage]], list[errors.BadExampleError]]:
+    images, bad = [], []
+    for path in paths:
+        try:
+            images.append((path, validation.read_image(path)))
+        except errors.BadExampleError as error:
+            bad.append(error)
+    return images, bad

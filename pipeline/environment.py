@@ -1,0 +1,119 @@
+"""The check at start: a broken environment is one clear line, before any library is imported."""
+
+import ctypes
+import importlib.metadata
+import importlib.util
+import json
+import os
+import pathlib
+import sys
+
+from data import errors
+
+_PYTHON = (3, 11)
+_MEND = "Run `make setup` in the project folder, or `uv pip sync requirements.lock`."
+# What a command imports sooner or later: name to import, name to install.
+_LIBRARIES = {
+    "numpy": "numpy",
+    "absl": "absl-py",
+    "rich": "rich",
+    "PIL": "pillow",
+    "tensorflow": "tensorflow",
+    "keras": "keras",
+    "keras_tuner": "keras-tuner",
+    "tensorflow_datasets": "tensorflow-datasets",
+    "apache_beam": "apache-beam",
+    "tfx": "tfx",
+    "ml_metadata": "ml-metadata",
+    "tensorflow_data_validation": "tensorflow-data-validation",
+    "tensorflow_model_analysis": "tensorflow-model-analysis",
+    "hotcoco": "hotcoco",
+    "tensorboard": "tensorboard",
+}
+# Libraries with releases that need a newer C++ runtime than some supported systems have: their extension module.
+_NATIVE_LIBRARIES = {
+    "ml_metadata": "metadata_store/pywrap/metadata_store_extension.so",
+    "tensorflow_data_validation": "pywrap/tensorflow_data_validation_extension.so",
+}
+
+
+def check_environment() -> None:
+    """Checks Python, the libraries, their loadability and the choice of Keras, without importing any of them.
+
+    Raises:
+        errors.UserError: something is missing or cannot work together; the text says what and the way out.
+    """
+    _check_python(sys.version_info[:2])
+    _check_keras_settings()
+    _check_libraries()
+    _check_keras_version()
+    for name, extension in _NATIVE_LIBRARIES.items():
+        _check_loads(name, extension)
+
+
+def _check_python(version: tuple[int, int]) -> None:
+    if version != _PYTHON:
+        raise errors.UserError(
+            f"ssd-tuner needs Python {_PYTHON[0]}.{_PYTHON[1]}, which its libraries were locked for: this is "
+            f"Python {version[0]}.{version[1]} ({sys.executable}). `make setup` makes .venv/bin/ssd-tuner: use that."
+        )
+
+
+def _check_keras_settings() -> None:
+    legacy = os.environ.get("TF_USE_LEGACY_KERAS", "")
+    if legacy.lower() in ("1", "true"):
+        raise errors.UserError(
+            f"TF_USE_LEGACY_KERAS={legacy} mixes Keras 2 (tf_keras) into TensorFlow, and ssd-tuner needs Keras 3. "
+            "Unset it: `unset TF_USE_LEGACY_KERAS`."
+        )
+    backend = os.environ.get("KERAS_BACKEND")
+    if backend:
+        origin, mend = f"KERAS_BACKEND={backend}", "Unset it: `unset KERAS_BACKEND`."
+    else:
+        settings = _keras_settings_file()
+        backend = _configured_backend(settings)
+        origin, mend = f'"backend": "{backend}" in {settings}', 'Change it there to "tensorflow".'
+    if backend and backend != "tensorflow":
+        raise errors.UserError(f"ssd-tuner needs Keras on TensorFlow: got {origin}. {mend}")
+
+
+def _keras_settings_file() -> pathlib.Path:
+    home = os.environ.get("KERAS_HOME")
+    return (pathlib.Path(home) if home else pathlib.Path.home() / ".keras") / "keras.json"
+
+
+def _configured_backend(settings: pathlib.Path) -> str | None:
+    try:
+        return json.loads(settings.read_text(encoding="utf-8")).get("backend")
+    except (OSError, ValueError, AttributeError):
+        return None  # Keras ignores a file that it cannot read, too.
+
+
+def _check_libraries() -> None:
+    missing = [package for name, package in _LIBRARIES.items() if importlib.util.find_spec(name) is None]
+    if missing:
+        raise errors.UserError(f"not installed in {sys.prefix}: {', '.join(missing)}. {_MEND}")
+
+
+def _check_keras_version() -> None:
+    version = importlib.metadata.version("keras")
+    if not version.startswith("3."):
+        raise errors.UserError(f"ssd-tuner needs Keras 3: got keras {version} in {sys.prefix}. {_MEND}")
+
+
+def _check_loads(name: str, extension: str) -> None:
+    """Opens a library's extension module as the import will; takes milliseconds and runs no Python code."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        return
+    path = pathlib.Path(spec.origin).parent / extension
+    if not path.is_file():
+        return  # other systems name it otherwise, and only these Linux wheels are known not to load
+    try:
+        ctypes.CDLL(str(path))
+    except OSError as error:
+        package = _LIBRARIES[name]
+        raise errors.UserError(
+            f"{package} {importlib.metadata.version(package)} does not load on this system ({error}). "
+            f"requirements.lock holds a release that does. {_MEND}"
+        ) from error

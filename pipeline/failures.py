@@ -1,0 +1,113 @@
+"""What an error means to the user: the line to print and the exit status."""
+
+import dataclasses
+import errno
+import pathlib
+import re
+from collections.abc import Iterator
+
+from data import errors
+
+STATUS_BUG = 1
+STATUS_USER_ERROR = 2
+STATUS_INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+_DISK_FULL_NUMBERS = (errno.ENOSPC, errno.EDQUOT)
+# As errno, TensorFlow's file system, SQLite (through ml-metadata) and Beam's re-raised texts say it.
+_DISK_FULL_TEXT = re.compile(
+    r"no space left on device|disk quota exceeded|database or disk is full|not enough disk space",
+    re.IGNORECASE,
+)
+# Beam appends the step to the text of an error that a worker raised.
+_BEAM_SUFFIX = re.compile(r"\s*\[while running .*\]\s*$", re.DOTALL)
+
+
+class CommandFailedError(RuntimeError):
+    """An error that the log file tells the whole story of; the original is its `__cause__`.
+
+    Attributes:
+        log_file: where the traceback is.
+        last_lines: the end of what was in the log before the traceback.
+    """
+
+    def __init__(self, log_file: pathlib.Path, last_lines: str = "") -> None:
+        super().__init__(str(log_file))
+        self.log_file = log_file
+        self.last_lines = last_lines
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """What to tell the user.
+
+    Attributes:
+        status: the exit status.
+        message: one line, or one line and the log's tail for a bug.
+    """
+
+    status: int
+    message: str
+
+
+def explain(error: BaseException) -> Failure:
+    """Turns an error into what the user reads; the causes of a wrapped error count as well.
+
+    Args:
+        error: what ended the command.
+
+    Returns:
+        Status 2 for a user's mistake or a full disk, 130 for Ctrl-C, 1 for everything else.
+    """
+    chain = list(_chain(error))
+    for link in chain:
+        if isinstance(link, KeyboardInterrupt):
+            return Failure(
+                STATUS_INTERRUPTED, "interrupted; the same command goes on where this one stopped."
+            )
+    for link in chain:
+        if is_disk_full(link):
+            return Failure(STATUS_USER_ERROR, _disk_full_message(link))
+    for link in chain:
+        if isinstance(link, errors.UserError):
+            return Failure(STATUS_USER_ERROR, _one_line(_BEAM_SUFFIX.sub("", str(link))))
+    return Failure(STATUS_BUG, _bug_message(chain))
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Returns whether this error, its causes aside, says that a disk or a quota is full."""
+    if isinstance(error, OSError) and error.errno in _DISK_FULL_NUMBERS:
+        return True
+    return not isinstance(error, errors.UserError) and bool(_DISK_FULL_TEXT.search(str(error)))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+def _disk_full_message(error: BaseException) -> str:
+    where = getattr(error, "filename", None)
+    place = f" (writing {where})" if where else ""
+    return (
+        f"the disk is full{place}. Free some space, or choose a --workdir or --output on another disk; "
+        "the same command goes on where this one stopped."
+    )
+
+
+def _bug_message(chain: list[BaseException]) -> str:
+    wrapper = next((link for link in chain if isinstance(link, CommandFailedError)), None)
+    original = next((link for link in chain if not isinstance(link, CommandFailedError)), chain[0])
+    text = _one_line(f"{type(original).__name__}: {original}")
+    if wrapper is None:
+        return text
+    tail = f"\nThe last lines of the log:\n{wrapper.last_lines}" if wrapper.last_lines else ""
+    return f"{text} The whole story: {wrapper.log_file}{tail}"
+
+
+def _one_line(text: str, limit: int = 600) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= limit else f"{line[: limit - 4]} ..."

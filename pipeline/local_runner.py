@@ -1,0 +1,180 @@
+"""Runs the pipeline on this machine: TFX's local orchestration with progress, and a summary at the end."""
+
+import dataclasses
+import datetime
+import json
+import math
+import pathlib
+import time
+from typing import Any
+
+from ml_metadata.proto import metadata_store_pb2
+from tfx import types
+from tfx.dsl.compiler import compiler, constants
+from tfx.orchestration import metadata
+from tfx.orchestration import pipeline as tfx_pipeline
+from tfx.orchestration.local import runner_utils
+from tfx.orchestration.portable import launcher, runtime_parameter_utils
+from tfx.orchestration.portable.mlmd import execution_lib
+from tfx.proto.orchestration import pipeline_pb2
+from tfx.utils import path_utils
+
+from data import dataset_info, files, progress
+from data.errors import UserError
+from data.sources import open_source
+from pipeline import evaluator, serving_check
+from pipeline.configs import NAME, RunConfig
+from pipeline.pipeline import make_components
+from pipeline.trainer import HISTORY_FILE
+from tuner_fn.tuner import search_key
+
+Outputs = dict[str, dict[str, list[types.Artifact]]]  # by component and output
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """What a finished run has to say; `report/summary.json` holds the same.
+
+    Attributes:
+        blessed: whether the Evaluator accepted the model.
+        reasons: why or why not, in sentences.
+        pushed_model: folder of the pushed model, None where it was not pushed.
+        metrics: `detection_metrics.coco_metrics` on the test split.
+        num_test_images: images of the test split.
+        leaderboard: rows of `tuner_fn.reporting.leaderboard`, the best first.
+        final_val: the metrics of the last epoch of the final training on the val split.
+        seconds: by component.
+        cached: names of the components that were taken from the cache.
+    """
+
+    blessed: bool
+    reasons: list[str]
+    pushed_model: str | None
+    metrics: dict[str, float]
+    num_test_images: int
+    leaderboard: list[dict[str, Any]]
+    final_val: dict[str, float]
+    seconds: dict[str, float]
+    cached: list[str]
+
+
+def run(config: RunConfig) -> RunResult:
+    """Runs the whole pipeline, taking from the cache what did not change.
+
+    Args:
+        config: settings; the run directory exists and is locked by the caller.
+
+    Returns:
+        The outcome.
+
+    Raises:
+        UserError: the dataset cannot be used, or the run directory holds another dataset's runs.
+    """
+    source = open_source(config.dataset, config.classes)
+    _claim(config)
+    components = make_components(config, source)
+    files.write_json(config.workdir / "report" / "config.json", config.experiment.to_dict())
+    pipeline = tfx_pipeline.Pipeline(
+        pipeline_name=NAME,
+        pipeline_root=str(config.workdir / "pipeline"),
+        components=components,
+        enable_cache=True,
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.workdir / "metadata.db")),
+        beam_pipeline_args=["--direct_num_workers=1"],
+    )
+    outputs, seconds, cached = _run_nodes(compiler.Compiler().compile(pipeline))
+    (tuner,) = (component for component in components if component.id == "Tuner")
+    key = search_key(
+        dataset_info.read(outputs["DetectionExampleGen"]["examples"][0].uri),
+        json.loads(tuner.exec_properties["custom_config"]),
+    )
+    return _summarise(config, outputs, config.workdir / "search" / key, seconds, cached)
+
+
+def _claim(config: RunConfig) -> None:
+    """Ties a run directory to one dataset, so that no model is compared with one of other classes or images."""
+    path = config.workdir / "dataset.json"
+    wanted = {"dataset": config.dataset, "classes": list(config.classes) if config.classes else None}
+    if path.exists():
+        found = json.loads(path.read_text())
+        if found != wanted:
+            raise UserError(
+                f"The run directory {config.workdir} belongs to --dataset={found['dataset']}"
+                f"{' --classes=' + ','.join(found['classes']) if found['classes'] else ''}. "
+                "Choose another --workdir for another dataset or other classes."
+            )
+    else:
+        files.write_json(path, wanted)
+
+
+def _run_nodes(pipeline: pipeline_pb2.Pipeline) -> tuple[Outputs, dict[str, float], list[str]]:
+    """Launches the nodes in order, as TFX's LocalDagRunner does, and reports each."""
+    now = datetime.datetime.now().isoformat()
+    runtime_parameter_utils.substitute_runtime_parameter(pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: now})
+    deployment = runner_utils.extract_local_deployment_config(pipeline)
+    connection = deployment.metadata_connection_config
+    connection = getattr(connection, connection.WhichOneof("connection_config"))
+    nodes = [node.pipeline_node for node in pipeline.nodes]
+    outputs: Outputs = {}
+    seconds, cached = {}, []
+    for index, node in enumerate(nodes, start=1):
+        name = node.node_info.id
+        about = {"name": name, "index": index, "total": len(nodes)}
+        progress.emit("component", state="started", seconds=None, **about)
+        started = time.perf_counter()
+        try:
+            info = launcher.Launcher(
+                pipeline_node=node,
+                mlmd_connection=metadata.Metadata(connection),
+                pipeline_info=pipeline.pipeline_info,
+                pipeline_runtime_spec=pipeline.runtime_spec,
+                executor_spec=runner_utils.extract_executor_spec(deployment, name),
+                custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, name),
+            ).launch()
+        except BaseException:
+            progress.emit("component", state="failed", seconds=time.perf_counter() - started, **about)
+            raise
+        seconds[name] = time.perf_counter() - started
+        from_cache = False
+        if info is not None:
+            with metadata.Metadata(connection) as handle:
+                outputs[name] = execution_lib.get_output_artifacts(handle, info.execution_id)
+                (execution,) = handle.store.get_executions_by_id([info.execution_id])
+                from_cache = execution.last_known_state == metadata_store_pb2.Execution.CACHED
+        if from_cache:
+            cached.append(name)
+        progress.emit("component", state="cached" if from_cache else "done", seconds=seconds[name], **about)
+    return outputs, seconds, cached
+
+
+def _summarise(
+    config: RunConfig, outputs: Outputs, search: pathlib.Path, seconds: dict[str, float], cached: list[str]
+) -> RunResult:
+    """Collects what the components left, and writes `report/`."""
+    (evaluation,), (blessing,) = outputs["Evaluator"]["evaluation"], outputs["Evaluator"]["blessing"]
+    blessed, reasons, metrics = evaluator.read_blessing(evaluation.uri, blessing.uri)
+    servable, problem = serving_check.read_serving_check(outputs["ServingCheck"]["blessing"][0].uri)
+    if blessed and not servable:
+        reasons = [*reasons, f"but the serving check failed: {problem}"]
+    pushed = outputs["Pusher"]["pushed_model"][0].get_string_custom_property("pushed_destination")
+    examples = outputs["DetectionExampleGen"]["examples"][0].uri
+    model = path_utils.serving_model_path(outputs["Trainer"]["model"][0].uri)
+    report = config.workdir / "report"
+    sources = [search / name for name in ("leaderboard.json", "leaderboard.csv", "best_config.json")]
+    for path in [*sources, pathlib.Path(examples) / "quarantine.csv", pathlib.Path(model) / HISTORY_FILE]:
+        files.write_bytes(report / path.name, path.read_bytes())
+    result = RunResult(
+        blessed=blessed and servable,
+        reasons=reasons,
+        pushed_model=pushed or None,
+        metrics=metrics,
+        num_test_images=evaluator.read_evaluation(evaluation.uri).num_images,
+        leaderboard=json.loads((report / "leaderboard.json").read_text()),
+        final_val=json.loads((report / "history.json").read_text())[-1],
+        seconds=seconds,
+        cached=cached,
+    )
+    values = dataclasses.asdict(result)
+    values["metrics"] = {name: None if math.isnan(value) else value for name, value in metrics.items()}
+    files.write_text(report / "summary.json", json.dumps(values, indent=1))
+    return result

@@ -1,0 +1,110 @@
+"""The TFX graph: which component takes what from which."""
+
+from typing import Any
+
+from tfx import types
+from tfx.components.example_validator.component import ExampleValidator
+from tfx.components.pusher.component import Pusher
+from tfx.components.schema_gen.component import SchemaGen
+from tfx.components.statistics_gen.component import StatisticsGen
+from tfx.components.trainer.component import Trainer
+from tfx.components.tuner.component import Tuner
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.proto import pusher_pb2, trainer_pb2
+
+from data.sources import Source
+from pipeline import evaluator
+from pipeline.configs import RunConfig
+from pipeline.example_gen import DetectionExampleGen
+from pipeline.serving_check import ServingCheck
+from pipeline.source_hash import source_hash
+
+# Settings that only the final training reads: a change of them leaves the search as it is.
+_FINAL_ONLY = ("training.epochs",)
+
+
+def make_components(
+    run: RunConfig, source: Source, baseline_resolver: Any = evaluator.make_baseline_resolver
+) -> list[BaseNode]:
+    """Wires the components of a run.
+
+    Components with code of ours carry a hash of the code they depend on, so that TFX's cache is dropped where an edit or a
+    setting matters and nowhere else.
+
+    Args:
+        run: settings.
+        source: the opened dataset.
+        baseline_resolver: makes the node that finds the model to compare with, given the Trainer's model.
+
+    Returns:
+        The nodes in topological order.
+    """
+    examples = DetectionExampleGen(
+        dataset=run.dataset,
+        classes=run.classes,
+        fingerprint=source.fingerprint(),
+        source_hash=source_hash("pipeline.example_gen"),
+        report_dir=str(run.workdir / "report"),
+    )
+    statistics = StatisticsGen(examples=examples.outputs["examples"])
+    schema = SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=False)
+    validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
+    tuner = Tuner(tuner_fn="tuner_fn.tuner.tuner_fn", custom_config=_tuner_settings(run), **_data(examples))
+    trainer = Trainer(
+        run_fn="pipeline.trainer.run_fn",
+        hyperparameters=tuner.outputs["best_hyperparameters"],
+        schema=schema.outputs["schema"],
+        custom_config=_trainer_settings(run),
+        **_data(examples),
+    )
+    resolver = baseline_resolver(trainer.outputs["model"])
+    judge = evaluator.make_evaluator(
+        examples.outputs["examples"],
+        trainer.outputs["model"],
+        resolver.outputs["model"],
+        min_map=run.min_map50,
+        source_hash=source_hash("pipeline.coco_metric"),
+    )
+    check = ServingCheck(
+        model=trainer.outputs["model"],
+        model_blessing=judge.outputs["blessing"],
+        examples=examples.outputs["examples"],
+        source_hash=source_hash("pipeline.signature_check"),
+    )
+    pusher = Pusher(
+        model=trainer.outputs["model"],
+        model_blessing=judge.outputs["blessing"],
+        infra_blessing=check.outputs["blessing"],
+        push_destination=pusher_pb2.PushDestination(
+            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=str(run.workdir / "serving_model"))
+        ),
+    )
+    return [examples, statistics, schema, validator, tuner, trainer, resolver, judge, check, pusher]
+
+
+def _data(examples: DetectionExampleGen) -> dict[str, types.BaseChannel | Any]:
+    """Hands over train and val; test is the Evaluator's alone."""
+    return {
+        "examples": examples.outputs["examples"],
+        "train_args": trainer_pb2.TrainArgs(splits=["train"]),
+        "eval_args": trainer_pb2.EvalArgs(splits=["val"]),
+    }
+
+
+def _tuner_settings(run: RunConfig) -> dict[str, Any]:
+    defaults = type(run.experiment)().flat()
+    experiment = run.experiment.replace({path: defaults[path] for path in _FINAL_ONLY})
+    return {
+        "config": experiment.to_dict(),
+        "search": run.search.to_dict(),
+        "workdir": str(run.workdir),
+        "source_hash": source_hash("tuner_fn.tuner"),
+    }
+
+
+def _trainer_settings(run: RunConfig) -> dict[str, Any]:
+    return {
+        "config": run.experiment.to_dict(),
+        "workdir": str(run.workdir),
+        "source_hash": source_hash("pipeline.trainer"),
+    }

@@ -1,0 +1,94 @@
+"""`run_fn(fn_args)`, the function that the TFX Trainer component calls: trains the winner in full and exports it."""
+
+import hashlib
+import json
+import pathlib
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from data import dataset_info, examples, files, progress
+from models import export, predict, training
+from models.hyperparameters import ExperimentConfig
+from tuner_fn import reporting, search_space
+
+HISTORY_FILE = f"{export.EXTRAS}/history.json"  # epoch by epoch, beside the model
+PICTURES = 8  # validation images with predictions in TensorBoard
+PICTURE_SCORE = 0.3
+VALIDATIONS = 6  # during the training; each costs a fraction of an epoch
+
+
+def run_fn(fn_args: Any) -> None:
+    """Trains the best configuration of the search on the train split and writes the SavedModel.
+
+    A training that was interrupted goes on from its last epoch; its state lies in `<workdir>/training/<key>`.
+
+    Args:
+        fn_args: TFX's FnArgs; `hyperparameters` is the best trial's, `custom_config` holds "config"
+            (`ExperimentConfig.to_dict`), "workdir" and "source_hash".
+    """
+    settings = fn_args.custom_config
+    config = search_space.configuration(
+        ExperimentConfig.from_dict(settings["config"]), fn_args.hyperparameters.get("values", {})
+    )
+    folder = dataset_info.examples_dir(fn_args.train_files)
+    info = dataset_info.read(folder)
+    val_files = dataset_info.split_files(folder, "val")
+    workdir = pathlib.Path(settings["workdir"])
+    key = _training_key(info, config, settings["source_hash"])
+    state = workdir / "training" / key / "state.npz"
+    log = reporting.TrialLog(workdir / "tensorboard" / "train" / key, {}, "final")
+    epochs = config.training.epochs
+
+    def on_epoch(report: training.EpochReport) -> None:
+        log.epoch(report)
+        progress.emit("epoch", stage="train", epochs=epochs, **reporting.progress_fields(report))
+
+    result = training.train(
+        config,
+        dataset_info.split_files(folder, "train"),
+        val_files,
+        info.class_names,
+        epochs=epochs,
+        checkpoint=state,
+        validate_every=max(1, epochs // VALIDATIONS),
+        on_epoch=on_epoch,
+    )
+    model_dir = pathlib.Path(fn_args.serving_model_dir)
+    export.export_saved_model(result.detector, info.class_names, model_dir)
+    files.write_text(model_dir / HISTORY_FILE, json.dumps(result.history, indent=1))
+    log.images("val/predictions", draw_predictions(str(model_dir), val_files), epochs)
+    shutil.rmtree(state.parent)
+
+
+def draw_predictions(model_dir: str, tfrecords: Sequence[str]) -> np.ndarray:
+    """Draws an exported model's detections and the ground truth on the first images that hold objects.
+
+    Args:
+        model_dir: SavedModel's folder.
+        tfrecords: GZIP TFRecord files.
+
+    Returns:
+        uint8 [B, H, W, 3], all of the first one's size; B at most `PICTURES`.
+    """
+    detector = predict.load_detector(model_dir)
+    serialized = tf.data.TFRecordDataset(list(tfrecords), compression_type="GZIP").as_numpy_iterator()
+    records = (examples.decode_example(one) for one in serialized)
+    chosen = [record for _, record in zip(range(PICTURES), (r for r in records if len(r.labels)), strict=False)]
+    pictures = []
+    for record, found in zip(chosen, detector.detect(record.encoded for record in chosen), strict=True):
+        shown = found.above(PICTURE_SCORE)
+        image = tf.io.decode_image(record.encoded, channels=3, expand_animations=False).numpy()
+        picture = predict.draw_detections(
+            image, shown.boxes, shown.classes, shown.scores, detector.class_names, gt_boxes=record.boxes
+        )
+        pictures.append(picture if not pictures else picture.resize(pictures[0].size))
+    return np.stack([np.asarray(picture) for picture in pictures])
+
+
+def _training_key(info: dataset_info.DatasetInfo, config: ExperimentConfig, source_hash: str) -> str:
+    parts = json.dumps([info.fingerprint, info.class_names, config.to_dict(), source_hash])
+    return hashlib.sha256(parts.encode()).hexdigest()[:12]

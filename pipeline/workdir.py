@@ -1,0 +1,172 @@
+"""The run directory: its layout, and the lock that keeps two runs out of one another's way."""
+
+import contextlib
+import dataclasses
+import datetime
+import fcntl
+import json
+import os
+import pathlib
+import shutil
+import socket
+from collections.abc import Iterator
+from typing import TextIO
+
+from data import errors
+from pipeline import failures
+
+_LOCK = ".lock"
+_LOGS = "logs"
+# A file of these tells that a folder is a run directory; `.lock` is lost where someone copies without hidden files.
+_MARKS = (_LOCK, "metadata.db")
+
+
+@dataclasses.dataclass(frozen=True)
+class Workdir:
+    """Where a run keeps what it makes.
+
+    Attributes:
+        root: the run directory, absolute.
+    """
+
+    root: pathlib.Path
+
+    @property
+    def pipeline(self) -> pathlib.Path:
+        """TFX artifacts."""
+        return self.root / "pipeline"
+
+    @property
+    def metadata(self) -> pathlib.Path:
+        """SQLite file of ML Metadata."""
+        return self.root / "metadata.db"
+
+    @property
+    def search(self) -> pathlib.Path:
+        """One folder for each search: trials, checkpoints, study."""
+        return self.root / "search"
+
+    @property
+    def tensorboard(self) -> pathlib.Path:
+        """What `tensorboard --logdir` is given."""
+        return self.root / "tensorboard"
+
+    @property
+    def serving_model(self) -> pathlib.Path:
+        """Pushed models, one numbered folder for each."""
+        return self.root / "serving_model"
+
+    @property
+    def report(self) -> pathlib.Path:
+        """Results as JSON and CSV."""
+        return self.root / "report"
+
+    @property
+    def log(self) -> pathlib.Path:
+        """What the libraries had to say."""
+        return self.root / _LOGS / "run.log"
+
+
+@contextlib.contextmanager
+def open_workdir(path: str | os.PathLike[str], min_free_gb: float = 0.0) -> Iterator[Workdir]:
+    """Makes and locks a run directory; the lock goes with the process, however that ends.
+
+    A folder that this call made and that holds nothing when a user's mistake ends the run is removed again.
+
+    Args:
+        path: the run directory, an empty folder, or a folder yet to be made.
+        min_free_gb: least free space on its disk, in 10^9 bytes.
+
+    Yields:
+        The locked run directory.
+
+    Raises:
+        errors.UserError: another process uses it, it is no run directory, it cannot be written, or its disk is too
+            full.
+    """
+    root = pathlib.Path(path).expanduser().absolute()
+    made = not root.exists()
+    _prepare(root)
+    try:
+        with _locked(root):
+            check_free_space(root, min_free_gb)
+            yield Workdir(root)
+    except errors.UserError:
+        if made:
+            _remove_if_unused(root)
+        raise
+
+
+def check_free_space(folder: pathlib.Path, min_free_gb: float) -> None:
+    """Raises `errors.UserError` where the disk of an existing folder has less than `min_free_gb` * 10^9 bytes."""
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    if free_gb < min_free_gb:
+        raise errors.UserError(
+            f"the disk of {folder} has {free_gb:.1f} GB left, and a run needs {min_free_gb:g} GB. Free some space, "
+            "choose a --workdir on another disk, or lower --min_free_gb."
+        )
+
+
+def _prepare(root: pathlib.Path) -> None:
+    if root.exists() and not root.is_dir():
+        raise errors.UserError(
+            f"--workdir={root} is a file, not a folder. Name a folder that is new or a run's."
+        )
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        names = {entry.name for entry in root.iterdir()}
+    except OSError as error:
+        raise _unwritable(root, error) from error
+    visible = sorted(name for name in names if not name.startswith("."))
+    if visible and names.isdisjoint(_MARKS):
+        raise errors.UserError(
+            f"--workdir={root} holds other files ({', '.join(visible[:3])}{', ...' if len(visible) > 3 else ''}) and "
+            "no run. Name a folder that is new, empty or a run's."
+        )
+
+
+@contextlib.contextmanager
+def _locked(root: pathlib.Path) -> Iterator[None]:
+    try:
+        file = open(root / _LOCK, "a+", encoding="utf-8")  # noqa: SIM115 - closed by the `with` below
+    except OSError as error:
+        raise _unwritable(root, error) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise errors.UserError(_in_use(root, file)) from error
+        except OSError as error:
+            raise errors.UserError(
+                f"--workdir={root} cannot be locked ({error.strerror}). Choose a folder on a local disk."
+            ) from error
+        _sign(file)
+        yield
+
+
+def _sign(file: TextIO) -> None:
+    now = datetime.datetime.now().astimezone().isoformat(" ", timespec="seconds")
+    file.truncate(0)
+    json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": now}, file)
+    file.flush()
+
+
+def _in_use(root: pathlib.Path, file: TextIO) -> str:
+    try:
+        file.seek(0)
+        owner = json.load(file)
+        who = f"process {owner['pid']} on {owner['host']} since {owner['since']}"
+    except (ValueError, KeyError, TypeError):
+        who = "another process"
+    return f"--workdir={root} is in use by {who}. Wait for it, stop it, or choose another --workdir."
+
+
+def _unwritable(root: pathlib.Path, error: OSError) -> errors.UserError | OSError:
+    if failures.is_disk_full(error):
+        return error
+    return errors.UserError(f"--workdir={root} cannot be written: {error.strerror}. Choose another folder.")
+
+
+def _remove_if_unused(root: pathlib.Path) -> None:
+    if {entry.name for entry in root.iterdir()} <= {_LOCK, _LOGS}:
+        shutil.rmtree(root, ignore_errors=True)

@@ -1,0 +1,59 @@
+"""Packaging: version ranges, extras and the console script. What was tested together is in requirements.lock."""
+
+import pathlib
+
+import setuptools
+
+_README = pathlib.Path(__file__).with_name("README.md")
+
+REQUIRED = [
+    "tensorflow>=2.21,<2.22",
+    "keras>=3.15,<4",
+    "keras-tuner>=1.4.8,<2",
+    "tfx>=1.21,<1.22",
+    "tensorflow-datasets>=4.9.9,<5",  # the embedded dataset is a TFDS builder
+    "numpy>=2,<3",
+    "absl-py>=1.4",  # flags; TFX 1.21 itself still needs absl-py below 2
+    "pillow>=11",  # headers and pixels of JPEG and PNG files without TensorFlow's 10 s import
+    "hotcoco>=1.3,<2",  # COCO metrics: pycocotools' numbers at a hundredth of its time
+    "tensorboard>=2.20",  # TensorFlow 2.21 no longer brings it
+    "rich>=13",  # progress line and tables of the command line
+]
+
+EXTRAS = {
+    # CUDA and cuDNN as wheels, for machines with an NVIDIA driver and no CUDA of their own.
+    "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+    # Compiler and client of Kubeflow Pipelines v2; TFX asks for it only on Python below 3.12.
+    "kubeflow": ["tfx[kfp]>=1.21,<1.22"],
+    # Tests, lint, notebooks, and pycocotools as the reference that metrics and benchmarks compare with.
+    "dev": [
+        "hypothesis",
+        "ipykernel",
+        "matplotlib",
+        "nbclient",
+        "nbformat",
+        "pycocotools",
+        "pytest",
+        "pytest-xdist",
+        "ruff",
+    ],
+}
+
+setuptools.setup(
+    name="ssd-tuner",
+    version="0.1.0",
+    description="Finds the best hyperparameters for a MobileNet-SSD object detector and ships the winner.",
+    long_description=_README.read_text(encoding="utf-8") if _README.exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    # 3.11 is what the lock and the tests cover. 3.12 would lose the kubeflow extra (see above).
+    python_requires=">=3.11,<3.12",
+    packages=setuptools.find_packages(
+        include=[
+            f"{name}{tail}" for name in ("data", "models", "tuner_fn", "pipeline") for tail in ("", ".*")
+        ]
+    ),
+    install_requires=REQUIRED,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["ssd-tuner = pipeline.cli.main:entry_point"]},
+)

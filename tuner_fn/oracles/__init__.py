@@ -1,0 +1,75 @@
+"""Search strategies, each a `keras_tuner.Oracle`, behind one constructor."""
+
+import keras_tuner
+import numpy as np
+
+from data.errors import UserError, nearest
+from tuner_fn.oracles.hyperband import HyperbandOracle
+
+
+def make_oracle(
+    name: str,
+    *,
+    objective: keras_tuner.Objective,
+    hyperparameters: keras_tuner.HyperParameters,
+    max_epochs: int,
+    seed: int,
+    max_trials: int | None = None,
+    factor: int = 3,
+) -> keras_tuner.Oracle:
+    """Creates the oracle of a search strategy.
+
+    Every trial it creates carries `tuner/epochs` and `tuner/initial_epoch` (Hyperband), or trains `max_epochs`.
+
+    Args:
+        name: "hyperband", "bayesian" or "random".
+        objective: what is maximised or minimised.
+        hyperparameters: the space; nothing is added to it later.
+        max_epochs: of one trial, at least 1.
+        seed: of the draws; every integer counts, 0 too.
+        max_trials: ends the search; needed by all but Hyperband, whose brackets end it.
+        factor: Hyperband's reduction.
+
+    Returns:
+        The oracle; its `max_trials` is a number, never None.
+
+    Raises:
+        UserError: an unknown name; the nearest known one is named.
+    """
+    common = {"objective": objective, "hyperparameters": hyperparameters, "allow_new_entries": False}
+    common |= {"tune_new_entries": False, "max_consecutive_failed_trials": 1_000_000}
+    if name == "hyperband":
+        oracle = HyperbandOracle(max_epochs=max_epochs, factor=factor, **common)
+        oracle.max_trials = min(oracle.planned_trials(), max_trials or oracle.planned_trials())
+    elif name == "bayesian":
+        # Keras Tuner's own number of random trials before the model, three a dimension, would use up a small budget.
+        initial = max(2, max_trials // 3)
+        oracle = keras_tuner.oracles.BayesianOptimizationOracle(
+            max_trials=max_trials, num_initial_points=initial, **common
+        )
+    elif name == "random":
+        oracle = keras_tuner.oracles.RandomSearchOracle(max_trials=max_trials, **common)
+    else:
+        raise UserError(f"Unknown search `{name}`.{nearest(name, ('hyperband', 'bayesian', 'random'))}")
+    _seed(oracle, seed)
+    return oracle
+
+
+def _seed(oracle: keras_tuner.Oracle, seed: int) -> None:
+    """Sets the seed, which Keras Tuner's constructor would replace by a random one where it is 0 (`seed or random`)."""
+    oracle.seed = oracle._seed_state = seed
+    if isinstance(oracle, keras_tuner.oracles.BayesianOptimizationOracle):
+        oracle._random_state = np.random.RandomState(seed)
+        oracle.gpr = oracle._make_gpr()
+
+
+def planned_epochs(oracle: keras_tuner.Oracle, max_epochs: int) -> int:
+    """Counts the epochs that a search trains if no trial fails.
+
+    Args:
+        oracle: as `make_oracle` returns.
+        max_epochs: of one trial.
+    """
+    if isinstance(oracle, HyperbandOracle):
+        return oracle.planned_epochs()
+    return oracle.max_trials * max_epochs

@@ -1,0 +1,30 @@
+"""Hyperband with a known end: Keras Tuner's, plus how many trials and epochs it will take."""
+
+from collections.abc import Iterator
+
+import keras_tuner
+
+
+class HyperbandOracle(keras_tuner.oracles.HyperbandOracle):
+    """Keras Tuner's Hyperband that can count its trials beforehand.
+
+    TFX's Tuner reads `max_trials` after the search and fails where it is None, as Keras Tuner's Hyperband leaves it.
+
+    Source: Li et al. 2018 (JMLR 18-185), algorithm 1.
+    """
+
+    def rungs(self) -> Iterator[tuple[int, int, int, int]]:
+        """Yields (bracket, rung, trials, epochs to train) in the order in which they are run."""
+        for bracket in reversed(range(self._get_num_brackets())):
+            for rung in range(self._get_num_rounds(bracket)):
+                before = self._get_epochs(bracket, rung - 1) if rung else 0
+                yield bracket, rung, self._get_size(bracket, rung), self._get_epochs(bracket, rung) - before
+
+    def planned_trials(self) -> int:
+        """Counts the trials of all brackets; a promotion to the next rung is a trial of its own."""
+        return self.hyperband_iterations * sum(trials for _, _, trials, _ in self.rungs())
+
+    def planned_epochs(self) -> int:
+        """Counts the epochs of the first `max_trials` trials; a promoted trial trains only what it lacks."""
+        each = [epochs for _, _, trials, epochs in self.rungs() for _ in range(trials)] * self.hyperband_iterations
+        return sum(each[: self.max_trials])

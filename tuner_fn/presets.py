@@ -1,0 +1,188 @@
+"""Named starting points: settings, what is searched, and how long."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from data.errors import UserError, nearest
+from models.hyperparameters import ExperimentConfig
+
+SEARCHES = ("hyperband", "bayesian", "random")
+SEARCHED = (
+    "optimizer.learning_rate",
+    "anchors.min_scale",
+    "loss.negatives_per_positive",
+    "loss.localization_weight",
+    "loss.l2",
+    "augment.crop_probability",
+    "augment.photometric_strength",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig:
+    """How a search is done; checked on construction.
+
+    Attributes:
+        strategy: one of `SEARCHES`.
+        max_trials: at most this many trials; None for as many as Hyperband's brackets hold.
+        max_epochs: of one trial, at least 1.
+        factor: Hyperband keeps one of this many trials from rung to rung, at least 2.
+        tune: names of the hyperparameters to search, at least one.
+        seed: of the draws.
+    """
+
+    strategy: str
+    max_trials: int | None
+    max_epochs: int
+    factor: int
+    tune: tuple[str, ...]
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Checks every field.
+
+        Raises:
+            UserError: an unknown strategy or hyperparameter (names the nearest), or a number out of its range.
+        """
+        if self.strategy not in SEARCHES:
+            raise UserError(f"Unknown search `{self.strategy}`.{nearest(self.strategy, SEARCHES)}")
+        for name, value, low in (("max_trials", self.max_trials, 1), ("max_epochs", self.max_epochs, 1)):
+            if value is not None and value < low:
+                raise UserError(f"`{name}` must be at least {low}: got {value}.")
+        if self.max_trials is None and self.strategy != "hyperband":
+            raise UserError(f"`max_trials` is needed by the search `{self.strategy}`.")
+        if not self.tune:
+            raise UserError("`tune` needs at least one hyperparameter.")
+        tunable = [path for path, field, _ in ExperimentConfig().items() if "search" in field.metadata]
+        for path in self.tune:
+            if path not in tunable:
+                raise UserError(f"`{path}` is no hyperparameter that can be searched.{nearest(path, tunable)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as JSON values; `from_dict` inverts."""
+        return dataclasses.asdict(self) | {"tune": list(self.tune)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "SearchConfig":
+        """Builds the search settings from `to_dict`'s result."""
+        return cls(**{**values, "tune": tuple(values["tune"])})
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """A starting point.
+
+    Attributes:
+        help: one sentence.
+        settings: {path: value} that differ from the declared defaults.
+        max_trials: trials of `bayesian` and `random`.
+        max_epochs: of one trial.
+        factor: of Hyperband.
+    """
+
+    help: str
+    settings: Mapping[str, Any]
+    max_trials: int
+    max_epochs: int
+    factor: int
+
+
+_SMALL = {
+    "input.batch_size": 32,
+    "model.alpha": 0.35,
+    "model.batch_norm_momentum": 0.95,
+    "model.first_stride": 8,
+    "anchors.min_scale": 0.15,
+}
+PRESETS = {
+    "quick": Preset(
+        help="128 px, alpha 0.35: minutes on two cores, for the embedded dataset and for trying things out.",
+        settings={**_SMALL, "input.image_size": 128, "training.epochs": 24},
+        max_trials=6,
+        max_epochs=4,
+        factor=4,
+    ),
+    "small_objects": Preset(
+        help="320 px, alpha 0.35, stride 8: for aerial and far-away objects on a CPU.",
+        settings={
+            **_SMALL,
+            "input.image_size": 320,
+            "input.batch_size": 16,
+            "anchors.min_scale": 0.08,
+            "anchors.max_scale": 0.6,
+            "training.epochs": 60,
+        },
+        max_trials=6,
+        max_epochs=9,
+        factor=3,
+    ),
+    "standard": Preset(
+        help="300 px, alpha 1.0: the published SSD MobileNet v2; for a GPU.",
+        settings={"training.epochs": 60},
+        max_trials=30,
+        max_epochs=27,
+        factor=3,
+    ),
+}
+
+
+def get_preset(name: str) -> Preset:
+    """Looks a preset up.
+
+    Raises:
+        UserError: an unknown name; the nearest known one is named.
+    """
+    if name not in PRESETS:
+        raise UserError(f"Unknown preset `{name}`.{nearest(name, PRESETS)}")
+    return PRESETS[name]
+
+
+def experiment(preset: Preset, overrides: Mapping[str, Any], seed: int) -> ExperimentConfig:
+    """Builds the settings of a run: the declared defaults, the preset's, the user's.
+
+    Args:
+        preset: starting point.
+        overrides: {path: value} of `--set`.
+        seed: of training.
+
+    Raises:
+        UserError: as `ExperimentConfig.replace`.
+    """
+    return ExperimentConfig().replace({**preset.settings, "training.seed": seed, **overrides})
+
+
+def search(
+    preset: Preset,
+    strategy: str,
+    seed: int,
+    *,
+    max_trials: int | None = None,
+    max_epochs: int | None = None,
+    tune: Sequence[str] | None = None,
+    pinned: Sequence[str] = (),
+) -> SearchConfig:
+    """Builds the settings of a search: the preset's, the user's where given.
+
+    Args:
+        preset: starting point.
+        strategy: one of `SEARCHES`.
+        seed: of the draws.
+        max_trials: overrides the preset's; for Hyperband it only limits.
+        max_epochs: overrides the preset's.
+        tune: hyperparameters to search; None for the kit's choice.
+        pinned: settings that the user fixed; they leave the kit's choice.
+
+    Raises:
+        UserError: as `SearchConfig`.
+    """
+    if max_trials is None and strategy != "hyperband":
+        max_trials = preset.max_trials
+    return SearchConfig(
+        strategy=strategy,
+        max_trials=max_trials,
+        max_epochs=preset.max_epochs if max_epochs is None else max_epochs,
+        factor=preset.factor,
+        tune=tuple(tune) if tune else tuple(name for name in SEARCHED if name not in pinned),
+        seed=seed,
+    )

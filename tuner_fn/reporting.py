@@ -1,0 +1,114 @@
+"""What a search leaves for people: TensorBoard's scalars and HParams, and the leaderboard."""
+
+import os
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import keras_tuner
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
+
+from models.hyperparameters import ExperimentConfig
+from models.training import EpochReport
+
+SCALARS = ("loss", "learning_rate", "AP", "AP50", "AP75", "images_per_s")
+
+
+def write_hparams_domain(logdir: str | os.PathLike[str], config: ExperimentConfig, names: Sequence[str]) -> None:
+    """Writes which hyperparameters and metrics TensorBoard's HParams page shows.
+
+    Args:
+        logdir: the search's TensorBoard folder.
+        config: base settings; the domains come from the declarations.
+        names: searched hyperparameters.
+    """
+    declared = {path: field.metadata["search"] for path, field, _ in config.items() if "search" in field.metadata}
+    columns = []
+    for name in names:
+        search = declared[name]
+        discrete = search["choices"] is not None
+        domain = hparams.Discrete(search["choices"]) if discrete else hparams.RealInterval(search["low"], search["high"])
+        columns.append(hparams.HParam(name, domain))
+    metrics = [hparams.Metric("AP", display_name="val AP"), hparams.Metric("AP50", display_name="val AP50")]
+    with tf.summary.create_file_writer(str(logdir)).as_default():
+        hparams.hparams_config(hparams=columns, metrics=metrics)
+
+
+class TrialLog:
+    """TensorBoard's log of one trial or of the final training."""
+
+    def __init__(self, logdir: str | os.PathLike[str], values: Mapping[str, Any], name: str) -> None:
+        """Opens the log and writes the hyperparameters.
+
+        Args:
+            logdir: folder of this log alone.
+            values: {hyperparameter: value}; empty for none.
+            name: shown as the trial's.
+        """
+        self.writer = tf.summary.create_file_writer(str(logdir))
+        if values:
+            with self.writer.as_default():
+                hparams.hparams(dict(values), trial_id=name)
+
+    def epoch(self, report: EpochReport) -> None:
+        """Writes the scalars of an epoch."""
+        with self.writer.as_default(step=int(report["epoch"])):
+            for name, value in report.items():
+                if (name in SCALARS or name.startswith("AP50/")) and value == value:
+                    tf.summary.scalar(name, value)
+        self.writer.flush()
+
+    def images(self, name: str, images: Any, step: int) -> None:
+        """Writes uint8 images [B, H, W, 3] under a name."""
+        with self.writer.as_default(step=step):
+            tf.summary.image(name, images, max_outputs=len(images))
+        self.writer.flush()
+
+
+def leaderboard(trials: Iterable[keras_tuner.engine.trial.Trial]) -> list[dict[str, Any]]:
+    """Lists the trials of a search, the best first and failed ones last.
+
+    Args:
+        trials: in the order in which they were started.
+
+    Returns:
+        One row a trial: rank (None where failed), trial, score, AP50, epochs, status, reason, parent (the trial it went on
+        from) and hyperparameters.
+    """
+    rows = []
+    for trial in trials:
+        values = trial.hyperparameters.values
+        done = trial.status == "COMPLETED"
+        reason = (trial.message or "").strip().splitlines()[-1:] or [""]
+        rows.append({
+            "trial": trial.trial_id,
+            "score": trial.score if done else None,
+            "AP50": _last(trial, "val_AP50") if done else None,
+            "epochs": _last(trial, "epochs"),
+            "status": trial.status.lower(),
+            "reason": "" if done else reason[0],
+            "parent": values.get("tuner/trial_id"),
+            "hyperparameters": {name: value for name, value in values.items() if not name.startswith("tuner/")},
+        })
+    rows.sort(key=lambda row: (row["score"] is None, -(row["score"] or 0.0)))
+    ranked = [row for row in rows if row["score"] is not None]
+    return [{"rank": number, **row} for number, row in enumerate(ranked, start=1)] + [
+        {"rank": None, **row} for row in rows if row["score"] is None
+    ]
+
+
+def _last(trial: keras_tuner.engine.trial.Trial, metric: str) -> float | None:
+    return trial.metrics.get_last_value(metric) if trial.metrics.exists(metric) else None
+
+
+def state_file(trial_dir: str | os.PathLike[str]) -> pathlib.Path:
+    """Names the training state of a trial."""
+    return pathlib.Path(trial_dir) / "state.npz"
+
+
+def progress_fields(report: EpochReport) -> dict[str, Any]:
+    """Picks from an epoch's report what a progress event of kind "epoch" carries; None where it was not validated."""
+    names = {"epoch": "epoch", "loss": "loss", "map": "AP", "map50": "AP50"}
+    names |= {"images_per_s": "images_per_s", "seconds": "seconds"}
+    return {field: report.get(name) for field, name in names.items()}
