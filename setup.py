@@ -1,4 +1,4 @@
-"""Packaging: version ranges, extras and the console script. What was tested together is in requirements.lock."""
+"""Packaging: version ranges, extras, the console script. requirements.lock holds what was tested together."""
 
 import pathlib
 

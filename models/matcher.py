@@ -67,9 +67,8 @@ def iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
 def forced_matches(overlaps: Tensor, valid: Tensor) -> Tensor:
     """Gives every object an anchor of its own, greedily by IoU.
 
-    In each round every object without an anchor asks for its best free one, and of several that ask for the same the one
-    of highest IoU gets it (the first, on a tie). That is the greedy one-to-one matching of Liu et al. 2016, section 2.2,
-    and one or two rounds usually do.
+    In each round every object without an anchor and every free anchor look for each other's best; pairs that chose each
+    other are matched. That gives the greedy one-to-one matching of Liu et al. 2016, section 2.2, in few rounds.
 
     Args:
         overlaps: float32 [B, G, A] IoU, A at least G.
@@ -79,25 +78,24 @@ def forced_matches(overlaps: Tensor, valid: Tensor) -> Tensor:
         int32 [B, A], index of the object forced on the anchor, -1 where none is.
     """
     batch, num_gt, num_anchors = ops.shape(overlaps)
+    object_index = ops.arange(num_gt, dtype="int32")[None, :]
     rows = ops.arange(batch, dtype="int32")[:, None] * num_anchors  # [B, 1]
-    object_index = ops.arange(num_gt, dtype="int32")
 
     def some_left(_: Tensor, waiting: Tensor) -> Tensor:
         return ops.any(waiting)
 
     def one_round(forced: Tensor, waiting: Tensor) -> tuple[Tensor, Tensor]:
-        free = ops.where((forced < 0)[:, None, :], overlaps, -1.0)  # [B, G, A]
-        wanted = ops.cast(ops.argmax(free, axis=-1), "int32")  # [B, G]
-        strength = ops.where(waiting, ops.max(free, axis=-1), -2.0)
-        same = (wanted[:, :, None] == wanted[:, None, :]) & waiting[:, None, :]  # [B, G, G]
-        stronger = strength[:, None, :] > strength[:, :, None]
-        earlier = (strength[:, None, :] == strength[:, :, None]) & (object_index[None, :] < object_index[:, None])
-        wins = waiting & ~ops.any(same & (stronger | earlier), axis=-1)
-        # Anchors won in this round are all different, so adding index + 1 to -1 writes the index.
-        gain = ops.where(wins, object_index[None, :] + 1, 0)
-        flat = ops.reshape(rows + wanted, (-1, 1))
-        update = ops.scatter(flat, ops.reshape(gain, (-1,)), (batch * num_anchors,))
-        return forced + ops.reshape(update, (batch, num_anchors)), waiting & ~wins
+        free = waiting[:, :, None] & (forced < 0)[:, None, :]
+        left = ops.where(free, overlaps, -1.0)  # [B, G, A]
+        anchor = ops.cast(ops.argmax(left, axis=2), "int32")  # [B, G], each object's best
+        suitor = ops.cast(ops.argmax(left, axis=1), "int32")  # [B, A], each anchor's best
+        matched = waiting & (ops.take_along_axis(suitor, anchor, axis=1) == object_index)
+        # The matched anchors are all different, so adding index + 1 to -1 writes the index.
+        gain = ops.where(matched, object_index + 1, 0)
+        update = ops.scatter(
+            ops.reshape(rows + anchor, (-1, 1)), ops.reshape(gain, (-1,)), (batch * num_anchors,)
+        )
+        return forced + ops.reshape(update, (batch, num_anchors)), waiting & ~matched
 
     forced = ops.full((batch, num_anchors), -1, dtype="int32")
     return ops.while_loop(some_left, one_round, (forced, valid), maximum_iterations=num_gt)[0]

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from data import progress
 from pipeline import logs, tables
 
 _PLAIN_WIDTH = 100
-# Without a terminal an epoch or an ingested image is a line; a log stays readable with one in this many seconds.
+# Without a terminal an epoch is a line; the text stays readable with one in this many seconds.
 _PLAIN_EVERY_S = 10.0
 _INDENT = " " * 8
 
@@ -30,7 +31,7 @@ def open_display(verbosity: str = "progress", log_file: pathlib.Path | None = No
     """Sends all chatter to the log and shows the progress of what happens meanwhile.
 
     Args:
-        verbosity: one of `logs.VERBOSITIES`; other than "progress", the log is shown and the live line is not.
+        verbosity: one of `logs.VERBOSITIES`; beside the log ("info", "debug") there is no live line.
         log_file: as `logs.capture_output` takes it.
 
     Yields:
@@ -47,7 +48,7 @@ def open_display(verbosity: str = "progress", log_file: pathlib.Path | None = No
 
 
 def make_console(stream: TextIO) -> Console:
-    """Makes a console that writes to a stream, without colours and control characters unless it is a terminal."""
+    """Makes a console on a stream, without colours and control characters unless that is a terminal."""
     return Console(file=stream, highlight=False, markup=False, emoji=False, width=_width(stream))
 
 
@@ -67,14 +68,14 @@ class _Pace:
     done: int = 0
 
     def left_s(self, now_s: float) -> float | None:
-        """Returns the seconds left; None before the first epoch."""
-        if not self.done:
+        """Returns the seconds left; None before the first epoch and after the last."""
+        if not 0 < self.done < self.epochs:
             return None
-        return (now_s - self.started_s) / self.done * max(0, self.epochs - self.done)
+        return (now_s - self.started_s) / self.done * (self.epochs - self.done)
 
 
 class Display:
-    """Shows progress events and results; a context manager, because the live line has to be taken away again."""
+    """Shows progress events and results; a context manager, because the live line must go in the end."""
 
     def __init__(
         self, console: Console, *, live: bool = False, clock: Callable[[], float] = time.monotonic
@@ -185,16 +186,14 @@ class Display:
         head = f"{_INDENT}trial {_of(fields['number'], fields.get('total'))}"
         if fields["state"] == "failed":
             self._print(f"{head}  failed: {fields.get('reason') or 'no reason given'}")
-            return
-        score = fields.get("score")
-        if score is not None and score == score and (self._best is None or score > self._best[0]):
-            self._best = (score, fields["number"])
-        best = f"  best {self._best[0]:.3f} (trial {self._best[1]})" if self._best else ""
-        values = " ".join(
-            f"{name.rpartition('.')[2]}={tables.format_value(value)}"
-            for name, value in (fields.get("hyperparameters") or {}).items()
-        )
-        self._print(f"{head}  val mAP {_fixed(score)}{best}{self._time_left('  ')}  {values}".rstrip())
+        else:
+            score = fields.get("score")
+            if score is not None and score == score and (self._best is None or score > self._best[0]):
+                self._best = (score, fields["number"])
+            best = f"  best {self._best[0]:.3f} (trial {self._best[1]})" if self._best else ""
+            left = "" if self._live else self._time_left("  ")
+            self._print(f"{head}  val mAP {_fixed(score)}{best}{left}")
+        self._print_values(fields.get("hyperparameters") or {})
 
     def _on_epoch(self, fields: Mapping[str, Any]) -> None:
         if fields.get("stage") == "train" and self._pace is None:
@@ -241,20 +240,31 @@ class Display:
         """Builds the line that changes in place, with a bar below it while epochs are counted."""
         self.console.width = _width(self.console.file)
         component = self._component
-        if component is None:
+        if component is None and not self._epoch:
             return Text("")
-        elapsed = tables.format_seconds(self._clock() - self._component_started_s)
         grid = Table.grid(padding=(0, 1))
         grid.add_column(width=1)
         grid.add_column(no_wrap=True, overflow="ellipsis")
-        head = f"[{component['index']}/{component['total']}] {component['name']}"
-        grid.add_row(self._spinner, tables.clean("  ".join(filter(None, [head, self._doing(), elapsed]))))
+        parts = [self._doing()]
+        if component is not None:
+            elapsed = tables.format_seconds(self._clock() - self._component_started_s)
+            parts = [f"[{component['index']}/{component['total']}] {component['name']}", *parts, elapsed]
+        grid.add_row(self._spinner, tables.clean("  ".join(filter(None, parts))))
         if self._pace:
             bar = Table.grid(padding=(0, 1))
             count = f"{self._pace.done}/{self._pace.epochs} epochs{self._time_left('  ')}"
             bar.add_row(ProgressBar(self._pace.epochs, self._pace.done, width=40), tables.clean(count))
             grid.add_row("", bar)
         return grid
+
+    def _print_values(self, hyperparameters: Mapping[str, Any]) -> None:
+        pairs = hyperparameters.items()
+        text = " ".join(f"{name.rpartition('.')[2]}={tables.format_value(value)}" for name, value in pairs)
+        indent = f"{_INDENT}  "
+        for line in textwrap.wrap(
+            text, self.console.width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+        ):
+            self._print(line)
 
     def _print(self, text: str) -> None:
         self.console.print(tables.clean(text), soft_wrap=True)

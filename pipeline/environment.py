@@ -30,7 +30,7 @@ _LIBRARIES = {
     "hotcoco": "hotcoco",
     "tensorboard": "tensorboard",
 }
-# Libraries with releases that need a newer C++ runtime than some supported systems have: their extension module.
+# Libraries with releases that need a newer C++ runtime than some systems have, and their extension module.
 _NATIVE_LIBRARIES = {
     "ml_metadata": "metadata_store/pywrap/metadata_store_extension.so",
     "tensorflow_data_validation": "pywrap/tensorflow_data_validation_extension.so",
@@ -55,7 +55,7 @@ def _check_python(version: tuple[int, int]) -> None:
     if version != _PYTHON:
         raise errors.UserError(
             f"ssd-tuner needs Python {_PYTHON[0]}.{_PYTHON[1]}, which its libraries were locked for: this is "
-            f"Python {version[0]}.{version[1]} ({sys.executable}). `make setup` makes .venv/bin/ssd-tuner: use that."
+            f"Python {version[0]}.{version[1]} ({sys.executable}). Use .venv/bin/ssd-tuner (`make setup`)."
         )
 
 
@@ -63,8 +63,8 @@ def _check_keras_settings() -> None:
     legacy = os.environ.get("TF_USE_LEGACY_KERAS", "")
     if legacy.lower() in ("1", "true"):
         raise errors.UserError(
-            f"TF_USE_LEGACY_KERAS={legacy} mixes Keras 2 (tf_keras) into TensorFlow, and ssd-tuner needs Keras 3. "
-            "Unset it: `unset TF_USE_LEGACY_KERAS`."
+            f"TF_USE_LEGACY_KERAS={legacy} mixes Keras 2 (tf_keras) into TensorFlow. "
+            "ssd-tuner needs Keras 3. Unset it: `unset TF_USE_LEGACY_KERAS`."
         )
     backend = os.environ.get("KERAS_BACKEND")
     if backend:

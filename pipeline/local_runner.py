@@ -28,6 +28,9 @@ from pipeline.pipeline import make_components
 from pipeline.trainer import HISTORY_FILE
 from tuner_fn.tuner import search_key
 
+# In this process: starting workers costs more than they gain below some 100,000 images. The plain DirectRunner would first
+# look for a runner to download, and without an image name TFX would build a package of itself for every component.
+BEAM_ARGUMENTS = ["--runner=FnApiRunner", "--sdk_container_image=none"]
 Outputs = dict[str, dict[str, list[types.Artifact]]]  # by component and output
 
 
@@ -80,7 +83,7 @@ def run(config: RunConfig) -> RunResult:
         components=components,
         enable_cache=True,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.workdir / "metadata.db")),
-        beam_pipeline_args=["--direct_num_workers=1"],
+        beam_pipeline_args=BEAM_ARGUMENTS,
     )
     outputs, seconds, cached = _run_nodes(compiler.Compiler().compile(pipeline))
     (tuner,) = (component for component in components if component.id == "Tuner")

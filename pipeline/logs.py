@@ -1,7 +1,7 @@
 """Output capture: the libraries' chatter goes to a log file, the terminal stays with the display.
 
-The redirection is of the file descriptors 1 and 2, because TensorFlow's C++ code and Beam's worker processes write
-there without asking Python.
+The redirection is of the file descriptors 1 and 2, because TensorFlow's C++ code and Beam's worker processes
+write there without asking Python.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ def capture_output(log_file: pathlib.Path | None = None, verbosity: str = "progr
     """Sends standard output and error to a log file until the context ends.
 
     Args:
-        log_file: file to append to, its folder is made; None for a temporary one that is kept only after a failure.
+        log_file: file to append to, its folder is made; None for a temporary one, kept only after a failure.
         verbosity: one of `VERBOSITIES`; "info" and "debug" show the log on the terminal as well.
 
     Yields:

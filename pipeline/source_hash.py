@@ -1,7 +1,8 @@
 """A hash of the code that a pipeline component depends on.
 
-TFX runs a component again when one of its settings changes, but knows nothing of the modules behind a dotted path. With
-this hash among the settings, an edit drops the caches of the components that depend on it, and of no others.
+TFX runs a component again when one of its settings changes, but knows nothing of the modules behind a dotted
+path. With this hash among the settings, an edit drops the caches of the components that depend on it, and of
+no others.
 """
 
 import ast
@@ -22,14 +23,14 @@ def source_hash(
 ) -> str:
     """Hashes modules and all modules of our packages that they import, directly or not.
 
-    What counts is the syntax tree: comments, docstrings and formatting do not. Imports inside functions count, and so
-    does a dotted name in a string ("tuner_fn.tuner.tuner_fn"), which is how registries and TFX name code; imports for
-    type checkers alone do not.
+    What counts is the syntax tree: comments, docstrings and formatting do not. Imports inside functions
+    count, and so does a dotted name in a string ("tuner_fn.tuner.tuner_fn"), which is how registries and TFX
+    name code; imports for type checkers alone do not.
 
     Args:
         *modules: dotted names, as "models.training".
-        ignore: modules that cannot change a result, as those that only display; neither they nor what only they
-            import counts.
+        ignore: modules that cannot change a result, as those that only display; neither they nor what only
+            they import counts.
         root: the folder that holds the packages.
         packages: names of the top-level packages to follow.
 
@@ -87,7 +88,7 @@ class _Tree:
         self._packages = packages
 
     def file(self, module: str) -> pathlib.Path | None:
-        """Returns a module's file; None where the name is no module (a class, a function, another package)."""
+        """Returns a module's file; None where the name is no module (but a class or another package)."""
         if not all(part.isidentifier() for part in module.split(".")):
             return None
         base = self._root.joinpath(*module.split("."))

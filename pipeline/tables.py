@@ -29,7 +29,7 @@ _MAX_COLUMNS = 7
 
 
 def clean(value: Any) -> Text:
-    """Makes a cell of a value: numbers with 4 significant digits, None and NaN as "-", no control characters."""
+    """Makes a cell: floats with 4 significant digits, None and NaN as "-", no control characters."""
     return Text(_printable(format_value(value)))
 
 
@@ -43,7 +43,9 @@ def format_value(value: Any) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """Formats a duration: "8 s", "1 min 20 s", "2 h 5 min"."""
+    """Formats a duration: "0.4 s", "48 s", "1 min 20 s", "2 h 5 min"."""
+    if 0 < seconds < 9.95:
+        return f"{seconds:.1f} s"
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"

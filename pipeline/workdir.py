@@ -17,7 +17,7 @@ from pipeline import failures
 
 _LOCK = ".lock"
 _LOGS = "logs"
-# A file of these tells that a folder is a run directory; `.lock` is lost where someone copies without hidden files.
+# Either file tells that a folder is a run directory; a copy made without hidden files has lost the first.
 _MARKS = (_LOCK, "metadata.db")
 
 
@@ -81,8 +81,8 @@ def open_workdir(path: str | os.PathLike[str], min_free_gb: float = 0.0) -> Iter
         The locked run directory.
 
     Raises:
-        errors.UserError: another process uses it, it is no run directory, it cannot be written, or its disk is too
-            full.
+        errors.UserError: another process uses it, it is no run directory, it cannot be written, or its
+            disk is too full.
     """
     root = pathlib.Path(path).expanduser().absolute()
     made = not root.exists()
@@ -98,12 +98,12 @@ def open_workdir(path: str | os.PathLike[str], min_free_gb: float = 0.0) -> Iter
 
 
 def check_free_space(folder: pathlib.Path, min_free_gb: float) -> None:
-    """Raises `errors.UserError` where the disk of an existing folder has less than `min_free_gb` * 10^9 bytes."""
+    """Raises `errors.UserError` where a folder's disk has less than `min_free_gb` * 10^9 bytes left."""
     free_gb = shutil.disk_usage(folder).free / 1e9
     if free_gb < min_free_gb:
         raise errors.UserError(
-            f"the disk of {folder} has {free_gb:.1f} GB left, and a run needs {min_free_gb:g} GB. Free some space, "
-            "choose a --workdir on another disk, or lower --min_free_gb."
+            f"the disk of {folder} has {free_gb:.1f} GB left, and a run needs {min_free_gb:g} GB. "
+            "Free some space, choose a --workdir on another disk, or lower --min_free_gb."
         )
 
 
@@ -119,9 +119,9 @@ def _prepare(root: pathlib.Path) -> None:
         raise _unwritable(root, error) from error
     visible = sorted(name for name in names if not name.startswith("."))
     if visible and names.isdisjoint(_MARKS):
+        some = ", ".join(visible[:3]) + (", ..." if len(visible) > 3 else "")
         raise errors.UserError(
-            f"--workdir={root} holds other files ({', '.join(visible[:3])}{', ...' if len(visible) > 3 else ''}) and "
-            "no run. Name a folder that is new, empty or a run's."
+            f"--workdir={root} holds other files ({some}) and no run. Name a new folder or a run's."
         )
 
 

@@ -30,7 +30,7 @@ def annotation(image_id: int, bbox: Any = BOX, category_id: int = 1, **fields: A
 def table(
     num_images: int, annotations: list[dict[str, Any]] | None = None, categories: Any = None
 ) -> dict[str, Any]:
-    """Makes a split's JSON: images 0.jpg, 1.jpg, ..., one box of category 1 each unless annotations are given."""
+    """Makes a split's JSON: images 0.jpg, 1.jpg, ..., one box of category 1 each unless told otherwise."""
     images = [{"id": n, "file_name": f"{n}.jpg", "height": HEIGHT, "width": WIDTH} for n in range(num_images)]
     named = categories or {1: "car", 2: "person"}
     return {

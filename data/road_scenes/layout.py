@@ -15,10 +15,10 @@ SCENERY = ("tree", "lamp_post", "sign_post", "bush")
 _NEGATIVE_SHARE = 0.05
 _RIDDEN_SHARE = 0.45
 _COUNT_WEIGHTS = (0.2, 0.26, 0.24, 0.18, 0.12)  # one object (a ridden bicycle counts once) to five
-_KIND_WEIGHTS = (0.33, 0.29, 0.38)
+_KIND_WEIGHTS = (0.32, 0.28, 0.4)
 # Height of each kind and the range of its height in the picture, as a fraction of the picture's height.
 _HEIGHT_M = {"person": 1.72, "bicycle": 1.05, "car": 1.5}
-_HEIGHT_RANGE = {"person": (0.2, 0.58), "bicycle": (0.12, 0.36), "car": (0.1, 0.34)}
+_HEIGHT_RANGE = {"person": (0.22, 0.6), "bicycle": (0.14, 0.36), "car": (0.115, 0.3)}
 _RADIUS_M = {"person": 0.35, "bicycle": 0.7, "car": 1.7}
 _LOWEST_FOOT = 1.12  # as a fraction of the picture's height; objects nearer than this are not placed
 

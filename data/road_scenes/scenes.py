@@ -27,7 +27,7 @@ from data.road_scenes.looks import LOOKS, Palette, expose
 VERSION = "1.0.0"  # raise it whenever a pixel or a box changes: caches and fingerprints hang on it
 CLASS_NAMES = ("person", "bicycle", "car")
 DEFAULT_COUNTS = {"train": 1200, "val": 150, "test": 250}
-MIN_VISIBLE = 0.25
+MIN_VISIBLE = 0.3
 MIN_SIDE = 9.0 / 128.0
 
 _SPLIT_CODES = {"train": 0, "val": 1, "test": 2}

@@ -37,7 +37,7 @@ def open_source(
     if kind in READERS and (colon or not argument):
         return READERS[kind].open(spec, argument, classes, required_splits)
     path = Path(spec).expanduser()
-    if path.exists():
+    if spec and path.exists():
         return _recognise(spec, path).open(spec, spec, classes, required_splits)
     if not colon and (path.is_absolute() or len(path.parts) > 1):
         raise errors.UserError(

@@ -62,7 +62,8 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         report = {"model": flag_values.model, **report, "settings": _settings(flag_values.model)}
         files.write_json(flag_values.output, report)
         metrics = {k: math.nan if value is None else value for k, value in report["metrics"].items()}
-        screen.print_metrics(metrics, title=_title(report))
+        screen.note(_conditions(report))
+        screen.print_metrics(metrics, title=f"COCO metrics, split {report['split']}")
         for row in report["quarantined"][:_MOST_NAMED]:
             screen.note(f"Left out: {row['file']}: {row['reason']}")
         screen.note(f"Written to {flag_values.output}")
@@ -186,12 +187,14 @@ def _settings(model_dir: str) -> dict[str, Any]:
     return {"image_size_px": config["input"]["image_size"], **config["postprocess"]}
 
 
-def _title(report: dict[str, Any]) -> str:
+def _conditions(report: dict[str, Any]) -> str:
+    """Says what the numbers depend on, so that they are compared with their like only."""
     parts = [f"{report['dataset']}, split {report['split']}, {report['num_images']} images"]
     settings = report["settings"]
     if settings:
-        parts.append(f"{settings['image_size_px']} px")
-        parts.append(f"scores from {settings['score_threshold']:g}, NMS IoU {settings['nms_iou']:g}")
+        parts.append(f"input {settings['image_size_px']} px, scores from {settings['score_threshold']:g}")
+        parts.append(f"NMS IoU {settings['nms_iou']:g}")
+    parts.append(f"at most {report['max_detections']} detections an image")
     if report["quarantined"]:
         parts.append(f"{len(report['quarantined'])} bad examples left out")
     return ", ".join(parts)

@@ -73,7 +73,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
                 run.detect(detector, images)
         if detector is not None:
             run.write_json(detector.class_names)
-            screen.print_table("Detections", ["image", "class", "score"], run.rows)
+            screen.print_table("Detections", ["image", "found", "surest"], run.rows)
             screen.note(f"Pictures and {_JSON_FILE} are in {run.output}")
     if bad:
         others = "; the others are done" if len(bad) < len(arguments) else ""
@@ -89,7 +89,7 @@ class _Run:
 
     def __init__(self, output: pathlib.Path, min_score: float) -> None:
         self.output = output
-        self.rows: list[tuple[str, str, float | None]] = []
+        self.rows: list[tuple[str, str, str | None]] = []
         self._min_score = min_score
         self._results: list[tuple[str, tuple[int, int], Any]] = []
         self._names = collections.Counter()
@@ -112,9 +112,10 @@ class _Run:
             picture.save(buffer, "PNG")
             files.write_bytes(self.output / self._picture_name(file), buffer.getvalue())
             self._results.append((file, (image.height, image.width), kept))
-            names = [detector.class_names[label] for label in kept.classes]
-            found_rows = [(file, name, float(s)) for name, s in zip(names, kept.scores, strict=True)]
-            self.rows += found_rows or [(file, "nothing found", None)]
+            counts = collections.Counter(detector.class_names[label] for label in kept.classes)
+            words = ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "nothing"
+            surest = f"{kept.scores.max():.2f}" if len(kept.scores) else None
+            self.rows.append((file, words, surest))
 
     def write_json(self, class_names: Sequence[str]) -> None:
         """Writes all detections in COCO's format."""

@@ -93,14 +93,14 @@ def test_json_is_a_coco_dataset_that_pycocotools_reads(tmp_path):
 
 
 def test_a_box_is_drawn_where_it_is_in_its_class_colour():
-    pixels = _draw(np.zeros((400, 600), np.uint8), _found((0, 0.9, 0.25, 0.5, 0.75, 0.9)))
+    pixels = _draw(np.zeros((400, 600), np.uint8), _found((0, 0.9, 0.25, 0.5, 0.75, 0.875)))
     assert pixels.shape == (400, 600, 3)
     red = np.array([255, 92, 92])  # the first colour
-    for y, x in ((100, 400), (300, 400), (200, 300), (200, 540)):  # the four sides
+    for y, x in ((100, 400), (300, 400), (200, 300), (200, 525)):  # the four sides
         assert (pixels[y, x] == red).all()
     assert (pixels[200, 400] == 0).all()  # inside the box nothing is covered
     assert (pixels[390, 10] == 0).all()
-    other = _draw(np.zeros((400, 600), np.uint8), _found((1, 0.9, 0.25, 0.5, 0.75, 0.9)))
+    other = _draw(np.zeros((400, 600), np.uint8), _found((1, 0.9, 0.25, 0.5, 0.75, 0.875)))
     assert (other[200, 300] != red).any()
 
 
@@ -130,7 +130,9 @@ def test_ground_truth_is_dashed_and_white():
 def test_no_detection_and_degenerate_boxes_are_drawn_without_an_error():
     image = np.full((50, 40), 7, np.uint8)
     assert (_draw(image, _found()) == 7).all()
-    odd = _found((0, 0.9, 0, 0, 0, 0), (1, 0.8, 1, 1, 1, 1), (2, 0.7, -0.2, -0.1, 1.3, 1.2), (0, 0.6, 0, 0, 1, 1))
+    odd = _found(
+        (0, 0.9, 0, 0, 0, 0), (1, 0.8, 1, 1, 1, 1), (2, 0.7, -0.2, -0.1, 1.3, 1.2), (0, 0.6, 0, 0, 1, 1)
+    )
     _draw(image, odd, gt_boxes=odd.boxes)
 
 

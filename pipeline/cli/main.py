@@ -1,0 +1,137 @@
+"""`ssd-tuner COMMAND`: chooses the command and turns errors into lines and exit statuses.
+
+A command is a module `pipeline.cli.<command>` with SUMMARY, USAGE, EXAMPLE, `define_flags(flag_values)` and
+`main(arguments, flag_values) -> int`. Nothing here imports TensorFlow: help and mistakes answer at once.
+"""
+
+import contextlib
+import importlib
+import importlib.metadata
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from data import errors
+from pipeline import environment, failures
+
+COMMANDS = ("run", "evaluate", "predict", "kubeflow")
+_HELP = ("--help", "-h", "-help")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one command line.
+
+    Args:
+        arguments: what follows the program's name.
+
+    Returns:
+        The exit status: 0 done, 2 a user's mistake or a full disk, 130 interrupted, 1 a bug; commands may add
+        others.
+    """
+    try:
+        return _dispatch(list(arguments))
+    except BrokenPipeError:  # the reader of our output has gone: `ssd-tuner --help | head -1`
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return failures.STATUS_BUG
+    except (Exception, KeyboardInterrupt) as error:
+        failure = failures.explain(error)
+        message = failure.message
+        if failure.status == failures.STATUS_BUG and not isinstance(error, failures.CommandFailedError):
+            message += _save_traceback(error)
+        print(f"ssd-tuner: error: {message}", file=sys.stderr)
+        return failure.status
+
+
+def entry_point() -> None:
+    """Runs the process's command line and exits; the console script."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def version() -> str:
+    """Returns the installed version."""
+    try:
+        return importlib.metadata.version("ssd-tuner")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def _dispatch(arguments: list[str]) -> int:
+    name = arguments[0] if arguments else ""
+    if name == "--version":
+        print(f"ssd-tuner {version()}")
+        return 0
+    if name in (*_HELP, "help"):
+        wanted = [argument for argument in arguments[1:] if argument not in _HELP]
+        print(_command_help(wanted[0]) if wanted else _overview())
+        return 0
+    if not name:
+        print(_overview(), file=sys.stderr)
+        return failures.STATUS_USER_ERROR
+    module = _load(name)
+    if _asks_for_help(arguments[1:]):
+        print(_command_help(name))
+        return 0
+    environment.check_environment()
+    from pipeline.cli import parsing
+
+    flag_values = parsing.define(module)
+    positional = parsing.parse(name, flag_values, arguments[1:])
+    return module.main(positional, flag_values)
+
+
+def _load(name: str) -> Any:
+    """Imports a command's module."""
+    if name.startswith("-"):
+        raise errors.UserError(f"the command comes first: got `{name}`. Example: ssd-tuner run --help")
+    if name not in COMMANDS:
+        raise errors.UserError(
+            f"`{name}` is no command.{errors.nearest(name, COMMANDS)} See `ssd-tuner --help`."
+        )
+    try:
+        return importlib.import_module(f"pipeline.cli.{name}")
+    except ImportError:
+        environment.check_environment()  # says which library is missing, where that is the reason
+        raise
+
+
+def _asks_for_help(arguments: Sequence[str]) -> bool:
+    before_end = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return any(argument in _HELP for argument in before_end)
+
+
+def _overview() -> str:
+    lines = ["Finds the best hyperparameters for a MobileNet-SSD object detector and ships the winner.", ""]
+    lines += ["Usage: ssd-tuner COMMAND [flags]", "", "Commands:"]
+    lines += [f"  {name:<10} {_load(name).SUMMARY}" for name in COMMANDS]
+    lines += [
+        "",
+        "Flags and an example of each: ssd-tuner COMMAND --help",
+        "The version: ssd-tuner --version",
+    ]
+    lines += ["", "Example:", f"  {_load(COMMANDS[0]).EXAMPLE}"]
+    return "\n".join(lines)
+
+
+def _command_help(name: str) -> str:
+    module = _load(name)
+    from pipeline.cli import parsing
+
+    return parsing.help_text(name, module)
+
+
+def _save_traceback(error: BaseException) -> str:
+    """Writes a traceback that no log has and returns the words that say where."""
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="ssd-tuner-", suffix=".log", delete=False) as file:
+            traceback.print_exception(error, file=file)
+    except OSError:
+        return ""
+    return f" The whole story: {file.name}"
+
+
+if __name__ == "__main__":
+    entry_point()

@@ -1,0 +1,140 @@
+"""Flags of a command: parsing with one-line errors, and the text of `--help`."""
+
+import re
+import shutil
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from data import errors
+from pipeline import logs
+
+_ILLEGAL = re.compile(r"flag --(?P<name>[^=]+)=(?P<value>.*?): (?P<reason>.*)", re.DOTALL)
+# What absl adds to the help of enumerations and of flags that may be repeated.
+_ABSL_ADDS = re.compile(r"^<[^>]*>: |;\s+repeat this option to specify a list of values$")
+_REQUIRED = "must have a value other than None"
+_HELP_WIDTH = 100
+_FLAG_COLUMN = 24
+
+
+def define(module: Any) -> flags.FlagValues:
+    """Makes the flags of a command module, those that all commands share included."""
+    flag_values = flags.FlagValues()
+    module.define_flags(flag_values)
+    flags.DEFINE_enum(
+        "verbosity",
+        "progress",
+        logs.VERBOSITIES,
+        "What the terminal shows: progress alone, or the libraries' log with it.",
+        flag_values=flag_values,
+    )
+    return flag_values
+
+
+def parse(command: str, flag_values: flags.FlagValues, arguments: Sequence[str]) -> list[str]:
+    """Parses the arguments of a command; flags and positional arguments may be mixed, "--" ends the flags.
+
+    Args:
+        command: its name, for the errors.
+        flag_values: from `define`; gets the values.
+        arguments: what follows the command's name.
+
+    Returns:
+        The positional arguments.
+
+    Raises:
+        errors.UserError: an unknown flag or value (the nearest known one is named), a missing one, or one
+            that is not of the flag's kind.
+    """
+    flag_values.set_gnu_getopt(True)
+    see = f"See `ssd-tuner {command} --help`."
+    try:
+        return flag_values(["ssd-tuner", *arguments])[1:]
+    except flags.UnrecognizedFlagError as error:
+        known = [f"--{name}" for name in flag_values]
+        hint = errors.nearest(f"--{error.flagname}", known)
+        raise errors.UserError(f"`--{error.flagname}` is no flag of `{command}`.{hint} {see}") from error
+    except flags.IllegalFlagValueError as error:
+        missing = _missing(flag_values)
+        text = f"`{command}` needs {' and '.join(missing)}." if missing else _explain(flag_values, str(error))
+        raise errors.UserError(f"{text} {see}") from error
+    except flags.Error as error:
+        raise errors.UserError(f"{error}. {see}") from error
+
+
+def no_arguments(command: str, arguments: Sequence[str], flag: str) -> None:
+    """Raises `errors.UserError` where a command without positional arguments got one.
+
+    Args:
+        command: its name.
+        arguments: the positional arguments.
+        flag: the flag that the user probably meant.
+    """
+    if arguments:
+        raise errors.UserError(
+            f"`{command}` takes flags only: got `{arguments[0]}`. Did you mean `--{flag}={arguments[0]}`?"
+        )
+
+
+def help_text(command: str, module: Any) -> str:
+    """Writes the text of `ssd-tuner COMMAND --help`: summary, usage, flags with defaults, an example."""
+    flag_values = define(module)
+    lines = [module.SUMMARY, "", f"Usage: ssd-tuner {command} {module.USAGE}", "", "Flags:"]
+    for flag in sorted((flag_values[name] for name in flag_values), key=lambda flag: not _is_required(flag)):
+        lines += _flag_lines(flag)
+    return "\n".join([*lines, "", "Example:", f"  {module.EXAMPLE}"])
+
+
+def _flag_lines(flag: flags.Flag) -> list[str]:
+    head = f"  --{flag.name}"
+    body = _ABSL_ADDS.sub("", flag.help)
+    choices = getattr(flag.parser, "enum_values", None)
+    if choices:
+        body += f" One of: {', '.join(choices)}."
+    if _is_required(flag):
+        body += " (required)"
+    elif flag.default is not None:
+        body += f" (default: {_default(flag)})"
+    width = min(_HELP_WIDTH, shutil.get_terminal_size((_HELP_WIDTH, 24)).columns)
+    indent = " " * _FLAG_COLUMN
+    if len(head) < _FLAG_COLUMN:
+        return textwrap.wrap(
+            body,
+            width,
+            initial_indent=f"{head:<{_FLAG_COLUMN}}",
+            subsequent_indent=indent,
+            break_long_words=False,
+        )
+    return [head, *textwrap.wrap(body, width, initial_indent=indent, subsequent_indent=indent)]
+
+
+def _default(flag: flags.Flag) -> str:
+    return flag.default if isinstance(flag.default, str) else flag.default_as_str.strip("'")
+
+
+def _is_required(flag: flags.Flag) -> bool:
+    return any(_REQUIRED in validator.message for validator in flag.validators)
+
+
+def _missing(flag_values: flags.FlagValues) -> list[str]:
+    return [
+        f"`--{name}`"
+        for name in flag_values
+        if flag_values[name].value is None and _is_required(flag_values[name])
+    ]
+
+
+def _explain(flag_values: flags.FlagValues, text: str) -> str:
+    match = _ILLEGAL.fullmatch(text)
+    if match is None:
+        return text
+    name, value = match["name"], match["value"]
+    parser = flag_values[name].parser
+    choices = getattr(parser, "enum_values", None)
+    if choices:
+        return f"`--{name}={value}` is unknown.{errors.nearest(value, choices)}"
+    if parser.syntactic_help:
+        return f"`--{name}` needs {parser.syntactic_help}: got `{value}`."
+    return f"`--{name}={value}`: {match['reason'].rstrip('.')}."

@@ -1,0 +1,166 @@
+"""`ssd-tuner run`: the main job, from a dataset to a pushed model."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from data import sources
+from pipeline import configs, display, workdir
+from pipeline.cli import parsing
+from tuner_fn import presets
+
+if TYPE_CHECKING:
+    from pipeline import local_runner
+
+SUMMARY = "Search, train, evaluate and export a detector; run it again to go on where it stopped."
+USAGE = "--dataset=DATASET --workdir=FOLDER [flags]"
+EXAMPLE = "ssd-tuner run --dataset=road_scenes --workdir=runs/demo"
+
+# The run came to its end, but its model was not good enough to be pushed.
+STATUS_NOT_BLESSED = 3
+
+
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Adds the command's flags."""
+    define_experiment_flags(flag_values)
+    flags.DEFINE_string(
+        "workdir",
+        None,
+        "Run directory: artifacts, search, TensorBoard logs, report, pushed models. New or an earlier run's.",
+        required=True,
+        flag_values=flag_values,
+    )
+    flags.DEFINE_float(
+        "min_free_gb",
+        2.0,
+        "Least free space, in GB, that the run directory's disk must have at the start.",
+        lower_bound=0,
+        flag_values=flag_values,
+    )
+
+
+def define_experiment_flags(flag_values: flags.FlagValues) -> None:
+    """Adds the flags that say what to search and on which data, wherever it runs."""
+    _define_data_flags(flag_values)
+    _define_search_flags(flag_values)
+    flags.DEFINE_multi_string(
+        "set",
+        None,
+        "Fix a setting, as --set=optimizer.learning_rate=0.01. May be given several times.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_integer("seed", 0, "Seed of search and training.", lower_bound=0, flag_values=flag_values)
+    flags.DEFINE_float(
+        "min_map50",
+        0.1,
+        "Push a model only from this mAP@.5 on the test split on, and only if no worse than the last one.",
+        lower_bound=0,
+        upper_bound=1,
+        flag_values=flag_values,
+    )
+
+
+def experiment_values(flag_values: flags.FlagValues) -> dict[str, Any]:
+    """Collects what `configs.RunConfig.from_flags` takes from the flags of `define_experiment_flags`."""
+    data, search = ("dataset", "classes"), ("search", "tune", "max_trials", "max_epochs")
+    names = (*data, "preset", "set", *search, "epochs", "seed", "min_map50")
+    return {name: flag_values[name].value for name in names}
+
+
+def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
+    """Runs the command.
+
+    Args:
+        arguments: none are taken.
+        flag_values: parsed flags.
+
+    Returns:
+        0 where the model was pushed, `STATUS_NOT_BLESSED` where it was not good enough.
+    """
+    parsing.no_arguments("run", arguments, "dataset")
+    config = configs.RunConfig.from_flags(
+        {**experiment_values(flag_values), "workdir": flag_values["workdir"].value}
+    )
+    # A mistake in the dataset should not wait for TFX, nor leave a folder.
+    sources.open_source(config.dataset, config.classes)
+    with (
+        workdir.open_workdir(flag_values["workdir"].value, flag_values["min_free_gb"].value) as folder,
+        display.open_display(flag_values["verbosity"].value, folder.log) as screen,
+    ):
+        screen.print_facts({"dataset": config.dataset, "workdir": str(folder.root), "log": str(folder.log)})
+        screen.note("Starting TensorFlow and TFX (about 15 s) ...")
+        from pipeline import local_runner
+
+        result = local_runner.run(config)
+        _show(screen, result, config, folder)
+    return 0 if result.blessed else STATUS_NOT_BLESSED
+
+
+def _show(
+    screen: display.Display,
+    result: "local_runner.RunResult",
+    config: configs.RunConfig,
+    folder: workdir.Workdir,
+) -> None:
+    size = config.experiment.input.image_size
+    about = f"{config.dataset}, test split, {result.num_test_images} images, detector input {size} px"
+    screen.note("")
+    screen.print_leaderboard(result.leaderboard)
+    screen.print_metrics(result.metrics, about)
+    screen.print_facts(_facts(result, folder))
+
+
+def _facts(result: "local_runner.RunResult", folder: workdir.Workdir) -> dict[str, str]:
+    facts = {}
+    first = min(result.leaderboard, key=lambda row: int(row["trial"]))
+    if first["AP50"] is not None:
+        facts["first trial"] = f"mAP@.5 {first['AP50']:.3f} on val"
+    facts["final model"] = (
+        f"mAP@.5 {result.final_val['AP50']:.3f} on val, {result.metrics['AP50']:.3f} on test"
+    )
+    facts["blessed"] = f"{'yes' if result.blessed else 'no'}: {'; '.join(result.reasons)}"
+    facts["model"] = result.pushed_model or "not pushed"
+    facts["report"] = str(folder.report)
+    facts["TensorBoard"] = f"tensorboard --logdir={folder.tensorboard}"
+    return facts
+
+
+def _define_data_flags(flag_values: flags.FlagValues) -> None:
+    kinds = "; ".join(f"{name}{reader.argument_help}" for name, reader in sources.READERS.items())
+    flags.DEFINE_string(
+        "dataset",
+        None,
+        f"One of: {kinds}.",
+        required=True,
+        flag_values=flag_values,
+    )
+    flags.DEFINE_list(
+        "classes", None, "Detect these classes only, as person,car; all by default.", flag_values=flag_values
+    )
+
+
+def _define_search_flags(flag_values: flags.FlagValues) -> None:
+    about = " ".join(f"{name}: {preset.help}" for name, preset in presets.PRESETS.items())
+    flags.DEFINE_enum(
+        "preset",
+        next(iter(presets.PRESETS)),
+        list(presets.PRESETS),
+        f"Starting point. {about}",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_enum("search", "hyperband", presets.SEARCHES, "How to search.", flag_values=flag_values)
+    flags.DEFINE_list(
+        "tune",
+        None,
+        "Hyperparameters to search, as optimizer.learning_rate,loss.l2; by default "
+        f"{', '.join(presets.SEARCHED)}, except those that --set fixes.",
+        flag_values=flag_values,
+    )
+    numbers = {
+        "max_trials": "At most this many trials; by default the preset's, with hyperband its brackets'.",
+        "max_epochs": "At most this many epochs of one trial; the preset's by default.",
+        "epochs": "Epochs of the final training; the preset's by default.",
+    }
+    for name, about in numbers.items():
+        flags.DEFINE_integer(name, None, about, lower_bound=1, flag_values=flag_values)

@@ -1,0 +1,74 @@
+"""The input pipeline: what is written is what is trained on, and a continued epoch sees the same batches."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_data import scene_record, write_split
+
+from data import augment, examples, input_pipeline
+
+NO_CHANGE = augment.augmentation(0.0, 0.0, 1.0, 0.0)
+
+
+@pytest.fixture(scope="module")
+def records() -> list[examples.DetectionRecord]:
+    return [scene_record("train", index) for index in range(10)]
+
+
+@pytest.fixture(scope="module")
+def files(records, tmp_path_factory) -> tuple[str, ...]:
+    return tuple(write_split(tmp_path_factory.mktemp("data"), "train", records))
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 10**9])
+def test_boxes_and_labels_come_back_padded(records, files, cache_bytes) -> None:
+    split = input_pipeline.load_split(files, 64, 12, cache_bytes)
+    assert split.length == 10
+    for record, element in zip(records, split.elements, strict=True):
+        image, boxes, labels = split.decode(*element) if isinstance(element, tuple) else split.decode(element)
+        assert (image.shape, image.dtype) == ((64, 64, 3), tf.uint8)
+        count = len(record.labels)
+        found = {(*np.round(box, 5), label) for box, label in zip(boxes.numpy()[:count], labels.numpy()[:count], strict=True)}
+        assert found == {(*np.round(box, 5), label) for box, label in zip(record.boxes, record.labels, strict=True)}
+        assert (labels.numpy()[count:] == -1).all()
+
+
+def test_of_too_many_boxes_the_largest_stay_and_crowds_are_ignored_regions(records, tmp_path) -> None:
+    boxes = np.array([[0, 0, 0.1, 0.1], [0, 0, 0.9, 0.9], [0, 0, 0.5, 0.5]], np.float32)
+    record = dataclasses.replace(
+        records[0],
+        boxes=boxes,
+        labels=np.array([0, 1, 2], np.int32),
+        is_crowd=np.array([False, False, True]),
+        area_px=np.ones(3, np.float32),
+    )
+    (file,) = write_split(tmp_path, "train", [record])
+    split = input_pipeline.load_split((file,), 64, 2, 10**9)
+    _, found, labels = next(iter(split.elements))
+    assert labels.numpy().tolist() == [1, -2]
+    assert found.numpy() == pytest.approx(boxes[[1, 2]])
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 10**9])
+def test_a_continued_training_sees_the_batches_it_would_have_seen(files, cache_bytes) -> None:
+    split = input_pipeline.load_split(files, 64, 12, cache_bytes)
+    settings = {"batch_size": 4, "seed": 5, "augment": augment.augmentation(0.5, 0.5, 0.6, 0.2)}
+    whole = list(input_pipeline.training_batches(split, first_epoch=0, epochs=3, **settings))
+    steps = input_pipeline.steps_per_epoch(10, 4)
+    assert len(whole) == 3 * steps
+    rest = list(input_pipeline.training_batches(split, first_epoch=2, epochs=3, **settings))
+    assert len(rest) == steps
+    for (images, truth), (expected_images, expected_truth) in zip(rest, whole[2 * steps :], strict=True):
+        np.testing.assert_array_equal(images, expected_images)
+        np.testing.assert_array_equal(truth["gt_boxes"], expected_truth["gt_boxes"])
+    assert not np.array_equal(whole[0][0], whole[steps][0])  # another order in the next epoch
+
+
+def test_a_split_smaller_than_a_batch_is_one_batch(files) -> None:
+    split = input_pipeline.load_split(files, 64, 12, 10**9)
+    batches = input_pipeline.training_batches(
+        split, batch_size=32, seed=0, first_epoch=0, epochs=2, augment=NO_CHANGE
+    )
+    assert [images.shape[0] for images, _ in batches] == [10, 10]

@@ -1,0 +1,52 @@
+"""Settings: one declaration, checked values, clear errors."""
+
+import pytest
+
+from data.errors import UserError
+from models.hyperparameters import ExperimentConfig
+
+
+def test_dictionary_form_round_trips() -> None:
+    config = ExperimentConfig().replace({"optimizer.learning_rate": 0.01, "anchors.aspect_ratios": (1.0, 2.0)})
+    assert ExperimentConfig.from_dict(config.to_dict()) == config
+
+
+def test_text_from_the_command_line_takes_the_settings_type() -> None:
+    config = ExperimentConfig().replace({
+        "input.batch_size": "8",
+        "loss.l2": "1e-5",
+        "model.freeze_batch_norm": "true",
+        "anchors.aspect_ratios": "1,2,0.5",
+    })
+    assert (config.input.batch_size, config.loss.l2, config.model.freeze_batch_norm) == (8, 1e-5, True)
+    assert config.anchors.aspect_ratios == (1.0, 2.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("optimizer.learning_rat", 0.1, "Did you mean `optimizer.learning_rate`"),
+        ("input.batch_size", "many", "`input.batch_size` needs a value of type int: got 'many'"),
+        ("input.batch_size", "2.5", "needs a value of type int"),
+        ("input.batch_size", 0, r"must lie in \[1, 1024\]: got 0"),
+        ("optimizer.learning_rate", "nan", "must lie in"),
+        ("model.alpha", 0.36, "must be one of 0.35, 0.5"),
+        ("model.freeze_batch_norm", "maybe", "needs a value of type bool"),
+        ("anchors.min_scale", 0.99, "must lie in"),
+        ("anchors.max_scale", 0.2 + 1e-9 - 1e-9, "must lie in"),
+        ("anchors.aspect_ratios", "1,-2", "needs positive numbers"),
+    ],
+)
+def test_each_mistake_is_named(path, value, message) -> None:
+    with pytest.raises(UserError, match=message):
+        ExperimentConfig().replace({path: value})
+
+
+def test_scales_in_the_wrong_order_are_named() -> None:
+    with pytest.raises(UserError, match="`anchors.max_scale` must exceed `anchors.min_scale`"):
+        ExperimentConfig().replace({"anchors.min_scale": 0.5, "anchors.max_scale": 0.4})
+
+
+def test_an_unknown_group_names_the_nearest() -> None:
+    with pytest.raises(UserError, match="Unknown settings group `optimiser`. Did you mean `optimizer`"):
+        ExperimentConfig.from_dict({"optimiser": {"learning_rate": 1.0}})

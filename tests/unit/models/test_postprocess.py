@@ -1,0 +1,76 @@
+"""In-graph suppression against the plain greedy loop."""
+
+import numpy as np
+import pytest
+from boxes_strategy import make_boxes, seeds
+from hypothesis import given, settings
+from test_matcher import numpy_iou
+
+from models import postprocess
+
+
+def greedy_nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> list[int]:
+    """Keeps the indices of greedy suppression; boxes come by falling score."""
+    kept: list[int] = []
+    for index in range(len(boxes)):
+        if scores[index] > 0 and all(numpy_iou(boxes[index], boxes[other]) <= threshold for other in kept):
+            kept.append(index)
+    return kept
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds)
+def test_suppression_equals_the_greedy_loop(rng: np.random.Generator) -> None:
+    """Crowded boxes, so that chains of suppression occur."""
+    centre = make_boxes(rng, 1, smallest=0.3)
+    boxes = np.clip(centre + rng.normal(0, 0.06, (25, 4)), 0, 1).astype(np.float32)
+    boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 0.02)
+    scores = np.sort(rng.random(25)).astype(np.float32)[::-1].copy()
+    scores[-3:] = 0.0
+    found = np.asarray(postprocess.suppress(boxes, scores, 0.4))
+    assert np.flatnonzero(found).tolist() == greedy_nms(boxes, scores, 0.4)
+
+
+def detect(boxes: np.ndarray, scores: np.ndarray, **settings_: float) -> dict[str, np.ndarray]:
+    """Runs `postprocess.detect` with defaults."""
+    values = {"score_threshold": 0.1, "iou_threshold": 0.5, "max_detections": 4} | settings_
+    return {name: np.asarray(value) for name, value in postprocess.detect(boxes, scores, **values).items()}
+
+
+def test_classes_do_not_suppress_each_other() -> None:
+    """The same box as two classes stays twice; twice as one class once."""
+    boxes = np.array([[[0.1, 0.1, 0.5, 0.5], [0.1, 0.1, 0.5, 0.51]]], np.float32)
+    found = detect(boxes, np.array([[[0.9, 0.3], [0.8, 0.7]]], np.float32))
+    assert found["num_detections"].tolist() == [2]
+    assert found["detection_classes"][0, :2].tolist() == [0, 1]
+    assert found["detection_scores"][0] == pytest.approx([0.9, 0.7, 0.0, 0.0])
+    assert found["detection_boxes"][0, 1] == pytest.approx([0.1, 0.1, 0.5, 0.51])
+    assert not found["detection_boxes"][0, 2:].any()
+
+
+def test_scores_below_the_threshold_give_nothing() -> None:
+    """An image without detections is all zeros."""
+    found = detect(make_boxes(np.random.default_rng(0), 1, 6), np.full((1, 6, 2), 0.05, np.float32))
+    assert found["num_detections"].tolist() == [0]
+    assert not found["detection_boxes"].any() and not found["detection_scores"].any()
+
+
+def test_boxes_are_clipped_and_counted_up_to_the_maximum() -> None:
+    """Six separate boxes, four kept: the best four."""
+    boxes = np.array([[[i / 6, -0.2, (i + 1) / 6, 1.2] for i in range(6)]], np.float32)
+    scores = np.linspace(0.3, 0.8, 6, dtype=np.float32)[None, :, None]
+    found = detect(boxes, scores)
+    assert found["num_detections"].tolist() == [4]
+    assert found["detection_scores"][0] == pytest.approx([0.8, 0.7, 0.6, 0.5], abs=1e-6)
+    assert found["detection_boxes"].min() == 0.0 and found["detection_boxes"].max() == 1.0
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds)
+def test_suppressing_twice_changes_nothing(rng: np.random.Generator) -> None:
+    """The kept boxes do not suppress each other."""
+    boxes = make_boxes(rng, 30)
+    scores = np.sort(rng.random(30)).astype(np.float32)[::-1].copy()
+    kept = np.asarray(postprocess.suppress(boxes, scores, 0.3))
+    again = np.asarray(postprocess.suppress(boxes[kept], scores[kept], 0.3))
+    assert again.all()

@@ -1,0 +1,102 @@
+"""Each broken environment is one line that names the way out."""
+
+import importlib.util
+import subprocess
+import sys
+import types
+
+import pytest
+
+from data.errors import UserError
+from pipeline import environment
+
+
+@pytest.fixture(autouse=True)
+def _sound(monkeypatch, tmp_path):
+    for name in ("TF_USE_LEGACY_KERAS", "KERAS_BACKEND"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+
+
+def test_the_environment_of_the_tests_is_sound():
+    environment.check_environment()
+
+
+@pytest.mark.parametrize("value", ["1", "true", "True"])
+def test_legacy_keras(monkeypatch, value):
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", value)
+    with pytest.raises(UserError, match=r"Keras 3. Unset it: `unset TF_USE_LEGACY_KERAS`"):
+        environment.check_environment()
+
+
+def test_legacy_keras_switched_off_is_fine(monkeypatch):
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", "0")
+    environment.check_environment()
+
+
+def test_another_backend(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    with pytest.raises(UserError, match="needs Keras on TensorFlow: got KERAS_BACKEND=jax"):
+        environment.check_environment()
+
+
+def test_another_backend_in_keras_settings_file(tmp_path):
+    (tmp_path / "keras.json").write_text('{"backend": "torch"}')
+    with pytest.raises(UserError, match=r'"backend": "torch" in .*keras.json. Change it there'):
+        environment.check_environment()
+
+
+def test_the_variable_goes_before_the_file(monkeypatch, tmp_path):
+    (tmp_path / "keras.json").write_text('{"backend": "torch"}')
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    environment.check_environment()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_an_unreadable_settings_file_is_no_matter(tmp_path, text):
+    (tmp_path / "keras.json").write_text(text)
+    environment.check_environment()
+
+
+def test_wrong_python(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 13, 0, "final", 0))
+    with pytest.raises(UserError, match=r"needs Python 3\.11.*this is Python 3\.13"):
+        environment.check_environment()
+
+
+def test_missing_libraries_are_named_as_they_are_installed(monkeypatch):
+    find = importlib.util.find_spec
+    missing = ("tfx", "PIL")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in missing else find(name))
+    with pytest.raises(UserError, match=r"not installed in .*: pillow, tfx\. Run `make setup`"):
+        environment.check_environment()
+
+
+def test_keras_2(monkeypatch):
+    monkeypatch.setattr(environment.importlib.metadata, "version", lambda name: "2.15.0")
+    with pytest.raises(UserError, match=r"needs Keras 3: got keras 2\.15\.0"):
+        environment.check_environment()
+
+
+def test_a_library_that_this_system_cannot_load(monkeypatch, tmp_path):
+    broken = tmp_path / environment._NATIVE_LIBRARIES["ml_metadata"]
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"not a library")
+    find = importlib.util.find_spec
+    spec = types.SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: spec if name == "ml_metadata" else find(name)
+    )
+    with pytest.raises(UserError, match=r"ml-metadata .* does not load on this system .*make setup"):
+        environment.check_environment()
+
+
+def test_the_check_imports_no_library():
+    code = (
+        "import sys\nfrom pipeline import environment\nenvironment.check_environment()\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & set(environment._LIBRARIES)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,189 @@
+"""The Evaluator for real: TFMA in Beam over TFRecords and SavedModels, thresholds, reasons, the baseline."""
+
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+import pytest
+from tfx.components.evaluator import executor
+from tfx.types import standard_artifacts, standard_component_specs
+from tfx.utils import json_utils, proto_utils
+
+from benchmarks import evaluation as peer
+from models import detection_metrics
+from pipeline import coco_metric, evaluator
+from tests import tiny_detector
+
+CLASS_NAMES = ["person", "bicycle", "car"]
+NUM_IMAGES = 40
+TOLERANCE = 1e-6  # the product's promise; only the order of additions may differ
+
+
+@pytest.fixture(scope="module")
+def results():
+    drawn = peer.random_results(3, NUM_IMAGES, detections=20)
+    return [dataclasses.replace(r, height=60 + i % 7, width=80) for i, r in enumerate(drawn)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, results):
+    """Holds the datasets `examples` and `empty`, and the models `good`, `worse` and `reordered`."""
+    folder = tmp_path_factory.mktemp("evaluator")
+    records = tiny_detector.records_of(results)
+    tiny_detector.write_split(folder / "examples" / "Split-test", records, CLASS_NAMES)
+    tiny_detector.write_split(folder / "examples" / "Split-train", records[:3], CLASS_NAMES)
+    tiny_detector.write_split(folder / "empty" / "Split-test", [], CLASS_NAMES)
+    background = [
+        dataclasses.replace(
+            r,
+            gt_boxes=r.gt_boxes[:0],
+            gt_labels=r.gt_labels[:0],
+            gt_is_crowd=r.gt_is_crowd[:0],
+            gt_area_px=r.gt_area_px[:0],
+        )
+        for r in results
+    ]
+    tiny_detector.write_split(
+        folder / "no_objects" / "Split-test", tiny_detector.records_of(background), CLASS_NAMES
+    )
+    worse = [dataclasses.replace(r, det_scores=(1 - r.det_scores).astype(np.float32)) for r in results]
+    order = np.array([2, 3, 0])  # the same detections, from a model with other label numbers
+    reordered = [dataclasses.replace(r, det_classes=order[r.det_classes]) for r in results]
+    for name, answers, classes in (
+        ("good", results, CLASS_NAMES),
+        ("worse", worse, CLASS_NAMES),
+        ("reordered", reordered, ["car", "dog", "person", "bicycle"]),
+    ):
+        tiny_detector.export(folder / name / "Format-Serving", answers, classes)
+    return folder
+
+
+_numbers = itertools.count()
+
+
+def _evaluate(folder, model, baseline=None, *, min_map=0.0, dataset="examples"):
+    """Runs TFX's executor as the orchestrator does; returns its two output folders."""
+    out = folder / f"run{next(_numbers)}"
+
+    def artifact(kind, path, artifact_id):
+        path.mkdir(parents=True, exist_ok=True)
+        made = kind()
+        made.uri, made.id = str(path), artifact_id
+        return made
+
+    examples = artifact(standard_artifacts.Examples, folder / dataset, 1)
+    examples.split_names = '["train", "test"]'
+    inputs = {"examples": [examples], "model": [artifact(standard_artifacts.Model, folder / model, 2)]}
+    if baseline is not None:
+        inputs["baseline_model"] = [artifact(standard_artifacts.Model, folder / baseline, 3)]
+    outputs = {
+        "evaluation": [artifact(standard_artifacts.ModelEvaluation, out / "evaluation", 4)],
+        "blessing": [artifact(standard_artifacts.ModelBlessing, out / "blessing", 5)],
+    }
+    settings = {
+        standard_component_specs.EVAL_CONFIG_KEY: proto_utils.proto_to_json(evaluator.eval_config(min_map)),
+        standard_component_specs.EXAMPLE_SPLITS_KEY: json_utils.dumps([evaluator.SPLIT]),
+        standard_component_specs.MODULE_PATH_KEY: coco_metric.__name__,
+    }
+    executor.Executor().Do(inputs, outputs, settings)
+    return str(out / "evaluation"), str(out / "blessing")
+
+
+def test_numbers_equal_coco_metrics_and_the_first_model_needs_the_threshold_only(folder, results):
+    paths = _evaluate(folder, "good", min_map=0.1)
+    blessed, reasons, metrics = evaluator.read_blessing(*paths)
+    expected = detection_metrics.coco_metrics(results, CLASS_NAMES)
+    assert list(metrics) == list(expected)
+    assert peer.largest_difference(metrics, expected) <= TOLERANCE
+    assert blessed
+    assert reasons == [
+        f"AP50 {metrics['AP50']:.4f} reaches the threshold 0.1000",
+        "no model was blessed before, so the threshold alone decides",
+    ]
+    evaluation = evaluator.read_evaluation(paths[0])
+    assert (evaluation.num_images, evaluation.baseline_metrics) == (NUM_IMAGES, None)
+
+
+def test_below_the_threshold_is_not_blessed_and_says_so(folder):
+    blessed, reasons, metrics = evaluator.read_blessing(*_evaluate(folder, "good", min_map=0.9))
+    assert not blessed
+    assert reasons == [f"AP50 {metrics['AP50']:.4f} is below the threshold 0.9000"]
+
+
+def test_worse_than_the_last_blessed_model_is_not_blessed(folder):
+    paths = _evaluate(folder, "worse", "good")
+    blessed, reasons, metrics = evaluator.read_blessing(*paths)
+    before = evaluator.read_evaluation(paths[0]).baseline_metrics
+    assert not blessed
+    assert reasons == [
+        f"AP50 {metrics['AP50']:.4f} is worse than the last blessed model's {before['AP50']:.4f}"
+    ]
+
+
+@pytest.mark.parametrize("baseline", ["worse", "good"])
+def test_better_than_or_equal_to_the_last_blessed_model_is_blessed(folder, baseline):
+    blessed, reasons, _ = evaluator.read_blessing(*_evaluate(folder, "good", baseline))
+    assert blessed
+    assert "is not worse than the last blessed model's" in reasons[1]
+
+
+def test_a_baseline_with_other_classes_is_compared_by_class_name(folder):
+    evaluation = evaluator.read_evaluation(_evaluate(folder, "good", "reordered")[0])
+    assert evaluation.baseline_metrics == pytest.approx(evaluation.metrics, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "reason"),
+    [
+        ("empty", "AP50 cannot be computed: the test split has no images"),
+        ("no_objects", "AP50 cannot be computed: the test split has no ground truth for it"),
+    ],
+)
+def test_nothing_to_measure_is_never_blessed(folder, dataset, reason):
+    blessed, reasons, metrics = evaluator.read_blessing(*_evaluate(folder, "good", dataset=dataset))
+    assert not blessed
+    assert reasons == [reason]
+    assert all(math.isnan(value) for value in metrics.values())
+
+
+@pytest.mark.parametrize("min_map", [-0.1, 1.1])
+def test_a_threshold_outside_0_to_1_is_refused(min_map):
+    with pytest.raises(ValueError, match=r"`min_map` must be in \[0, 1\]"):
+        evaluator.eval_config(min_map)
+
+
+def test_an_unknown_threshold_metric_is_refused():
+    with pytest.raises(ValueError, match="`threshold_metric` must be one of AP, AP50.*got `mAP`"):
+        evaluator.eval_config(0.5, "mAP")
+
+
+def test_the_code_hash_is_part_of_the_settings_and_so_of_the_cache_key():
+    assert evaluator.eval_config(0.5, "AP50", "a") != evaluator.eval_config(0.5, "AP50", "b")
+
+
+def _artifact(kind, artifact_id, **properties):
+    made = kind()
+    made.id = artifact_id
+    for name, value in properties.items():
+        made.set_int_custom_property(name, value)
+    return made
+
+
+def test_the_baseline_is_the_last_blessed_model_but_not_the_candidate():
+    models = [_artifact(standard_artifacts.Model, i) for i in (1, 2, 3, 4)]
+    blessings = [
+        _artifact(standard_artifacts.ModelBlessing, 10 + i, blessed=int(i != 3), current_model_id=i)
+        for i in (1, 2, 3, 4)
+    ]
+
+    def baseline_of(candidate):
+        found = evaluator.LastBlessedOtherModelStrategy().resolve_artifacts(
+            None, {"candidate": [candidate], "model": list(models), "model_blessing": list(blessings)}
+        )
+        return [model.id for model in found["model"]]
+
+    assert baseline_of(models[3]) == [2]  # 4 is itself, 3 was refused
+    assert baseline_of(models[0]) == [4]
+    models, blessings = models[:1], blessings[:1]
+    assert baseline_of(models[0]) == []

@@ -1,0 +1,77 @@
+"""What each kind of error says to the user, wrapped as the libraries wrap it."""
+
+import errno
+import pathlib
+
+import pytest
+
+from data.errors import UserError
+from pipeline import failures
+
+
+def wrapped(inner, outer=None):
+    """Returns an error that names `inner` as its cause."""
+    error = outer or RuntimeError("component failed")
+    error.__cause__ = inner
+    return error
+
+
+class ResourceExhaustedError(Exception):
+    """As TensorFlow's file system raises it."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        ResourceExhaustedError("{{node SaveV2}} /x/model; No space left on device [Op:SaveV2]"),
+        RuntimeError("INTERNAL: errmsg: database or disk is full"),
+    ],
+)
+@pytest.mark.parametrize("wrap", [lambda error: error, wrapped, lambda error: wrapped(wrapped(error))])
+def test_a_full_disk_is_recognised_however_it_is_said(error, wrap):
+    failure = failures.explain(wrap(error))
+    assert failure.status == 2
+    assert failure.message.startswith("the disk is full")
+
+
+def test_a_full_disk_names_the_file():
+    error = OSError(errno.ENOSPC, "No space left on device", "/runs/demo/metadata.db")
+    assert "(writing /runs/demo/metadata.db)" in failures.explain(error).message
+
+
+def test_a_full_disk_that_shows_in_handling_another_error():
+    error = OSError(errno.ENOSPC, "No space left on device")
+    later = RuntimeError("cannot clean up")
+    later.__context__ = error
+    assert failures.explain(wrapped(later)).status == 2
+
+
+def test_causes_that_go_in_a_circle_end():
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    assert failures.explain(first).status == 1
+
+
+def test_a_users_mistake_is_one_line_also_out_of_beam():
+    beams = UserError("3 of 10 examples\nare bad. [while running 'Ingest/Write']")
+    failure = failures.explain(wrapped(beams))
+    assert failure == failures.Failure(2, "3 of 10 examples are bad.")
+
+
+def test_interruption():
+    assert failures.explain(KeyboardInterrupt()).status == 130
+
+
+def test_a_bug_names_the_original_error_the_log_and_its_last_lines():
+    command = failures.CommandFailedError(pathlib.Path("/x/run.log"), "last words")
+    failure = failures.explain(wrapped(TypeError("got\nNone"), command))
+    assert failure.status == 1
+    assert failure.message == (
+        "TypeError: got None The whole story: /x/run.log\nThe last lines of the log:\nlast words"
+    )
+
+
+def test_a_long_text_is_cut():
+    assert len(failures.explain(ValueError("x " * 5000)).message) <= 600
