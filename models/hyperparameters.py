@@ -139,7 +139,7 @@ class OptimizerConfig:
 
     name: str = tunable("adam", choices=("adam", "momentum"), help="Update rule.")
     learning_rate: float = tunable(
-        0.002, low=1e-7, high=10.0, search=(1e-4, 3e-2), scale="log", live=True, help="Peak learning rate, per step."
+        0.002, low=1e-7, high=10.0, search=(5e-4, 1e-2), scale="log", live=True, help="Peak learning rate, per step."
     )
     schedule: str = setting("cosine", choices=("cosine", "constant"), help="Learning rate over the steps of a training.")
     warmup_fraction: float = setting(0.05, low=0.0, high=0.9, live=True, help="Share of the steps of linear warm-up.")

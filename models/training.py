@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from data import augment, input_pipeline
-from models import detection_metrics, devices, predict, schedules
+from models import detection_metrics, detections, devices, schedules
 from models.detector import Detector
 from models.hyperparameters import ExperimentConfig
 
@@ -223,7 +223,7 @@ class _Validation:
     def metrics(self, detector: Detector) -> dict[str, float]:
         found = detector.predict(self.images, verbose=0)
         results = (
-            predict.image_result(record, predict.image_detections(found, row)) for row, record in enumerate(self.truth)
+            detections.image_result(record, detections.image_detections(found, row)) for row, record in enumerate(self.truth)
         )
         return detection_metrics.coco_metrics(results, self.class_names)
 

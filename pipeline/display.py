@@ -93,7 +93,7 @@ class Display:
         self._component: dict[str, Any] | None = None
         self._component_started_s = 0.0
         self._trial: dict[str, Any] = {}
-        self._best: tuple[float, int] | None = None
+        self._best: float | None = None
         self._epoch = ""
         self._pace: _Pace | None = None
         self._last_plain_s = -_PLAIN_EVERY_S
@@ -135,9 +135,9 @@ class Display:
         for table in tables.metrics_tables(metrics, title):
             self.console.print(table)
 
-    def print_leaderboard(self, rows: Sequence[Mapping[str, Any]], limit: int = 10) -> None:
+    def print_leaderboard(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Prints the trials of a search, rows as `tuner_fn.reporting.leaderboard` makes them."""
-        table, left_out = tables.leaderboard_table(rows, limit)
+        table, left_out = tables.leaderboard_table(rows, self.console.width)
         self.console.print(table)
         if left_out:
             self._print(left_out)
@@ -188,9 +188,9 @@ class Display:
             self._print(f"{head}  failed: {fields.get('reason') or 'no reason given'}")
         else:
             score = fields.get("score")
-            if score is not None and score == score and (self._best is None or score > self._best[0]):
-                self._best = (score, fields["number"])
-            best = f"  best {self._best[0]:.3f} (trial {self._best[1]})" if self._best else ""
+            if score is not None and score == score:
+                self._best = score if self._best is None else max(self._best, score)
+            best = f"  best so far {_fixed(self._best)}"
             left = "" if self._live else self._time_left("  ")
             self._print(f"{head}  val mAP {_fixed(score)}{best}{left}")
         self._print_values(fields.get("hyperparameters") or {})

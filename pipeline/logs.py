@@ -6,6 +6,7 @@ write there without asking Python.
 
 import contextlib
 import dataclasses
+import io
 import logging
 import os
 import pathlib
@@ -77,7 +78,7 @@ def tail(path: pathlib.Path, lines: int = _TAIL_LINES) -> str:
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            text = file.read().decode(errors="replace")
+            text = file.read(_TAIL_BYTES).decode(errors="replace")
     except OSError:
         return ""
     return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
@@ -146,8 +147,10 @@ def _logging_to_stderr(verbosity: str) -> Iterator[None]:
     from absl import logging as absl_logging
 
     level = logging.DEBUG if verbosity == "debug" else logging.INFO
-    # Never closed: libraries that are imported meanwhile keep it in log handlers of their own.
-    stream = open(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+    # Never closed: libraries that are imported meanwhile keep it in log handlers of their own. Unbuffered:
+    # what a full disk refuses must not come out on the terminal later.
+    raw = open(2, "wb", buffering=0, closefd=False)  # noqa: SIM115
+    stream = io.TextIOWrapper(raw, encoding="utf-8", errors="replace", write_through=True)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter(_FORMAT))
     root = logging.getLogger()

@@ -69,7 +69,7 @@ def make_components(
         model=trainer.outputs["model"],
         model_blessing=judge.outputs["blessing"],
         examples=examples.outputs["examples"],
-        source_hash=source_hash("pipeline.signature_check"),
+        source_hash=source_hash("pipeline.serving_check"),
     )
     pusher = Pusher(
         model=trainer.outputs["model"],

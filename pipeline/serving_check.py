@@ -22,7 +22,7 @@ _STDERR_TAIL_CHARACTERS = 2000
 
 
 @component
-def ServingCheck(
+def ServingCheck(  # noqa: N802 - the name is the component's, as TFX shows it
     model: InputArtifact[standard_artifacts.Model],
     model_blessing: InputArtifact[standard_artifacts.ModelBlessing],
     examples: InputArtifact[standard_artifacts.Examples],
@@ -67,6 +67,7 @@ def check_in_fresh_process(model_dir: str, tfrecords: Sequence[str], timeout_s: 
     paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     # This process holds the GPU's memory too: the other one must not claim all of it.
     environment = os.environ | {"PYTHONPATH": paths, "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+    environment.pop("TF_USE_LEGACY_KERAS", None)  # TFX sets it on import; a server's process does not have it
     try:
         done = subprocess.run(
             command,

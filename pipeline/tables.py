@@ -24,22 +24,19 @@ _COCO_ROWS = (
     ("AR_medium", "recall medium", "100 detections"),
     ("AR_large", "recall large", "100 detections"),
 )
-# A terminal of 100 columns has room for this many hyperparameters beside the scores.
-_MAX_COLUMNS = 7
+_COLUMN_GAP = 3  # what `box.SIMPLE_HEAD` puts between two columns
 
 
 def clean(value: Any) -> Text:
-    """Makes a cell: floats with 4 significant digits, None and NaN as "-", no control characters."""
+    """Makes a cell as `format_value` does, without control characters."""
     return Text(_printable(format_value(value)))
 
 
-def format_value(value: Any) -> str:
-    """Formats a value of a table or a hyperparameter for people."""
+def format_value(value: Any, digits: int = 4) -> str:
+    """Formats a value for people: floats with so many significant digits, None and NaN as "-"."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value)
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
 
 def format_seconds(seconds: float) -> str:
@@ -90,42 +87,43 @@ def metrics_tables(metrics: Mapping[str, float], title: str) -> list[Table]:
     return tables
 
 
-def leaderboard_table(rows: Sequence[Mapping[str, Any]], limit: int = 10) -> tuple[Table, str]:
-    """Makes the table of a search's trials.
+def leaderboard_table(rows: Sequence[Mapping[str, Any]], width: int) -> tuple[Table, str]:
+    """Makes the table of a search's trials, one column a trial, because names are long and values short.
 
     Args:
         rows: as `tuner_fn.reporting.leaderboard` makes them, the best first.
-        limit: show this many rows.
+        width: columns of the terminal; as many trials are shown as fit.
 
     Returns:
         The table, and a line about what it leaves out ("" where nothing).
     """
-    shown = list(rows[:limit])
-    values = [row["hyperparameters"] for row in shown]
-    names = list(dict.fromkeys(name for each in values for name in each))
-    varying = [name for name in names if len({format_value(each.get(name)) for each in values}) > 1]
-    columns = varying[:_MAX_COLUMNS]
-    cells = [
-        [
-            row["rank"] or "-",
-            row["trial"],
-            f"{row['score']:.3f}" if row["score"] is not None else row["reason"] or row["status"],
-            _fixed(row["AP50"]),
-            row["epochs"],
-            *(each.get(name) for name in columns),
-        ]
-        for row, each in zip(shown, values, strict=True)
-    ]
-    heads = ["#", "trial", "val mAP", "@.5", "epochs", *(name.rpartition(".")[2] for name in columns)]
-    return table("Leaderboard of the search", heads, cells), _left_out(len(rows) - len(shown), names, columns)
+    names = list(dict.fromkeys(name for row in rows for name in row["hyperparameters"]))
+    lines = {
+        "trial id": [row["trial"] for row in rows],
+        "val mAP@[.5:.95]": [_fixed(row["score"]) or row["status"] for row in rows],
+        "val mAP@.5": [_fixed(row["AP50"]) for row in rows],
+        "epochs": [row["epochs"] for row in rows],
+    }
+    lines |= {name: [row["hyperparameters"].get(name) for row in rows] for name in names}
+    heads = ["", *(f"#{row['rank']}" if row["rank"] else "-" for row in rows)]
+    cells = [[name, *(format_value(value, digits=3) for value in values)] for name, values in lines.items()]
+    shown = _columns_that_fit(heads, cells, width)
+    result = table("Leaderboard of the search", heads[:shown], [line[:shown] for line in cells])
+    for column in result.columns[1:]:
+        column.justify = "right"
+    hidden = len(heads) - shown
+    return result, f"{hidden} more trials: see report/leaderboard.csv." if hidden else ""
 
 
-def _left_out(hidden_rows: int, names: Sequence[str], columns: Sequence[str]) -> str:
-    parts = [f"{hidden_rows} more trials"] if hidden_rows else []
-    hidden = [name for name in names if name not in columns]
-    if hidden:
-        parts.append(f"more hyperparameters ({', '.join(hidden)})")
-    return f"Not shown: {' and '.join(parts)}; see report/leaderboard.csv." if parts else ""
+def _columns_that_fit(heads: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> int:
+    """Counts the columns that a table of this width holds, at least the first two."""
+    used, shown = 0, 0
+    for index, head in enumerate(heads):
+        used += max(len(head), *(len(line[index]) for line in cells)) + _COLUMN_GAP
+        if used > width and shown >= 2:
+            break
+        shown += 1
+    return shown
 
 
 def _score(value: float | None) -> str:

@@ -1,6 +1,8 @@
 """`run_fn(fn_args)`, the function that the TFX Trainer component calls: trains the winner in full and exports it."""
 
 import hashlib
+import io
+import itertools
 import json
 import pathlib
 import shutil
@@ -8,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from PIL import Image
 
-from data import dataset_info, examples, files, progress
+from data import dataset_info, files, input_pipeline, progress
 from models import export, predict, training
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import reporting, search_space
@@ -75,13 +77,12 @@ def draw_predictions(model_dir: str, tfrecords: Sequence[str]) -> np.ndarray:
         uint8 [B, H, W, 3], all of the first one's size; B at most `PICTURES`.
     """
     detector = predict.load_detector(model_dir)
-    serialized = tf.data.TFRecordDataset(list(tfrecords), compression_type="GZIP").as_numpy_iterator()
-    records = (examples.decode_example(one) for one in serialized)
-    chosen = [record for _, record in zip(range(PICTURES), (r for r in records if len(r.labels)), strict=False)]
+    with_objects = (record for record in input_pipeline.read_records(tfrecords) if len(record.labels))
+    chosen = list(itertools.islice(with_objects, PICTURES))
     pictures = []
     for record, found in zip(chosen, detector.detect(record.encoded for record in chosen), strict=True):
         shown = found.above(PICTURE_SCORE)
-        image = tf.io.decode_image(record.encoded, channels=3, expand_animations=False).numpy()
+        image = Image.open(io.BytesIO(record.encoded))
         picture = predict.draw_detections(
             image, shown.boxes, shown.classes, shown.scores, detector.class_names, gt_boxes=record.boxes
         )

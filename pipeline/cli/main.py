@@ -42,13 +42,20 @@ def main(arguments: Sequence[str]) -> int:
         message = failure.message
         if failure.status == failures.STATUS_BUG and not isinstance(error, failures.CommandFailedError):
             message += _save_traceback(error)
-        print(f"ssd-tuner: error: {message}", file=sys.stderr)
+        kind = "" if failure.status == failures.STATUS_INTERRUPTED else "error: "
+        print(f"ssd-tuner: {kind}{message}", file=sys.stderr)
         return failure.status
 
 
 def entry_point() -> None:
     """Runs the process's command line and exits; the console script."""
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    if status == failures.STATUS_INTERRUPTED:
+        # Beam's worker threads would first finish what they have; who presses Ctrl-C does not want to wait.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def version() -> str:

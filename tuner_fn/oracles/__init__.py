@@ -4,6 +4,7 @@ import keras_tuner
 import numpy as np
 
 from data.errors import UserError, nearest
+from tuner_fn.oracles.defaults_first import BayesianOracle, RandomSearchOracle
 from tuner_fn.oracles.hyperband import HyperbandOracle
 
 
@@ -19,7 +20,8 @@ def make_oracle(
 ) -> keras_tuner.Oracle:
     """Creates the oracle of a search strategy.
 
-    Every trial it creates carries `tuner/epochs` and `tuner/initial_epoch` (Hyperband), or trains `max_epochs`.
+    The first trial has the space's defaults. Hyperband's trials carry `tuner/epochs` and `tuner/initial_epoch`; others train
+    `max_epochs`.
 
     Args:
         name: "hyperband", "bayesian" or "random".
@@ -44,11 +46,11 @@ def make_oracle(
     elif name == "bayesian":
         # Keras Tuner's own number of random trials before the model, three a dimension, would use up a small budget.
         initial = max(2, max_trials // 3)
-        oracle = keras_tuner.oracles.BayesianOptimizationOracle(
+        oracle = BayesianOracle(
             max_trials=max_trials, num_initial_points=initial, **common
         )
     elif name == "random":
-        oracle = keras_tuner.oracles.RandomSearchOracle(max_trials=max_trials, **common)
+        oracle = RandomSearchOracle(max_trials=max_trials, **common)
     else:
         raise UserError(f"Unknown search `{name}`.{nearest(name, ('hyperband', 'bayesian', 'random'))}")
     _seed(oracle, seed)
@@ -58,7 +60,7 @@ def make_oracle(
 def _seed(oracle: keras_tuner.Oracle, seed: int) -> None:
     """Sets the seed, which Keras Tuner's constructor would replace by a random one where it is 0 (`seed or random`)."""
     oracle.seed = oracle._seed_state = seed
-    if isinstance(oracle, keras_tuner.oracles.BayesianOptimizationOracle):
+    if isinstance(oracle, BayesianOracle):
         oracle._random_state = np.random.RandomState(seed)
         oracle.gpr = oracle._make_gpr()
 

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import keras_tuner
 
+from tuner_fn.oracles.defaults_first import DefaultsFirst
 
-class HyperbandOracle(keras_tuner.oracles.HyperbandOracle):
-    """Keras Tuner's Hyperband that can count its trials beforehand.
+
+class HyperbandOracle(DefaultsFirst, keras_tuner.oracles.HyperbandOracle):
+    """Keras Tuner's Hyperband that tries the defaults first and can count its trials beforehand.
 
     TFX's Tuner reads `max_trials` after the search and fails where it is None, as Keras Tuner's Hyperband leaves it.
 

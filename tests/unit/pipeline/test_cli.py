@@ -211,7 +211,7 @@ def _raises_inside(error):
     [
         (UserError("the folder is missing. Make it."), 2, "error: the folder is missing. Make it."),
         (OSError(errno.ENOSPC, "No space left on device"), 2, "error: the disk is full"),
-        (KeyboardInterrupt(), 130, "interrupted"),
+        (KeyboardInterrupt(), 130, "ssd-tuner: interrupted"),
     ],
 )
 def test_errors_that_are_no_bugs(command, capfd, place, error, status, text):
@@ -234,6 +234,23 @@ def test_a_bug_is_one_line_and_the_traceback_is_in_the_log(command, capfd, place
     assert "TypeError: None has no length" in log.read_text()
     assert "in body" in log.read_text()
     log.unlink()
+
+
+def test_ctrl_c_ends_the_process_at_once_whatever_its_threads_do():
+    code = (
+        "import threading, time\n"
+        "from pipeline.cli import main\n"
+        "def busy(arguments):\n"
+        "    threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "    raise KeyboardInterrupt\n"
+        "main._dispatch = busy\n"
+        "main.entry_point()\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30
+    )
+    assert result.returncode == 130
+    assert result.stderr == "ssd-tuner: interrupted; the same command goes on where this one stopped.\n"
 
 
 def test_a_reader_that_goes_away_gets_no_traceback():

@@ -14,6 +14,12 @@ CLASS_NAMES = ["person", "bicycle", "car"]
 NUM_IMAGES = 30
 
 
+@pytest.fixture(autouse=True)
+def _start_up_environment(monkeypatch):
+    """Undoes what importing TFX in an earlier test did: tensorflow_transform switches legacy Keras on."""
+    monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
+
+
 @pytest.fixture(scope="module")
 def results():
     return evaluation.random_results(8, NUM_IMAGES, detections=6, height=48, width=64)

@@ -13,6 +13,12 @@ from tests import tiny_detector
 CLASS_NAMES = ["person", "bicycle", "car"]
 
 
+@pytest.fixture(autouse=True)
+def _start_up_environment(monkeypatch):
+    """Undoes what importing TFX in an earlier test did: tensorflow_transform switches legacy Keras on."""
+    monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
+
+
 @pytest.fixture(scope="module")
 def results():
     return evaluation.random_results(6, num_images=3, detections=4, height=40, width=60)

@@ -126,6 +126,21 @@ def test_a_log_that_cannot_be_written_is_a_users_mistake(tmp_path):
         pass
 
 
+@pytest.mark.skipif(
+    not os.path.exists("/dev/full"), reason="needs /dev/full, a Linux device that is always full"
+)
+def test_a_full_disk_under_the_log_is_said_once_and_nothing_spills(capfd):
+    with (
+        pytest.raises((failures.CommandFailedError, OSError)) as caught,
+        logs.capture_output(pathlib.Path("/dev/full")),
+    ):
+        logging.getLogger("tfx").info("lost")
+        print("lost too" * 10_000)
+    assert failures.explain(caught.value).message.startswith("the disk is full")
+    assert capfd.readouterr() == ("", "")
+    sys.stderr.flush()
+
+
 def test_tail_is_the_last_lines_of_a_large_file(tmp_path):
     log = tmp_path / "run.log"
     log.write_text("".join(f"line {number}\n\n" for number in range(50_000)))

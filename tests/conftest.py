@@ -1,0 +1,24 @@
+"""What all tests share."""
+
+import os
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))  # helpers beside this file, importable from every folder
+
+
+@pytest.fixture(autouse=True)
+def _keras_3(monkeypatch):
+    """Undoes what importing TFX in an earlier test did: tensorflow_transform switches legacy Keras on."""
+    monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> pathlib.Path:
+    """Finds the folder with real images and weights, which is not part of the project."""
+    folder = pathlib.Path(os.environ.get("SSD_TUNER_SHARED_DATA", "../shared/data")).resolve()
+    if not folder.is_dir():
+        pytest.skip("no real data: neither $SSD_TUNER_SHARED_DATA nor ../shared/data exists")
+    return folder

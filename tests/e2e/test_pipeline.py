@@ -1,0 +1,161 @@
+"""The whole job as a user runs it: search, training, blessing and push, its cache, and its bad input.
+
+The tests of this file run in order on one run directory; each states what the one before it left.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from data.road_scenes import scenes
+
+DATASET = "road_scenes:train=48,val=12,test=12"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SMALL = ("--set=input.image_size=64", "--set=input.batch_size=8", "--max_epochs=2", "--epochs=2")
+PROBE = "models/losses.py"  # search, training and evaluation depend on it, ingestion does not
+
+
+def ssd_tuner(*arguments: str, cwd: pathlib.Path = ROOT, timeout_s: float = 400) -> subprocess.CompletedProcess[str]:
+    """Runs the command line in a process of its own."""
+    environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline.cli.main", *arguments],
+        cwd=cwd,
+        env=environment | {"PYTHONPATH": str(cwd)},
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def states(output: str) -> dict[str, str]:
+    """Reads from the progress lines which component was run and which came from the cache."""
+    found = {}
+    for line in output.splitlines():
+        if line.startswith("[") and ":" in line:
+            name, _, rest = line.split("]", 1)[1].strip().partition(":")
+            found[name] = "cached" if "cached" in rest else "done" if "done" in rest else rest
+    return found
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> pathlib.Path:
+    """Copies the sources, so that a test can edit them."""
+    folder = tmp_path_factory.mktemp("project")
+    for package in ("data", "models", "tuner_fn", "pipeline"):
+        subprocess.run(["cp", "-r", str(ROOT / package), str(folder)], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run_arguments(tmp_path_factory) -> list[str]:
+    workdir = tmp_path_factory.mktemp("runs") / "demo"
+    return ["run", f"--dataset={DATASET}", f"--workdir={workdir}", "--min_map50=0", *SMALL]
+
+
+def workdir_of(arguments: list[str]) -> pathlib.Path:
+    return pathlib.Path(arguments[2].partition("=")[2])
+
+
+def test_a_run_ends_with_a_pushed_model_and_a_report(run_arguments, project) -> None:
+    done = ssd_tuner(*run_arguments, cwd=project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    workdir = workdir_of(run_arguments)
+    summary = json.loads((workdir / "report" / "summary.json").read_text())
+    assert summary["blessed"]
+    assert (pathlib.Path(summary["pushed_model"]) / "saved_model.pb").is_file()
+    assert (pathlib.Path(summary["pushed_model"]) / "assets.extra" / "labels.txt").read_text().split() == list(
+        scenes.CLASS_NAMES
+    )
+    assert summary["num_test_images"] == 12
+    assert {"AP", "AP50", "AR_100", "AP/person", "AP/bicycle", "AP/car"} <= set(summary["metrics"])
+    assert len(summary["leaderboard"]) >= 2
+    assert all(row["status"] == "completed" for row in summary["leaderboard"])
+    assert list((workdir / "tensorboard" / "search").glob("*/trial_*/events*"))
+    assert list((workdir / "tensorboard" / "train").glob("*/events*"))
+    assert str(summary["pushed_model"]) in done.stdout
+    assert "tensorboard --logdir" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_second_run_takes_every_step_from_the_cache(run_arguments, project) -> None:
+    done = ssd_tuner(*run_arguments, cwd=project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = states(done.stdout)
+    assert len(found) >= 9
+    assert {name for name, state in found.items() if state != "cached"} <= {"last_blessed_model"}
+    assert len(list((workdir_of(run_arguments) / "serving_model").iterdir())) == 1
+
+
+def test_after_an_edit_of_a_loss_only_what_depends_on_it_runs_again(run_arguments, project) -> None:
+    path = project / PROBE
+    path.write_text(path.read_text() + "\nEDITED = True\n")
+    done = ssd_tuner(*run_arguments, cwd=project)
+    assert done.returncode in (0, 3), done.stdout + done.stderr  # the new model may be worse than the blessed one
+    found = states(done.stdout)
+    again = {"Tuner", "Trainer", "Evaluator", "ServingCheck", "Pusher"}
+    assert {name for name, state in found.items() if state == "done"} - {"last_blessed_model"} == again
+    assert found["DetectionExampleGen"] == found["StatisticsGen"] == found["SchemaGen"] == "cached"
+
+
+def test_a_model_below_the_threshold_is_not_pushed_and_the_reason_is_printed(run_arguments, project) -> None:
+    before = sorted((workdir_of(run_arguments) / "serving_model").iterdir())
+    arguments = [argument for argument in run_arguments if not argument.startswith("--min_map50")]
+    done = ssd_tuner(*arguments, "--min_map50=0.99", cwd=project)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "is below the threshold 0.9900" in " ".join(done.stdout.split())
+    assert sorted((workdir_of(run_arguments) / "serving_model").iterdir()) == before
+    assert states(done.stdout)["Trainer"] == "cached"
+
+
+def test_the_pushed_model_predicts_and_evaluates_as_the_pipeline_did(run_arguments, tmp_path) -> None:
+    workdir = workdir_of(run_arguments)
+    model = sorted((workdir / "serving_model").iterdir())[0]
+    image = tmp_path / "scene.jpg"
+    image.write_bytes(scenes.encode_jpeg(scenes.render_scene(1, "test", 0)))
+    done = ssd_tuner("predict", f"--model={model}", f"--output={tmp_path / 'out'}", "--min_score=0.01", str(image))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list((tmp_path / "out").glob("*.json"))
+    metrics = tmp_path / "metrics.json"
+    done = ssd_tuner(
+        "evaluate", f"--model={model}", f"--dataset={DATASET}", "--split=test", f"--output={metrics}"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    blessed = [
+        json.loads(path.read_text())
+        for path in (workdir / "report").glob("summary.json")
+    ]
+    assert blessed
+    assert "AP50" in metrics.read_text()
+
+
+def test_a_killed_run_goes_on(tmp_path) -> None:
+    """kill -9 in the middle of the search; the next start ends with the same model pushed."""
+    workdir = tmp_path / "killed"
+    arguments = ["run", f"--dataset={DATASET}", f"--workdir={workdir}", "--min_map50=0", *SMALL, "--search=random"]
+    arguments += ["--max_trials=3"]
+    environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli.main", *arguments], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 300
+    while not list(workdir.glob("search/*/trial_1/state.npz")) and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (first,) = workdir.glob("search/*/trial_0/trial.json")
+    score = json.loads(first.read_text())["score"]
+    done = ssd_tuner(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads((workdir / "report" / "leaderboard.json").read_text())
+    assert [row["status"] for row in rows] == ["completed"] * 3
+    assert next(row for row in rows if row["trial"] == "0")["score"] == score
+    assert "trial 1/3" not in done.stdout  # what was finished is not trained again

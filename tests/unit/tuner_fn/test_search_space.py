@@ -1,0 +1,53 @@
+"""The search space comes from the declarations and leads back to settings."""
+
+import pytest
+
+from data.errors import UserError
+from models.hyperparameters import ExperimentConfig
+from tuner_fn import presets, search_space
+
+
+def test_ranges_choices_and_defaults_are_the_declared_ones() -> None:
+    config = ExperimentConfig().replace({"optimizer.learning_rate": 0.05})
+    space = search_space.make_search_space(config, ["optimizer.learning_rate", "model.score_activation"])
+    rate, activation = space.space
+    assert (rate.min_value, rate.max_value, rate.default, rate.sampling) == (5e-4, 0.05, 0.05, "log")
+    assert (activation.values, activation.default) == (["sigmoid", "softmax"], "sigmoid")
+
+
+def test_a_trials_values_become_settings() -> None:
+    values = {"optimizer.learning_rate": 0.01, "tuner/epochs": 3, "tuner/trial_id": "0001"}
+    config = search_space.configuration(ExperimentConfig(), values)
+    assert config == ExperimentConfig().replace({"optimizer.learning_rate": 0.01})
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_every_preset_is_a_valid_configuration(name) -> None:
+    preset = presets.get_preset(name)
+    config = presets.experiment(preset, {}, 0)
+    assert config.training.seed == 0
+    for strategy in presets.SEARCHES:
+        search = presets.search(preset, strategy, 0)
+        assert presets.SearchConfig.from_dict(search.to_dict()) == search
+        search_space.make_search_space(config, search.tune)
+
+
+def test_a_setting_the_user_fixed_is_not_searched() -> None:
+    search = presets.search(presets.get_preset("quick"), "hyperband", 0, pinned=["loss.l2"])
+    assert "loss.l2" not in search.tune
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tune": ["optimizer.learning_rat"]}, "Did you mean `optimizer.learning_rate`"),
+        ({"tune": ["input.batch_size"]}, "`input.batch_size` is no hyperparameter that can be searched"),
+        ({"max_epochs": 0}, "`max_epochs` must be at least 1: got 0"),
+        ({"max_trials": 0}, "`max_trials` must be at least 1: got 0"),
+    ],
+)
+def test_each_mistake_is_named(changes, message) -> None:
+    with pytest.raises(UserError, match=message):
+        presets.search(presets.get_preset("quick"), "random", 0, **changes)
+    with pytest.raises(UserError, match="Unknown preset `quik`. Did you mean `quick`"):
+        presets.get_preset("quik")
