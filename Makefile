@@ -46,8 +46,9 @@ setup: $(STAMP)  ## Make .venv from requirements.lock (done by the others where 
 
 # Always from an empty .venv: an interrupted set-up leaves no stamp, and the next call starts over from the cache.
 $(STAMP):
-	@if [ -z "$(PYTHON)" ]; then \
-		echo "set-up needs Python 3.11: found $$(python3 --version 2>&1 || true). Install it (Debian 12:" \
+	@if ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' >/dev/null 2>&1; then \
+		found="$(if $(PYTHON),$(PYTHON),python3)"; \
+		echo "set-up needs Python 3.11: $$found is $$("$$found" --version 2>&1 | head -1). Install it (Debian 12:" \
 			"apt-get install python3 python3-venv) or name it: make run PYTHON=/path/to/python3.11" >&2; exit 2; fi
 	@if ! "$(PYTHON)" -c 'import ensurepip, venv' >/dev/null 2>&1; then \
 		echo "set-up needs the modules venv and ensurepip of $(PYTHON)." \

@@ -17,6 +17,8 @@ REQUIRED = [
     "pillow>=11",  # headers and pixels of JPEG and PNG files without TensorFlow's 10 s import
     "hotcoco>=1.3,<2",  # COCO metrics: pycocotools' numbers at a hundredth of its time
     "tensorboard>=2.20",  # TensorFlow 2.21 no longer brings it
+    "scikit-learn",  # the Gaussian process of Keras Tuner's Bayesian optimisation
+    "google-crc32c",  # checksums of TFRecords, so that Beam's workers write them without TensorFlow
     "rich>=13",  # progress line and tables of the command line
 ]
 

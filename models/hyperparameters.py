@@ -109,7 +109,9 @@ class ModelConfig:
 class AnchorConfig:
     """Default boxes, after Liu et al. 2016, section 2.2."""
 
-    min_scale: float = tunable(0.2, low=0.02, high=0.5, search=(0.08, 0.3), live=True, help="Side of the finest anchors / image.")
+    min_scale: float = tunable(
+        0.2, low=0.02, high=0.5, search=(0.05, 0.3), scale="log", live=True, help="Side of the finest anchors / image."
+    )
     max_scale: float = tunable(0.95, low=0.3, high=1.0, search=(0.6, 0.95), live=True, help="Side of the coarsest / image.")
     aspect_ratios: tuple[float, ...] = setting((1.0, 2.0, 0.5, 3.0, 0.3333), help="Width / height of anchors.")
     reduce_lowest_level: bool = setting(True, help="Only three anchors a cell on the finest level.")

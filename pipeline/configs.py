@@ -18,6 +18,7 @@ class RunConfig:
 
     Attributes:
         dataset: as `data.sources.open_source` takes it.
+        preset: name of the starting point.
         classes: names of the classes to detect, None for all.
         workdir: run directory, absolute.
         experiment: base settings of trials and final training.
@@ -26,6 +27,7 @@ class RunConfig:
     """
 
     dataset: str
+    preset: str
     classes: tuple[str, ...] | None
     workdir: pathlib.Path
     experiment: ExperimentConfig
@@ -43,7 +45,9 @@ class RunConfig:
         Raises:
             UserError: a value is unknown or out of its range.
         """
-        preset = presets.get_preset(values["preset"])
+        has_gpu = pathlib.Path("/dev/nvidia0").exists()  # TensorFlow could tell, in 10 s
+        name = values["preset"] or presets.default_preset(values["dataset"], has_gpu)
+        preset = presets.get_preset(name)
         overrides = parse_overrides(values["set"] or ())
         if values["epochs"] is not None:
             overrides["training.epochs"] = values["epochs"]
@@ -58,6 +62,7 @@ class RunConfig:
         )
         return cls(
             dataset=values["dataset"],
+            preset=name,
             classes=tuple(values["classes"]) if values["classes"] else None,
             workdir=pathlib.Path(values["workdir"]).resolve(),
             experiment=presets.experiment(preset, overrides, values["seed"]),

@@ -51,6 +51,14 @@ def check_environment() -> None:
         _check_loads(name, extension)
 
 
+def keep_keras_3() -> None:
+    """Says in the environment that Keras 3 is meant, for this process and those that it starts.
+
+    Importing TFX brings in tensorflow-transform, which otherwise switches legacy Keras on for both.
+    """
+    os.environ["TF_USE_LEGACY_KERAS"] = "0"
+
+
 def _check_python(version: tuple[int, int]) -> None:
     if version != _PYTHON:
         raise errors.UserError(

@@ -83,6 +83,7 @@ def _dispatch(arguments: list[str]) -> int:
         print(_command_help(name))
         return 0
     environment.check_environment()
+    environment.keep_keras_3()
     from pipeline.cli import parsing
 
     flag_values = parsing.define(module)

@@ -88,7 +88,8 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         workdir.open_workdir(flag_values["workdir"].value, flag_values["min_free_gb"].value) as folder,
         display.open_display(flag_values["verbosity"].value, folder.log) as screen,
     ):
-        screen.print_facts({"dataset": config.dataset, "workdir": str(folder.root), "log": str(folder.log)})
+        facts = {"dataset": config.dataset, "preset": config.preset}
+        screen.print_facts(facts | {"workdir": str(folder.root), "log": str(folder.log)})
         screen.note("Starting TensorFlow and TFX (about 15 s) ...")
         from pipeline import local_runner
 
@@ -113,11 +114,14 @@ def _show(
 
 def _facts(result: "local_runner.RunResult", folder: workdir.Workdir) -> dict[str, str]:
     facts = {}
-    first = min(result.leaderboard, key=lambda row: int(row["trial"]))
-    if first["AP50"] is not None:
-        facts["first trial"] = f"mAP@.5 {first['AP50']:.3f} on val"
+    for name, trial in (("declared defaults", 0), ("first random trial", 1)):
+        row = next((row for row in result.leaderboard if int(row["trial"]) == trial), None)
+        if row is not None and row["AP50"] is not None:
+            epochs = f"{row['epochs']:.0f} epoch{'s' if row['epochs'] > 1 else ''}"
+            facts[name] = f"mAP@.5 {row['AP50']:.3f} on val after {epochs}"
     facts["final model"] = (
-        f"mAP@.5 {result.final_val['AP50']:.3f} on val, {result.metrics['AP50']:.3f} on test"
+        f"mAP@.5 {result.final_val['AP50']:.3f} on val after {result.final_val['epoch']} epochs, "
+        f"{result.metrics['AP50']:.3f} on test"
     )
     facts["blessed"] = f"{'yes' if result.blessed else 'no'}: {'; '.join(result.reasons)}"
     facts["model"] = result.pushed_model or "not pushed"
@@ -144,9 +148,9 @@ def _define_search_flags(flag_values: flags.FlagValues) -> None:
     about = " ".join(f"{name}: {preset.help}" for name, preset in presets.PRESETS.items())
     flags.DEFINE_enum(
         "preset",
-        next(iter(presets.PRESETS)),
+        None,
         list(presets.PRESETS),
-        f"Starting point. {about}",
+        f"Starting point; by default quick for road_scenes, else standard with a GPU and cpu without. {about}",
         flag_values=flag_values,
     )
     flags.DEFINE_enum("search", "hyperband", presets.SEARCHES, "How to search.", flag_values=flag_values)

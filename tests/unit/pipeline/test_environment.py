@@ -34,6 +34,14 @@ def test_legacy_keras_switched_off_is_fine(monkeypatch):
     environment.check_environment()
 
 
+def test_keras_3_stays_for_this_process_and_its_children(monkeypatch):
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", "")
+    environment.keep_keras_3()
+    environment.check_environment()
+    code = "import os; print(os.environ['TF_USE_LEGACY_KERAS'])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "0\n"
+
+
 def test_another_backend(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     with pytest.raises(UserError, match="needs Keras on TensorFlow: got KERAS_BACKEND=jax"):

@@ -1,0 +1,123 @@
+"""Times the whole detector training beside the bare backbone's step of the same size, in the same run.
+
+Ours is `Detector.fit` on its own input pipeline: augmentation, matching, mining, losses, gradients, Adam. The peer is
+`keras.applications.MobileNetV2` without its top on one batch in memory: forward, a mean, gradients, Adam. Rounds alternate.
+
+    python -m benchmarks.training
+"""
+
+import dataclasses
+import importlib.metadata
+import os
+import pathlib
+import platform
+import statistics
+import tempfile
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from data import augment, examples, input_pipeline
+from data.road_scenes import scenes
+from models import training
+from models.hyperparameters import ExperimentConfig
+from tuner_fn import presets
+
+ROUNDS = 7
+IMAGES = 192  # a round, ours and the peer's
+CASES = {"128 px, alpha 0.35 (preset quick)": "quick", "300 px, alpha 1.0 (preset standard)": "standard"}
+
+
+def main() -> int:
+    """Prints images a second of both, their ratio, and the input pipeline's; returns 0."""
+    print(f"machine: {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print("command: python -m benchmarks.training")
+    print("versions:", *(f"{p} {importlib.metadata.version(p)}" for p in ("tensorflow", "keras", "numpy")))
+    print(f"median images/s of {ROUNDS} rounds of {IMAGES} images (least to most)\n")
+    for name, preset in CASES.items():
+        config = presets.experiment(presets.get_preset(preset), {}, 0)
+        with tempfile.TemporaryDirectory() as folder:
+            split = _road_scenes(pathlib.Path(folder), config)
+        detector, bare, pipeline = _rates(config, split)
+        print(name)
+        for label, rates in (("detector", detector), ("bare MobileNetV2", bare), ("input pipeline alone", pipeline)):
+            print(f"  {label:<22}{statistics.median(rates):8.1f} ({min(rates):.1f} to {max(rates):.1f})")
+        ratio = statistics.median(ours / peer for ours, peer in zip(detector, bare, strict=True))
+        print(f"  detector / bare       {ratio:8.2f} (median of the rounds' ratios; target: at least 0.8)")
+        feed = statistics.median(pipeline) / statistics.median(detector)
+        print(f"  input / detector      {feed:8.1f} (target: at least 3)\n", flush=True)
+    return 0
+
+
+def _road_scenes(folder: pathlib.Path, config: ExperimentConfig) -> input_pipeline.Split:
+    """Writes and loads `IMAGES` scenes as the ExampleGen does."""
+    path = folder / "scenes.gz"
+    side = max(128, config.input.image_size)
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for index in range(IMAGES):
+            scene = scenes.render_scene(0, "train", index, image_size=(side, side))
+            record = examples.DetectionRecord(
+                source_id=scene.source_id,
+                encoded=scenes.encode_jpeg(scene),
+                image_format="jpeg",
+                height=side,
+                width=side,
+                boxes=scene.boxes,
+                labels=scene.labels,
+                is_crowd=np.zeros(len(scene.labels), bool),
+                area_px=np.ones(len(scene.labels), np.float32),
+            )
+            writer.write(examples.encode_example(record, scenes.CLASS_NAMES).SerializeToString(deterministic=True))
+    settings = config.input
+    return input_pipeline.load_split((str(path),), settings.image_size, settings.max_boxes, settings.cache_bytes)
+
+
+def _batches(config: ExperimentConfig, split: input_pipeline.Split, rounds: int) -> tf.data.Dataset:
+    return input_pipeline.training_batches(
+        split,
+        batch_size=config.input.batch_size,
+        seed=0,
+        first_epoch=0,
+        epochs=rounds,
+        augment=augment.augmentation(**dataclasses.asdict(config.augment)),
+    )
+
+
+def _rates(config: ExperimentConfig, split: input_pipeline.Split) -> tuple[list[float], list[float], list[float]]:
+    """Times rounds of detector, backbone and input pipeline in turn, after one round that is not counted."""
+    program = training._Program(config, len(scenes.CLASS_NAMES))
+    program.configure(config, 1000)
+    batch = config.input.batch_size
+    steps = input_pipeline.steps_per_epoch(split.length, batch)
+    bare = _bare_backbone(config)
+    size = config.input.image_size
+    images = np.random.default_rng(0).uniform(-1, 1, (batch, size, size, 3)).astype(np.float32)
+    one_batch = tf.data.Dataset.from_tensors((tf.constant(images), tf.zeros([batch]))).repeat(steps)
+    times: dict[str, list[float]] = {"detector": [], "bare": [], "input": []}
+    for _ in range(ROUNDS + 1):
+        fits = {
+            "detector": lambda: program.detector.fit(_batches(config, split, 1), steps_per_epoch=steps, verbose=0),
+            "bare": lambda: bare.fit(one_batch, verbose=0),
+            "input": lambda: sum(1 for _ in _batches(config, split, 1)),
+        }
+        for name, fit in fits.items():
+            start = time.perf_counter()
+            fit()
+            times[name].append(time.perf_counter() - start)
+    detector, peer, feed = ([steps * batch / t for t in times[name][1:]] for name in times)
+    return detector, peer, feed
+
+
+def _bare_backbone(config: ExperimentConfig) -> keras.Model:
+    size = config.input.image_size
+    model = keras.applications.MobileNetV2(
+        input_shape=(size, size, 3), alpha=config.model.alpha, include_top=False, weights=None
+    )
+    model.compile(optimizer=keras.optimizers.Adam(1e-3), loss=lambda _, found: keras.ops.mean(found), jit_compile=False)
+    return model
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
