@@ -51,9 +51,7 @@ setuptools.setup(
     # 3.11 is what the lock and the tests cover. 3.12 would lose the kubeflow extra (see above).
     python_requires=">=3.11,<3.12",
     packages=setuptools.find_packages(
-        include=[
-            f"{name}{tail}" for name in ("data", "models", "tuner_fn", "pipeline") for tail in ("", ".*")
-        ]
+        include=[f"{name}{tail}" for name in ("data", "models", "tuner_fn", "pipeline") for tail in ("", ".*")]
     ),
     install_requires=REQUIRED,
     extras_require=EXTRAS,

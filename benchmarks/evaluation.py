@@ -175,9 +175,7 @@ def _annotations(results: Sequence[detection_metrics.ImageResult]) -> list[dict]
     return annotations
 
 
-def _load_detections(
-    ground_truth: coco_lib.COCO, results: Sequence[detection_metrics.ImageResult]
-) -> coco_lib.COCO:
+def _load_detections(ground_truth: coco_lib.COCO, results: Sequence[detection_metrics.ImageResult]) -> coco_lib.COCO:
     detections = [
         {"image_id": i, "category_id": int(c), "bbox": _xywh_px(box, r), "score": float(score)}
         for i, r in enumerate(results, 1)

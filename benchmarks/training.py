@@ -1,7 +1,8 @@
 """Times the whole detector training beside the bare backbone's step of the same size, in the same run.
 
 Ours is `Detector.fit` on its own input pipeline: augmentation, matching, mining, losses, gradients, Adam. The peer is
-`keras.applications.MobileNetV2` without its top on one batch in memory: forward, a mean, gradients, Adam. Rounds alternate.
+`keras.applications.MobileNetV2` without its top on one batch in memory: forward, a mean, gradients, Adam. Rounds
+alternate.
 
     python -m benchmarks.training
 """

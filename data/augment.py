@@ -27,8 +27,8 @@ def random_crop(
 ) -> Example:
     """Cuts a random window and resizes it to the image's size, with the given probability.
 
-    The window's sides are drawn uniformly and independently from [min_scale, 1] of the image's. Boxes are clipped to the
-    window; one that keeps less than 30 % of its area becomes an ignored region, one that keeps nothing is dropped.
+    The window's sides are drawn uniformly and independently from [min_scale, 1] of the image's. Boxes are clipped to
+    the window; one that keeps less than 30 % of its area becomes an ignored region, one that keeps nothing is dropped.
 
     Args:
         image: float32 [H, W, 3].

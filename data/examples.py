@@ -124,8 +124,7 @@ def decode_example(example: Example | bytes) -> DetectionRecord:
         height=height,
         width=width,
         boxes=boxes,
-        labels=np.array(_values(features, "image/object/class/label", "int64_list"), dtype=np.int32)
-        - np.int32(1),
+        labels=np.array(_values(features, "image/object/class/label", "int64_list"), dtype=np.int32) - np.int32(1),
         is_crowd=np.array(is_crowd, dtype=bool),
         area_px=np.array(area_px, np.float32) if area_px else box_forms.areas_px(boxes, height, width),
     )
@@ -182,9 +181,7 @@ def _example_class() -> type:
     field_type = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="example.proto", package="tensorflow", syntax="proto3")
 
-    def add(
-        message: Any, name: str, number: int, kind: int, type_name: str = "", repeated: bool = False
-    ) -> Any:
+    def add(message: Any, name: str, number: int, kind: int, type_name: str = "", repeated: bool = False) -> Any:
         label = field_type.LABEL_REPEATED if repeated else field_type.LABEL_OPTIONAL
         return message.field.add(
             name=name,

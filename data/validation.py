@@ -141,9 +141,7 @@ def check_boxes(boxes_xywh_px: np.ndarray, height: int, width: int, file: str) -
     empty = (normalized[:, 2:] <= normalized[:, :2]).any(axis=1)
     if empty.any():
         shown = _show(xywh[int(np.argmax(empty))])
-        raise errors.BadExampleError(
-            file, f"box {shown} (x, y, width, height in px) has no area inside its image"
-        )
+        raise errors.BadExampleError(file, f"box {shown} (x, y, width, height in px) has no area inside its image")
     return normalized
 
 
@@ -161,8 +159,7 @@ def check_unique(names: Iterable[str], where: str) -> None:
     if twice:
         more = f" and {len(twice) - 1} more" if len(twice) > 1 else ""
         raise errors.UserError(
-            f"{where} repeats the name `{twice[0]}`{more}; names must be unique in a split."
-            " Remove the duplicates."
+            f"{where} repeats the name `{twice[0]}`{more}; names must be unique in a split. Remove the duplicates."
         )
 
 
@@ -170,9 +167,7 @@ def _check_depth(image: Image.Image, encoded: bytes, file: str) -> None:
     deep_png = examples.image_format(encoded) == "png" and encoded[_PNG_BIT_DEPTH_AT] == 16
     if image.mode not in _EIGHT_BIT_MODES or deep_png:
         mode = "16 bits a channel" if deep_png else f"pixel mode {image.mode}"
-        raise errors.BadExampleError(
-            file, f"not an 8-bit image ({image.format}, {mode}); convert it to 8 bits"
-        )
+        raise errors.BadExampleError(file, f"not an 8-bit image ({image.format}, {mode}); convert it to 8 bits")
 
 
 def _check_png_chunks(encoded: bytes, file: str) -> None:
@@ -192,11 +187,7 @@ def _check_png_chunks(encoded: bytes, file: str) -> None:
 
 
 def _as_png(image: Image.Image, file: str) -> bytes:
-    if (
-        image.format not in _REWRITTEN_AS_PNG
-        or getattr(image, "n_frames", 1) > 1
-        or image.mode not in _PNG_MODES
-    ):
+    if image.format not in _REWRITTEN_AS_PNG or getattr(image, "n_frames", 1) > 1 or image.mode not in _PNG_MODES:
         raise errors.BadExampleError(
             file, f"format {image.format} ({image.mode}) is not supported; convert it to JPEG or PNG"
         )

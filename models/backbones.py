@@ -28,7 +28,9 @@ def load_backbone(config: ModelConfig, image_size: int) -> keras.Model:
     """
     weights = None if config.backbone_weights in ("", "none") else config.backbone_weights
     if weights not in (None, "imagenet") and not pathlib.Path(weights).is_file():
-        raise UserError(f"`model.backbone_weights`: no file {weights}. Give `none`, `imagenet` or a Keras weights file.")
+        raise UserError(
+            f"`model.backbone_weights`: no file {weights}. Give `none`, `imagenet` or a Keras weights file."
+        )
     try:
         backbone = keras.applications.MobileNetV2(
             input_shape=(image_size, image_size, 3), alpha=config.alpha, include_top=False, weights=weights

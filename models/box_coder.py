@@ -23,8 +23,8 @@ def _check(boxes: Tensor, variances: tuple[float, float]) -> None:
 def encode(boxes: Tensor, anchors: Tensor, variances: tuple[float, float] = (0.1, 0.2)) -> Tensor:
     """Encodes boxes as regression targets relative to their anchors.
 
-    Centres are (b_c - a_c) / a_size / variances[0]; sizes are log(b_size / a_size) / variances[1]. The default variances
-    are the Object Detection API's scales (10, 10, 5, 5).
+    Centres are (b_c - a_c) / a_size / variances[0]; sizes are log(b_size / a_size) / variances[1]. The default
+    variances are the Object Detection API's scales (10, 10, 5, 5).
 
     Args:
         boxes: float32 [B, A, 4], matched ground truth, positive sides.

@@ -170,8 +170,7 @@ def _row_counts(results: Sequence[ImageResult], names: tuple[str, ...]) -> np.nd
     if uneven.size:
         found = dict(zip(names, counts[uneven[0]].tolist(), strict=True))
         raise ValueError(
-            f"`results` needs as many rows in each column of an image: got {found} "
-            f"in image number {uneven[0]}."
+            f"`results` needs as many rows in each column of an image: got {found} in image number {uneven[0]}."
         )
     return counts[:, 0]
 

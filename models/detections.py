@@ -46,16 +46,12 @@ class Detections:
         """
         if self.classes.size and not 0 <= self.classes.min() <= self.classes.max() < len(labels):
             found = sorted(set(self.classes.tolist()))
-            raise ValueError(
-                f"`labels` needs an entry for each class: got {len(labels)} for the classes {found}."
-            )
+            raise ValueError(f"`labels` needs an entry for each class: got {len(labels)} for the classes {found}.")
         renumbered = dataclasses.replace(self, classes=labels[self.classes])
         return renumbered._select(renumbered.classes >= 0)
 
     def _select(self, rows: np.ndarray) -> Self:
-        return dataclasses.replace(
-            self, boxes=self.boxes[rows], scores=self.scores[rows], classes=self.classes[rows]
-        )
+        return dataclasses.replace(self, boxes=self.boxes[rows], scores=self.scores[rows], classes=self.classes[rows])
 
 
 def read_class_names(model_dir: str) -> tuple[str, ...]:
@@ -75,8 +71,7 @@ def read_class_names(model_dir: str) -> tuple[str, ...]:
         names = tuple(line for line in path.read_text("utf-8").splitlines() if line.strip())
     except OSError as error:
         raise errors.UserError(
-            f"`{model_dir}` has no {LABELS_FILE}, which names its classes."
-            " Give a model that `ssd-tuner` exported."
+            f"`{model_dir}` has no {LABELS_FILE}, which names its classes. Give a model that `ssd-tuner` exported."
         ) from error
     if not names:
         raise errors.UserError(f"`{path}` is empty. It needs one class name a line, in label order.")

@@ -51,7 +51,13 @@ class Detector(keras.Model):
         )
         self.scalars = {
             name: self.add_weight(name=name, shape=(), dtype="float32", trainable=False, initializer="zeros")
-            for name in ("negatives_per_positive", "min_negatives", "classification_weight", "localization_weight", "l2")
+            for name in (
+                "negatives_per_positive",
+                "min_negatives",
+                "classification_weight",
+                "localization_weight",
+                "l2",
+            )
         }
         self.apply_live_settings(config)
         self.built = True

@@ -9,7 +9,9 @@ from models.hyperparameters import ModelConfig
 Tensor = Any
 
 
-def ssd_head(levels: list[Tensor], anchors_per_cell: list[int], outputs: int, config: ModelConfig) -> tuple[Tensor, Tensor]:
+def ssd_head(
+    levels: list[Tensor], anchors_per_cell: list[int], outputs: int, config: ModelConfig
+) -> tuple[Tensor, Tensor]:
     """Predicts class logits and box deltas with one convolution each a level.
 
     Args:
@@ -35,7 +37,7 @@ def ssd_head(levels: list[Tensor], anchors_per_cell: list[int], outputs: int, co
 
 def _predict(features: Tensor, count: int, outputs: int, kernel_size: int, name: str) -> Tensor:
     initializer = keras.initializers.TruncatedNormal(stddev=0.03)  # the Object Detection API's for SSD
-    x = keras.layers.Conv2D(
-        count * outputs, kernel_size, padding="same", kernel_initializer=initializer, name=name
-    )(features)
+    x = keras.layers.Conv2D(count * outputs, kernel_size, padding="same", kernel_initializer=initializer, name=name)(
+        features
+    )
     return keras.layers.Reshape((-1, outputs), name=f"{name}_flat")(x)

@@ -1,8 +1,8 @@
 """Every setting of an experiment, declared once.
 
-A field declared with `tunable` can be searched; one declared with `setting` is fixed unless the user sets it. The field's
-path is its name everywhere: `optimizer.learning_rate` is the search parameter, the key of `config.json`, the argument of
-`--set` and the column in TensorBoard.
+A field declared with `tunable` can be searched; one declared with `setting` is fixed unless the user sets it. The
+field's path is its name everywhere: `optimizer.learning_rate` is the search parameter, the key of `config.json`, the
+argument of `--set` and the column in TensorBoard.
 
 The declarations live here, below the search, because training one configuration needs them without a search.
 """
@@ -43,7 +43,9 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def tunable(default: Any, *, help: str, scale: str = "linear", search: Sequence[Any] | None = None, **limits: Any) -> Any:
+def tunable(
+    default: Any, *, help: str, scale: str = "linear", search: Sequence[Any] | None = None, **limits: Any
+) -> Any:
     """Declares one setting of a config dataclass that a search can vary.
 
     Args:
@@ -74,7 +76,9 @@ class InputConfig:
 
     image_size: int = setting(300, low=64, high=1280, unit="px", help="Side of the square that images are resized to.")
     batch_size: int = setting(16, low=1, high=1024, unit="images", help="Images a training step.")
-    max_boxes: int = setting(100, low=1, high=2000, unit="boxes", help="Ground-truth boxes kept an image, the largest first.")
+    max_boxes: int = setting(
+        100, low=1, high=2000, unit="boxes", help="Ground-truth boxes kept an image, the largest first."
+    )
     cache_bytes: int = setting(
         4_000_000_000, low=0, unit="bytes", help="Decoded images are kept in memory up to this many bytes."
     )
@@ -85,9 +89,15 @@ class AugmentConfig:
     """Random changes of training images."""
 
     flip_probability: float = tunable(0.5, low=0.0, high=1.0, help="Chance of a horizontal flip.")
-    crop_probability: float = tunable(0.5, low=0.0, high=1.0, help="Chance of a random crop, resized to the full image.")
-    crop_min_scale: float = tunable(0.6, low=0.1, high=1.0, search=(0.4, 0.9), help="Smallest side of a crop / image side.")
-    photometric_strength: float = tunable(0.2, low=0.0, high=0.9, search=(0.0, 0.6), help="Range of brightness and contrast.")
+    crop_probability: float = tunable(
+        0.5, low=0.0, high=1.0, help="Chance of a random crop, resized to the full image."
+    )
+    crop_min_scale: float = tunable(
+        0.6, low=0.1, high=1.0, search=(0.4, 0.9), help="Smallest side of a crop / image side."
+    )
+    photometric_strength: float = tunable(
+        0.2, low=0.0, high=0.9, search=(0.0, 0.6), help="Range of brightness and contrast."
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,9 +106,13 @@ class ModelConfig:
 
     backbone: str = setting("mobilenet_v2", choices=("mobilenet_v2",), help="Feature extractor.")
     alpha: float = tunable(1.0, choices=(0.35, 0.5, 0.75, 1.0, 1.3, 1.4), help="Width multiplier of the backbone.")
-    backbone_weights: str = setting("none", help="`none`, `imagenet` (Keras' download) or the path of a Keras weights file.")
+    backbone_weights: str = setting(
+        "none", help="`none`, `imagenet` (Keras' download) or the path of a Keras weights file."
+    )
     freeze_batch_norm: bool = setting(False, help="Keep the backbone's batch-norm statistics as loaded.")
-    batch_norm_momentum: float = setting(0.99, low=0.5, high=0.9999, help="Share of the old moving statistics kept a step.")
+    batch_norm_momentum: float = setting(
+        0.99, low=0.5, high=0.9999, help="Share of the old moving statistics kept a step."
+    )
     first_stride: int = tunable(16, choices=(8, 16), unit="px", help="Stride of the finest of the 6 feature levels.")
     head_kernel_size: int = tunable(3, choices=(1, 3), unit="cells", help="Kernel of the box predictor.")
     dropout_rate: float = tunable(0.0, choices=(0.0, 0.1, 0.2, 0.3), help="Dropout before the box predictor.")
@@ -112,7 +126,9 @@ class AnchorConfig:
     min_scale: float = tunable(
         0.2, low=0.02, high=0.5, search=(0.05, 0.3), scale="log", live=True, help="Side of the finest anchors / image."
     )
-    max_scale: float = tunable(0.95, low=0.3, high=1.0, search=(0.6, 0.95), live=True, help="Side of the coarsest / image.")
+    max_scale: float = tunable(
+        0.95, low=0.3, high=1.0, search=(0.6, 0.95), live=True, help="Side of the coarsest / image."
+    )
     aspect_ratios: tuple[float, ...] = setting((1.0, 2.0, 0.5, 3.0, 0.3333), help="Width / height of anchors.")
     reduce_lowest_level: bool = setting(True, help="Only three anchors a cell on the finest level.")
 
@@ -121,12 +137,18 @@ class AnchorConfig:
 class LossConfig:
     """Matching and the training objective."""
 
-    matched_iou: float = setting(0.5, low=0.0, high=1.0, help="An anchor of at least this IoU with an object is positive.")
+    matched_iou: float = setting(
+        0.5, low=0.0, high=1.0, help="An anchor of at least this IoU with an object is positive."
+    )
     negatives_per_positive: float = tunable(
         3.0, low=0.5, high=20.0, search=(1.0, 6.0), live=True, help="Hard negatives kept for one positive."
     )
-    min_negatives: int = setting(3, low=0, high=1000, live=True, help="Hard negatives kept in an image without objects.")
-    classification_weight: float = setting(1.0, low=0.0, high=100.0, live=True, help="Weight of the classification loss.")
+    min_negatives: int = setting(
+        3, low=0, high=1000, live=True, help="Hard negatives kept in an image without objects."
+    )
+    classification_weight: float = setting(
+        1.0, low=0.0, high=100.0, live=True, help="Weight of the classification loss."
+    )
     localization_weight: float = tunable(
         1.0, low=0.0, high=100.0, search=(0.3, 3.0), scale="log", live=True, help="Weight of the box loss."
     )
@@ -143,7 +165,9 @@ class OptimizerConfig:
     learning_rate: float = tunable(
         0.002, low=1e-7, high=10.0, search=(5e-4, 1e-2), scale="log", live=True, help="Peak learning rate, per step."
     )
-    schedule: str = setting("cosine", choices=("cosine", "constant"), help="Learning rate over the steps of a training.")
+    schedule: str = setting(
+        "cosine", choices=("cosine", "constant"), help="Learning rate over the steps of a training."
+    )
     warmup_fraction: float = setting(0.05, low=0.0, high=0.9, live=True, help="Share of the steps of linear warm-up.")
     momentum: float = setting(0.9, low=0.0, high=0.9999, help="Momentum of `momentum`.")
     clip_norm: float = setting(10.0, low=0.0, high=1e6, help="Global norm that gradients are clipped to.")

@@ -92,9 +92,7 @@ def forced_matches(overlaps: Tensor, valid: Tensor) -> Tensor:
         matched = waiting & (ops.take_along_axis(suitor, anchor, axis=1) == object_index)
         # The matched anchors are all different, so adding index + 1 to -1 writes the index.
         gain = ops.where(matched, object_index + 1, 0)
-        update = ops.scatter(
-            ops.reshape(rows + anchor, (-1, 1)), ops.reshape(gain, (-1,)), (batch * num_anchors,)
-        )
+        update = ops.scatter(ops.reshape(rows + anchor, (-1, 1)), ops.reshape(gain, (-1,)), (batch * num_anchors,))
         return forced + ops.reshape(update, (batch, num_anchors)), waiting & ~matched
 
     forced = ops.full((batch, num_anchors), -1, dtype="int32")
@@ -104,8 +102,8 @@ def forced_matches(overlaps: Tensor, valid: Tensor) -> Tensor:
 def assign(gt_boxes: Tensor, gt_labels: Tensor, anchors: Tensor, matched_iou: float) -> Targets:
     """Matches anchors to objects.
 
-    An anchor takes the object of highest IoU if that is at least `matched_iou`; every object keeps one anchor of its own
-    whatever the IoU. Other anchors of which at least half lies in an ignored region are ignored.
+    An anchor takes the object of highest IoU if that is at least `matched_iou`; every object keeps one anchor of its
+    own whatever the IoU. Other anchors of which at least half lies in an ignored region are ignored.
 
     Args:
         gt_boxes: float32 [B, G, 4].

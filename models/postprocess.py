@@ -12,9 +12,9 @@ Tensor = Any
 def suppress(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """Finds the boxes that greedy non-maximum suppression keeps.
 
-    A box is kept when no kept box before it overlaps it by more than the threshold. Starting from "all kept" and applying
-    that rule to all boxes at once until nothing changes reaches the greedy answer: after round n the first n boxes are
-    right, and a few rounds do.
+    A box is kept when no kept box before it overlaps it by more than the threshold. Starting from "all kept" and
+    applying that rule to all boxes at once until nothing changes reaches the greedy answer: after round n the first n
+    boxes are right, and a few rounds do.
 
     Args:
         boxes: float32 [..., N, 4], by falling score.

@@ -12,7 +12,6 @@ from data import errors
 from models import detections as model_outputs
 from models.detections import Detections
 
-
 # Distinct on grey thermal and on coloured images; a class keeps its colour from picture to picture.
 _COLOURS = ("#ff5c5c", "#4fd1ff", "#ffd23f", "#7cf07c", "#ff8de1", "#b79cff", "#ffa94d", "#5cffd1")
 _GROUND_TRUTH_COLOUR = "#ffffff"

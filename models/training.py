@@ -123,7 +123,8 @@ def train(
             from it.
         start_from: file of an earlier part of the same training to continue from, unless `checkpoint` exists.
         validate_every: epochs from one validation to the next; the last epoch is always validated.
-        on_epoch: called after every epoch with its report: epoch (from 1), loss, images_per_s, seconds and, where it was
+        on_epoch: called after every epoch with its report: epoch (from 1), loss, images_per_s, seconds and, where it
+            was
             validated, the metrics of `detection_metrics.coco_metrics`.
 
     Returns:
@@ -177,7 +178,12 @@ class _Reporter(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.program, self.validation, self.history, self.images = program, validation, history, images
-        self.epochs, self.validate_every, self.checkpoint, self.report_epoch = epochs, validate_every, checkpoint, on_epoch
+        self.epochs, self.validate_every, self.checkpoint, self.report_epoch = (
+            epochs,
+            validate_every,
+            checkpoint,
+            on_epoch,
+        )
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.started = time.perf_counter()
@@ -223,7 +229,8 @@ class _Validation:
     def metrics(self, detector: Detector) -> dict[str, float]:
         found = detector.predict(self.images, verbose=0)
         results = (
-            detections.image_result(record, detections.image_detections(found, row)) for row, record in enumerate(self.truth)
+            detections.image_result(record, detections.image_detections(found, row))
+            for row, record in enumerate(self.truth)
         )
         return detection_metrics.coco_metrics(results, self.class_names)
 

@@ -39,7 +39,8 @@ class RunConfig:
         """Builds the settings from flag values.
 
         Args:
-            values: dataset, workdir, classes, preset, search, max_trials, max_epochs, epochs, set, tune, seed, min_map50,
+            values: dataset, workdir, classes, preset, search, max_trials, max_epochs, epochs, set, tune, seed,
+                min_map50,
                 as `ssd-tuner run --help` describes them; None where not given.
 
         Raises:
@@ -87,6 +88,8 @@ def parse_overrides(assignments: Sequence[str]) -> dict[str, str]:
     for assignment in assignments:
         path, equals, value = assignment.partition("=")
         if not equals or not path.strip():
-            raise UserError(f"`--set` needs SETTING=VALUE, for example optimizer.learning_rate=0.01: got {assignment!r}.")
+            raise UserError(
+                f"`--set` needs SETTING=VALUE, for example optimizer.learning_rate=0.01: got {assignment!r}."
+            )
         overrides[path.strip()] = value.strip()
     return overrides

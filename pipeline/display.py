@@ -77,9 +77,7 @@ class _Pace:
 class Display:
     """Shows progress events and results; a context manager, because the live line must go in the end."""
 
-    def __init__(
-        self, console: Console, *, live: bool = False, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, console: Console, *, live: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         """Prepares the display.
 
         Args:

@@ -82,9 +82,7 @@ def make_baseline_resolver(candidate: types.BaseChannel) -> resolver.Resolver:
     ).with_id("last_blessed_model")
 
 
-def eval_config(
-    min_map: float, threshold_metric: str = "AP50", source_hash: str = ""
-) -> config_pb2.EvalConfig:
+def eval_config(min_map: float, threshold_metric: str = "AP50", source_hash: str = "") -> config_pb2.EvalConfig:
     """Makes TFMA's settings: one metric, blessed at or above a value and not worse than the baseline.
 
     Args:

@@ -162,9 +162,7 @@ def describe(source: sources.Source, summaries: Sequence[ingest.ShardSummary]) -
     }
 
 
-def check_summaries(
-    source: sources.Source, summaries: Sequence[ingest.ShardSummary], report_dir: str
-) -> None:
+def check_summaries(source: sources.Source, summaries: Sequence[ingest.ShardSummary], report_dir: str) -> None:
     """Stops a dataset of which too much is bad.
 
     Args:
@@ -188,14 +186,9 @@ def check_summaries(
                 f" {BAD_SHARE_LIMIT:.0%} that a run goes on with: {reasons}."
                 f" Mend or remove them; all are listed in {report}."
             )
-    if (
-        "train" in source.splits
-        and not _by_split(source, summaries, lambda summary: summary.num_boxes)["train"]
-    ):
+    if "train" in source.splits and not _by_split(source, summaries, lambda summary: summary.num_boxes)["train"]:
         classes = ", ".join(source.class_names)
-        raise errors.UserError(
-            f"Split train of `{source.spec}` has no box of {classes}. Check the annotations."
-        )
+        raise errors.UserError(f"Split train of `{source.spec}` has no box of {classes}. Check the annotations.")
 
 
 def _by_split(

@@ -61,9 +61,7 @@ def explain(error: BaseException) -> Failure:
     chain = list(_chain(error))
     for link in chain:
         if isinstance(link, KeyboardInterrupt):
-            return Failure(
-                STATUS_INTERRUPTED, "interrupted; the same command goes on where this one stopped."
-            )
+            return Failure(STATUS_INTERRUPTED, "interrupted; the same command goes on where this one stopped.")
     for link in chain:
         if is_disk_full(link):
             return Failure(STATUS_USER_ERROR, _disk_full_message(link))

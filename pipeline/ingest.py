@@ -111,9 +111,7 @@ def write_shard(shard: Shard, source: sources.Source) -> ShardSummary:
             example = examples.encode_example(record, source.class_names)
             records.write(frame(example.SerializeToString(deterministic=True)))
             counts.append(len(record.labels))
-    return ShardSummary(
-        shard.split, shard.path, len(counts), sum(counts), max(counts, default=0), tuple(quarantined)
-    )
+    return ShardSummary(shard.split, shard.path, len(counts), sum(counts), max(counts, default=0), tuple(quarantined))
 
 
 def frame(record: bytes) -> bytes:
@@ -135,8 +133,7 @@ def read_summaries(path: str) -> list[ShardSummary]:
     with filesystems.FileSystems.open(path) as file:
         rows = json.loads(file.read())
     summaries = [
-        ShardSummary(**row | {"quarantined": tuple((f, reason) for f, reason in row["quarantined"])})
-        for row in rows
+        ShardSummary(**row | {"quarantined": tuple((f, reason) for f, reason in row["quarantined"])}) for row in rows
     ]
     return sorted(summaries, key=lambda summary: summary.path)
 
@@ -161,9 +158,7 @@ def write_text(path: str, text: str) -> None:
 def _new_file(path: str) -> Iterator[BinaryIO]:
     """Opens a file under a temporary name, on any file system Beam knows; renames it once it is whole."""
     temporary = f"{path}.{uuid.uuid4().hex}.tmp"
-    file = filesystems.FileSystems.create(
-        temporary, compression_type=filesystem.CompressionTypes.UNCOMPRESSED
-    )
+    file = filesystems.FileSystems.create(temporary, compression_type=filesystem.CompressionTypes.UNCOMPRESSED)
     with file:
         yield file
     filesystems.FileSystems.rename([temporary], [path])

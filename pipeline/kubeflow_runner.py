@@ -14,7 +14,9 @@ from pipeline.configs import NAME, RunConfig
 from pipeline.pipeline import make_components
 
 
-def compile_pipeline(config: RunConfig, *, pipeline_root: str, image: str, output: str | os.PathLike[str]) -> pathlib.Path:
+def compile_pipeline(
+    config: RunConfig, *, pipeline_root: str, image: str, output: str | os.PathLike[str]
+) -> pathlib.Path:
     """Writes the pipeline that `ssd-tuner run` runs as a Kubeflow Pipelines v2 specification.
 
     Args:

@@ -28,8 +28,9 @@ from pipeline.pipeline import make_components
 from pipeline.trainer import HISTORY_FILE
 from tuner_fn.tuner import search_key
 
-# In this process: starting workers costs more than they gain below some 100,000 images. The plain DirectRunner would first
-# look for a runner to download, and without an image name TFX would build a package of itself for every component.
+# In this process: starting workers costs more than they gain below some 100,000 images. The plain DirectRunner would
+# first look for a runner to download, and without an image name TFX would build a package of itself for every
+# component.
 BEAM_ARGUMENTS = ["--runner=FnApiRunner", "--sdk_container_image=none"]
 Outputs = dict[str, dict[str, list[types.Artifact]]]  # by component and output
 

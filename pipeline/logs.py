@@ -111,9 +111,7 @@ def _redirected(path: pathlib.Path, *, tee: bool) -> Iterator[TextIO]:
     try:
         if tee:
             # A process of its own, not a thread: C++ code may fill the pipe while it holds Python's lock.
-            pump = subprocess.Popen(
-                ["tee", "-a", path], stdin=subprocess.PIPE, stdout=saved[1], start_new_session=True
-            )
+            pump = subprocess.Popen(["tee", "-a", path], stdin=subprocess.PIPE, stdout=saved[1], start_new_session=True)
             sink = os.dup(pump.stdin.fileno())
             pump.stdin.close()
         else:

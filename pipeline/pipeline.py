@@ -28,8 +28,8 @@ def make_components(
 ) -> list[BaseNode]:
     """Wires the components of a run.
 
-    Components with code of ours carry a hash of the code they depend on, so that TFX's cache is dropped where an edit or a
-    setting matters and nowhere else.
+    Components with code of ours carry a hash of the code they depend on, so that TFX's cache is dropped where an edit
+    or a setting matters and nowhere else.
 
     Args:
         run: settings.

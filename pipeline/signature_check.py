@@ -100,9 +100,7 @@ def _signature_problems(signatures: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _call_all(
-    signatures: Mapping[str, Any], inputs: Mapping[str, Any], num_classes: int, what: str
-) -> list[str]:
+def _call_all(signatures: Mapping[str, Any], inputs: Mapping[str, Any], num_classes: int, what: str) -> list[str]:
     """Calls each signature on its input and returns what is wrong with the answers."""
     problems, answers = [], {}
     for name, value in inputs.items():

@@ -104,9 +104,7 @@ class _Tree:
 
 
 @functools.cache
-def _parse(
-    path: pathlib.Path, mtime_ns: int, size_bytes: int, module: str, packages: frozenset[str]
-) -> _Parsed:
+def _parse(path: pathlib.Path, mtime_ns: int, size_bytes: int, module: str, packages: frozenset[str]) -> _Parsed:
     tree = ast.parse(path.read_bytes(), filename=str(path))
     return _Parsed(tree, module, path.name == "__init__.py", packages)
 

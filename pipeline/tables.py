@@ -62,9 +62,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     result = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         cells = [row[index] for row in rows]
-        numeric = any(_is_number(cell) for cell in cells) and all(
-            cell is None or _is_number(cell) for cell in cells
-        )
+        numeric = any(_is_number(cell) for cell in cells) and all(cell is None or _is_number(cell) for cell in cells)
         result.add_column(clean(column), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         result.add_row(*[clean(cell) for cell in row])

@@ -109,9 +109,7 @@ def check_free_space(folder: pathlib.Path, min_free_gb: float) -> None:
 
 def _prepare(root: pathlib.Path) -> None:
     if root.exists() and not root.is_dir():
-        raise errors.UserError(
-            f"--workdir={root} is a file, not a folder. Name a folder that is new or a run's."
-        )
+        raise errors.UserError(f"--workdir={root} is a file, not a folder. Name a folder that is new or a run's.")
     try:
         root.mkdir(parents=True, exist_ok=True)
         names = {entry.name for entry in root.iterdir()}
@@ -120,9 +118,7 @@ def _prepare(root: pathlib.Path) -> None:
     visible = sorted(name for name in names if not name.startswith("."))
     if visible and names.isdisjoint(_MARKS):
         some = ", ".join(visible[:3]) + (", ..." if len(visible) > 3 else "")
-        raise errors.UserError(
-            f"--workdir={root} holds other files ({some}) and no run. Name a new folder or a run's."
-        )
+        raise errors.UserError(f"--workdir={root} holds other files ({some}) and no run. Name a new folder or a run's.")
 
 
 @contextlib.contextmanager

@@ -27,9 +27,7 @@ def annotation(image_id: int, bbox: Any = BOX, category_id: int = 1, **fields: A
     return {"id": image_id, "image_id": image_id, "category_id": category_id, "bbox": bbox} | fields
 
 
-def table(
-    num_images: int, annotations: list[dict[str, Any]] | None = None, categories: Any = None
-) -> dict[str, Any]:
+def table(num_images: int, annotations: list[dict[str, Any]] | None = None, categories: Any = None) -> dict[str, Any]:
     """Makes a split's JSON: images 0.jpg, 1.jpg, ..., one box of category 1 each unless told otherwise."""
     images = [{"id": n, "file_name": f"{n}.jpg", "height": HEIGHT, "width": WIDTH} for n in range(num_images)]
     named = categories or {1: "car", 2: "person"}

@@ -89,19 +89,24 @@ class Preset:
 
 
 _SMALL = {
-    "input.batch_size": 32,
     "model.alpha": 0.35,
-    "model.batch_norm_momentum": 0.95,
+    "model.batch_norm_momentum": 0.97,
     "model.first_stride": 8,
     "anchors.min_scale": 0.15,
 }
 PRESETS = {
     "quick": Preset(
         help="128 px, alpha 0.35: minutes on two cores, for the embedded dataset and for trying things out.",
-        settings={**_SMALL, "input.image_size": 128, "training.epochs": 24},
-        max_trials=6,
-        max_epochs=4,
-        factor=4,
+        settings={
+            **_SMALL,
+            "input.image_size": 128,
+            "input.batch_size": 16,
+            "optimizer.learning_rate": 0.003,
+            "training.epochs": 16,
+        },
+        max_trials=5,
+        max_epochs=3,
+        factor=3,
     ),
     "cpu": Preset(
         help="320 px, alpha 0.35, anchors from small on: real images without a GPU.",

@@ -28,7 +28,9 @@ def write_hparams_domain(logdir: str | os.PathLike[str], config: ExperimentConfi
     for name in names:
         search = declared[name]
         discrete = search["choices"] is not None
-        domain = hparams.Discrete(search["choices"]) if discrete else hparams.RealInterval(search["low"], search["high"])
+        domain = (
+            hparams.Discrete(search["choices"]) if discrete else hparams.RealInterval(search["low"], search["high"])
+        )
         columns.append(hparams.HParam(name, domain))
     metrics = [hparams.Metric("AP", display_name="val AP"), hparams.Metric("AP50", display_name="val AP50")]
     with tf.summary.create_file_writer(str(logdir)).as_default():
@@ -73,24 +75,26 @@ def leaderboard(trials: Iterable[keras_tuner.engine.trial.Trial]) -> list[dict[s
         trials: in the order in which they were started.
 
     Returns:
-        One row a trial: rank (None where failed), trial, score, AP50, epochs, status, reason, parent (the trial it went on
-        from) and hyperparameters.
+        One row a trial: rank (None where failed), trial, score, AP50, epochs, status, reason, parent (the trial it
+        went on from) and hyperparameters.
     """
     rows = []
     for trial in trials:
         values = trial.hyperparameters.values
         done = trial.status == "COMPLETED"
         reason = (trial.message or "").strip().splitlines()[-1:] or [""]
-        rows.append({
-            "trial": trial.trial_id,
-            "score": trial.score if done else None,
-            "AP50": _last(trial, "val_AP50") if done else None,
-            "epochs": _last(trial, "epochs"),
-            "status": trial.status.lower(),
-            "reason": "" if done else reason[0],
-            "parent": values.get("tuner/trial_id"),
-            "hyperparameters": {name: value for name, value in values.items() if not name.startswith("tuner/")},
-        })
+        rows.append(
+            {
+                "trial": trial.trial_id,
+                "score": trial.score if done else None,
+                "AP50": _last(trial, "val_AP50") if done else None,
+                "epochs": _last(trial, "epochs"),
+                "status": trial.status.lower(),
+                "reason": "" if done else reason[0],
+                "parent": values.get("tuner/trial_id"),
+                "hyperparameters": {name: value for name, value in values.items() if not name.startswith("tuner/")},
+            }
+        )
     rows.sort(key=lambda row: (row["score"] is None, -(row["score"] or 0.0)))
     ranked = [row for row in rows if row["score"] is not None]
     return [{"rank": number, **row} for number, row in enumerate(ranked, start=1)] + [

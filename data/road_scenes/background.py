@@ -46,9 +46,7 @@ def _sky(camera: Camera, palette: Palette) -> Image.Image:
     return Image.fromarray(column[:, None, :]).resize(size, Image.Resampling.NEAREST)
 
 
-def _paint_skyline(
-    draw: ImageDraw.ImageDraw, camera: Camera, palette: Palette, rng: np.random.Generator
-) -> None:
+def _paint_skyline(draw: ImageDraw.ImageDraw, camera: Camera, palette: Palette, rng: np.random.Generator) -> None:
     """Paints hills, and in a town blocks, along the horizon."""
     horizon, width = camera.horizon_px, camera.width_px
     heights = rng.uniform(0.02, 0.12, size=9) * camera.height_px
@@ -67,9 +65,7 @@ def _paint_skyline(
                     draw.rectangle((column, row, column + 0.4 * pitch, row + 0.5 * pitch), fill=window)
 
 
-def _ground(
-    draw: ImageDraw.ImageDraw, camera: Camera, corners: list[tuple[float, float]], color: Color
-) -> None:
+def _ground(draw: ImageDraw.ImageDraw, camera: Camera, corners: list[tuple[float, float]], color: Color) -> None:
     """Fills a polygon on the ground, corners (right, depth) in metres."""
     points = np.array([(right, depth, 0.0) for right, depth in corners])
     draw.polygon(camera.project(points).ravel().tolist(), fill=color)
@@ -106,9 +102,7 @@ def _paint_road(
     _strip(draw, camera, street, (-half - 0.15, half + 0.15), palette.shade(pavement, 0.8))
     if street.cross_m is not None:
         near, far = street.cross_m
-        _ground(
-            draw, camera, [(-80, near - 1.5), (80, near - 1.5), (80, far + 1.5), (-80, far + 1.5)], pavement
-        )
+        _ground(draw, camera, [(-80, near - 1.5), (80, near - 1.5), (80, far + 1.5), (-80, far + 1.5)], pavement)
         _ground(draw, camera, [(-80, near), (80, near), (80, far), (-80, far)], asphalt)
     _strip(draw, camera, street, (-half, half), asphalt)
     dash, start = float(rng.uniform(2.0, 4.0)), float(rng.uniform(1.0, 5.0))
@@ -119,9 +113,7 @@ def _paint_road(
             _strip(draw, camera, street, (lateral - 0.06, lateral + 0.06), mark)
     if street.zebra_m is not None:
         for lateral in np.arange(-half + 0.4, half - 0.4, 1.0):
-            _strip(
-                draw, camera, street, (lateral, lateral + 0.5), mark, (street.zebra_m, street.zebra_m + 2.5)
-            )
+            _strip(draw, camera, street, (lateral, lateral + 0.5), mark, (street.zebra_m, street.zebra_m + 2.5))
     _paint_patches(draw, camera, street, palette, rng)
 
 
@@ -259,7 +251,5 @@ def _paint_shadows(draw: ImageDraw.ImageDraw, layout: Layout, palette: Palette, 
         along = reach.get(thing.kind, 0.45)
         across = 1.1 if thing.kind == "car" else 0.5 * along
         ring = np.stack([along * np.cos(angles), across * np.sin(angles), np.zeros(14)], axis=1)
-        pen.polygon(
-            camera.project(thing.pose.to_world(ring)).ravel().tolist(), fill=round(255 * palette.shadow)
-        )
+        pen.polygon(camera.project(thing.pose.to_world(ring)).ravel().tolist(), fill=round(255 * palette.shadow))
     image.paste((12, 14, 20), (0, 0, *image.size), mask)

@@ -36,12 +36,8 @@ class RoadScenes(tfds.core.GeneratorBasedBuilder):
     RELEASE_NOTES = {scenes.VERSION: "First release."}
     BUILDER_CONFIGS = [
         RoadScenesConfig(name="both", look="both", description="Each scene in one of the two looks."),
-        RoadScenesConfig(
-            name="thermal", look="thermal", description="Every scene as a thermal camera sees it."
-        ),
-        RoadScenesConfig(
-            name="visible", look="visible", description="Every scene as a colour camera sees it."
-        ),
+        RoadScenesConfig(name="thermal", look="thermal", description="Every scene as a thermal camera sees it."),
+        RoadScenesConfig(name="visible", look="visible", description="Every scene as a colour camera sees it."),
     ]
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -51,9 +47,7 @@ class RoadScenes(tfds.core.GeneratorBasedBuilder):
             description=self.__doc__,
             features=tfds.features.FeaturesDict(
                 {
-                    "image": tfds.features.Image(
-                        shape=(config.height_px, config.width_px, 3), encoding_format="jpeg"
-                    ),
+                    "image": tfds.features.Image(shape=(config.height_px, config.width_px, 3), encoding_format="jpeg"),
                     "image/id": tfds.features.Text(),
                     "objects": tfds.features.Sequence(
                         {
@@ -67,9 +61,7 @@ class RoadScenes(tfds.core.GeneratorBasedBuilder):
             supervised_keys=None,
         )
 
-    def _split_generators(
-        self, dl_manager: tfds.download.DownloadManager
-    ) -> dict[str, Iterator[tuple[str, Any]]]:
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator[tuple[str, Any]]]:
         """Maps the splits to their scenes; the validation split is named as TFDS does."""
         del dl_manager  # nothing to download
         return {_SPLITS[split]: self._generate_examples(split) for split in _SPLITS}

@@ -117,14 +117,10 @@ class _CarPainter:
             )
         if self._end_visible:
             end = self._near_end * half_length
-            self._face(
-                [(end, -near, 0.14), (end, near, 0.14), (end, near, 0.4), (end, -near, 0.4)], dark, 0.7
-            )
+            self._face([(end, -near, 0.14), (end, near, 0.14), (end, near, 0.4), (end, -near, 0.4)], dark, 0.7)
             for side in (-1.0, 1.0):
                 outer, inner = side * (half_width + 0.02), side * (half_width - 0.22)
-                self._face(
-                    [(end, outer, 0.0), (end, inner, 0.0), (end, inner, 0.45), (end, outer, 0.45)], self._tyre
-                )
+                self._face([(end, outer, 0.0), (end, inner, 0.0), (end, inner, 0.45), (end, outer, 0.45)], self._tyre)
 
     def draw_body(self) -> None:
         """Draws the lower body: what of its top the cabin leaves open, the near side and the near end."""
@@ -198,20 +194,14 @@ class _CarPainter:
                 grille,
             )
         self._face([(x, -half, 0.3), (x, half, 0.3), (x, half, 0.42), (x, -half, 0.42)], self._paint, 0.6)
-        self._face(
-            [(x, -0.27, 0.4), (x, 0.27, 0.4), (x, 0.27, 0.53), (x, -0.27, 0.53)], self._palette.pick("plate")
-        )
+        self._face([(x, -0.27, 0.4), (x, 0.27, 0.4), (x, 0.27, 0.53), (x, -0.27, 0.53)], self._palette.pick("plate"))
 
     def draw_cabin(self) -> None:
         """Draws the cabin's near end, near side and roof, with glass set into them."""
         shape, half = self._shape, 0.5 * self._shape.width - 0.04
         half_top = half - 0.16
-        rear = _between(
-            (shape.cabin_bottom[0], half, shape.belt), (shape.cabin_top[0], half_top, shape.height)
-        )
-        front = _between(
-            (shape.cabin_bottom[1], half, shape.belt), (shape.cabin_top[1], half_top, shape.height)
-        )
+        rear = _between((shape.cabin_bottom[0], half, shape.belt), (shape.cabin_top[0], half_top, shape.height))
+        front = _between((shape.cabin_bottom[1], half, shape.belt), (shape.cabin_top[1], half_top, shape.height))
         if self._end_visible:
             edge = front if self._near_end > 0 else rear
             self._across(edge(0.0), edge(1.0), self._paint)

@@ -33,9 +33,7 @@ def draw_clutter(
 class _Pen:
     """Draws upright flat shapes at one depth, in metres right of and above the ground contact."""
 
-    def __init__(
-        self, camera: Camera, pose: Pose, palette: Palette, rng: np.random.Generator, size: float
-    ) -> None:
+    def __init__(self, camera: Camera, pose: Pose, palette: Palette, rng: np.random.Generator, size: float) -> None:
         self.sprite = Sprite()
         self.palette, self.rng, self.size = palette, rng, size
         self._scale = size * camera.px_per_m(pose.depth_m)

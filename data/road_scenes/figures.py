@@ -16,9 +16,7 @@ _CIRCLE = 2.0 * math.pi * np.arange(19) / 18
 Joints = dict[str, tuple[float, float, float]]
 
 
-def draw_person(
-    camera: Camera, pose: Pose, palette: Palette, rng: np.random.Generator, stature_m: float
-) -> Sprite:
+def draw_person(camera: Camera, pose: Pose, palette: Palette, rng: np.random.Generator, stature_m: float) -> Sprite:
     """Draws a pedestrian, walking two times in three, else standing.
 
     Args:
@@ -114,9 +112,7 @@ def _standing(rng: np.random.Generator) -> Joints:
     for side in (-1.0, 1.0):
         joints |= _leg(side, rng.uniform(-0.1, 0.1), 0.04)
         raised = rng.random() < 0.25
-        joints |= _arm(
-            side, 0.25 if raised else 0.05, rng.uniform(1.6, 2.4) if raised else 0.15, rng.uniform(0.1, 0.4)
-        )
+        joints |= _arm(side, 0.25 if raised else 0.05, rng.uniform(1.6, 2.4) if raised else 0.15, rng.uniform(0.1, 0.4))
     return joints
 
 

@@ -118,9 +118,7 @@ def plan_scene(
     """
     _check(seed, split, index, image_size, look)
     sequence = np.random.SeedSequence([seed, _SPLIT_CODES[split], index])
-    layout_rng, color_rng, paint_rng, background_rng, sensor_rng = map(
-        np.random.default_rng, sequence.spawn(5)
-    )
+    layout_rng, color_rng, paint_rng, background_rng, sensor_rng = map(np.random.default_rng, sequence.spawn(5))
     supersample = 3 if image_size[0] <= 160 else 2
     layout = sample_layout(layout_rng, *image_size, supersample)
     if look != "both":

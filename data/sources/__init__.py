@@ -9,14 +9,10 @@ from data.sources import base, coco, road_scenes
 Source = base.Source
 SPLITS = base.SPLITS
 
-READERS: dict[str, type[Source]] = {
-    reader.kind: reader for reader in (coco.CocoSource, road_scenes.RoadScenesSource)
-}
+READERS: dict[str, type[Source]] = {reader.kind: reader for reader in (coco.CocoSource, road_scenes.RoadScenesSource)}
 
 
-def open_source(
-    spec: str, classes: Sequence[str] | None = None, required_splits: Sequence[str] = SPLITS
-) -> Source:
+def open_source(spec: str, classes: Sequence[str] | None = None, required_splits: Sequence[str] = SPLITS) -> Source:
     """Opens detection data.
 
     Args:
@@ -40,13 +36,9 @@ def open_source(
     if spec and path.exists():
         return _recognise(spec, path).open(spec, spec, classes, required_splits)
     if not colon and (path.is_absolute() or len(path.parts) > 1):
-        raise errors.UserError(
-            f"Dataset `{spec}`: there is no such path. Give an existing folder, or KIND:PATH."
-        )
+        raise errors.UserError(f"Dataset `{spec}`: there is no such path. Give an existing folder, or KIND:PATH.")
     usage = "; ".join(f"{name}{reader.argument_help}" for name, reader in READERS.items())
-    raise errors.UserError(
-        f"Unknown dataset kind `{kind}`.{errors.nearest(kind, READERS)} Write one of: {usage}."
-    )
+    raise errors.UserError(f"Unknown dataset kind `{kind}`.{errors.nearest(kind, READERS)} Write one of: {usage}.")
 
 
 def _recognise(spec: str, path: Path) -> type[Source]:

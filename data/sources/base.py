@@ -34,9 +34,7 @@ class Source(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def open(
-        cls, spec: str, argument: str, classes: Sequence[str] | None, required_splits: Sequence[str]
-    ) -> "Source":
+    def open(cls, spec: str, argument: str, classes: Sequence[str] | None, required_splits: Sequence[str]) -> "Source":
         """Opens the data that `argument` names; arguments and errors are those of `open_source`."""
 
     @classmethod

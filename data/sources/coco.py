@@ -87,8 +87,7 @@ class CocoSource(base.Source):
         names = dict.fromkeys(name for by_id in categories.values() for name in by_id.values())
         self.class_names = base.select_classes([n for n in names if not base.is_ignore_category(n)], classes)
         self._items: dict[str, list[CocoItem]] = {
-            split: _read_items(tables.pop(split), files[split], categories[split], self.class_names)
-            for split in files
+            split: _read_items(tables.pop(split), files[split], categories[split], self.class_names) for split in files
         }
 
     def __getstate__(self) -> dict[str, Any]:
@@ -117,17 +116,14 @@ class CocoSource(base.Source):
         root = Path(argument).expanduser()
         if not argument or not root.exists():
             missing = f"there is no folder `{argument}`" if argument else "the path is missing"
-            raise errors.UserError(
-                f"Dataset `{spec}`: {missing}. Write coco:PATH with the path of an existing folder."
-            )
+            raise errors.UserError(f"Dataset `{spec}`: {missing}. Write coco:PATH with the path of an existing folder.")
         if not root.is_dir():
             raise errors.UserError(f"Dataset `{spec}`: `{root}` is a file. Name the folder that holds it.")
         files = find_splits(root)
         missing_splits = [split for split in required_splits if split not in files]
         if missing_splits:
             looked_for = "; ".join(
-                f"`{split}.json` beside a folder `{split}/`,"
-                f" or `annotations/instances_{split}*.json` with its images"
+                f"`{split}.json` beside a folder `{split}/`, or `annotations/instances_{split}*.json` with its images"
                 for split in missing_splits
             )
             raise errors.UserError(
@@ -179,9 +175,7 @@ class CocoSource(base.Source):
                 raise
             stated = f"the annotation states {item.size[1]}x{item.size[0]} px"
             raise errors.BadExampleError(item.path, f"{error.reason}; {stated}") from error
-        areas = [
-            box[2] * box[3] if area is None else area for box, area in zip(xywh, item.areas_px, strict=True)
-        ]
+        areas = [box[2] * box[3] if area is None else area for box, area in zip(xywh, item.areas_px, strict=True)]
         return DetectionRecord(
             source_id=item.source_id,
             encoded=image.encoded,
@@ -217,9 +211,7 @@ def find_splits(root: Path) -> dict[str, SplitFiles]:
         candidates = sorted((root / "annotations").glob(f"instances_{split}*.json"))
         if len(candidates) > 1:
             names = ", ".join(path.name for path in candidates)
-            raise errors.UserError(
-                f"`{root / 'annotations'}` has several files for {split}: {names}. Keep one."
-            )
+            raise errors.UserError(f"`{root / 'annotations'}` has several files for {split}: {names}. Keep one.")
         for annotations in candidates:
             name = annotations.stem.removeprefix("instances_")
             folders = [root / name, root / "images" / name]
@@ -247,9 +239,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise errors.UserError(f"{path}: the file cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
-        raise errors.UserError(
-            f"{path}: not UTF-8 text at byte {error.start}. Export it again as JSON."
-        ) from error
+        raise errors.UserError(f"{path}: not UTF-8 text at byte {error.start}. Export it again as JSON.") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise errors.UserError(
@@ -264,9 +254,7 @@ def _list_at(table: dict[str, Any], keys: Sequence[str], path: Path) -> list[dic
     """Returns the list under the first of `keys` that the table has."""
     key = next((key for key in keys if key in table), None)
     if key is None:
-        raise errors.UserError(
-            f"{path}: COCO JSON needs the key `{keys[0]}`: got {', '.join(table) or 'no keys'}."
-        )
+        raise errors.UserError(f"{path}: COCO JSON needs the key `{keys[0]}`: got {', '.join(table) or 'no keys'}.")
     entries = table[key]
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise errors.UserError(f"{path}: `{key}` must be a list of objects.")
@@ -280,8 +268,7 @@ def _categories(table: dict[str, Any], path: Path) -> dict[Any, str]:
         name, key = category.get("name"), category.get("id")
         if not isinstance(name, str) or not isinstance(key, int) or key in by_id:
             raise errors.UserError(
-                f"{path}: `categories[{index}]` needs a text `name` and a whole-number `id` of its own:"
-                f" got {category}."
+                f"{path}: `categories[{index}]` needs a text `name` and a whole-number `id` of its own: got {category}."
             )
         by_id[key] = name
     return dict(sorted(by_id.items()))
@@ -320,8 +307,7 @@ def _images_by_id(table: dict[str, Any], files: SplitFiles) -> dict[Any, CocoIte
         image_id = entry.get("id")
         if not isinstance(name, str) or not name or not isinstance(image_id, int | str) or image_id in by_id:
             raise errors.UserError(
-                f"{files.annotations}: `images[{index}]` needs a text `file_name` and an `id` of its own:"
-                f" got {entry}."
+                f"{files.annotations}: `images[{index}]` needs a text `file_name` and an `id` of its own: got {entry}."
             )
         sides = (entry.get("height"), entry.get("width"))
         size = sides if all(isinstance(side, int) for side in sides) else None
@@ -361,6 +347,5 @@ def _stats(folder: Path) -> list[tuple[str, os.stat_result]]:
     """Returns (path inside the folder, stat) of every file in it, sorted."""
     paths = sorted(os.path.join(parent, name) for parent, _, names in os.walk(folder) for name in names)
     return [
-        (os.path.relpath(path, folder), os.stat(path) if os.path.exists(path) else os.lstat(path))
-        for path in paths
+        (os.path.relpath(path, folder), os.stat(path) if os.path.exists(path) else os.lstat(path)) for path in paths
     ]

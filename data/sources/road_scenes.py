@@ -106,8 +106,7 @@ class RoadScenesSource(base.Source):
         """Lists a split's scenes by number."""
         seed = self.parameters.seed
         return [
-            SceneItem(f"s{seed}_{split}_{index:06d}", split, index)
-            for index in range(getattr(self.parameters, split))
+            SceneItem(f"s{seed}_{split}_{index:06d}", split, index) for index in range(getattr(self.parameters, split))
         ]
 
     def load(self, item: SceneItem) -> DetectionRecord:
@@ -153,9 +152,7 @@ def parse_parameters(spec: str, argument: str) -> SceneParameters:
     for assignment in filter(None, argument.split(",")):
         name, equals, text = (part.strip() for part in assignment.partition("="))
         if name not in _PARSERS:
-            raise errors.UserError(
-                f"Dataset `{spec}`: unknown parameter `{name}`.{errors.nearest(name, _PARSERS)}"
-            )
+            raise errors.UserError(f"Dataset `{spec}`: unknown parameter `{name}`.{errors.nearest(name, _PARSERS)}")
         if name in values:
             raise errors.UserError(f"Dataset `{spec}`: `{name}` is set twice; set it once.")
         parse, rule = _PARSERS[name]

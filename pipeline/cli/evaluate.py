@@ -70,9 +70,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     return 0
 
 
-def open_for_model(
-    spec: str, classes: Sequence[str] | None, class_names: Sequence[str], split: str
-) -> sources.Source:
+def open_for_model(spec: str, classes: Sequence[str] | None, class_names: Sequence[str], split: str) -> sources.Source:
     """Opens a dataset and checks that it has the model's classes.
 
     Args:
@@ -165,9 +163,7 @@ def _records(
         )
 
 
-def _batches(
-    records: Iterable[examples.DetectionRecord], size: int = 16
-) -> Iterator[list[examples.DetectionRecord]]:
+def _batches(records: Iterable[examples.DetectionRecord], size: int = 16) -> Iterator[list[examples.DetectionRecord]]:
     batch = []
     for record in records:
         batch.append(record)

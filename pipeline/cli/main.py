@@ -96,9 +96,7 @@ def _load(name: str) -> Any:
     if name.startswith("-"):
         raise errors.UserError(f"the command comes first: got `{name}`. Example: ssd-tuner run --help")
     if name not in COMMANDS:
-        raise errors.UserError(
-            f"`{name}` is no command.{errors.nearest(name, COMMANDS)} See `ssd-tuner --help`."
-        )
+        raise errors.UserError(f"`{name}` is no command.{errors.nearest(name, COMMANDS)} See `ssd-tuner --help`.")
     try:
         return importlib.import_module(f"pipeline.cli.{name}")
     except ImportError:

@@ -120,9 +120,7 @@ def _is_required(flag: flags.Flag) -> bool:
 
 def _missing(flag_values: flags.FlagValues) -> list[str]:
     return [
-        f"`--{name}`"
-        for name in flag_values
-        if flag_values[name].value is None and _is_required(flag_values[name])
+        f"`--{name}`" for name in flag_values if flag_values[name].value is None and _is_required(flag_values[name])
     ]
 
 

@@ -78,8 +78,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     if bad:
         others = "; the others are done" if len(bad) < len(arguments) else ""
         raise errors.UserError(
-            f"{len(bad)} of {len(arguments)} files could not be used{others}. First: {bad[0]}."
-            " Give JPEG or PNG images."
+            f"{len(bad)} of {len(arguments)} files could not be used{others}. First: {bad[0]}. Give JPEG or PNG images."
         )
     return 0
 
@@ -122,9 +121,7 @@ class _Run:
         from models import predict
 
         names, sizes_px, detections = zip(*self._results, strict=True)
-        files.write_json(
-            self.output / _JSON_FILE, predict.coco_json(names, sizes_px, detections, class_names)
-        )
+        files.write_json(self.output / _JSON_FILE, predict.coco_json(names, sizes_px, detections, class_names))
 
     def _picture_name(self, file: str) -> str:
         """Names a picture so that neither an original nor another picture is overwritten."""

@@ -79,9 +79,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         0 where the model was pushed, `STATUS_NOT_BLESSED` where it was not good enough.
     """
     parsing.no_arguments("run", arguments, "dataset")
-    config = configs.RunConfig.from_flags(
-        {**experiment_values(flag_values), "workdir": flag_values["workdir"].value}
-    )
+    config = configs.RunConfig.from_flags({**experiment_values(flag_values), "workdir": flag_values["workdir"].value})
     # A mistake in the dataset should not wait for TFX, nor leave a folder.
     sources.open_source(config.dataset, config.classes)
     with (

@@ -124,14 +124,9 @@ def test_the_pushed_model_predicts_and_evaluates_as_the_pipeline_did(run_argumen
     assert done.returncode == 0, done.stdout + done.stderr
     assert list((tmp_path / "out").glob("*.json"))
     metrics = tmp_path / "metrics.json"
-    done = ssd_tuner(
-        "evaluate", f"--model={model}", f"--dataset={DATASET}", "--split=test", f"--output={metrics}"
-    )
+    done = ssd_tuner("evaluate", f"--model={model}", f"--dataset={DATASET}", "--split=test", f"--output={metrics}")
     assert done.returncode == 0, done.stdout + done.stderr
-    blessed = [
-        json.loads(path.read_text())
-        for path in (workdir / "report").glob("summary.json")
-    ]
+    blessed = [json.loads(path.read_text()) for path in (workdir / "report").glob("summary.json")]
     assert blessed
     assert "AP50" in metrics.read_text()
 

@@ -20,8 +20,8 @@ def make_oracle(
 ) -> keras_tuner.Oracle:
     """Creates the oracle of a search strategy.
 
-    The first trial has the space's defaults. Hyperband's trials carry `tuner/epochs` and `tuner/initial_epoch`; others train
-    `max_epochs`.
+    The first trial has the space's defaults. Hyperband's trials carry `tuner/epochs` and `tuner/initial_epoch`; others
+    train `max_epochs`.
 
     Args:
         name: "hyperband", "bayesian" or "random".
@@ -46,9 +46,7 @@ def make_oracle(
     elif name == "bayesian":
         # Keras Tuner's own number of random trials before the model, three a dimension, would use up a small budget.
         initial = max(2, max_trials // 3)
-        oracle = BayesianOracle(
-            max_trials=max_trials, num_initial_points=initial, **common
-        )
+        oracle = BayesianOracle(max_trials=max_trials, num_initial_points=initial, **common)
     elif name == "random":
         oracle = RandomSearchOracle(max_trials=max_trials, **common)
     else:

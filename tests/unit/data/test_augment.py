@@ -61,7 +61,9 @@ def test_a_crop_moves_boxes_with_pixels() -> None:
 def test_a_box_mostly_cut_off_becomes_an_ignored_region_and_one_cut_off_is_dropped() -> None:
     found = set()
     for number in range(60):
-        _, boxes, labels = augment.random_crop(painted(BOXES[:2]), BOXES, LABELS, tf.constant([1, 8 * number]), 1.0, 0.3)
+        _, boxes, labels = augment.random_crop(
+            painted(BOXES[:2]), BOXES, LABELS, tf.constant([1, 8 * number]), 1.0, 0.3
+        )
         for box, label in zip(boxes.numpy(), labels.numpy(), strict=True):
             found.add(int(label))
             if label == -1:
@@ -73,8 +75,10 @@ def test_a_box_mostly_cut_off_becomes_an_ignored_region_and_one_cut_off_is_dropp
 
 def test_photometric_keeps_range_and_boxes() -> None:
     image, boxes, labels = augment.photometric(painted(BOXES[:2]), BOXES, LABELS, SEED, 0.9)
-    assert image.numpy().min() >= 0.0 and image.numpy().max() <= 255.0
-    assert (boxes == BOXES).all() and (labels == LABELS).all()
+    assert image.numpy().min() >= 0.0
+    assert image.numpy().max() <= 255.0
+    assert (boxes == BOXES).all()
+    assert (labels == LABELS).all()
 
 
 def test_the_same_seed_gives_the_same_example_eagerly_and_in_tf_data() -> None:

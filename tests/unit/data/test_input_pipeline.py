@@ -30,7 +30,9 @@ def test_boxes_and_labels_come_back_padded(records, files, cache_bytes) -> None:
         image, boxes, labels = split.decode(*element) if isinstance(element, tuple) else split.decode(element)
         assert (image.shape, image.dtype) == ((64, 64, 3), tf.uint8)
         count = len(record.labels)
-        found = {(*np.round(box, 5), label) for box, label in zip(boxes.numpy()[:count], labels.numpy()[:count], strict=True)}
+        found = {
+            (*np.round(box, 5), label) for box, label in zip(boxes.numpy()[:count], labels.numpy()[:count], strict=True)
+        }
         assert found == {(*np.round(box, 5), label) for box, label in zip(record.boxes, record.labels, strict=True)}
         assert (labels.numpy()[count:] == -1).all()
 
@@ -68,7 +70,5 @@ def test_a_continued_training_sees_the_batches_it_would_have_seen(files, cache_b
 
 def test_a_split_smaller_than_a_batch_is_one_batch(files) -> None:
     split = input_pipeline.load_split(files, 64, 12, 10**9)
-    batches = input_pipeline.training_batches(
-        split, batch_size=32, seed=0, first_epoch=0, epochs=2, augment=NO_CHANGE
-    )
+    batches = input_pipeline.training_batches(split, batch_size=32, seed=0, first_epoch=0, epochs=2, augment=NO_CHANGE)
     assert [images.shape[0] for images, _ in batches] == [10, 10]

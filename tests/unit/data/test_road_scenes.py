@@ -39,9 +39,7 @@ def sides_px(all_scenes: list[scenes.Scene]) -> np.ndarray:
 
 
 def digest(scene: scenes.Scene) -> str:
-    content = (
-        scenes.encode_jpeg(scene) + scene.image.tobytes() + scene.boxes.tobytes() + scene.labels.tobytes()
-    )
+    content = scenes.encode_jpeg(scene) + scene.image.tobytes() + scene.boxes.tobytes() + scene.labels.tobytes()
     return hashlib.sha256(content).hexdigest()
 
 
@@ -255,10 +253,7 @@ def test_brightness_contrast_and_noise_vary_between_scenes():
         means = [scene.image.mean() for scene in sample(count=40, look=look)]
         assert np.std(means) > 12
         assert 40 < np.mean(means) < 170
-        grain = [
-            np.abs(np.diff(scene.image[:20].astype(int), axis=1)).mean()
-            for scene in sample(count=40, look=look)
-        ]
+        grain = [np.abs(np.diff(scene.image[:20].astype(int), axis=1)).mean() for scene in sample(count=40, look=look)]
         assert np.percentile(grain, 90) > 1.5 * np.percentile(grain, 10)
 
 

@@ -164,10 +164,7 @@ def test_a_bad_box_makes_its_example_bad_and_no_other(tmp_path, bbox, reason):
 def test_an_unlisted_category_makes_its_example_bad(tmp_path):
     table = coco_folder.table(1, [coco_folder.annotation(0, category_id=99)])
     source, (item,) = open_train(tmp_path / "set", table)
-    assert (
-        bad_example(source, item).reason
-        == "annotation 0 has category_id 99, which `categories` does not list"
-    )
+    assert bad_example(source, item).reason == "annotation 0 has category_id 99, which `categories` does not list"
 
 
 def test_missing_and_truncated_images_are_bad(tmp_path):
@@ -196,8 +193,7 @@ def test_a_path_that_is_missing_or_a_file(tmp_path):
         "Dataset `coco:`: the path is missing. Write coco:PATH with the path of an existing folder."
     )
     assert message_of(tmp_path, spec="coco:/no/such") == (
-        "Dataset `coco:/no/such`: there is no folder `/no/such`."
-        " Write coco:PATH with the path of an existing folder."
+        "Dataset `coco:/no/such`: there is no folder `/no/such`. Write coco:PATH with the path of an existing folder."
     )
     file = tmp_path / "train.json"
     assert message_of(tmp_path, spec=f"coco:{file}") == (
@@ -223,17 +219,14 @@ def test_malformed_json_has_its_position(tmp_path):
     coco_folder.write(tmp_path, train=coco_folder.table(1))
     (tmp_path / "train.json").write_text('{\n  "images": [}\n')
     assert message_of(tmp_path) == (
-        f"{tmp_path}/train.json: malformed JSON at line 2, column 14: Expecting value."
-        " Correct or export it again."
+        f"{tmp_path}/train.json: malformed JSON at line 2, column 14: Expecting value. Correct or export it again."
     )
 
 
 def test_text_that_is_not_utf8_has_its_position(tmp_path):
     coco_folder.write(tmp_path, train=coco_folder.table(1))
     (tmp_path / "train.json").write_bytes(b'{"images": "\xff"}')
-    assert (
-        message_of(tmp_path) == f"{tmp_path}/train.json: not UTF-8 text at byte 12. Export it again as JSON."
-    )
+    assert message_of(tmp_path) == f"{tmp_path}/train.json: not UTF-8 text at byte 12. Export it again as JSON."
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,7 @@ def test_every_source_lists_unique_picklable_items_and_loads_them_elsewhere(sour
         for item in pickle.loads(pickle.dumps(items)):
             record = worker.load(item)
             assert record.source_id == item.source_id
-            assert len(record.labels) == 0 or 0 <= record.labels.min() <= record.labels.max() < len(
-                source.class_names
-            )
+            assert len(record.labels) == 0 or 0 <= record.labels.min() <= record.labels.max() < len(source.class_names)
             assert record.encoded == source.load(item).encoded
 
 

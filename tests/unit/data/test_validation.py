@@ -138,7 +138,5 @@ def test_no_boxes_are_fine():
 
 def test_names_must_be_unique():
     validation.check_unique(["a", "b"], "train.json")
-    with pytest.raises(
-        errors.UserError, match="train.json repeats the name `a` and 1 more; names must be unique"
-    ):
+    with pytest.raises(errors.UserError, match="train.json repeats the name `a` and 1 more; names must be unique"):
         validation.check_unique(["a", "b", "a", "b", "c"], "train.json")

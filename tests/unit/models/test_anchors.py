@@ -26,11 +26,13 @@ def test_a_one_cell_map_by_hand() -> None:
     found = anchors.make_anchors([(1, 1), (1, 1)], config)
     extra = math.sqrt(0.2 * 0.4) / 2
     assert found[:3] == pytest.approx(
-        np.array([
-            [0.4, 0.4, 0.6, 0.6],
-            [0.45, 0.3, 0.55, 0.7],
-            [0.5 - extra, 0.5 - extra, 0.5 + extra, 0.5 + extra],
-        ]),
+        np.array(
+            [
+                [0.4, 0.4, 0.6, 0.6],
+                [0.45, 0.3, 0.55, 0.7],
+                [0.5 - extra, 0.5 - extra, 0.5 + extra, 0.5 + extra],
+            ]
+        ),
         abs=1e-6,
     )
     last = math.sqrt(0.4 * 1.0) / 2  # the scale after the coarsest is 1

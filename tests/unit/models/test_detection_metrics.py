@@ -68,9 +68,7 @@ def _results(draw) -> list[ImageResult]:
             ImageResult(
                 gt_boxes=gt_boxes,
                 gt_labels=np.array(draw(st.lists(labels, min_size=num_objects, max_size=num_objects)), int),
-                gt_is_crowd=np.array(
-                    draw(st.lists(st.booleans(), min_size=num_objects, max_size=num_objects)), bool
-                ),
+                gt_is_crowd=np.array(draw(st.lists(st.booleans(), min_size=num_objects, max_size=num_objects)), bool),
                 gt_area_px=(gt_boxes[:, 2:] - gt_boxes[:, :2]).prod(axis=1) * height * width,
                 det_boxes=det_boxes,
                 # Eleven possible scores: ties within an image and between images.
@@ -79,9 +77,7 @@ def _results(draw) -> list[ImageResult]:
                     np.float32,
                 )
                 / 10,
-                det_classes=np.array(
-                    draw(st.lists(labels, min_size=num_detections, max_size=num_detections)), int
-                ),
+                det_classes=np.array(draw(st.lists(labels, min_size=num_detections, max_size=num_detections)), int),
                 height=height,
                 width=width,
             )

@@ -12,13 +12,15 @@ from models.hyperparameters import ExperimentConfig
 @pytest.mark.parametrize(("activation", "outputs"), [("sigmoid", 3), ("softmax", 4)])
 def test_outputs_and_detections(activation, outputs) -> None:
     """128 px from stride 8: 16, 8, 4, 2, 1 and 1 cells a side, three anchors a cell on the first, six elsewhere."""
-    config = ExperimentConfig().replace({
-        "input.image_size": 128,
-        "model.alpha": 0.35,
-        "model.first_stride": 8,
-        "model.score_activation": activation,
-        "postprocess.score_threshold": 0.0,
-    })
+    config = ExperimentConfig().replace(
+        {
+            "input.image_size": 128,
+            "model.alpha": 0.35,
+            "model.first_stride": 8,
+            "model.score_activation": activation,
+            "postprocess.score_threshold": 0.0,
+        }
+    )
     detector = Detector(config, 3)
     images = np.random.default_rng(0).integers(0, 255, (2, 128, 128, 3)).astype(np.uint8)
     raw = detector(images)
@@ -50,6 +52,8 @@ def test_weights_of_another_width_are_named(tmp_path) -> None:
     path = tmp_path / "backbone.weights.h5"
     import keras
 
-    keras.applications.MobileNetV2(input_shape=(64, 64, 3), alpha=0.35, include_top=False, weights=None).save_weights(path)
+    keras.applications.MobileNetV2(input_shape=(64, 64, 3), alpha=0.35, include_top=False, weights=None).save_weights(
+        path
+    )
     with pytest.raises(UserError, match="does not fit MobileNetV2 with alpha 0.5"):
         Detector(config.replace({"model.backbone_weights": str(path)}), 1)

@@ -12,12 +12,14 @@ def test_dictionary_form_round_trips() -> None:
 
 
 def test_text_from_the_command_line_takes_the_settings_type() -> None:
-    config = ExperimentConfig().replace({
-        "input.batch_size": "8",
-        "loss.l2": "1e-5",
-        "model.freeze_batch_norm": "true",
-        "anchors.aspect_ratios": "1,2,0.5",
-    })
+    config = ExperimentConfig().replace(
+        {
+            "input.batch_size": "8",
+            "loss.l2": "1e-5",
+            "model.freeze_batch_norm": "true",
+            "anchors.aspect_ratios": "1,2,0.5",
+        }
+    )
     assert (config.input.batch_size, config.loss.l2, config.model.freeze_batch_norm) == (8, 1e-5, True)
     assert config.anchors.aspect_ratios == (1.0, 2.0, 0.5)
 

@@ -10,7 +10,9 @@ from models import losses
 
 def test_smooth_l1_by_hand() -> None:
     """0.5 e^2 inside one, |e| - 0.5 outside."""
-    assert np.asarray(losses.smooth_l1(np.array([0.0, 0.5, -1.0, 3.0], np.float32))) == pytest.approx([0, 0.125, 0.5, 2.5])
+    assert np.asarray(losses.smooth_l1(np.array([0.0, 0.5, -1.0, 3.0], np.float32))) == pytest.approx(
+        [0, 0.125, 0.5, 2.5]
+    )
 
 
 def test_sigmoid_loss_by_hand() -> None:

@@ -74,7 +74,8 @@ def test_an_image_without_objects_has_only_negatives() -> None:
     """All labels are padding."""
     anchors = make_boxes(np.random.default_rng(0), 7)
     targets = matcher.assign(np.zeros((2, 3, 4), np.float32), np.full((2, 3), -1, np.int32), anchors, 0.5)
-    assert not np.asarray(targets.positive).any() and not np.asarray(targets.ignored).any()
+    assert not np.asarray(targets.positive).any()
+    assert not np.asarray(targets.ignored).any()
     assert (np.asarray(targets.labels) == -1).all()
 
 

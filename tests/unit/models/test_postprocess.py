@@ -52,7 +52,8 @@ def test_scores_below_the_threshold_give_nothing() -> None:
     """An image without detections is all zeros."""
     found = detect(make_boxes(np.random.default_rng(0), 1, 6), np.full((1, 6, 2), 0.05, np.float32))
     assert found["num_detections"].tolist() == [0]
-    assert not found["detection_boxes"].any() and not found["detection_scores"].any()
+    assert not found["detection_boxes"].any()
+    assert not found["detection_scores"].any()
 
 
 def test_boxes_are_clipped_and_counted_up_to_the_maximum() -> None:
@@ -62,7 +63,8 @@ def test_boxes_are_clipped_and_counted_up_to_the_maximum() -> None:
     found = detect(boxes, scores)
     assert found["num_detections"].tolist() == [4]
     assert found["detection_scores"][0] == pytest.approx([0.8, 0.7, 0.6, 0.5], abs=1e-6)
-    assert found["detection_boxes"].min() == 0.0 and found["detection_boxes"].max() == 1.0
+    assert found["detection_boxes"].min() == 0.0
+    assert found["detection_boxes"].max() == 1.0
 
 
 @settings(max_examples=20, deadline=None)

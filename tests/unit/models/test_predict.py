@@ -23,9 +23,7 @@ def _found(*rows) -> Detections:
 
 
 def _draw(image, found, **settings) -> np.ndarray:
-    picture = predict.draw_detections(
-        image, found.boxes, found.classes, found.scores, CLASS_NAMES, **settings
-    )
+    picture = predict.draw_detections(image, found.boxes, found.classes, found.scores, CLASS_NAMES, **settings)
     assert picture.mode == "RGB"
     return np.asarray(picture).astype(int)
 
@@ -130,9 +128,7 @@ def test_ground_truth_is_dashed_and_white():
 def test_no_detection_and_degenerate_boxes_are_drawn_without_an_error():
     image = np.full((50, 40), 7, np.uint8)
     assert (_draw(image, _found()) == 7).all()
-    odd = _found(
-        (0, 0.9, 0, 0, 0, 0), (1, 0.8, 1, 1, 1, 1), (2, 0.7, -0.2, -0.1, 1.3, 1.2), (0, 0.6, 0, 0, 1, 1)
-    )
+    odd = _found((0, 0.9, 0, 0, 0, 0), (1, 0.8, 1, 1, 1, 1), (2, 0.7, -0.2, -0.1, 1.3, 1.2), (0, 0.6, 0, 0, 1, 1))
     _draw(image, odd, gt_boxes=odd.boxes)
 
 

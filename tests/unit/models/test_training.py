@@ -7,17 +7,19 @@ from tiny_data import CLASS_NAMES, scene_record, write_split
 from models import training
 from models.hyperparameters import ExperimentConfig
 
-SMALL = ExperimentConfig().replace({
-    "input.image_size": 64,
-    "input.batch_size": 8,
-    "input.max_boxes": 8,
-    "model.alpha": 0.35,
-    "model.batch_norm_momentum": 0.7,
-    "model.first_stride": 8,
-    "anchors.min_scale": 0.15,
-    "optimizer.learning_rate": 0.005,
-    "augment.crop_probability": 0.3,
-})
+SMALL = ExperimentConfig().replace(
+    {
+        "input.image_size": 64,
+        "input.batch_size": 8,
+        "input.max_boxes": 8,
+        "model.alpha": 0.35,
+        "model.batch_norm_momentum": 0.7,
+        "model.first_stride": 8,
+        "anchors.min_scale": 0.15,
+        "optimizer.learning_rate": 0.005,
+        "augment.crop_probability": 0.3,
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,9 @@ def test_a_killed_training_goes_on_to_the_same_weights(data, tmp_path) -> None:
 
     with pytest.raises(Killed):
         training.train(SMALL, *data, CLASS_NAMES, epochs=3, checkpoint=tmp_path / "state.npz", on_epoch=kill)
-    training.train(SMALL.replace({"optimizer.learning_rate": 0.1}), *data, CLASS_NAMES, epochs=1)  # another trial between
+    training.train(
+        SMALL.replace({"optimizer.learning_rate": 0.1}), *data, CLASS_NAMES, epochs=1
+    )  # another trial between
     resumed = training.train(SMALL, *data, CLASS_NAMES, epochs=3, checkpoint=tmp_path / "state.npz")
     for found, wanted in zip(weights(resumed), expected, strict=True):
         np.testing.assert_array_equal(found, wanted)
@@ -85,12 +89,14 @@ def test_a_diverging_training_stops(data, tmp_path) -> None:
 def test_eight_images_are_learned_by_heart(data, tmp_path) -> None:
     """The whole chain of targets, losses, decoding and metrics agrees with itself."""
     files = write_split(tmp_path, "train", [scene_record("train", index) for index in range(8)])
-    config = SMALL.replace({
-        "input.image_size": 96,
-        "augment.flip_probability": 0.0,
-        "augment.crop_probability": 0.0,
-        "augment.photometric_strength": 0.0,
-    })
+    config = SMALL.replace(
+        {
+            "input.image_size": 96,
+            "augment.flip_probability": 0.0,
+            "augment.crop_probability": 0.0,
+            "augment.photometric_strength": 0.0,
+        }
+    )
     result = training.train(config, files, files, CLASS_NAMES, epochs=150, validate_every=150)
     assert result.history[-1]["AP50"] >= 0.9
 

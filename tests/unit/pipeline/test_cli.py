@@ -175,15 +175,11 @@ def test_flags_and_positional_arguments_may_be_mixed(command):
     seen = {}
 
     def body(arguments, flag_values):
-        seen.update(
-            arguments=arguments, name=flag_values.name, loud=flag_values.loud, sets=flag_values["set"].value
-        )
+        seen.update(arguments=arguments, name=flag_values.name, loud=flag_values.loud, sets=flag_values["set"].value)
         return 7
 
     command(body)
-    status = cli.main(
-        ["try", "a.jpg", "--name", "x", "b.jpg", "--loud", "--set=a=1", "--set=b=2", "--", "--help"]
-    )
+    status = cli.main(["try", "a.jpg", "--name", "x", "b.jpg", "--loud", "--set=a=1", "--set=b=2", "--", "--help"])
     assert status == 7
     expected = {"arguments": ["a.jpg", "b.jpg", "--help"], "name": "x", "loud": True, "sets": ["a=1", "b=2"]}
     assert seen == expected
@@ -246,9 +242,7 @@ def test_ctrl_c_ends_the_process_at_once_whatever_its_threads_do():
         "main._dispatch = busy\n"
         "main.entry_point()\n"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30
-    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30)
     assert result.returncode == 130
     assert result.stderr == "ssd-tuner: interrupted; the same command goes on where this one stopped.\n"
 

@@ -72,9 +72,7 @@ def _evaluate(model_dir, dataset, *flags) -> int:
     return command_line.main(["evaluate", f"--model={model_dir}", f"--dataset=coco:{dataset}", *flags])
 
 
-def test_numbers_are_coco_metrics_whatever_the_order_of_the_classes(
-    results, model_dir, dataset, tmp_path, capfd
-):
+def test_numbers_are_coco_metrics_whatever_the_order_of_the_classes(results, model_dir, dataset, tmp_path, capfd):
     status = _evaluate(model_dir, dataset, "--output=out/metrics.json")
     printed = capfd.readouterr().out
     assert status == 0, printed
@@ -89,9 +87,7 @@ def test_numbers_are_coco_metrics_whatever_the_order_of_the_classes(
     assert "bicycle" in printed
 
 
-def test_a_number_without_ground_truth_is_null_in_the_file_and_words_on_the_screen(
-    model_dir, dataset, tmp_path, capfd
-):
+def test_a_number_without_ground_truth_is_null_in_the_file_and_words_on_the_screen(model_dir, dataset, tmp_path, capfd):
     assert _evaluate(model_dir, dataset) == 0
     report = json.loads((tmp_path / "metrics.json").read_text())
     assert report["metrics"]["AP_large"] is None  # 48x64 px images have no object above 96x96 px

@@ -37,12 +37,8 @@ def images(results, tmp_path, monkeypatch):
     return ["a.png", "b.png", "c.png"]
 
 
-def test_every_detection_is_in_the_json_and_every_image_has_a_picture(
-    results, model_dir, images, tmp_path, capfd
-):
-    status = command_line.main(
-        ["predict", f"--model={model_dir}", "--output=out", "--min_score=0.4", *images]
-    )
+def test_every_detection_is_in_the_json_and_every_image_has_a_picture(results, model_dir, images, tmp_path, capfd):
+    status = command_line.main(["predict", f"--model={model_dir}", "--output=out", "--min_score=0.4", *images])
     printed = capfd.readouterr().out
     assert status == 0, printed
     table = json.loads((tmp_path / "out" / "detections.json").read_text())
@@ -80,9 +76,7 @@ def test_files_that_are_no_images_are_named_and_the_others_are_done(model_dir, i
     ):
         (line,) = [line for line in captured.out.splitlines() if line.startswith(f"Skipped {name}: ")]
         assert reason in line
-    assert (
-        "4 of 5 files could not be used; the others are done. First: notes.txt: not an image" in captured.err
-    )
+    assert "4 of 5 files could not be used; the others are done. First: notes.txt: not an image" in captured.err
     assert len(captured.err.splitlines()) == 1
     assert (tmp_path / "out" / "a.detections.png").exists()
     assert len(json.loads((tmp_path / "out" / "detections.json").read_text())["images"]) == 1

@@ -92,9 +92,7 @@ def test_a_library_that_this_system_cannot_load(monkeypatch, tmp_path):
     broken.write_bytes(b"not a library")
     find = importlib.util.find_spec
     spec = types.SimpleNamespace(origin=str(tmp_path / "__init__.py"))
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: spec if name == "ml_metadata" else find(name)
-    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec if name == "ml_metadata" else find(name))
     with pytest.raises(UserError, match=r"ml-metadata .* does not load on this system .*make setup"):
         environment.check_environment()
 
@@ -104,7 +102,5 @@ def test_the_check_imports_no_library():
         "import sys\nfrom pipeline import environment\nenvironment.check_environment()\n"
         "print(sorted({name.partition('.')[0] for name in sys.modules} & set(environment._LIBRARIES)))"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout.strip() == "[]"

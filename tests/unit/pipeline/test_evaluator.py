@@ -44,9 +44,7 @@ def folder(tmp_path_factory, results):
         )
         for r in results
     ]
-    tiny_detector.write_split(
-        folder / "no_objects" / "Split-test", tiny_detector.records_of(background), CLASS_NAMES
-    )
+    tiny_detector.write_split(folder / "no_objects" / "Split-test", tiny_detector.records_of(background), CLASS_NAMES)
     worse = [dataclasses.replace(r, det_scores=(1 - r.det_scores).astype(np.float32)) for r in results]
     order = np.array([2, 3, 0])  # the same detections, from a model with other label numbers
     reordered = [dataclasses.replace(r, det_classes=order[r.det_classes]) for r in results]
@@ -116,9 +114,7 @@ def test_worse_than_the_last_blessed_model_is_not_blessed(folder):
     blessed, reasons, metrics = evaluator.read_blessing(*paths)
     before = evaluator.read_evaluation(paths[0]).baseline_metrics
     assert not blessed
-    assert reasons == [
-        f"AP50 {metrics['AP50']:.4f} is worse than the last blessed model's {before['AP50']:.4f}"
-    ]
+    assert reasons == [f"AP50 {metrics['AP50']:.4f} is worse than the last blessed model's {before['AP50']:.4f}"]
 
 
 @pytest.mark.parametrize("baseline", ["worse", "good"])

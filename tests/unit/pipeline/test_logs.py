@@ -126,9 +126,7 @@ def test_a_log_that_cannot_be_written_is_a_users_mistake(tmp_path):
         pass
 
 
-@pytest.mark.skipif(
-    not os.path.exists("/dev/full"), reason="needs /dev/full, a Linux device that is always full"
-)
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a Linux device that is always full")
 def test_a_full_disk_under_the_log_is_said_once_and_nothing_spills(capfd):
     with (
         pytest.raises((failures.CommandFailedError, OSError)) as caught,

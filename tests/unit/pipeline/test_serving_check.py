@@ -23,8 +23,7 @@ CLASS_NAMES = ["person", "bicycle", "car"]
 def results():
     drawn = evaluation.random_results(4, num_images=6, detections=5, max_objects=4)
     return [
-        dataclasses.replace(r, height=20 + i, width=30, det_boxes=r.det_boxes.clip(0, 1))
-        for i, r in enumerate(drawn)
+        dataclasses.replace(r, height=20 + i, width=30, det_boxes=r.det_boxes.clip(0, 1)) for i, r in enumerate(drawn)
     ]
 
 
@@ -69,9 +68,7 @@ def test_a_class_without_a_name_is_found(results, tfrecord, tmp_path):
 def test_an_empty_split_and_a_broken_model_are_found(results, tfrecord, tmp_path):
     empty = tiny_detector.write_split(tmp_path / "empty", [], CLASS_NAMES)
     model_dir = tiny_detector.export(tmp_path / "model", results, CLASS_NAMES)
-    assert signature_check.find_problems(model_dir, [empty]) == [
-        "there is no image to try: the split is empty"
-    ]
+    assert signature_check.find_problems(model_dir, [empty]) == ["there is no image to try: the split is empty"]
     (tmp_path / "model" / "saved_model.pb").write_bytes(b"broken")
     (problem,) = signature_check.find_problems(model_dir, [tfrecord])
     assert problem.startswith("the SavedModel does not load: ")
@@ -84,9 +81,7 @@ def test_the_fresh_process_answers_with_the_problems(results, tfrecord, tmp_path
 
 
 def test_a_process_that_does_not_answer_or_dies_is_a_reason(monkeypatch, tmp_path):
-    assert serving_check.check_in_fresh_process("absent", ["absent"], timeout_s=0.1) == [
-        "no answer within 0.1 s"
-    ]
+    assert serving_check.check_in_fresh_process("absent", ["absent"], timeout_s=0.1) == ["no answer within 0.1 s"]
     dying = tmp_path / "python"
     dying.write_text("#!/bin/sh\necho 'Out of memory' >&2\nexit 137\n")
     dying.chmod(0o755)
@@ -112,9 +107,9 @@ def _run(workdir, model: str, min_map: float):
         artifact_type=standard_artifacts.Examples,
         properties={"split_names": '["test"]'},
     ).with_id("examples")
-    trained = importer.Importer(
-        source_uri=str(workdir / model), artifact_type=standard_artifacts.Model
-    ).with_id("trained")
+    trained = importer.Importer(source_uri=str(workdir / model), artifact_type=standard_artifacts.Model).with_id(
+        "trained"
+    )
     baseline = evaluator.make_baseline_resolver(trained.outputs["result"])
     judge = evaluator.make_evaluator(
         examples.outputs["result"], trained.outputs["result"], baseline.outputs["model"], min_map=min_map
@@ -129,9 +124,7 @@ def _run(workdir, model: str, min_map: float):
         model=trained.outputs["result"],
         model_blessing=judge.outputs["blessing"],
         infra_blessing=check.outputs["blessing"],
-        push_destination=pusher_pb2.PushDestination(
-            filesystem={"base_directory": str(workdir / "serving_model")}
-        ),
+        push_destination=pusher_pb2.PushDestination(filesystem={"base_directory": str(workdir / "serving_model")}),
     )
     local_dag_runner.LocalDagRunner().run(
         tfx_pipeline.Pipeline(
@@ -139,9 +132,7 @@ def _run(workdir, model: str, min_map: float):
             str(workdir / "pipeline"),
             components=[examples, trained, baseline, judge, check, push],
             enable_cache=True,
-            metadata_connection_config=metadata.sqlite_metadata_connection_config(
-                str(workdir / "metadata.db")
-            ),
+            metadata_connection_config=metadata.sqlite_metadata_connection_config(str(workdir / "metadata.db")),
         )
     )
     verdicts = workdir / "pipeline" / "ServingCheck" / "blessing"
