@@ -24,6 +24,8 @@ from PIL import Image
 from data import boxes as box_forms
 from data import errors, examples
 
+MOST_BAD_SHARE = 0.05  # of a split; more bad examples than this mean that the dataset itself is wrong
+
 BORDER_TOLERANCE_PX = 1.0
 
 _EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")

@@ -19,8 +19,6 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from data import errors, progress, sources, validation
 from pipeline import ingest
 
-BAD_SHARE_LIMIT = 0.05
-
 _PROGRESS_EVERY_S = 1.0
 
 
@@ -42,7 +40,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         Raises:
             UserError: the source cannot be opened, a split names an example twice, more than
-                `BAD_SHARE_LIMIT` of a split are bad, the train split has no boxes, or the disk is full.
+                `validation.MOST_BAD_SHARE` of a split are bad, the train split has no boxes, or the disk is full.
         """
         del input_dict
         artifact = artifact_utils.get_single_instance(output_dict["examples"])
@@ -171,19 +169,19 @@ def check_summaries(source: sources.Source, summaries: Sequence[ingest.ShardSumm
         report_dir: folder to write quarantine.csv to before failing.
 
     Raises:
-        UserError: more than `BAD_SHARE_LIMIT` of a split's examples are bad, or the train split has no boxes.
+        UserError: more than `validation.MOST_BAD_SHARE` of a split are bad, or the train split has no boxes.
     """
     for split in source.splits:
         own = [summary for summary in summaries if summary.split == split]
         bad = [row for summary in own for row in summary.quarantined]
         total = len(bad) + sum(summary.num_examples for summary in own)
-        if len(bad) > BAD_SHARE_LIMIT * total:
+        if len(bad) > validation.MOST_BAD_SHARE * total:
             report = os.path.join(report_dir, "quarantine.csv")
             ingest.write_quarantine(report, summaries)
             reasons = "; ".join(f"{file}: {reason}" for file, reason in bad[:3])
             raise errors.UserError(
                 f"{len(bad)} of {total} examples of split {split} of `{source.spec}` are bad, more than the"
-                f" {BAD_SHARE_LIMIT:.0%} that a run goes on with: {reasons}."
+                f" {validation.MOST_BAD_SHARE:.0%} that a run goes on with: {reasons}."
                 f" Mend or remove them; all are listed in {report}."
             )
     if "train" in source.splits and not _by_split(source, summaries, lambda summary: summary.num_boxes)["train"]:

@@ -8,14 +8,13 @@ from typing import Any
 
 from absl import flags
 
-from data import errors, examples, files, progress, sources
+from data import errors, examples, files, progress, sources, validation
 from pipeline import display
 
 SUMMARY = "Compute COCO metrics of an exported model on a dataset."
 USAGE = "--model=DIR --dataset=KIND:PATH [--split=test] [--classes=a,b] [--output=metrics.json]"
 EXAMPLE = "ssd-tuner evaluate --model=runs/demo/serving_model/1 --dataset=road_scenes --split=test"
 
-MOST_BAD_SHARE = 0.05  # as in ingestion: more bad examples than this mean that the dataset itself is wrong
 _MOST_NAMED = 5
 
 
@@ -113,7 +112,7 @@ def evaluate(detector: Any, source: sources.Source, split: str) -> dict[str, Any
         where there is no ground truth).
 
     Raises:
-        UserError: more than `MOST_BAD_SHARE` of the examples are bad, or no image is left.
+        UserError: more than `validation.MOST_BAD_SHARE` of the examples are bad, or no image is left.
     """
     import numpy as np
 
@@ -154,11 +153,11 @@ def _records(
         except errors.BadExampleError as error:
             quarantined.append({"file": error.file, "reason": error.reason})
         progress.emit("ingest", done=done, total=len(items))
-    if len(quarantined) > MOST_BAD_SHARE * len(items):
+    if len(quarantined) > validation.MOST_BAD_SHARE * len(items):
         first = quarantined[0]
         raise errors.UserError(
             f"{len(quarantined)} of {len(items)} examples of the split {split} of `{source.spec}` are bad,"
-            f" more than {MOST_BAD_SHARE:.0%}. First: {first['file']}: {first['reason']}."
+            f" more than {validation.MOST_BAD_SHARE:.0%}. First: {first['file']}: {first['reason']}."
             " Mend or remove them."
         )
 
