@@ -104,7 +104,6 @@ def train(
     class_names: Sequence[str],
     *,
     epochs: int,
-    total_epochs: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     start_from: str | os.PathLike[str] | None = None,
     validate_every: int = 1,
@@ -117,8 +116,8 @@ def train(
         train_files: GZIP TFRecord files of tf.Examples.
         val_files: the same; may not be empty.
         class_names: C names in label order.
-        epochs: train until this many epochs are done, those of `start_from` included.
-        total_epochs: length of the learning-rate schedule, `epochs` if None.
+        epochs: train until this many epochs are done, those of `start_from` included; the learning rate's schedule
+            spans them.
         checkpoint: file that gets the whole training state after every epoch. If it exists already, training continues
             from it.
         start_from: file of an earlier part of the same training to continue from, unless `checkpoint` exists.
@@ -143,7 +142,7 @@ def train(
     steps = input_pipeline.steps_per_epoch(split.length, config.input.batch_size)
     program = _program(config, len(class_names))
     history = _restore(program, checkpoint, start_from)
-    program.configure(config, steps * (total_epochs or epochs))
+    program.configure(config, steps * epochs)
     if len(history) < epochs:
         batches = input_pipeline.training_batches(
             split,

@@ -25,16 +25,18 @@ class SearchConfig:
 
     Attributes:
         strategy: one of `SEARCHES`.
-        max_trials: at most this many trials; None for as many as Hyperband's brackets hold.
+        max_trials: at most this many trials; Hyperband ends earlier where its brackets are full.
         max_epochs: of one trial, at least 1.
+        min_epochs: of Hyperband's lowest rung, at least 1; not above `max_epochs`.
         factor: Hyperband keeps one of this many trials from rung to rung, at least 2.
         tune: names of the hyperparameters to search, at least one.
         seed: of the draws.
     """
 
     strategy: str
-    max_trials: int | None
+    max_trials: int
     max_epochs: int
+    min_epochs: int
     factor: int
     tune: tuple[str, ...]
     seed: int
@@ -47,11 +49,9 @@ class SearchConfig:
         """
         if self.strategy not in SEARCHES:
             raise UserError(f"Unknown search `{self.strategy}`.{nearest(self.strategy, SEARCHES)}")
-        for name, value, low in (("max_trials", self.max_trials, 1), ("max_epochs", self.max_epochs, 1)):
-            if value is not None and value < low:
-                raise UserError(f"`{name}` must be at least {low}: got {value}.")
-        if self.max_trials is None and self.strategy != "hyperband":
-            raise UserError(f"`max_trials` is needed by the search `{self.strategy}`.")
+        for name, value in (("max_trials", self.max_trials), ("max_epochs", self.max_epochs)):
+            if value < 1:
+                raise UserError(f"`{name}` must be at least 1: got {value}.")
         if not self.tune:
             raise UserError("`tune` needs at least one hyperparameter.")
         tunable = [path for path, field, _ in ExperimentConfig().items() if "search" in field.metadata]
@@ -76,8 +76,9 @@ class Preset:
     Attributes:
         help: one sentence.
         settings: {path: value} that differ from the declared defaults.
-        max_trials: trials of `bayesian` and `random`.
+        max_trials: at most; Hyperband may end before.
         max_epochs: of one trial.
+        min_epochs: of Hyperband's lowest rung.
         factor: of Hyperband.
     """
 
@@ -85,6 +86,7 @@ class Preset:
     settings: Mapping[str, Any]
     max_trials: int
     max_epochs: int
+    min_epochs: int
     factor: int
 
 
@@ -102,11 +104,12 @@ PRESETS = {
             "input.image_size": 128,
             "input.batch_size": 16,
             "optimizer.learning_rate": 0.003,
-            "training.epochs": 16,
+            "training.epochs": 18,
         },
         max_trials=5,
-        max_epochs=3,
-        factor=3,
+        max_epochs=4,
+        min_epochs=2,
+        factor=2,
     ),
     "cpu": Preset(
         help="320 px, alpha 0.35, anchors from small on: real images without a GPU.",
@@ -118,15 +121,17 @@ PRESETS = {
             "anchors.max_scale": 0.6,
             "training.epochs": 40,
         },
-        max_trials=5,
-        max_epochs=6,
-        factor=3,
+        max_trials=6,
+        max_epochs=8,
+        min_epochs=4,
+        factor=2,
     ),
     "standard": Preset(
         help="300 px, alpha 1.0: the published SSD MobileNet v2; for a GPU.",
         settings={"training.epochs": 60},
         max_trials=30,
         max_epochs=27,
+        min_epochs=3,
         factor=3,
     ),
 }
@@ -188,7 +193,7 @@ def search(
         preset: starting point.
         strategy: one of `SEARCHES`.
         seed: of the draws.
-        max_trials: overrides the preset's; for Hyperband it only limits.
+        max_trials: overrides the preset's.
         max_epochs: overrides the preset's.
         tune: hyperparameters to search; None for the kit's choice.
         pinned: settings that the user fixed; they leave the kit's choice.
@@ -196,12 +201,12 @@ def search(
     Raises:
         UserError: as `SearchConfig`.
     """
-    if max_trials is None and strategy != "hyperband":
-        max_trials = preset.max_trials
+    max_epochs = preset.max_epochs if max_epochs is None else max_epochs
     return SearchConfig(
         strategy=strategy,
-        max_trials=max_trials,
-        max_epochs=preset.max_epochs if max_epochs is None else max_epochs,
+        max_trials=preset.max_trials if max_trials is None else max_trials,
+        max_epochs=max_epochs,
+        min_epochs=min(preset.min_epochs, max_epochs),
         factor=preset.factor,
         tune=tuple(tune) if tune else tuple(name for name in SEARCHED if name not in pinned),
         seed=seed,

@@ -22,7 +22,8 @@ OBJECTIVE = "val_AP"
 class DetectionTuner(keras_tuner.Tuner):
     """Searches hyperparameters of the detector for the COCO mAP on the validation split.
 
-    A trial that went on from another starts from that one's whole training state. After every trial `leaderboard.csv`,
+    The learning rate of every trial falls to zero by its last epoch, so that short trials can be compared; one that
+    goes on from another starts from that one's whole training state. After every trial `leaderboard.csv`,
     `leaderboard.json` and `best_config.json` in the project's folder are written anew.
     """
 
@@ -42,7 +43,7 @@ class DetectionTuner(keras_tuner.Tuner):
             oracle: as `make_oracle` returns.
             config: base settings of all trials.
             class_names: in label order.
-            max_epochs: of one trial; the length of the learning-rate schedule.
+            max_epochs: of one trial, unless the oracle says otherwise.
             directory: of the search's state.
             logdir: of TensorBoard's logs.
         """
@@ -94,7 +95,6 @@ class DetectionTuner(keras_tuner.Tuner):
                 val_files,
                 self.class_names,
                 epochs=epochs,
-                total_epochs=self.max_epochs,
                 checkpoint=reporting.state_file(self.get_trial_dir(trial.trial_id)),
                 start_from=reporting.state_file(self.get_trial_dir(parent)) if parent is not None else None,
                 validate_every=epochs,

@@ -53,6 +53,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         max_epochs=search.max_epochs,
         seed=search.seed,
         max_trials=search.max_trials,
+        min_epochs=search.min_epochs,
         factor=search.factor,
     )
     tuner = DetectionTuner(

@@ -57,8 +57,9 @@ def parse(command: str, flag_values: flags.FlagValues, arguments: Sequence[str])
         hint = errors.nearest(f"--{error.flagname}", known)
         raise errors.UserError(f"`--{error.flagname}` is no flag of `{command}`.{hint} {see}") from error
     except flags.IllegalFlagValueError as error:
-        missing = _missing(flag_values)
-        text = f"`{command}` needs {' and '.join(missing)}." if missing else _explain(flag_values, str(error))
+        text = _explain(flag_values, str(error))
+        if _REQUIRED in str(error):  # parsing stops at a bad value, with later flags unread: they are not missing
+            text = f"`{command}` needs {' and '.join(_missing(flag_values))}."
         raise errors.UserError(f"{text} {see}") from error
     except flags.Error as error:
         raise errors.UserError(f"{error}. {see}") from error

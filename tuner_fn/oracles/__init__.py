@@ -1,7 +1,6 @@
 """Search strategies, each a `keras_tuner.Oracle`, behind one constructor."""
 
 import keras_tuner
-import numpy as np
 
 from data.errors import UserError, nearest
 from tuner_fn.oracles.defaults_first import BayesianOracle, RandomSearchOracle
@@ -16,6 +15,7 @@ def make_oracle(
     max_epochs: int,
     seed: int,
     max_trials: int | None = None,
+    min_epochs: int = 1,
     factor: int = 3,
 ) -> keras_tuner.Oracle:
     """Creates the oracle of a search strategy.
@@ -30,6 +30,7 @@ def make_oracle(
         max_epochs: of one trial, at least 1.
         seed: of the draws; every integer counts, 0 too.
         max_trials: ends the search; needed by all but Hyperband, whose brackets end it.
+        min_epochs: of Hyperband's lowest rung.
         factor: Hyperband's reduction.
 
     Returns:
@@ -41,7 +42,7 @@ def make_oracle(
     common = {"objective": objective, "hyperparameters": hyperparameters, "allow_new_entries": False}
     common |= {"tune_new_entries": False, "max_consecutive_failed_trials": 1_000_000}
     if name == "hyperband":
-        oracle = HyperbandOracle(max_epochs=max_epochs, factor=factor, **common)
+        oracle = HyperbandOracle(min_epochs=min_epochs, max_epochs=max_epochs, factor=factor, **common)
         oracle.max_trials = min(oracle.planned_trials(), max_trials or oracle.planned_trials())
     elif name == "bayesian":
         # Keras Tuner's own number of random trials before the model, three a dimension, would use up a small budget.
@@ -59,7 +60,6 @@ def _seed(oracle: keras_tuner.Oracle, seed: int) -> None:
     """Sets the seed, which Keras Tuner's constructor would replace by a random one where it is 0 (`seed or random`)."""
     oracle.seed = oracle._seed_state = seed
     if isinstance(oracle, BayesianOracle):
-        oracle._random_state = np.random.RandomState(seed)
         oracle.gpr = oracle._make_gpr()
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras_tuner
+import numpy as np
 
 
 class DefaultsFirst:
@@ -22,4 +23,13 @@ class RandomSearchOracle(DefaultsFirst, keras_tuner.oracles.RandomSearchOracle):
 
 
 class BayesianOracle(DefaultsFirst, keras_tuner.oracles.BayesianOptimizationOracle):
-    """Keras Tuner's Bayesian optimisation with a Gaussian process, the defaults first."""
+    """Keras Tuner's Bayesian optimisation with a Gaussian process, the defaults first.
+
+    Each trial's draws depend on the seed and the trial's number alone. Keras Tuner's own generator starts anew when a
+    search is reloaded, so that an interrupted one would go another way.
+    """
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Proposes a trial, as `keras_tuner.Oracle.populate_space`."""
+        self._random_state = np.random.RandomState([self.seed, len(self.trials)])
+        return super().populate_space(trial_id)

@@ -1,6 +1,7 @@
 """Hyperband with a known end: Keras Tuner's, plus how many trials and epochs it will take."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import keras_tuner
 
@@ -14,6 +15,19 @@ class HyperbandOracle(DefaultsFirst, keras_tuner.oracles.HyperbandOracle):
 
     Source: Li et al. 2018 (JMLR 18-185), algorithm 1.
     """
+
+    def __init__(self, min_epochs: int = 1, **settings: Any) -> None:
+        """Creates the oracle.
+
+        Args:
+            min_epochs: of the lowest rung, at least 1: below it scores would rank noise.
+            **settings: Keras Tuner's: `objective`, `hyperparameters`, `max_epochs`, `factor` and so on.
+        """
+        super().__init__(**settings)
+        self.min_epochs = min_epochs
+        self._current_bracket = self._get_num_brackets() - 1
+        self._brackets = []
+        self._start_new_bracket()
 
     def rungs(self) -> Iterator[tuple[int, int, int, int]]:
         """Yields (bracket, rung, trials, epochs to train) in the order in which they are run."""

@@ -58,13 +58,14 @@ def test_a_killed_training_goes_on_to_the_same_weights(data, tmp_path) -> None:
 
 
 def test_a_promoted_trial_goes_on_from_its_parent(data, tmp_path) -> None:
-    """Hyperband's rungs together are one training; the parent's state is left as it was."""
-    whole = training.train(SMALL, *data, CLASS_NAMES, epochs=2)
+    """With a constant rate the rungs together are one training; the parent's state is left as it was."""
+    constant = SMALL.replace({"optimizer.schedule": "constant", "optimizer.warmup_fraction": 0.0})
+    whole = training.train(constant, *data, CLASS_NAMES, epochs=2)
     expected = weights(whole)
     parent, child = tmp_path / "0" / "state.npz", tmp_path / "1" / "state.npz"
-    training.train(SMALL, *data, CLASS_NAMES, epochs=1, total_epochs=2, checkpoint=parent)
+    training.train(constant, *data, CLASS_NAMES, epochs=1, checkpoint=parent)
     before = parent.read_bytes()
-    promoted = training.train(SMALL, *data, CLASS_NAMES, epochs=2, checkpoint=child, start_from=parent)
+    promoted = training.train(constant, *data, CLASS_NAMES, epochs=2, checkpoint=child, start_from=parent)
     for found, wanted in zip(weights(promoted), expected, strict=True):
         np.testing.assert_array_equal(found, wanted)
     assert parent.read_bytes() == before

@@ -104,6 +104,17 @@ def test_help_is_there_within_a_second():
     assert used_s < 1.0
 
 
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--search=hyperbrand", "`--search=hyperbrand` is unknown. Did you mean `hyperband`?"),
+        ("--seed=-1", "`--seed` needs a non-negative integer: got `-1`."),
+    ],
+)
+def test_a_bad_value_before_a_required_flag_is_the_one_named(mistake, tmp_path, flag, message):
+    assert mistake(*RUN, flag, f"--workdir={tmp_path}").startswith(message)
+
+
 def test_unknown_command(mistake):
     assert mistake("rum") == "`rum` is no command. Did you mean `run`? See `ssd-tuner --help`."
 

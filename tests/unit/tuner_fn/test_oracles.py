@@ -14,7 +14,7 @@ NAMES = ("optimizer.learning_rate", "anchors.min_scale", "augment.crop_probabili
 OBJECTIVE = keras_tuner.Objective("val_AP", "max")
 
 
-def make(name: str, folder, *, seed: int = 0, max_epochs: int = 4, max_trials: int | None = 8):
+def make(name: str, folder, *, seed: int = 0, max_epochs: int = 4, max_trials: int | None = 8, **settings):
     space = search_space.make_search_space(ExperimentConfig(), NAMES)
     oracle = oracles.make_oracle(
         name,
@@ -23,6 +23,7 @@ def make(name: str, folder, *, seed: int = 0, max_epochs: int = 4, max_trials: i
         max_epochs=max_epochs,
         seed=seed,
         max_trials=None if name == "hyperband" else max_trials,
+        **settings,
         factor=2,
     )
     oracle._set_project_dir(str(folder), "search")
@@ -117,3 +118,11 @@ def test_hyperband_promotes_the_best_of_a_rung(tmp_path) -> None:
 def test_an_unknown_name_names_the_nearest(tmp_path) -> None:
     with pytest.raises(UserError, match="Unknown search `hyperbrand`. Did you mean `hyperband`"):
         make("hyperbrand", tmp_path)
+
+
+def test_hyperbands_lowest_rung_is_not_below_the_least_epochs(tmp_path) -> None:
+    """Three trials of two epochs, the best two go on to four, and three more train four at once."""
+    oracle = make("hyperband", tmp_path, min_epochs=2)
+    asked = [(values["tuner/initial_epoch"], values["tuner/epochs"]) for values in run(oracle)]
+    assert asked == [(0, 2)] * 3 + [(2, 4)] * 2 + [(0, 4)] * 3
+    assert oracles.planned_epochs(oracle, 4) == 3 * 2 + 2 * 2 + 3 * 4
