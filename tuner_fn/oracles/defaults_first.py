@@ -31,5 +31,6 @@ class BayesianOracle(DefaultsFirst, keras_tuner.oracles.BayesianOptimizationOrac
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Proposes a trial, as `keras_tuner.Oracle.populate_space`."""
+        self.trials = dict(sorted(self.trials.items()))  # a reload finds them in any order
         self._random_state = np.random.RandomState([self.seed, len(self.trials)])
         return super().populate_space(trial_id)
