@@ -1,6 +1,6 @@
 """Draws README's picture: a pushed model's detections on test scenes of the embedded dataset.
 
-python docs/make_picture.py runs/demo/serving_model/VERSION docs/detections.png
+python docs/make_picture.py runs/demo/serving_model/VERSION docs/detections.jpg
 """
 
 import pathlib
@@ -13,7 +13,7 @@ from PIL import Image
 from data.road_scenes import scenes
 from models import predict
 
-MIN_SCORE = 0.4
+MIN_SCORE = 0.25
 COLUMNS, ROWS = 3, 2
 SIZE_PX = (480, 384)
 
@@ -34,7 +34,7 @@ def main(model_dir: str, output: str) -> None:
         )
         place = (number % COLUMNS * SIZE_PX[0], number // COLUMNS * SIZE_PX[1])
         sheet.paste(picture.resize(SIZE_PX), place)
-    sheet.save(output, optimize=True)
+    sheet.save(output, quality=85)
 
 
 if __name__ == "__main__":

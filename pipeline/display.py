@@ -174,8 +174,8 @@ class Display:
         trials, epochs = fields.get("trials"), fields.get("epochs")
         if epochs:
             self._pace = _Pace(epochs, self._clock())
-        sizes = [f"{trials} trials" if trials else "", f"{epochs} epochs in all" if epochs else ""]
-        self._print(f"{_INDENT}plan: {', '.join(filter(None, sizes))}")
+        sizes = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((trials, "trial"), (epochs, "epoch")) if n]
+        self._print(f"{_INDENT}plan: {', '.join(sizes)} in all")
 
     def _on_trial(self, fields: Mapping[str, Any]) -> None:
         self._trial, self._epoch = dict(fields), ""

@@ -52,8 +52,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             validation.check_unique((item.source_id for item in items), f"Split {split} of `{source.spec}`")
             shards += ingest.plan_shards(split, items, os.path.join(artifact.uri, f"Split-{split}"))
         summaries = self._write_shards(source, shards, artifact.uri)
-        check_summaries(source, summaries, exec_properties["report_dir"] or artifact.uri)
-        ingest.write_quarantine(os.path.join(artifact.uri, "quarantine.csv"), summaries)
+        report_dir = exec_properties["report_dir"] or artifact.uri
+        check_summaries(source, summaries, report_dir)
+        for folder in {artifact.uri, report_dir}:
+            ingest.write_quarantine(os.path.join(folder, "quarantine.csv"), summaries)
+        bad = sum(len(summary.quarantined) for summary in summaries)
+        if bad:
+            left_out = f"{bad} bad example{' is' if bad == 1 else 's are'} left out"
+            progress.emit("note", text=f"{left_out}; {report_dir}/quarantine.csv says why.")
         description = describe(source, summaries)
         text = json.dumps(description, indent=2) + "\n"
         ingest.write_text(os.path.join(artifact.uri, "dataset.json"), text)

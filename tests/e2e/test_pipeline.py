@@ -41,7 +41,7 @@ def states(output: str) -> dict[str, str]:
     for line in output.splitlines():
         if line.startswith("[") and ":" in line:
             name, _, rest = line.split("]", 1)[1].strip().partition(":")
-            found[name] = "cached" if "cached" in rest else "done" if "done" in rest else rest
+            found[name] = "cached" if "from the cache" in rest else "done" if "done" in rest else rest
     return found
 
 

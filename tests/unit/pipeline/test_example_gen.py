@@ -94,7 +94,8 @@ def test_one_bad_example_of_forty_goes_to_quarantine_and_the_rest_goes_on(tmp_pa
     description = json.loads(pathlib.Path(artifact.uri, "dataset.json").read_text())
     assert description["num_examples"]["train"] == 39
     assert description["num_quarantined"] == {"train": 1, "val": 0, "test": 0}
-    assert not (tmp_path / "report").exists()
+    copy = tmp_path / "report" / "quarantine.csv"  # where the user looks while the run goes on
+    assert copy.read_text() == pathlib.Path(artifact.uri, "quarantine.csv").read_text()
 
 
 def test_more_than_five_per_cent_bad_stop_the_run(tmp_path, folder):
