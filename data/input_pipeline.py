@@ -170,8 +170,7 @@ def training_batches(
         batch_size: B; the last, smaller batch of an epoch is dropped unless it is the only one.
         seed: of the whole training.
         first_epoch: counted from 0; what comes before is shuffled and skipped, so that a continued training sees what
-            an
-            uninterrupted one would.
+            an uninterrupted one would.
         epochs: the epoch to stop before.
         augment: as `data.augment.augmentation` gives.
 

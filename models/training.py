@@ -123,8 +123,7 @@ def train(
         start_from: file of an earlier part of the same training to continue from, unless `checkpoint` exists.
         validate_every: epochs from one validation to the next; the last epoch is always validated.
         on_epoch: called after every epoch with its report: epoch (from 1), loss, images_per_s, seconds and, where it
-            was
-            validated, the metrics of `detection_metrics.coco_metrics`.
+            was validated, the metrics of `detection_metrics.coco_metrics`.
 
     Returns:
         The trained detector and the reports.
