@@ -26,8 +26,8 @@ from models import training
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import presets
 
-ROUNDS = 7
-IMAGES = 192  # a round, ours and the peer's
+ROUNDS = 5
+IMAGES = 96  # a round, ours and the peer's
 CASES = {"128 px, alpha 0.35 (preset quick)": "quick", "300 px, alpha 1.0 (preset standard)": "standard"}
 
 
