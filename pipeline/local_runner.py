@@ -22,6 +22,7 @@ from tfx.utils import path_utils
 from data import dataset_info, files, progress
 from data.errors import UserError
 from data.sources import open_source
+from models import detection_metrics
 from pipeline import evaluator, serving_check
 from pipeline.configs import NAME, RunConfig
 from pipeline.pipeline import make_components
@@ -167,6 +168,7 @@ def _summarise(
     sources = [search / name for name in ("leaderboard.json", "leaderboard.csv", "best_config.json")]
     for path in [*sources, pathlib.Path(examples) / "quarantine.csv", pathlib.Path(model) / HISTORY_FILE]:
         files.write_bytes(report / path.name, path.read_bytes())
+    last_epoch = json.loads((report / "history.json").read_text())[-1]
     result = RunResult(
         blessed=blessed and servable,
         reasons=reasons,
@@ -174,11 +176,12 @@ def _summarise(
         metrics=metrics,
         num_test_images=evaluator.read_evaluation(evaluation.uri).num_images,
         leaderboard=json.loads((report / "leaderboard.json").read_text()),
-        final_val=json.loads((report / "history.json").read_text())[-1],
+        final_val={name: math.nan if value is None else value for name, value in last_epoch.items()},
         seconds=seconds,
         cached=cached,
     )
     values = dataclasses.asdict(result)
-    values["metrics"] = {name: None if math.isnan(value) else value for name, value in metrics.items()}
-    files.write_text(report / "summary.json", json.dumps(values, indent=1))
+    for name in ("metrics", "final_val"):
+        values[name] = detection_metrics.to_json_numbers(values[name])
+    files.write_json(report / "summary.json", values)
     return result

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from data import dataset_info, files, input_pipeline, progress
-from models import export, predict, training
+from models import detection_metrics, export, predict, training
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import reporting, search_space
 
@@ -61,7 +61,7 @@ def run_fn(fn_args: Any) -> None:
     )
     model_dir = pathlib.Path(fn_args.serving_model_dir)
     export.export_saved_model(result.detector, info.class_names, model_dir)
-    files.write_text(model_dir / HISTORY_FILE, json.dumps(result.history, indent=1))
+    files.write_json(model_dir / HISTORY_FILE, [detection_metrics.to_json_numbers(one) for one in result.history])
     log.images("val/predictions", draw_predictions(str(model_dir), val_files), epochs)
     shutil.rmtree(state.parent)
 

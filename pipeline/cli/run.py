@@ -118,7 +118,7 @@ def _facts(result: "local_runner.RunResult", folder: workdir.Workdir) -> dict[st
             epochs = f"{row['epochs']:.0f} epoch{'s' if row['epochs'] > 1 else ''}"
             facts[name] = f"mAP@.5 {row['AP50']:.3f} on val after {epochs}"
     facts["final model"] = (
-        f"mAP@.5 {result.final_val['AP50']:.3f} on val after {result.final_val['epoch']} epochs, "
+        f"mAP@.5 {result.final_val['AP50']:.3f} on val after {result.final_val['epoch']:.0f} epochs, "
         f"{result.metrics['AP50']:.3f} on test"
     )
     facts["blessed"] = f"{'yes' if result.blessed else 'no'}: {'; '.join(result.reasons)}"

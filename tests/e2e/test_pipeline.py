@@ -81,6 +81,8 @@ def test_a_run_ends_with_a_pushed_model_and_a_report(run_arguments, project) -> 
     assert all(row["status"] == "completed" for row in summary["leaderboard"])
     assert list((workdir / "tensorboard" / "search").glob("*/trial_*/events*"))
     assert list((workdir / "tensorboard" / "train").glob("*/events*"))
+    for path in (workdir / "report").glob("*.json"):
+        json.loads(path.read_text(), parse_constant=lambda name, path=path: pytest.fail(f"{name} in {path}"))
     assert str(summary["pushed_model"]) in done.stdout
     assert "tensorboard --logdir" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
