@@ -114,7 +114,7 @@ class ModelConfig:
         0.99, low=0.5, high=0.9999, help="Share of the old moving statistics kept a step."
     )
     first_stride: int = tunable(16, choices=(8, 16), unit="px", help="Stride of the finest of the 6 feature levels.")
-    head_kernel_size: int = tunable(3, choices=(1, 3), unit="cells", help="Kernel of the box predictor.")
+    head_kernel_size: int = tunable(1, choices=(1, 3), unit="cells", help="Kernel of the box predictor.")
     dropout_rate: float = tunable(0.0, choices=(0.0, 0.1, 0.2, 0.3), help="Dropout before the box predictor.")
     score_activation: str = tunable("sigmoid", choices=("sigmoid", "softmax"), help="Scores and classification loss.")
 
