@@ -94,7 +94,7 @@ def _rates(
     config: ExperimentConfig, split: input_pipeline.Split, epochs: int
 ) -> tuple[list[float], list[float], list[float]]:
     """Times rounds of detector, backbone and input pipeline in turn, after one round that is not counted."""
-    program = training._Program(config, len(scenes.CLASS_NAMES))
+    program = training.Program(config, len(scenes.CLASS_NAMES))
     program.configure(config, 1000)
     batch = config.input.batch_size
     steps = input_pipeline.steps_per_epoch(split.length, batch) * epochs

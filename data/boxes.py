@@ -2,6 +2,8 @@
 
 import numpy as np
 
+MIN_VISIBLE = 0.3  # an object of which a cut leaves less than this share of its area becomes a region to ignore
+
 
 def coco_to_normalized(boxes_xywh_px: np.ndarray, height: int, width: int) -> np.ndarray:
     """Converts COCO's boxes to the form used inside.

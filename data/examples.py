@@ -34,6 +34,7 @@ class DetectionRecord:
         labels: int32 [N], from 0.
         is_crowd: bool [N]; True marks a region to ignore, neither positive nor negative (COCO's iscrowd).
         area_px: float32 [N], px^2; COCO's area ranges use it.
+        mended: what was mended without guessing when the example was read, as "box clipped to the image"; not stored.
 
     Raises:
         ValueError: on construction, where the arrays disagree about N.
@@ -48,6 +49,7 @@ class DetectionRecord:
     labels: np.ndarray
     is_crowd: np.ndarray
     area_px: np.ndarray
+    mended: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks that the arrays belong together."""
@@ -128,6 +130,23 @@ def decode_example(example: Example | bytes) -> DetectionRecord:
         is_crowd=np.array(is_crowd, dtype=bool),
         area_px=np.array(area_px, np.float32) if area_px else box_forms.areas_px(boxes, height, width),
     )
+
+
+def read_features(example: Example | bytes) -> dict[str, list[Any]]:
+    """Reads a tf.Example with any keys.
+
+    Args:
+        example: as `decode_example` takes it.
+
+    Returns:
+        {key: values}, each bytes, float or int; an empty feature has no values.
+
+    Raises:
+        ValueError: the bytes are no tf.Example.
+    """
+    features = _parsed(example).features.feature
+    kinds = {key: feature.WhichOneof("kind") for key, feature in features.items()}
+    return {key: list(getattr(features[key], kind).value) if kind else [] for key, kind in kinds.items()}
 
 
 def image_format(encoded: bytes) -> str | None:

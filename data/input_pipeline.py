@@ -7,7 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from data import examples
+from data import augment as augmentations
+from data import examples, thermal, tiles
 
 Tensor = Any
 SHUFFLED = 4096  # examples drawn from at a time when a split is larger than that
@@ -32,8 +33,58 @@ def decode_image(encoded: Tensor, image_size: int) -> Tensor:
     Returns:
         uint8 [S, S, 3].
     """
-    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    return resize_images(image[None], image_size)[0]
+    return resize_images(decode_pixels(encoded)[None], image_size)[0]
+
+
+def decode_pixels(encoded: Tensor) -> Tensor:
+    """Decodes one image; a PNG of 16 bits becomes grey by the rule of `data.thermal.stretch_to_8bit`.
+
+    Args:
+        encoded: string scalar, JPEG or PNG.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    is_png = tf.strings.substr(encoded, 0, 4) == b"\x89PNG"
+    # Byte 24 of a PNG is its bit depth; a string that short is no image, and decoding it says so.
+    is_deep = is_png & (tf.strings.length(encoded) > 24)
+    is_deep = tf.cond(is_deep, lambda: tf.strings.substr(encoded, 24, 1) == b"\x10", lambda: False)
+    image = tf.cond(
+        is_deep,
+        lambda: _stretch_to_8bit(tf.io.decode_png(encoded, channels=1, dtype=tf.uint16)),
+        lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
+    )
+    return tf.ensure_shape(image, [None, None, 3])
+
+
+def _stretch_to_8bit(image: Tensor) -> Tensor:
+    """Turns uint16 [H, W, 1] into uint8 [H, W, 3], as `data.thermal.stretch_to_8bit`."""
+    pixels = tf.cast(image, tf.float32)
+    ordered = tf.sort(tf.reshape(pixels, [-1]))
+    low, high = (ordered[index] for index in thermal.limit_indices(tf.size(ordered)))
+    scaled = (pixels - low) * 255.0 / tf.maximum(high - low, 1.0)
+    return tf.repeat(tf.cast(tf.round(tf.clip_by_value(scaled, 0.0, 255.0)), tf.uint8), 3, axis=-1)
+
+
+def resize_tiles(images: Tensor, image_size: int, grid: tiles.TileGrid) -> tuple[Tensor, Tensor]:
+    """Cuts images into tiles and resizes each.
+
+    Args:
+        images: uint8 [B, H, W, 3].
+        image_size: side S of the result in pixels.
+        grid: of T tiles.
+
+    Returns:
+        uint8 [B, T, S, S, 3], and float32 [B, T, 4] each tile's ymin, xmin, ymax, xmax as fractions of the image.
+    """
+    height, width = tf.shape(images)[1], tf.shape(images)[2]
+    cut, windows = [], []
+    for top, left, tall, wide in grid.windows_px(height, width):
+        cut.append(resize_images(images[:, top : top + tall, left : left + wide], image_size))
+        windows.append(tf.stack([top, left, top + tall, left + wide]))
+    sides = tf.cast(tf.stack([height, width, height, width]), tf.float32)
+    fractions = tf.cast(tf.stack(windows), tf.float32) / sides  # [T, 4]
+    return tf.stack(cut, axis=1), tf.tile(fractions[None], [tf.shape(images)[0], 1, 1])
 
 
 def resize_images(images: Tensor, image_size: int) -> Tensor:
@@ -161,7 +212,7 @@ def training_batches(
     seed: int,
     first_epoch: int,
     epochs: int,
-    augment: Callable[..., tuple[Tensor, Tensor, Tensor]],
+    augment: augmentations.Augmentation,
 ) -> tf.data.Dataset:
     """Builds the shuffled, augmented batches of a range of epochs; each batch is a function of seed and position alone.
 
@@ -176,30 +227,39 @@ def training_batches(
 
     Returns:
         `steps_per_epoch` batches an epoch of (images uint8 [B, S, S, 3], {"gt_boxes": float32 [B, G, 4], "gt_labels":
-        int32 [B, G]}).
+        int32 [B, G]}); G is the split's, `augment.MOSAIC_ROOM` times that with mosaics.
     """
-    images_per_epoch = min(steps_per_epoch(split.length, batch_size) * batch_size, split.length)
+    steps, batch_size = steps_per_epoch(split.length, batch_size), min(batch_size, split.length)
+
+    def seed_of(index: Tensor) -> Tensor:
+        return tf.stack([seed, tf.cast(augmentations.SEEDS_PER_EXAMPLE * index, tf.int32)])
 
     def change(index: Tensor, element: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        image, boxes, labels = split.decode(*element) if isinstance(element, tuple) else split.decode(element)
-        # The augmentation adds small numbers to the second part, so examples are 8 apart.
-        draw = tf.stack([seed, tf.cast(8 * index, tf.int32)])
-        image, boxes, labels = augment(tf.cast(image, tf.float32), boxes, labels, draw)
-        return tf.cast(tf.round(image), tf.uint8), {"gt_boxes": boxes, "gt_labels": labels}
+        example = split.decode(*element) if isinstance(element, tuple) else split.decode(element)
+        return _as_batch(*augment(tf.cast(example[0], tf.float32), *example[1:], seed_of(index)))
+
+    def mix(step: Tensor, batch: tuple[Tensor, dict[str, Tensor]]) -> tuple[Tensor, dict[str, Tensor]]:
+        images, truth = tf.cast(batch[0], tf.float32), batch[1]
+        return _as_batch(*augment.mix(images, truth["gt_boxes"], truth["gt_labels"], seed_of(step * batch_size)))
 
     options = tf.data.Options()
     options.deterministic = True
-    return (
+    batches = (
         split.elements.shuffle(min(split.length, SHUFFLED), seed=seed, reshuffle_each_iteration=True)
-        .take(images_per_epoch)
+        .take(steps * batch_size)
         .repeat(epochs)
         .enumerate()
-        .skip(first_epoch * images_per_epoch)
+        .skip(first_epoch * steps * batch_size)
         .map(change, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(min(batch_size, split.length), drop_remainder=True)
-        .prefetch(4)
-        .with_options(options)
+        .batch(batch_size, drop_remainder=True)
     )
+    if augment.mosaic_probability > 0.0:
+        batches = batches.enumerate(first_epoch * steps).map(mix, num_parallel_calls=tf.data.AUTOTUNE)
+    return batches.prefetch(4).with_options(options)
+
+
+def _as_batch(image: Tensor, gt_boxes: Tensor, gt_labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    return tf.cast(tf.round(image), tf.uint8), {"gt_boxes": gt_boxes, "gt_labels": gt_labels}
 
 
 def steps_per_epoch(length: int, batch_size: int) -> int:

@@ -2,11 +2,19 @@
 
 Rules:
 - An image is decoded whole with Pillow; what does not decode is bad, whatever its name ends in.
-- 8-bit JPEG and PNG files are stored as they are, byte by byte; 8-bit BMP, TIFF and WebP files are rewritten
-  as PNG, without loss. Everything else is bad.
+- JPEG and PNG files are stored as they are, byte by byte. TensorFlow decodes grey, palette, 1-bit, transparent (the
+  transparency is dropped) and CMYK ones to the same three channels as Pillow.
+- 16-bit grey PNG and TIFF files, as thermal cameras write them, are stretched to 8 bits (`data.thermal`) and stored as
+  PNG. 8-bit BMP, TIFF and WebP files are rewritten as PNG, without loss. Everything else is bad; so are colours of 16
+  bits, of which nothing says how many bits the camera filled.
+- TensorFlow ignores EXIF orientation. Where boxes belong to the image as EXIF turns it, it is turned and stored as PNG;
+  where they belong to the stored one, it stays. The size that the annotation states decides, or the user.
+- The second of two boxes with the same label and the same coordinates is removed.
 - A box may stick out of its image by at most `BORDER_TOLERANCE_PX`, which covers rounding and 1-based
   coordinates; it is clipped. Beyond that, or with NaN, a negative or a zero side, the whole example is bad: a
   wrong box is a sign that the file and its annotation do not belong together.
+
+What was changed is said in `mended`, one entry a change.
 """
 
 import collections
@@ -15,23 +23,42 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from data import boxes as box_forms
-from data import errors, examples
+from data import errors, examples, thermal
 
 MOST_BAD_SHARE = 0.05  # of a split; more bad examples than this mean that the dataset itself is wrong
 
 BORDER_TOLERANCE_PX = 1.0
 
+ROUNDING_PX = 0.01  # a box that sticks out by less is clipped without a word: annotations round to a few decimals
+
+TURNED = "turned as its EXIF orientation says"
+STRETCHED = "16-bit image stretched to 8 bits"
+CLIPPED = "box clipped to the image"
+DUPLICATE = "duplicate box removed"
+
 _EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+_DEEP_GREY_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 _REWRITTEN_AS_PNG = ("BMP", "TIFF", "WEBP")
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 _PNG_BIT_DEPTH_AT = 24  # byte of the IHDR chunk, which always comes first
+_TURNS = {  # EXIF orientation: what shows the image upright, what undoes that
+    2: (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_LEFT_RIGHT),
+    3: (Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_180),
+    4: (Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.FLIP_TOP_BOTTOM),
+    5: (Image.Transpose.TRANSPOSE, Image.Transpose.TRANSPOSE),
+    6: (Image.Transpose.ROTATE_270, Image.Transpose.ROTATE_90),
+    7: (Image.Transpose.TRANSVERSE, Image.Transpose.TRANSVERSE),
+    8: (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270),
+}
+FIRST_SIDEWAYS = 5  # EXIF orientations from here on swap height and width
 _PNG_FIRST_CHUNK_AT = 8
 _PNG_CHUNK_FRAME_BYTES = 12  # length, kind and checksum around a chunk's data
 
@@ -45,25 +72,52 @@ class CheckedImage:
         image_format: "jpeg" or "png".
         height: px.
         width: px.
+        mended: what was mended without guessing, for `DetectionRecord.mended`.
     """
 
     encoded: bytes
     image_format: str
     height: int
     width: int
+    mended: tuple[str, ...] = ()
 
 
-def read_image(path: str) -> CheckedImage:
+@dataclasses.dataclass(frozen=True)
+class BrokenBox:
+    """A box that makes its example unusable.
+
+    Attributes:
+        kind: "box_not_a_number", "box_inverted", "box_without_area" or "box_outside".
+        row: of the box.
+        reason: one line with the box's numbers.
+    """
+
+    kind: str
+    row: int
+    reason: str
+
+
+class AmbiguousImageError(errors.BadExampleError):
+    """An image that could be meant in two ways; its reason names the option that says in which."""
+
+
+def read_image(
+    path: str, exif: str = "auto", stated_size: tuple[int, int] | None = None, has_boxes: bool = True
+) -> CheckedImage:
     """Reads and checks an image file.
 
     Args:
         path: of the file.
+        exif: as `check_image`.
+        stated_size: as `check_image`.
+        has_boxes: as `check_image`.
 
     Returns:
-        The image, its bytes unchanged where they are JPEG or PNG.
+        The image, its bytes unchanged where TensorFlow decodes them right.
 
     Raises:
         BadExampleError: the file is missing, unreadable, or fails `check_image`.
+        AmbiguousImageError: as `check_image`.
     """
     try:
         encoded = Path(path).read_bytes()
@@ -71,44 +125,51 @@ def read_image(path: str) -> CheckedImage:
         raise errors.BadExampleError(path, "the image file does not exist") from error
     except OSError as error:
         raise errors.BadExampleError(path, f"the file cannot be read: {error.strerror or error}") from error
-    return check_image(encoded, path)
+    return check_image(encoded, path, exif, stated_size, has_boxes)
 
 
-def check_image(encoded: bytes, file: str) -> CheckedImage:
+def check_image(
+    encoded: bytes,
+    file: str,
+    exif: str = "auto",
+    stated_size: tuple[int, int] | None = None,
+    has_boxes: bool = True,
+) -> CheckedImage:
     """Decodes an image whole and says what is stored of it.
 
     Args:
         encoded: the file's bytes.
         file: its path, for the error.
+        exif: "apply" turns the image as its EXIF orientation says, "ignore" does not; "auto" goes by `stated_size`.
+        stated_size: (height, width) that the annotation states, px, or None.
+        has_boxes: False where nothing in the image is annotated, so that a doubtful orientation does not matter.
 
     Returns:
-        The image, its bytes unchanged where they are JPEG or PNG.
+        The image, its bytes unchanged where TensorFlow decodes them right.
 
     Raises:
-        BadExampleError: empty, no image, truncated, not 8-bit, or of a format that is not supported.
+        BadExampleError: empty, no image, truncated, of an unknown depth, or of a format that is not supported.
+        AmbiguousImageError: EXIF turns the image and `stated_size` does not say whether its boxes are turned, too.
     """
-    if not encoded:
-        raise errors.BadExampleError(file, "empty file (0 bytes)")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(encoded))
-            image.load()
-    except Image.UnidentifiedImageError as error:
-        known = examples.image_format(encoded)
-        reason = f"the image does not decode: broken {known} header" if known else "not an image"
-        raise errors.BadExampleError(file, f"{reason} (first bytes {encoded[:8]!r})") from error
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise errors.BadExampleError(file, f"too many pixels: {error}") from error
-    except Exception as error:  # Pillow's plugins raise whatever a broken file leads them to
-        raise errors.BadExampleError(file, f"the image does not decode: {error}") from error
+    image, orientation = _decode(encoded, file)
     _check_depth(image, encoded, file)
     if image.format == "PNG":
         _check_png_chunks(encoded, file)
     stored_format = examples.image_format(encoded)
     if stored_format is None:
-        encoded, stored_format = _as_png(image, file), "png"
-    return CheckedImage(encoded, stored_format, image.height, image.width)
+        _check_rewritable(image, file)
+    pixels, mended = image, []
+    if image.mode in _DEEP_GREY_MODES:
+        pixels = Image.fromarray(thermal.stretch_to_8bit(np.asarray(image).astype(np.uint16)))
+        mended.append(STRETCHED)
+    elif stored_format is None:
+        mended.append(f"{image.format} image stored as PNG")
+    if _must_turn(orientation, (image.height, image.width), exif, stated_size, has_boxes, file):
+        pixels = pixels.transpose(_TURNS[orientation][0])
+        mended.append(TURNED)
+    if mended:
+        encoded, stored_format = _as_png(pixels), "png"
+    return CheckedImage(encoded, stored_format, pixels.height, pixels.width, tuple(mended))
 
 
 def check_boxes(boxes_xywh_px: np.ndarray, height: int, width: int, file: str) -> np.ndarray:
@@ -126,25 +187,66 @@ def check_boxes(boxes_xywh_px: np.ndarray, height: int, width: int, file: str) -
     Raises:
         BadExampleError: a box is NaN or infinite, inverted, of zero area, or outside its image.
     """
+    broken = broken_boxes(boxes_xywh_px, height, width)
+    if broken:
+        raise errors.BadExampleError(file, broken[0].reason)
+    return np.clip(box_forms.coco_to_normalized(boxes_xywh_px, height, width), 0.0, 1.0)  # [N, 4]
+
+
+def broken_boxes(boxes_xywh_px: np.ndarray, height: int, width: int) -> list[BrokenBox]:
+    """Finds all boxes of an image that break a rule, one entry a box.
+
+    Args:
+        boxes_xywh_px: as `check_boxes`.
+        height: of the image file, px.
+        width: of the image file, px.
+
+    Returns:
+        The broken boxes, by rule, then by row.
+    """
     xywh = np.asarray(boxes_xywh_px, dtype=np.float64).reshape(-1, 4)
-    sides, corners = xywh[:, 2:], np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
-    limits = np.array([width, height], dtype=np.float64)
-    overhang = np.maximum(-corners[:, :2], corners[:, 2:] - limits).max(axis=1)  # [N]
-    for rule, broken in (
-        ("has a coordinate that is no number", ~np.isfinite(xywh).all(axis=1)),
-        ("is inverted (negative width or height)", (sides < 0).any(axis=1)),
-        ("has zero area", (sides == 0).any(axis=1)),
-        (f"lies outside its image of {width}x{height} px", overhang > BORDER_TOLERANCE_PX),
-    ):
-        if broken.any():
-            index = int(np.argmax(broken))
-            raise errors.BadExampleError(file, f"box {_show(xywh[index])} (x, y, width, height in px) {rule}")
-    normalized = np.clip(box_forms.coco_to_normalized(xywh, height, width), 0.0, 1.0)  # [N, 4]
-    empty = (normalized[:, 2:] <= normalized[:, :2]).any(axis=1)
-    if empty.any():
-        shown = _show(xywh[int(np.argmax(empty))])
-        raise errors.BadExampleError(file, f"box {shown} (x, y, width, height in px) has no area inside its image")
-    return normalized
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers that the rules below are about
+        inside = np.clip(box_forms.coco_to_normalized(xywh, height, width), 0.0, 1.0)  # [N, 4]
+    outside = f"lies outside its image of {width}x{height} px"
+    rules = (
+        ("box_not_a_number", "has a coordinate that is no number", ~np.isfinite(xywh).all(axis=1)),
+        ("box_inverted", "is inverted (negative width or height)", (xywh[:, 2:] < 0).any(axis=1)),
+        ("box_without_area", "has zero area", (xywh[:, 2:] == 0).any(axis=1)),
+        ("box_outside", outside, _overhang_px(xywh, height, width) > BORDER_TOLERANCE_PX),
+        ("box_without_area", "has no area inside its image", (inside[:, 2:] <= inside[:, :2]).any(axis=1)),
+    )
+    found: dict[int, BrokenBox] = {}
+    for kind, rule, breaks in rules:
+        for row in np.flatnonzero(breaks).tolist():
+            reason = f"box {_show(xywh[row])} (x, y, width, height in px) {rule}"
+            found.setdefault(row, BrokenBox(kind, row, reason))
+    return list(found.values())
+
+
+def mend_boxes(
+    boxes_xywh_px: np.ndarray, labels: Sequence[int], is_crowd: Sequence[bool], height: int, width: int
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Finds boxes that are there twice, and those that `check_boxes` clips.
+
+    Args:
+        boxes_xywh_px: float [N, 4], top-left x and y, width, height, in px; N may be 0.
+        labels: N.
+        is_crowd: N.
+        height: of the image file, px.
+        width: of the image file, px.
+
+    Returns:
+        intp [M], the rows to keep, ascending: of boxes equal in coordinates, label and `is_crowd` the first; and one
+        entry for `DetectionRecord.mended` a box that is removed or clipped.
+    """
+    xywh = np.asarray(boxes_xywh_px, dtype=np.float64).reshape(-1, 4)
+    first: dict[tuple[Any, ...], int] = {}
+    for row, (box, label, crowd) in enumerate(zip(xywh.tolist(), labels, is_crowd, strict=True)):
+        first.setdefault((*box, int(label), bool(crowd)), row)
+    keep = np.fromiter(first.values(), np.intp, len(first))
+    overhang = _overhang_px(xywh[keep], height, width)
+    num_clipped = int(((overhang > ROUNDING_PX) & (overhang <= BORDER_TOLERANCE_PX)).sum())
+    return keep, (DUPLICATE,) * (len(xywh) - len(keep)) + (CLIPPED,) * num_clipped
 
 
 def check_unique(names: Iterable[str], where: str) -> None:
@@ -165,8 +267,63 @@ def check_unique(names: Iterable[str], where: str) -> None:
         )
 
 
+def _decode(encoded: bytes, file: str) -> tuple[Image.Image, int]:
+    """Returns the pixels as they are stored, and the EXIF orientation (1 is upright)."""
+    if not encoded:
+        raise errors.BadExampleError(file, "empty file (0 bytes)")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(encoded))
+            orientation = read_orientation(image)  # loading a TIFF turns it and forgets its orientation
+            image.load()
+    except Image.UnidentifiedImageError as error:
+        known = examples.image_format(encoded)
+        reason = f"the image does not decode: broken {known} header" if known else "not an image"
+        raise errors.BadExampleError(file, f"{reason} (first bytes {encoded[:8]!r})") from error
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise errors.BadExampleError(file, f"too many pixels: {error}") from error
+    except Exception as error:  # Pillow's plugins raise whatever a broken file leads them to
+        raise errors.BadExampleError(file, f"the image does not decode: {error}") from error
+    if image.format == "TIFF" and orientation in _TURNS and getattr(image, "n_frames", 1) == 1:
+        turned_back = image.transpose(_TURNS[orientation][1])
+        turned_back.format = image.format
+        return turned_back, orientation
+    return image, orientation
+
+
+def read_orientation(image: Image.Image) -> int:
+    """Reads the EXIF orientation of an image that is opened but not loaded; 1 where there is none that can be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # broken metadata does not make the pixels bad; the parser raises whatever it leads to
+        return 1
+    return orientation if orientation in _TURNS else 1
+
+
+def _must_turn(
+    orientation: int, size: tuple[int, int], exif: str, stated_size: tuple[int, int] | None, has_boxes: bool, file: str
+) -> bool:
+    if orientation == 1 or exif == "ignore":
+        return False
+    turned = size[::-1] if orientation >= FIRST_SIDEWAYS else size
+    if exif == "apply" or (turned == stated_size != size):
+        return True
+    if size == stated_size != turned or not has_boxes:
+        return False
+    raise AmbiguousImageError(
+        file,
+        f"EXIF orientation {orientation} turns the image; do its boxes belong to the turned image (--exif=apply) or to"
+        " the stored one (--exif=ignore)?",
+    )
+
+
 def _check_depth(image: Image.Image, encoded: bytes, file: str) -> None:
-    deep_png = examples.image_format(encoded) == "png" and encoded[_PNG_BIT_DEPTH_AT] == 16
+    if image.mode in _DEEP_GREY_MODES:
+        return
+    deep_png = image.format == "PNG" and encoded[_PNG_BIT_DEPTH_AT] == 16
     if image.mode not in _EIGHT_BIT_MODES or deep_png:
         mode = "16 bits a channel" if deep_png else f"pixel mode {image.mode}"
         raise errors.BadExampleError(file, f"not an 8-bit image ({image.format}, {mode}); convert it to 8 bits")
@@ -188,14 +345,25 @@ def _check_png_chunks(encoded: bytes, file: str) -> None:
         position = end
 
 
-def _as_png(image: Image.Image, file: str) -> bytes:
-    if image.format not in _REWRITTEN_AS_PNG or getattr(image, "n_frames", 1) > 1 or image.mode not in _PNG_MODES:
+def _check_rewritable(image: Image.Image, file: str) -> None:
+    known_mode = image.mode in _PNG_MODES or image.mode in _DEEP_GREY_MODES
+    if image.format not in _REWRITTEN_AS_PNG or getattr(image, "n_frames", 1) > 1 or not known_mode:
         raise errors.BadExampleError(
             file, f"format {image.format} ({image.mode}) is not supported; convert it to JPEG or PNG"
         )
+
+
+def _as_png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
+    (image if image.mode in _PNG_MODES else image.convert("RGB")).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def _overhang_px(xywh: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Returns float64 [N]: how far each box sticks out of its image at most; negative inside."""
+    limits = np.array([width, height], dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.maximum(-xywh[:, :2], xywh[:, :2] + xywh[:, 2:] - limits).max(axis=1)
 
 
 def _show(box: np.ndarray) -> str:

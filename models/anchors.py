@@ -4,9 +4,22 @@ import math
 
 import numpy as np
 
-from models.hyperparameters import AnchorConfig
+from models.hyperparameters import NUM_LEVELS, AnchorConfig
 
-NUM_LEVELS = 6
+
+def map_sizes(image_size: int, first_stride: int, num_levels: int = NUM_LEVELS) -> list[tuple[int, int]]:
+    """Computes the sizes of the detector's feature maps, without building the network.
+
+    Args:
+        image_size: side of the detector's square input, px.
+        first_stride: px a cell of the finest map, a power of 2.
+        num_levels: feature levels; each halves the one before, rounding up.
+
+    Returns:
+        (rows, columns) of each level, finest first.
+    """
+    sizes = [-(-image_size // (first_stride << level)) for level in range(num_levels)]
+    return [(size, size) for size in sizes]
 
 
 def level_scales(min_scale: float, max_scale: float, num_levels: int = NUM_LEVELS) -> list[float]:
@@ -39,8 +52,13 @@ def cell_shapes(config: AnchorConfig, num_levels: int = NUM_LEVELS) -> list[list
 
     Returns:
         A list of (height, width) pairs a level.
+
+    Raises:
+        ValueError: `config.scales` are given and are not one a level.
     """
-    scales = level_scales(config.min_scale, config.max_scale, num_levels)
+    if config.scales and len(config.scales) != num_levels:
+        raise ValueError(f"`anchors.scales` needs one number a level: got {len(config.scales)} for {num_levels}.")
+    scales = list(config.scales) or level_scales(config.min_scale, config.max_scale, num_levels)
     following = [*scales[1:], 1.0]
     shapes = []
     for level, (scale, next_scale) in enumerate(zip(scales, following, strict=True)):

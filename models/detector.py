@@ -136,14 +136,38 @@ class Detector(keras.Model):
         Returns:
             As `postprocess.detect`.
         """
+        return self._select(*self._boxes_and_scores(images))
+
+    def detect_tiles(self, tiles: Tensor, windows: Tensor, cells: Tensor) -> dict[str, Tensor]:
+        """Detects objects of whole images in their tiles.
+
+        Args:
+            tiles: [B, T, S, S, 3] in [0, 255].
+            windows: float32 [B, T, 4], as `postprocess.merge_tiles`.
+            cells: float32 [T, 4], as `postprocess.merge_tiles`.
+
+        Returns:
+            As `postprocess.detect`, with boxes as fractions of the whole image.
+        """
+        count, size = tiles.shape[1], tiles.shape[2]
+        boxes, scores = self._boxes_and_scores(ops.reshape(tiles, (-1, size, size, 3)))
+        boxes = ops.reshape(boxes, (-1, count, *boxes.shape[1:]))
+        scores = ops.reshape(scores, (-1, count, *scores.shape[1:]))
+        return self._select(*postprocess.merge_tiles(boxes, scores, windows, cells))
+
+    def _boxes_and_scores(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns decoded boxes float32 [B, A, 4] and scores float32 [B, A, C]."""
         outputs = self(images, training=False)
         if self.config.model.score_activation == "softmax":
             scores = ops.softmax(outputs["logits"], axis=-1)[:, :, 1:]
         else:
             scores = ops.sigmoid(outputs["logits"])
+        return box_coder.decode(outputs["deltas"], self.anchors, VARIANCES), scores
+
+    def _select(self, boxes: Tensor, scores: Tensor) -> dict[str, Tensor]:
         settings = self.config.postprocess
         return postprocess.detect(
-            box_coder.decode(outputs["deltas"], self.anchors, VARIANCES),
+            boxes,
             scores,
             score_threshold=settings.score_threshold,
             iou_threshold=settings.nms_iou,

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from data import files, input_pipeline
+from data import files, input_pipeline, tiles
 from models.detector import Detector
 
 Tensor = Any
@@ -26,6 +26,8 @@ class ServingModule(tf.Module):
         super().__init__(name="serving")
         self.detector = detector
         self.image_size = detector.config.input.image_size
+        self.grid = tiles.parse_grid(detector.config.input.tile)
+        self.cells = tf.constant(self.grid.cells())
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def serving_default(self, examples: Tensor) -> dict[str, Tensor]:
@@ -41,19 +43,26 @@ class ServingModule(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
     def serving_tensor(self, images: Tensor) -> dict[str, Tensor]:
         """Detects in uint8 images [B, H, W, 3] of any size."""
-        return self._detect(input_pipeline.resize_images(images, self.image_size))
+        return self._detect(*input_pipeline.resize_tiles(images, self.image_size, self.grid))
 
     def _detect_encoded(self, encoded: Tensor) -> dict[str, Tensor]:
-        size = self.image_size
-        images = tf.map_fn(
-            lambda one: input_pipeline.decode_image(one, size),
-            encoded,
-            fn_output_signature=tf.TensorSpec([size, size, 3], tf.uint8),
-        )
-        return self._detect(images)
+        size, count = self.image_size, self.grid.count
 
-    def _detect(self, images: Tensor) -> dict[str, Tensor]:
-        found = self.detector.detect(images)
+        def cut(one: Tensor) -> tuple[Tensor, Tensor]:
+            found, windows = input_pipeline.resize_tiles(
+                input_pipeline.decode_pixels(one)[None], self.image_size, self.grid
+            )
+            return found[0], windows[0]
+
+        specs = (tf.TensorSpec([count, size, size, 3], tf.uint8), tf.TensorSpec([count, 4], tf.float32))
+        return self._detect(*tf.map_fn(cut, encoded, fn_output_signature=specs))
+
+    def _detect(self, images: Tensor, windows: Tensor) -> dict[str, Tensor]:
+        """Detects in tiles uint8 [B, T, S, S, 3]; one tile is the whole image."""
+        if self.grid.count == 1:
+            found = self.detector.detect(images[:, 0])
+        else:
+            found = self.detector.detect_tiles(images, windows, self.cells)
         return {name: tf.identity(value, name=name) for name, value in found.items()}
 
 

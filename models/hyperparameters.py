@@ -8,11 +8,15 @@ The declarations live here, below the search, because training one configuration
 """
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from data import tiles
 from data.errors import UserError, nearest
+
+NUM_LEVELS = 6  # feature maps that the box predictor reads
 
 
 def setting(
@@ -76,6 +80,9 @@ class InputConfig:
 
     image_size: int = setting(300, low=64, high=1280, unit="px", help="Side of the square that images are resized to.")
     batch_size: int = setting(16, low=1, high=1024, unit="images", help="Images a training step.")
+    tile: str = setting(
+        "1x1", help="Tiles that images are cut into, ROWSxCOLS or ROWSxCOLS:OVERLAP with the overlap / side of a tile."
+    )
     max_boxes: int = setting(
         100, low=1, high=2000, unit="boxes", help="Ground-truth boxes kept an image, the largest first."
     )
@@ -89,15 +96,30 @@ class AugmentConfig:
     """Random changes of training images."""
 
     flip_probability: float = tunable(0.5, low=0.0, high=1.0, help="Chance of a horizontal flip.")
+    jitter_probability: float = tunable(0.0, low=0.0, high=1.0, help="Chance of a change of scale, padded or cut off.")
+    jitter_min_zoom: float = tunable(0.5, low=0.1, high=1.0, help="Smallest size after a change of scale / before.")
+    jitter_max_zoom: float = tunable(1.5, low=1.0, high=10.0, search=(1.0, 3.0), help="Largest size after / before.")
     crop_probability: float = tunable(
-        0.5, low=0.0, high=1.0, help="Chance of a random crop, resized to the full image."
+        0.5, low=0.0, high=1.0, help="Chance of a random crop after Liu et al. 2016, resized to the full image."
     )
     crop_min_scale: float = tunable(
-        0.6, low=0.1, high=1.0, search=(0.4, 0.9), help="Smallest side of a crop / image side."
+        0.6, low=0.1, high=1.0, search=(0.4, 0.9), help="Smallest side of a crop / image side; 0.1 in the paper."
     )
     photometric_strength: float = tunable(
         0.2, low=0.0, high=0.9, search=(0.0, 0.6), help="Range of brightness and contrast."
     )
+    color_strength: float = tunable(
+        0.0, low=0.0, high=1.0, help="Range of saturation and hue; 0.5 for SSD's; grey images stay as they are."
+    )
+    noise_max_sigma: float = tunable(
+        0.0, low=0.0, high=128.0, search=(0.0, 25.0), unit="grey levels", help="Largest deviation of Gaussian noise."
+    )
+    patch_probability: float = tunable(0.0, low=0.0, high=1.0, help="Chance of black patches on an image.")
+    patch_max_count: int = tunable(4, choices=(1, 2, 4, 8, 16), unit="patches", help="Most black patches on an image.")
+    patch_max_side: float = tunable(
+        0.2, low=0.01, high=1.0, search=(0.05, 0.5), help="Largest side of a black patch / image side; half at least."
+    )
+    mosaic_probability: float = tunable(0.0, low=0.0, high=1.0, help="Chance of joining four images to one.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +150,14 @@ class AnchorConfig:
     )
     max_scale: float = tunable(
         0.95, low=0.3, high=1.0, search=(0.6, 0.95), live=True, help="Side of the coarsest / image."
+    )
+    scales: tuple[float, ...] = setting(
+        (),
+        low=0.001,
+        high=1.0,
+        live=True,
+        help="Side / image side on each of the 6 levels, finest first, in place of `min_scale` and `max_scale`; empty "
+        "spaces them evenly between those.",
     )
     aspect_ratios: tuple[float, ...] = setting((1.0, 2.0, 0.5, 3.0, 0.3333), help="Width / height of anchors.")
     reduce_lowest_level: bool = setting(True, help="Only three anchors a cell on the finest level.")
@@ -206,10 +236,16 @@ class ExperimentConfig:
     def __post_init__(self) -> None:
         for path, field, value in self.items():
             _check_value(path, field, value)
+        tiles.parse_grid(self.input.tile)
         if self.anchors.max_scale <= self.anchors.min_scale:
             raise UserError(
                 f"`anchors.max_scale` must exceed `anchors.min_scale`: got {self.anchors.max_scale} and "
                 f"{self.anchors.min_scale}. Raise the one or lower the other."
+            )
+        scales = self.anchors.scales
+        if scales and (len(scales) != NUM_LEVELS or any(b <= a for a, b in itertools.pairwise(scales))):
+            raise UserError(
+                f"`anchors.scales` needs {NUM_LEVELS} ascending numbers, one a feature level, or none: got {scales}."
             )
 
     def items(self) -> Iterator[tuple[str, dataclasses.Field, Any]]:
@@ -272,7 +308,8 @@ def _convert(path: str, field: dataclasses.Field, value: Any) -> Any:
                 return value
             return {"true": True, "1": True, "false": False, "0": False}[str(value).strip().lower()]
         if kind is tuple:
-            parts = value.strip("()[] ").split(",") if isinstance(value, str) else value
+            text = value.strip("()[] ") if isinstance(value, str) else None
+            parts = value if text is None else text.split(",") if text else ()
             return tuple(float(part) for part in parts)
         if kind is int and float(value) != int(float(value)):
             raise ValueError("not a whole number")
@@ -286,9 +323,11 @@ def _check_value(path: str, field: dataclasses.Field, value: Any) -> None:
     if limits["choices"] is not None and value not in limits["choices"]:
         known = ", ".join(str(choice) for choice in limits["choices"])
         raise UserError(f"`{path}` must be one of {known}: got {value!r}.")
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        low, high = limits["low"], limits["high"]
-        if not (low is None or value >= low) or not (high is None or value <= high):
-            raise UserError(f"`{path}` must lie in [{low}, {high}]: got {value}.")
-    if isinstance(value, tuple) and (not value or not all(0 < entry < float("inf") for entry in value)):
+    positive = not isinstance(value, tuple) or all(0 < entry < float("inf") for entry in value)
+    if not positive or (value == () and field.default):
         raise UserError(f"`{path}` needs positive numbers: got {value}.")
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, (int, float)) and not isinstance(number, bool):
+            low, high = limits["low"], limits["high"]
+            if not (low is None or number >= low) or not (high is None or number <= high):
+                raise UserError(f"`{path}` must lie in [{low}, {high}]: got {number}.")

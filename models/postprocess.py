@@ -39,6 +39,33 @@ def suppress(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     return ops.while_loop(changing, one_round, start, maximum_iterations=num_boxes)[0]
 
 
+def merge_tiles(boxes: Tensor, scores: Tensor, windows: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+    """Puts what was found in the tiles of an image together.
+
+    A box counts only in the tile whose cell has its centre: an object that a tile's border cuts is left to the
+    neighbour that sees it whole, so no fragment of it stays beside it.
+
+    Args:
+        boxes: float32 [B, T, A, 4] as fractions of the tiles' sides; clipped here to the tile.
+        scores: float32 [B, T, A, C].
+        windows: float32 [B, T, 4] ymin, xmin, ymax, xmax of each tile as fractions of the image's sides.
+        cells: float32 [T, 4] as `data.tiles.TileGrid.cells`.
+
+    Returns:
+        boxes float32 [B, T A, 4] as fractions of the image's sides and scores float32 [B, T A, C], 0 where the box
+        does not count.
+    """
+    low, high = windows[:, :, None, :2], windows[:, :, None, 2:]
+    ends = ops.clip(boxes, 0.0, 1.0)
+    moved = ops.concatenate([low + ends[..., :2] * (high - low), low + ends[..., 2:] * (high - low)], axis=-1)
+    centres = (moved[..., :2] + moved[..., 2:]) / 2.0
+    inside = ops.all((centres >= cells[:, None, :2]) & (centres < cells[:, None, 2:]), axis=-1)  # [B, T, A]
+    counted = ops.where(inside[..., None], scores, 0.0)
+    return ops.reshape(moved, (-1, boxes.shape[1] * boxes.shape[2], 4)), ops.reshape(
+        counted, (-1, scores.shape[1] * scores.shape[2], scores.shape[3])
+    )
+
+
 def detect(
     boxes: Tensor, scores: Tensor, *, score_threshold: float, iou_threshold: float, max_detections: int
 ) -> dict[str, Tensor]:

@@ -6,18 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from data import errors
+from data import drawing, errors
 from models import detections as model_outputs
 from models.detections import Detections
 
-# Distinct on grey thermal and on coloured images; a class keeps its colour from picture to picture.
-_COLOURS = ("#ff5c5c", "#4fd1ff", "#ffd23f", "#7cf07c", "#ff8de1", "#b79cff", "#ffa94d", "#5cffd1")
 _GROUND_TRUTH_COLOUR = "#ffffff"
 _SMALLEST_DRAWN_SIDE_PX = 400
-
-Corners = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax in px
 
 
 class SavedDetector:
@@ -176,84 +172,12 @@ def draw_detections(
     canvas = ImageDraw.Draw(picture)
     line_px = max(2, round(min(picture.size) / 250))
     for box in np.zeros((0, 4)) if gt_boxes is None else gt_boxes:
-        _draw_dashed(canvas, _corners_px(box, picture.size), line_px)
+        drawing.draw_dashed(canvas, drawing.corners_px(box, picture.size), line_px, _GROUND_TRUTH_COLOUR)
     order = np.argsort(-np.asarray(scores), kind="stable")
-    for i in order[::-1]:
-        colour = _COLOURS[int(labels[i]) % len(_COLOURS)]
-        canvas.rectangle(_corners_px(boxes[i], picture.size), outline=colour, width=line_px)
+    corners = [drawing.corners_px(boxes[i], picture.size) for i in order]
+    colours = [drawing.colour(int(labels[i])) for i in order]
+    for box, colour in zip(corners[::-1], colours[::-1], strict=True):
+        canvas.rectangle(box, outline=colour, width=line_px)
     texts = [f"{class_names[int(labels[i])]} {float(scores[i]):.2f}" for i in order]
-    colours = [_COLOURS[int(labels[i]) % len(_COLOURS)] for i in order]
-    _draw_labels(canvas, [_corners_px(boxes[i], picture.size) for i in order], texts, colours, picture.size)
+    drawing.draw_labels(canvas, corners, texts, colours, picture.size)
     return picture
-
-
-def _corners_px(box: np.ndarray, size_px: tuple[int, int]) -> Corners:
-    """Returns xmin, ymin, xmax, ymax in px, inside the picture and at least a pixel wide."""
-    width, height = size_px
-    ymin, xmin, ymax, xmax = (float(side) for side in np.clip(box, 0, 1))
-    left, top = min(xmin * width, width - 2), min(ymin * height, height - 2)
-    right, bottom = min(xmax * width, width - 1), min(ymax * height, height - 1)
-    return left, top, max(left + 1, right), max(top + 1, bottom)
-
-
-def _draw_dashed(canvas: ImageDraw.ImageDraw, corners: Corners, line_px: int) -> None:
-    left, top, right, bottom = corners
-    for start, end in (
-        ((left, top), (right, top)),
-        ((left, bottom), (right, bottom)),
-        ((left, top), (left, bottom)),
-        ((right, top), (right, bottom)),
-    ):
-        length = math.dist(start, end)
-        dash = min(4.0 * line_px, length / 3)
-        for step in np.arange(0, length, 2 * dash):
-            ends = [step / length, min(step + dash, length) / length]
-            points = [tuple(s + t * (e - s) for s, e in zip(start, end, strict=True)) for t in ends]
-            canvas.line(points, fill=_GROUND_TRUTH_COLOUR, width=line_px)
-
-
-def _draw_labels(
-    canvas: ImageDraw.ImageDraw,
-    boxes: Sequence[Corners],
-    texts: Sequence[str],
-    colours: Sequence[str],
-    size_px: tuple[int, int],
-) -> None:
-    font = ImageFont.load_default(size=max(13, round(min(size_px) / 36)))
-    written: list[Corners] = []
-    for i, (corners, text, colour) in enumerate(zip(boxes, texts, colours, strict=True)):
-        others = [*boxes[:i], *boxes[i + 1 :]]
-        place = _label_place(canvas.textbbox((0, 0), text, font=font), corners, size_px, written, others)
-        if place is not None:
-            written.append(place)
-            canvas.rectangle(place, fill=colour)
-            canvas.text((place[0] + 2, place[1] + 2), text, fill="#000000", font=font)
-
-
-def _label_place(
-    text_box: tuple[float, ...],
-    corners: Corners,
-    size_px: tuple[int, int],
-    written: Sequence[Corners],
-    others: Sequence[Corners],
-) -> Corners | None:
-    """Finds room for a label above its box, below it, or beside it; None where all is taken."""
-    width, height = text_box[2] + 4, text_box[3] + 4
-    left, top, right, bottom = corners
-    for x, y in ((left, top - height), (left, bottom), (right, top), (left - width, top)):
-        x = max(0.0, min(x, size_px[0] - width))
-        place = (x, y, x + width, y + height)
-        covers = any(_overlap(place, label) for label in written) or any(
-            _overlap(place, box) and not _contains(box, place) for box in others
-        )
-        if y >= 0 and y + height <= size_px[1] and not covers:
-            return place
-    return None
-
-
-def _contains(one: Corners, other: Corners) -> bool:
-    return one[0] <= other[0] and one[1] <= other[1] and other[2] <= one[2] and other[3] <= one[3]
-
-
-def _overlap(one: Corners, other: Corners) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

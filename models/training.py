@@ -41,10 +41,20 @@ class TrainingResult:
     history: list[EpochReport]
 
 
-class _Program:
-    """A detector with its optimizer, traced once and used for every training of the same architecture."""
+class Program:
+    """A detector with its optimizer, traced once and used for every training of the same architecture.
+
+    Attributes:
+        detector: the compiled model.
+    """
 
     def __init__(self, config: ExperimentConfig, num_classes: int) -> None:
+        """Builds detector and optimizer; tracing waits for the first step.
+
+        Args:
+            config: all settings.
+            num_classes: at least 1.
+        """
         # Keras draws its initializers' seeds from `random`. `keras.utils.set_random_seed` would also set TensorFlow's,
         # which drops every compiled function of the process: 20 s for each program on two cores.
         outside = random.getstate()
@@ -62,19 +72,21 @@ class _Program:
         return [*self.detector.variables, *self.detector.optimizer.variables]
 
     def restore(self, values: Sequence[np.ndarray]) -> None:
+        """Sets everything that training changes, in the order of `variables`."""
         for variable, value in zip(self.variables(), values, strict=True):
             variable.assign(value)
 
     def configure(self, config: ExperimentConfig, total_steps: int) -> None:
+        """Takes over the live settings of a training of `total_steps` steps."""
         self.detector.apply_live_settings(config)
         settings = config.optimizer
         self.schedule.configure(settings.learning_rate, settings.warmup_fraction, total_steps)
 
 
-_programs: collections.OrderedDict[str, _Program] = collections.OrderedDict()
+_programs: collections.OrderedDict[str, Program] = collections.OrderedDict()
 
 
-def _program(config: ExperimentConfig, num_classes: int) -> _Program:
+def _program(config: ExperimentConfig, num_classes: int) -> Program:
     """Finds or builds the program of an architecture; the last two are kept."""
     fixed = {path: value for path, field, value in config.items() if not field.metadata["live"]}
     shaping = {path: value for path, value in fixed.items() if path.split(".")[0] not in ("augment",)}
@@ -84,7 +96,7 @@ def _program(config: ExperimentConfig, num_classes: int) -> _Program:
     if key not in _programs:
         while len(_programs) >= 2:
             _programs.popitem(last=False)
-        _programs[key] = _Program(config, num_classes)
+        _programs[key] = Program(config, num_classes)
     _programs.move_to_end(key)
     return _programs[key]
 
@@ -165,7 +177,7 @@ class _Reporter(keras.callbacks.Callback):
 
     def __init__(
         self,
-        program: _Program,
+        program: Program,
         validation: "_Validation",
         history: list[EpochReport],
         images: int,
@@ -233,7 +245,7 @@ class _Validation:
         return detection_metrics.coco_metrics(results, self.class_names)
 
 
-def _save_state(path: str | os.PathLike[str], program: _Program, history: list[EpochReport]) -> None:
+def _save_state(path: str | os.PathLike[str], program: Program, history: list[EpochReport]) -> None:
     """Writes the whole training state to a temporary name and renames it, so that it is there whole or not at all."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -246,7 +258,7 @@ def _save_state(path: str | os.PathLike[str], program: _Program, history: list[E
     os.replace(temporary, path)
 
 
-def _restore(program: _Program, *paths: str | os.PathLike[str] | None) -> list[EpochReport]:
+def _restore(program: Program, *paths: str | os.PathLike[str] | None) -> list[EpochReport]:
     """Loads the first state that exists, else the initial one; returns its history."""
     for path in paths:
         if path is not None and pathlib.Path(path).exists():

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.errors import UserError
+from data.sources import DataOptions
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import presets
 
@@ -19,29 +20,33 @@ class RunConfig:
     Attributes:
         dataset: as `data.sources.open_source` takes it.
         preset: name of the starting point.
-        classes: names of the classes to detect, None for all.
+        data: what to take of the dataset.
         workdir: run directory, absolute.
         experiment: base settings of trials and final training.
         search: settings of the search.
+        direct_num_workers: processes that ingestion uses.
+        beam_args: options for Beam, each as "--NAME=VALUE".
         min_map50: a model is blessed from this mAP@.5 on the test split on, in [0, 1].
     """
 
     dataset: str
     preset: str
-    classes: tuple[str, ...] | None
+    data: DataOptions
     workdir: pathlib.Path
     experiment: ExperimentConfig
     search: presets.SearchConfig
     min_map50: float
+    direct_num_workers: int = 1
+    beam_args: tuple[str, ...] = ()
 
     @classmethod
     def from_flags(cls, values: Mapping[str, Any]) -> "RunConfig":
         """Builds the settings from flag values.
 
         Args:
-            values: dataset, workdir, classes, preset, search, max_trials, max_epochs, epochs, set, tune, seed,
-                min_map50,
-                as `ssd-tuner run --help` describes them; None where not given.
+            values: dataset, data (`DataOptions`), tile, workdir, preset, search, max_trials, max_epochs, epochs, set,
+                tune, seed, min_map50, direct_num_workers, beam_args, as `ssd-tuner run --help` describes them; None
+                where not given.
 
         Raises:
             UserError: a value is unknown or out of its range.
@@ -52,6 +57,8 @@ class RunConfig:
         overrides = parse_overrides(values["set"] or ())
         if values["epochs"] is not None:
             overrides["training.epochs"] = values["epochs"]
+        if values["tile"] is not None:
+            overrides["input.tile"] = values["tile"]
         search = presets.search(
             preset,
             values["search"],
@@ -61,14 +68,17 @@ class RunConfig:
             tune=values["tune"],
             pinned=tuple(overrides),
         )
+        experiment = presets.experiment(preset, overrides, values["seed"])
         return cls(
             dataset=values["dataset"],
             preset=name,
-            classes=tuple(values["classes"]) if values["classes"] else None,
+            data=dataclasses.replace(values["data"], tile=experiment.input.tile),
             workdir=pathlib.Path(values["workdir"]).resolve(),
-            experiment=presets.experiment(preset, overrides, values["seed"]),
+            experiment=experiment,
             search=search,
             min_map50=values["min_map50"],
+            direct_num_workers=values.get("direct_num_workers", 1),
+            beam_args=tuple(values.get("beam_args") or ()),
         )
 
 

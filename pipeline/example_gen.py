@@ -44,8 +44,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """
         del input_dict
         artifact = artifact_utils.get_single_instance(output_dict["examples"])
-        classes = json.loads(exec_properties["classes"])
-        source = sources.open_source(exec_properties["dataset"], classes)
+        options = sources.DataOptions.from_dict(json.loads(exec_properties["options"]))
+        source = sources.open_source(exec_properties["dataset"], options)
         shards = []
         for split in source.splits:
             items = source.items(split)
@@ -61,6 +61,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             left_out = f"{bad} bad example{' is' if bad == 1 else 's are'} left out"
             progress.emit("note", text=f"{left_out}; {report_dir}/quarantine.csv says why.")
         description = describe(source, summaries)
+        for what, count in description["mended"].items():
+            progress.emit("note", text=f"Mended {count} times: {what}.")
         text = json.dumps(description, indent=2) + "\n"
         ingest.write_text(os.path.join(artifact.uri, "dataset.json"), text)
         _label(artifact, source.splits, description["fingerprint"])
@@ -93,14 +95,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 class DetectionExampleGenSpec(component_spec.ComponentSpec):
     """Declares the component's parameters, which are its cache key.
 
-    dataset: as given to `data.sources.open_source`. classes: JSON list of class names, or null for all.
+    dataset: as given to `data.sources.open_source`. options: `data.sources.DataOptions` as JSON.
     fingerprint: of the source. source_hash: of the code the component depends on. report_dir: folder for
     quarantine.csv where the component fails (TFX deletes a failed component's artifact), or "".
     """
 
     PARAMETERS = {
         name: component_spec.ExecutionParameter(type=str)
-        for name in ("dataset", "classes", "fingerprint", "source_hash", "report_dir")
+        for name in ("dataset", "options", "fingerprint", "source_hash", "report_dir")
     }
     INPUTS = {}
     OUTPUTS = {"examples": component_spec.ChannelParameter(type=standard_artifacts.Examples)}
@@ -120,7 +122,7 @@ class DetectionExampleGen(base_beam_component.BaseBeamComponent):
         self,
         dataset: str,
         fingerprint: str,
-        classes: Sequence[str] | None = None,
+        options: sources.DataOptions | None = None,
         source_hash: str = "",
         report_dir: str = "",
     ) -> None:
@@ -128,14 +130,14 @@ class DetectionExampleGen(base_beam_component.BaseBeamComponent):
 
         Args:
             dataset: as given to `data.sources.open_source`.
-            fingerprint: `open_source(dataset).fingerprint()`; part of the cache key.
-            classes: names of the classes to detect, in label order; None takes all.
+            fingerprint: `open_source(dataset, options).fingerprint()`; part of the cache key.
+            options: what to take of the dataset; None takes everything.
             source_hash: of the code the component depends on; part of the cache key.
             report_dir: folder for quarantine.csv where the component fails.
         """
         spec = DetectionExampleGenSpec(
             dataset=dataset,
-            classes=json.dumps(None if classes is None else list(classes)),
+            options=json.dumps((options or sources.DataOptions()).to_dict()),
             fingerprint=fingerprint,
             source_hash=source_hash,
             report_dir=report_dir,
@@ -153,7 +155,7 @@ def describe(source: sources.Source, summaries: Sequence[ingest.ShardSummary]) -
 
     Returns:
         The content of dataset.json: class_names, spec, fingerprint; num_examples, num_boxes and
-        num_quarantined by split; max_boxes, the most boxes of one example.
+        num_quarantined by split; mended, how often each thing was; max_boxes, the most boxes of one example.
     """
     return {
         "class_names": list(source.class_names),
@@ -162,6 +164,7 @@ def describe(source: sources.Source, summaries: Sequence[ingest.ShardSummary]) -
         "num_examples": _by_split(source, summaries, lambda summary: summary.num_examples),
         "num_boxes": _by_split(source, summaries, lambda summary: summary.num_boxes),
         "num_quarantined": _by_split(source, summaries, lambda summary: len(summary.quarantined)),
+        "mended": dict(sorted(sum((collections.Counter(s.mended) for s in summaries), collections.Counter()).items())),
         "max_boxes": max(summary.max_boxes for summary in summaries),
     }
 

@@ -7,21 +7,20 @@ that order, so no image travels through Beam, memory does not grow with the data
 same files whatever the runner and the number of workers.
 """
 
+import collections
 import contextlib
 import csv
 import dataclasses
 import gzip
 import io
 import json
-import struct
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-import google_crc32c
 from apache_beam.io import filesystem, filesystems
 
-from data import errors, examples, sources
+from data import errors, examples, sources, tfrecords
 
 _EXAMPLES_PER_SHARD = 64
 _MOST_SHARDS = 256
@@ -54,6 +53,7 @@ class ShardSummary:
         num_boxes: in all written examples, crowd boxes included.
         max_boxes: in one written example.
         quarantined: (file, reason) of each bad example.
+        mended: how often each thing was mended.
     """
 
     split: str
@@ -62,6 +62,7 @@ class ShardSummary:
     num_boxes: int
     max_boxes: int
     quarantined: tuple[tuple[str, str], ...]
+    mended: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 def plan_shards(split: str, items: Sequence[Any], folder: str) -> list[Shard]:
@@ -100,7 +101,7 @@ def write_shard(shard: Shard, source: sources.Source) -> ShardSummary:
     Raises:
         OSError: the file cannot be written.
     """
-    counts, quarantined = [], []
+    counts, quarantined, mended = [], [], collections.Counter()
     with _new_file(shard.path) as file, _gzip(file) as records:
         for item in shard.items:
             try:
@@ -109,18 +110,12 @@ def write_shard(shard: Shard, source: sources.Source) -> ShardSummary:
                 quarantined.append((error.file, error.reason))
                 continue
             example = examples.encode_example(record, source.class_names)
-            records.write(frame(example.SerializeToString(deterministic=True)))
+            records.write(tfrecords.frame(example.SerializeToString(deterministic=True)))
             counts.append(len(record.labels))
-    return ShardSummary(shard.split, shard.path, len(counts), sum(counts), max(counts, default=0), tuple(quarantined))
-
-
-def frame(record: bytes) -> bytes:
-    """Frames one record as TFRecord does: length, its checksum, the bytes, their checksum.
-
-    Source: tensorflow/core/lib/io/record_writer.h.
-    """
-    length = struct.pack("<Q", len(record))
-    return b"".join((length, _checksum(length), record, _checksum(record)))
+            mended.update(record.mended)
+    largest = max(counts, default=0)
+    left_out = tuple(dict.fromkeys(quarantined))  # each tile of a bad image says the same
+    return ShardSummary(shard.split, shard.path, len(counts), sum(counts), largest, left_out, dict(mended))
 
 
 def write_summaries(summaries: Sequence[ShardSummary], path: str) -> None:
@@ -167,8 +162,3 @@ def _new_file(path: str) -> Iterator[BinaryIO]:
 def _gzip(file: BinaryIO) -> gzip.GzipFile:
     """Compresses without name and time, so that equal contents give equal bytes."""
     return gzip.GzipFile(filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=file, mtime=0)
-
-
-def _checksum(data: bytes) -> bytes:
-    crc = google_crc32c.value(data)
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)

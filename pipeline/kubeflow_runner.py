@@ -33,9 +33,13 @@ def compile_pipeline(
     """
     output = pathlib.Path(output).resolve()
     output.parent.mkdir(parents=True, exist_ok=True)
-    components = make_components(config, open_source(config.dataset, config.classes), _latest_blessed)
+    components = make_components(config, open_source(config.dataset, config.data), _latest_blessed)
     pipeline = tfx_pipeline.Pipeline(
-        pipeline_name=NAME.replace("_", "-"), pipeline_root=pipeline_root, components=components, enable_cache=True
+        pipeline_name=NAME.replace("_", "-"),
+        pipeline_root=pipeline_root,
+        components=components,
+        enable_cache=True,
+        beam_pipeline_args=list(config.beam_args),
     )
     settings = kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(default_image=image)
     runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(

@@ -21,7 +21,7 @@ from tfx.utils import path_utils
 
 from data import dataset_info, files, progress
 from data.errors import UserError
-from data.sources import open_source
+from data.sources import DataOptions, open_source
 from models import detection_metrics
 from pipeline import evaluator, serving_check
 from pipeline.configs import NAME, RunConfig
@@ -75,7 +75,7 @@ def run(config: RunConfig) -> RunResult:
     Raises:
         UserError: the dataset cannot be used, or the run directory holds another dataset's runs.
     """
-    source = open_source(config.dataset, config.classes)
+    source = open_source(config.dataset, config.data)
     _claim(config)
     components = make_components(config, source)
     files.write_json(config.workdir / "report" / "config.json", config.experiment.to_dict())
@@ -85,7 +85,7 @@ def run(config: RunConfig) -> RunResult:
         components=components,
         enable_cache=True,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.workdir / "metadata.db")),
-        beam_pipeline_args=BEAM_ARGUMENTS,
+        beam_pipeline_args=[*BEAM_ARGUMENTS, *config.beam_args],
     )
     outputs, seconds, cached = _run_nodes(compiler.Compiler().compile(pipeline))
     (tuner,) = (component for component in components if component.id == "Tuner")
@@ -97,19 +97,29 @@ def run(config: RunConfig) -> RunResult:
 
 
 def _claim(config: RunConfig) -> None:
-    """Ties a run directory to one dataset, so that no model is compared with one of other classes or images."""
+    """Ties a run directory to one dataset, so that no model is compared with one of other classes or images.
+
+    How the images are cut into tiles may change: models are compared on whole images.
+    """
     path = config.workdir / "dataset.json"
-    wanted = {"dataset": config.dataset, "classes": list(config.classes) if config.classes else None}
+    defaults = DataOptions().to_dict()
+    taken = {k: v for k, v in config.data.to_dict().items() if v != defaults[k] and k != "tile"}
+    wanted = {"dataset": config.dataset, **taken}
     if path.exists():
         found = json.loads(path.read_text())
         if found != wanted:
             raise UserError(
-                f"The run directory {config.workdir} belongs to --dataset={found['dataset']}"
-                f"{' --classes=' + ','.join(found['classes']) if found['classes'] else ''}. "
-                "Choose another --workdir for another dataset or other classes."
+                f"The run directory {config.workdir} belongs to {_as_flags(found)}; this run has {_as_flags(wanted)}."
+                " Choose another --workdir for other data."
             )
     else:
         files.write_json(path, wanted)
+
+
+def _as_flags(values: dict[str, Any]) -> str:
+    """Writes data options as the user would."""
+    shown = {k: ",".join(map(str, v)) if isinstance(v, list) else v for k, v in values.items()}
+    return " ".join(f"--{name}={value}" for name, value in shown.items())
 
 
 def _run_nodes(pipeline: pipeline_pb2.Pipeline) -> tuple[Outputs, dict[str, float], list[str]]:

@@ -39,13 +39,7 @@ def make_components(
     Returns:
         The nodes in topological order.
     """
-    examples = DetectionExampleGen(
-        dataset=run.dataset,
-        classes=run.classes,
-        fingerprint=source.fingerprint(),
-        source_hash=source_hash("pipeline.example_gen"),
-        report_dir=str(run.workdir / "report"),
-    )
+    examples = _make_example_gen(run, source)
     statistics = StatisticsGen(examples=examples.outputs["examples"])
     schema = SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=False)
     validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
@@ -80,6 +74,20 @@ def make_components(
         ),
     )
     return [examples, statistics, schema, validator, tuner, trainer, resolver, judge, check, pusher]
+
+
+def _make_example_gen(run: RunConfig, source: Source) -> DetectionExampleGen:
+    examples = DetectionExampleGen(
+        dataset=run.dataset,
+        options=run.data,
+        fingerprint=source.fingerprint(),
+        source_hash=source_hash("pipeline.example_gen"),
+        report_dir=str(run.workdir / "report"),
+    )
+    if run.direct_num_workers > 1:  # elsewhere in the pipeline starting a process costs more than its share of the work
+        workers = f"--direct_num_workers={run.direct_num_workers}"
+        examples.with_beam_pipeline_args(["--direct_running_mode=multi_processing", workers])
+    return examples
 
 
 def _data(examples: DetectionExampleGen) -> dict[str, types.BaseChannel | Any]:

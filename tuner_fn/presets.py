@@ -202,12 +202,13 @@ def search(
         UserError: as `SearchConfig`.
     """
     max_epochs = preset.max_epochs if max_epochs is None else max_epochs
+    idle = ("anchors.min_scale", "anchors.max_scale") if "anchors.scales" in pinned else ()
     return SearchConfig(
         strategy=strategy,
         max_trials=preset.max_trials if max_trials is None else max_trials,
         max_epochs=max_epochs,
         min_epochs=min(preset.min_epochs, max_epochs),
         factor=preset.factor,
-        tune=tuple(tune) if tune else tuple(name for name in SEARCHED if name not in pinned),
+        tune=tuple(tune) if tune else tuple(name for name in SEARCHED if name not in pinned and name not in idle),
         seed=seed,
     )

@@ -3,49 +3,96 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from data import errors
-from data.sources import base, coco, road_scenes
+from data import errors, progress
+from data.sources import base, coco, csv_table, flir, kitti, road_scenes, selection, voc, yolo
 
 Source = base.Source
+DataOptions = selection.DataOptions
 SPLITS = base.SPLITS
 
-READERS: dict[str, type[Source]] = {reader.kind: reader for reader in (coco.CocoSource, road_scenes.RoadScenesSource)}
+READERS: dict[str, type[Source]] = {
+    reader.kind: reader
+    for reader in (
+        coco.CocoSource,
+        voc.VocSource,
+        yolo.YoloSource,
+        kitti.KittiSource,
+        csv_table.CsvSource,
+        flir.FlirSource,
+        road_scenes.RoadScenesSource,
+    )
+}
 
 
-def open_source(spec: str, classes: Sequence[str] | None = None, required_splits: Sequence[str] = SPLITS) -> Source:
-    """Opens detection data.
+def open_source(spec: str, options: DataOptions | None = None, required_splits: Sequence[str] = SPLITS) -> Source:
+    """Opens detection data and takes of it what the options say.
 
     Args:
         spec: "KIND" or "KIND:ARGUMENT", for example "road_scenes", "road_scenes:seed=3,look=thermal" or
-            "coco:PATH"; or the bare path of a folder in a layout that a reader recognises.
-        classes: names of the classes to detect, in label order; boxes of others are dropped and their images
-            stay as negatives. None takes all classes in the data's own order.
+            "coco:PATH"; or the bare path of a file or folder in a layout that a reader recognises.
+        options: what to take; None takes everything as it is.
         required_splits: of "train", "val", "test", those that must be there.
 
     Returns:
         The source.
 
     Raises:
-        UserError: the kind, path, layout, a parameter or a class is unknown, an annotation file is malformed,
-            or a required split is missing.
+        UserError: the kind, path, layout, a parameter or an option is wrong, an annotation file is malformed, or a
+            required split is missing.
     """
+    options = options or DataOptions()
+    test_source = None
+    if options.test_dataset:
+        test_source = open_reader(options.test_dataset, options)
+        _require(test_source, ["test"])
+    source = selection.SelectedSource(open_reader(spec, options), options, test_source)
+    _require(source, required_splits)
+    return source
+
+
+def open_reader(spec: str, options: DataOptions) -> Source:
+    """Opens the whole of a dataset, with all classes and splits that it has.
+
+    Args:
+        spec: as `open_source`.
+        options: of which only the answers for `base.ReadOptions` count.
+
+    Raises:
+        UserError: the kind, path, layout or a parameter is wrong, or an annotation file is malformed.
+    """
+    answers = base.ReadOptions(options.exif, options.box_units)
     kind, colon, argument = spec.partition(":")
     if kind in READERS and (colon or not argument):
-        return READERS[kind].open(spec, argument, classes, required_splits)
+        return READERS[kind].open(spec, argument, answers)
     path = Path(spec).expanduser()
     if spec and path.exists():
-        return _recognise(spec, path).open(spec, spec, classes, required_splits)
+        return _recognise(spec, path).open(spec, str(path), answers)
     if not colon and (path.is_absolute() or len(path.parts) > 1):
         raise errors.UserError(f"Dataset `{spec}`: there is no such path. Give an existing folder, or KIND:PATH.")
-    usage = "; ".join(f"{name}{reader.argument_help}" for name, reader in READERS.items())
-    raise errors.UserError(f"Unknown dataset kind `{kind}`.{errors.nearest(kind, READERS)} Write one of: {usage}.")
+    hint = errors.nearest(kind, READERS) or f" Known: {', '.join(READERS)}."
+    raise errors.UserError(f"Unknown dataset kind `{kind}`.{hint} Write KIND:PATH, or the path of a folder.")
 
 
 def _recognise(spec: str, path: Path) -> type[Source]:
-    for reader in READERS.values():
-        if reader.recognises(str(path)):
-            return reader
-    raise errors.UserError(
-        f"Dataset `{spec}`: its layout is not recognised; it holds {base.found_in(path)}."
-        f" Say which one it is with KIND:PATH; kinds: {', '.join(READERS)}."
-    )
+    reasons = {kind: reason for kind, reader in READERS.items() if (reason := reader.recognises(path))}
+    if len(reasons) > 1:
+        found = "; ".join(f"{kind}, because {reason}" for kind, reason in reasons.items())
+        raise errors.UserError(f"Dataset `{spec}` could be {found}. Say which one with KIND:{spec}.")
+    if not reasons:
+        raise errors.UserError(
+            f"Dataset `{spec}`: its layout is not recognised; it holds {base.found_in(path)}."
+            f" Say which one it is with KIND:PATH; kinds: {', '.join(READERS)}."
+        )
+    ((kind, reason),) = reasons.items()
+    progress.emit("note", text=f"Recognised {spec} as {kind}, because {reason}.")
+    return READERS[kind]
+
+
+def _require(source: Source, splits: Sequence[str]) -> None:
+    missing = [split for split in splits if split not in source.splits]
+    if missing:
+        has = ", ".join(f"{split} ({len(source.items(split))} images)" for split in source.splits)
+        raise errors.UserError(
+            f"Dataset `{source.spec}` has no split {' and no split '.join(missing)}; it has {has or 'none'}. Divide it"
+            " with --splits=0.8,0.1,0.1 (--group_by=REGEX keeps the frames of a sequence together), or add the files."
+        )

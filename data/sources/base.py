@@ -1,16 +1,31 @@
 """What every reader of detection data offers, and what readers share."""
 
 import abc
-from collections.abc import Sequence
+import dataclasses
 from pathlib import Path
 from typing import Any, ClassVar
 
-from data import errors
 from data.examples import DetectionRecord
 
 SPLITS = ("train", "val", "test")
 
+SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+
 _IGNORE_NAMES = ("dontcare", "ignore", "ignored", "ignoreregion", "ignoredregion", "ignoredregions")
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadOptions:
+    """Answers to what a dataset may leave open; "auto" stops with a question where it matters.
+
+    Attributes:
+        exif: whether the boxes belong to the image as its EXIF orientation turns it ("apply") or as it is stored
+            ("ignore"); "auto" decides by the size that the annotation states.
+        box_units: "pixels" or "normalized"; "auto" takes the format's own and asks where the numbers speak against it.
+    """
+
+    exif: str = "auto"
+    box_units: str = "auto"
 
 
 class Source(abc.ABC):
@@ -34,14 +49,33 @@ class Source(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def open(cls, spec: str, argument: str, classes: Sequence[str] | None, required_splits: Sequence[str]) -> "Source":
-        """Opens the data that `argument` names; arguments and errors are those of `open_source`."""
+    def open(cls, spec: str, argument: str, options: ReadOptions) -> "Source":
+        """Opens all of the data that `argument` names.
+
+        Args:
+            spec: what the user typed, for errors.
+            argument: the part behind the colon.
+            options: answers to what the data leaves open.
+
+        Returns:
+            The source, with every class and split that it has; `class_names` in the data's own order.
+
+        Raises:
+            UserError: path, layout or a parameter is wrong, or an annotation file is malformed.
+        """
 
     @classmethod
-    def recognises(cls, path: str) -> bool:
-        """Says whether an existing path, given without a kind, holds data in this reader's layout."""
+    def recognises(cls, path: Path) -> str | None:
+        """Says why an existing path, given without a kind, is data in this reader's layout.
+
+        Args:
+            path: an existing file or folder.
+
+        Returns:
+            What was found, to be read after "because": "train.json lies beside train/"; None where it is not.
+        """
         del path
-        return False
+        return None
 
     @abc.abstractmethod
     def fingerprint(self) -> str:
@@ -76,31 +110,6 @@ class Source(abc.ABC):
 def is_ignore_category(name: str) -> bool:
     """Says whether a category marks regions to ignore (DontCare, ignore, "ignored regions", in any case)."""
     return "".join(letter for letter in name.casefold() if letter.isalnum()) in _IGNORE_NAMES
-
-
-def select_classes(available: Sequence[str], wanted: Sequence[str] | None) -> tuple[str, ...]:
-    """Picks the classes to detect.
-
-    Args:
-        available: names the data has, in its own order.
-        wanted: names to keep, in label order; None keeps all.
-
-    Returns:
-        Class names in label order.
-
-    Raises:
-        UserError: a name is unknown or comes twice, or none is left.
-    """
-    chosen = tuple(available) if wanted is None else tuple(wanted)
-    for name in chosen:
-        if name not in available:
-            raise errors.UserError(f"Unknown class `{name}`.{errors.nearest(name, available)}")
-    if len(set(chosen)) != len(chosen):
-        twice = next(name for name in chosen if chosen.count(name) > 1)
-        raise errors.UserError(f"Class `{twice}` is named twice; name each class once.")
-    if not chosen:
-        raise errors.UserError("No class is left to detect; name at least one.")
-    return chosen
 
 
 def found_in(folder: Path, most: int = 8) -> str:

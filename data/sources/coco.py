@@ -1,24 +1,27 @@
-"""Reads COCO detection JSON, in two layouts.
+"""Reads COCO detection JSON, in four layouts.
 
-Either train.json, val.json and test.json beside folders of the same names, or COCO's own:
-annotations/instances_*.json and folders train*/, val*/, test*/ (also below images/).
+- train.json, val.json and test.json beside folders of images of the same names;
+- COCO's own: annotations/instances_*.json (or annotations/train.json, ...) and folders train*/, val*/, test*/, also
+  below images/;
+- Roboflow's: train/_annotations.coco.json, valid/, test/, each with its images beside it;
+- a set without splits: one JSON (`WHOLE_SET`) with its images in images/, data/ or beside it; all of it is "train".
+
+Any split may be missing. A category that nothing names but other categories as their `supercategory`, which Roboflow
+writes first into every export, is a heading and no class.
 """
 
 import collections
 import dataclasses
-import hashlib
 import json
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from data import errors, progress, validation
-from data.examples import DetectionRecord
-from data.sources import base
+from data.sources import annotated, base, layout
+
+WHOLE_SET = ("_annotations.coco.json", "annotations.json", "labels.json", "coco.json", "result.json")
 
 _FILE_NAME_KEYS = ("file_name", "filename")  # COCO's key, then HIT-UAV's
 _ANNOTATION_KEYS = ("annotations", "annotation")
@@ -30,171 +33,86 @@ class SplitFiles:
 
     Attributes:
         annotations: the JSON file.
-        images: the folder its file names start from.
+        folders: existing folders that its file names may start from; the first that has the first image counts.
     """
 
     annotations: Path
-    images: Path
+    folders: tuple[Path, ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class CocoItem:
-    """One image's entry in the JSON.
-
-    Attributes:
-        source_id: its file name in the JSON.
-        path: of the image file.
-        size: (height, width) the JSON states, px, or None.
-        boxes_xywh_px: one (x, y, width, height) a box.
-        labels: one label a box, from 0.
-        is_crowd: one flag a box.
-        areas_px: one area a box, px^2; None where the JSON has none.
-        problem: why the annotation is unusable, or None.
-    """
-
-    source_id: str
-    path: str
-    size: tuple[int, int] | None
-    boxes_xywh_px: tuple[tuple[float, ...], ...] = ()
-    labels: tuple[int, ...] = ()
-    is_crowd: tuple[bool, ...] = ()
-    areas_px: tuple[float | None, ...] = ()
-    problem: str | None = None
-
-
-class CocoSource(base.Source):
+class CocoSource(annotated.AnnotatedSource):
     """COCO JSON with its images."""
 
     kind = "coco"
     argument_help = ":PATH (train.json, val.json, test.json beside folders of images of the same names)"
 
-    def __init__(self, spec: str, files: dict[str, SplitFiles], classes: Sequence[str] | None = None) -> None:
+    def __init__(self, spec: str, files: Mapping[str, SplitFiles], options: base.ReadOptions) -> None:
         """Reads the annotations.
 
         Args:
             spec: what the user typed.
             files: where each split lies.
-            classes: names of the classes to detect, in label order; None takes all, by ascending category id.
+            options: answers to what the data leaves open.
 
         Raises:
-            UserError: an annotation file is malformed, or a class is unknown.
+            UserError: an annotation file is malformed.
         """
-        self.spec = spec
-        self.splits = tuple(files)
-        self._files = files
         tables = {split: read_json(entry.annotations) for split, entry in files.items()}
-        categories = {split: _categories(tables[split], files[split].annotations) for split in files}
-        names = dict.fromkeys(name for by_id in categories.values() for name in by_id.values())
-        self.class_names = base.select_classes([n for n in names if not base.is_ignore_category(n)], classes)
-        self._items: dict[str, list[CocoItem]] = {
-            split: _read_items(tables.pop(split), files[split], categories[split], self.class_names) for split in files
-        }
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leaves the items behind: a worker gets those it loads."""
-        return self.__dict__ | {"_items": {}}
+        categories = {split: read_categories(tables[split], files[split].annotations) for split in files}
+        headings = _headings(tables, categories)
+        names = [name for by_id in categories.values() for name in by_id.values() if name not in headings]
+        class_names, labels = annotated.number_classes(names)
+        images, notices, named = {}, [], collections.defaultdict(list)
+        for split, entry in files.items():
+            by_id = {key: labels[name] for key, name in categories[split].items() if name in labels}
+            images[split], folder = read_images(tables.pop(split), entry, by_id, notices)
+            named[folder] += [image.source_id for image in images[split]]
+        for folder, source_ids in named.items():
+            notices += layout.unnamed_images(folder, source_ids)
+        roots = [*(entry.annotations for entry in files.values()), *named]
+        super().__init__(spec, images, class_names, roots, options, notices)
 
     @classmethod
-    def open(
-        cls, spec: str, argument: str, classes: Sequence[str] | None, required_splits: Sequence[str]
-    ) -> "CocoSource":
+    def open(cls, spec: str, argument: str, options: base.ReadOptions) -> "CocoSource":
         """Opens a folder.
 
         Args:
             spec: what the user typed.
             argument: path of the folder.
-            classes: names of the classes to detect, in label order; None takes all.
-            required_splits: those that must be there.
+            options: answers to what the data leaves open.
 
         Returns:
-            The source.
+            The source; classes in the order of their ids.
 
         Raises:
-            UserError: the folder or a split's files are missing, an annotation file is malformed, or a class
-                is unknown.
+            UserError: the folder is missing or in none of the layouts, or an annotation file is malformed.
         """
-        root = Path(argument).expanduser()
-        if not argument or not root.exists():
-            missing = f"there is no folder `{argument}`" if argument else "the path is missing"
-            raise errors.UserError(f"Dataset `{spec}`: {missing}. Write coco:PATH with the path of an existing folder.")
-        if not root.is_dir():
-            raise errors.UserError(f"Dataset `{spec}`: `{root}` is a file. Name the folder that holds it.")
+        root = layout.existing_folder(spec, cls.kind, argument)
         files = find_splits(root)
-        missing_splits = [split for split in required_splits if split not in files]
-        if missing_splits:
-            looked_for = "; ".join(
-                f"`{split}.json` beside a folder `{split}/`, or `annotations/instances_{split}*.json` with its images"
-                for split in missing_splits
+        if not files:
+            looked_for = (
+                "`train.json` beside a folder `train/`, `annotations/instances_train*.json` with its images,"
+                " or `train/_annotations.coco.json`, and the same for val and test"
             )
-            raise errors.UserError(
-                f"Dataset `{spec}` lacks {', '.join(missing_splits)}: looked in `{root}` for {looked_for};"
-                f" found {base.found_in(root)}. Add the files or correct the path."
-            )
-        return cls(spec, files, classes)
+            raise layout.nothing_found(spec, root, looked_for)
+        return cls(spec, files, options)
 
     @classmethod
-    def recognises(cls, path: str) -> bool:
-        """Says whether a folder holds at least one split in one of the two layouts."""
-        return bool(find_splits(Path(path)))
-
-    def fingerprint(self) -> str:
-        """Returns a digest of the names, sizes and modification times of the JSON and image files."""
-        digest = hashlib.sha256()
-        for split, files in self._files.items():
-            digest.update(f"{split}\n".encode())
-            for name, stat in [(files.annotations.name, files.annotations.stat()), *_stats(files.images)]:
-                digest.update(f"{name}\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode())
-        return digest.hexdigest()
-
-    def items(self, split: str) -> list[CocoItem]:
-        """Lists a split's images by file name."""
-        return list(self._items[split])
-
-    def load(self, item: CocoItem) -> DetectionRecord:
-        """Reads one image and checks it with its boxes.
-
-        A size in the JSON that is not the file's counts for nothing where the boxes fit the file.
-
-        Args:
-            item: one of `items`.
-
-        Returns:
-            The example; its `source_id` is the image's file name in the JSON.
-
-        Raises:
-            BadExampleError: the annotation, the image or a box is unusable.
-        """
-        if item.problem:
-            raise errors.BadExampleError(item.path, item.problem)
-        image = validation.read_image(item.path)
-        xywh = np.array(item.boxes_xywh_px, dtype=np.float64).reshape(-1, 4)
-        try:
-            boxes = validation.check_boxes(xywh, image.height, image.width, item.path)
-        except errors.BadExampleError as error:
-            if item.size in (None, (image.height, image.width)):
-                raise
-            stated = f"the annotation states {item.size[1]}x{item.size[0]} px"
-            raise errors.BadExampleError(item.path, f"{error.reason}; {stated}") from error
-        areas = [box[2] * box[3] if area is None else area for box, area in zip(xywh, item.areas_px, strict=True)]
-        return DetectionRecord(
-            source_id=item.source_id,
-            encoded=image.encoded,
-            image_format=image.image_format,
-            height=image.height,
-            width=image.width,
-            boxes=boxes,
-            labels=np.array(item.labels, dtype=np.int32),
-            is_crowd=np.array(item.is_crowd, dtype=bool),
-            area_px=np.array(areas, dtype=np.float32),
-        )
+    def recognises(cls, path: Path) -> str | None:
+        """Says which JSON lies where COCO's layouts have it; None where none does."""
+        found = find_splits(path) if path.is_dir() else {}
+        for files in found.values():
+            folder = files.folders[0]
+            inside = "beside it" if folder == files.annotations.parent else f"in {folder.relative_to(path)}/"
+            return f"{files.annotations.relative_to(path)} has its images {inside}"
+        return None
 
 
 def find_splits(root: Path) -> dict[str, SplitFiles]:
     """Finds the splits of a folder.
 
     Args:
-        root: the folder, with SPLIT.json beside SPLIT/, or with annotations/instances_SPLIT*.json and the
-            images in the folder of that name (SPLIT*/ or images/SPLIT*/).
+        root: the folder, in one of this module's layouts.
 
     Returns:
         Where each split lies, in the order train, val, test; only those that are there.
@@ -202,23 +120,51 @@ def find_splits(root: Path) -> dict[str, SplitFiles]:
     Raises:
         UserError: two files could be the annotations of one split.
     """
+    folders, beside = layout.split_folders(root), layout.split_files(root, ".json")
     found = {}
     for split in base.SPLITS:
-        annotations, images = root / f"{split}.json", root / split
-        if annotations.is_file() and images.is_dir():
-            found[split] = SplitFiles(annotations, images)
-            continue
-        candidates = sorted((root / "annotations").glob(f"instances_{split}*.json"))
-        if len(candidates) > 1:
-            names = ", ".join(path.name for path in candidates)
-            raise errors.UserError(f"`{root / 'annotations'}` has several files for {split}: {names}. Keep one.")
-        for annotations in candidates:
-            name = annotations.stem.removeprefix("instances_")
-            folders = [root / name, root / "images" / name]
-            images = next((folder for folder in folders if folder.is_dir()), None)
-            if images is not None:
-                found[split] = SplitFiles(annotations, images)
-    return found
+        files = _instances(root, split)
+        if split in beside:
+            files = _existing(beside[split], [root / beside[split].stem, folders.get(split)]) or files
+        if files is None and split in folders:
+            files = _in_folder(folders[split])
+        if files:
+            found[split] = files
+    if found:
+        return found
+    default = root / "annotations" / "instances_default.json"
+    whole = _in_folder(root) or (
+        _existing(default, [root / "images" / "default", root / "images"]) if default.is_file() else None
+    )
+    return {"train": whole} if whole else {}
+
+
+def _instances(root: Path, split: str) -> SplitFiles | None:
+    """Finds a split in COCO's own layout."""
+    candidates = sorted((root / "annotations").glob(f"instances_{split}*.json"))
+    candidates = candidates or list(filter(None, [layout.split_files(root / "annotations", ".json").get(split)]))
+    if len(candidates) > 1:
+        names = ", ".join(path.name for path in candidates)
+        raise errors.UserError(f"`{root / 'annotations'}` has several files for {split}: {names}. Keep one.")
+    for path in candidates:
+        name = path.stem.removeprefix("instances_")
+        parents = (root, root / "images")
+        return _existing(path, [*(parent / end for end in (name, split) for parent in parents), root / "images"])
+    return None
+
+
+def _in_folder(folder: Path) -> SplitFiles | None:
+    """Finds one JSON and its images in a folder."""
+    for path in (folder / name for name in WHOLE_SET):
+        if path.is_file():
+            has_images = bool(layout.image_names(folder, deep=False))
+            return _existing(path, [folder / "images", folder / "data", folder if has_images else None])
+    return None
+
+
+def _existing(annotations: Path, folders: Sequence[Path | None]) -> SplitFiles | None:
+    there = tuple(dict.fromkeys(folder for folder in folders if folder and folder.is_dir()))
+    return SplitFiles(annotations, there) if there else None
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -235,34 +181,32 @@ def read_json(path: Path) -> dict[str, Any]:
             object.
     """
     try:
-        table = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise errors.UserError(f"{path}: the file cannot be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise errors.UserError(f"{path}: not UTF-8 text at byte {error.start}. Export it again as JSON.") from error
+        table = json.loads(layout.read_text(path, "JSON"))
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise errors.UserError(
             f"{path}: malformed JSON at {where}: {error.msg}. Correct or export it again."
         ) from error
+    except RecursionError as error:
+        raise errors.UserError(f"{path}: malformed JSON: nested too deep. Export it again.") from error
     if not isinstance(table, dict):
         raise errors.UserError(f"{path}: COCO JSON is one object: got {type(table).__name__}.")
     return table
 
 
-def _list_at(table: dict[str, Any], keys: Sequence[str], path: Path) -> list[dict[str, Any]]:
-    """Returns the list under the first of `keys` that the table has."""
-    key = next((key for key in keys if key in table), None)
-    if key is None:
-        raise errors.UserError(f"{path}: COCO JSON needs the key `{keys[0]}`: got {', '.join(table) or 'no keys'}.")
-    entries = table[key]
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise errors.UserError(f"{path}: `{key}` must be a list of objects.")
-    return entries
+def read_categories(table: Mapping[str, Any], path: Path) -> dict[int, str]:
+    """Reads the list of categories.
 
+    Args:
+        table: of the JSON.
+        path: of the JSON, for errors.
 
-def _categories(table: dict[str, Any], path: Path) -> dict[Any, str]:
-    """Returns {category id: name} by ascending id."""
+    Returns:
+        {category id: name} by ascending id.
+
+    Raises:
+        UserError: the list is missing or malformed.
+    """
     by_id = {}
     for index, category in enumerate(_list_at(table, ("categories",), path)):
         name, key = category.get("name"), category.get("id")
@@ -274,78 +218,130 @@ def _categories(table: dict[str, Any], path: Path) -> dict[Any, str]:
     return dict(sorted(by_id.items()))
 
 
-def _read_items(
-    table: dict[str, Any], files: SplitFiles, categories: dict[Any, str], class_names: tuple[str, ...]
-) -> list[CocoItem]:
-    """Returns one item an image, sorted by file name."""
-    by_id = _images_by_id(table, files)
+def read_images(
+    table: Mapping[str, Any],
+    files: SplitFiles,
+    labels: Mapping[int, int],
+    notices: list[annotated.Notice],
+    drop_others: bool = False,
+) -> tuple[list[annotated.AnnotatedImage], Path]:
+    """Reads a split's images with their boxes.
+
+    Args:
+        table: of the JSON.
+        files: where the split lies.
+        labels: by category id.
+        notices: list to append to, where annotations name no image.
+        drop_others: boxes of other categories are left out; else they make their image unusable.
+
+    Returns:
+        The images, and the folder that their names start from.
+
+    Raises:
+        UserError: the table is not COCO's, or no annotation names an image.
+    """
+    path = files.annotations
+    by_id, folder = _images_by_id(table, files)
     annotations: dict[Any, list[dict[str, Any]]] = collections.defaultdict(list)
-    entries = _list_at(table, _ANNOTATION_KEYS, files.annotations)
+    entries = _list_at(table, _ANNOTATION_KEYS, path)
     for annotation in entries:
         image_id = annotation.get("image_id")
         annotations[image_id if isinstance(image_id, int | str) else None].append(annotation)
     orphans = sum(len(group) for image_id, group in annotations.items() if image_id not in by_id)
     if orphans:
-        counted = f"{orphans} of {len(entries)} annotations"
-        text = f"{files.annotations}: {counted} name an image that is not in `images`"
+        text = f"{orphans} of {len(entries)} annotations name an image that is not in `images`"
         if orphans == len(entries):
-            raise errors.UserError(f"{text}. Compare `image_id` with the images' `id`.")
-        progress.emit("note", text=f"{text}; they are left out.")
-    ignored = {key for key, name in categories.items() if base.is_ignore_category(name)}
-    targets = {key: tuple(range(len(class_names))) if key in ignored else () for key in categories}
-    targets |= {key: (class_names.index(name),) for key, name in categories.items() if name in class_names}
-    items = [_with_boxes(item, annotations[image_id], targets, ignored) for image_id, item in by_id.items()]
-    return sorted(items, key=lambda item: item.source_id)
+            raise errors.UserError(f"{path}: {text}. Compare `image_id` with the images' `id`.")
+        progress.emit("note", text=f"{path}: {text}; they are left out.")
+        notices.append(annotated.Notice("lost_annotation", str(path), f"{text}; they are left out"))
+    images = [with_boxes(image, annotations[image_id], labels, drop_others) for image_id, image in by_id.items()]
+    return images, folder
 
 
-def _images_by_id(table: dict[str, Any], files: SplitFiles) -> dict[Any, CocoItem]:
-    """Returns {image id: item without boxes}."""
-    by_id = {}
-    entries = _list_at(table, ("images",), files.annotations)
-    for index, entry in enumerate(entries):
-        name = next((entry[key] for key in _FILE_NAME_KEYS if key in entry), None)
-        image_id = entry.get("id")
-        if not isinstance(name, str) or not name or not isinstance(image_id, int | str) or image_id in by_id:
-            raise errors.UserError(
-                f"{files.annotations}: `images[{index}]` needs a text `file_name` and an `id` of its own: got {entry}."
-            )
-        sides = (entry.get("height"), entry.get("width"))
-        size = sides if all(isinstance(side, int) for side in sides) else None
-        by_id[image_id] = CocoItem(source_id=name, path=str(files.images / name), size=size)
-    if not by_id:
-        raise errors.UserError(f"{files.annotations}: `images` is empty. Add images or correct the path.")
-    validation.check_unique((item.source_id for item in by_id.values()), str(files.annotations))
-    return by_id
+def with_boxes(
+    image: annotated.AnnotatedImage,
+    annotations: Sequence[Mapping[str, Any]],
+    labels: Mapping[int, int],
+    drop_others: bool = False,
+) -> annotated.AnnotatedImage:
+    """Adds its annotations to an image.
 
+    Args:
+        image: without boxes.
+        annotations: its entries in the JSON.
+        labels: by category id.
+        drop_others: as `read_images`.
 
-def _with_boxes(
-    item: CocoItem, annotations: list[dict[str, Any]], targets: dict[Any, tuple[int, ...]], ignored: set[Any]
-) -> CocoItem:
-    """Adds an image's annotations: one box for each label in `targets`, a crowd box where `ignored`."""
+    Returns:
+        The image with boxes, or with a problem.
+    """
     rows = []
     for annotation in annotations:
         box, category, area = (annotation.get(key) for key in ("bbox", "category_id", "area"))
         named = f"annotation {annotation.get('id', 'without id')}"
-        if not isinstance(category, int) or category not in targets:
+        if not isinstance(category, int) or category not in labels:
+            if drop_others:
+                continue
             problem = f"{named} has category_id {category}, which `categories` does not list"
-            return dataclasses.replace(item, problem=problem)
+            return dataclasses.replace(image, problem=problem)
         if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
             problem = f"{named} needs a `bbox` of four numbers (x, y, width, height): got {box}"
-            return dataclasses.replace(item, problem=problem)
-        is_crowd = category in ignored or bool(annotation.get("iscrowd"))
+            return dataclasses.replace(image, problem=problem)
+        is_crowd = labels[category] == annotated.IGNORE_LABEL or bool(annotation.get("iscrowd"))
         area = float(area) if _is_number(area) and math.isfinite(area) and area > 0 else None
-        rows += [(tuple(box), label, is_crowd, area) for label in targets[category]]
-    boxes, labels, is_crowd, areas = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return dataclasses.replace(item, boxes_xywh_px=boxes, labels=labels, is_crowd=is_crowd, areas_px=areas)
+        rows.append((tuple(box), labels[category], is_crowd, area))
+    boxes, numbers, is_crowd, areas = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return dataclasses.replace(image, boxes=boxes, labels=numbers, is_crowd=is_crowd, areas_px=areas)
+
+
+def _list_at(table: Mapping[str, Any], keys: Sequence[str], path: Path) -> list[dict[str, Any]]:
+    """Returns the list under the first of `keys` that the table has."""
+    key = next((key for key in keys if key in table), None)
+    if key is None:
+        raise errors.UserError(f"{path}: COCO JSON needs the key `{keys[0]}`: got {', '.join(table) or 'no keys'}.")
+    entries = table[key]
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise errors.UserError(f"{path}: `{key}` must be a list of objects.")
+    return entries
+
+
+def _headings(tables: Mapping[str, Mapping[str, Any]], categories: Mapping[str, Mapping[int, str]]) -> set[str]:
+    """Returns the categories that only head others: their `supercategory`, without a box in any split."""
+    heads: set[Any] = set()
+    used: set[str] = set()
+    for split, table in tables.items():
+        entries = table.get("categories", [])
+        heads |= {entry.get("supercategory") for entry in entries if entry.get("supercategory") != entry["name"]}
+        entries = next((table[key] for key in _ANNOTATION_KEYS if isinstance(table.get(key), list)), [])
+        ids = {str(entry.get("category_id")) for entry in entries if isinstance(entry, dict)} if heads else set()
+        used |= {name for key, name in categories[split].items() if str(key) in ids}
+    return heads - used
+
+
+def _images_by_id(table: Mapping[str, Any], files: SplitFiles) -> tuple[dict[Any, annotated.AnnotatedImage], Path]:
+    """Returns {image id: image without boxes}, and the folder that their names start from."""
+    entries = _list_at(table, ("images",), files.annotations)
+    names = [next((entry[key] for key in _FILE_NAME_KEYS if key in entry), None) for entry in entries]
+    for index, (entry, name) in enumerate(zip(entries, names, strict=True)):
+        if not isinstance(name, str) or not name or not isinstance(entry.get("id"), int | str):
+            raise _bad_image(files.annotations, index, entry)
+    if not entries:
+        raise errors.UserError(f"{files.annotations}: `images` is empty. Add images or correct the path.")
+    folder = next((folder for folder in files.folders if (folder / names[0]).is_file()), files.folders[0])
+    by_id = {}
+    for index, (entry, name) in enumerate(zip(entries, names, strict=True)):
+        if entry["id"] in by_id:
+            raise _bad_image(files.annotations, index, entry)
+        sides = (entry.get("height"), entry.get("width"))
+        size = sides if all(isinstance(side, int) for side in sides) else None
+        by_id[entry["id"]] = annotated.AnnotatedImage(source_id=name, path=str(folder / name), size=size)
+    validation.check_unique(names, str(files.annotations))
+    return by_id, folder
+
+
+def _bad_image(path: Path, index: int, entry: Mapping[str, Any]) -> errors.UserError:
+    return errors.UserError(f"{path}: `images[{index}]` needs a text `file_name` and an `id` of its own: got {entry}.")
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _stats(folder: Path) -> list[tuple[str, os.stat_result]]:
-    """Returns (path inside the folder, stat) of every file in it, sorted."""
-    paths = sorted(os.path.join(parent, name) for parent, _, names in os.walk(folder) for name in names)
-    return [
-        (os.path.relpath(path, folder), os.stat(path) if os.path.exists(path) else os.lstat(path)) for path in paths
-    ]

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -61,41 +61,32 @@ class RoadScenesSource(base.Source):
     argument_help = "[:seed=N,train=N,val=N,test=N,look=both|thermal|visible,size=HEIGHTxWIDTH]"
     splits = base.SPLITS
 
-    def __init__(self, spec: str, parameters: SceneParameters, classes: Sequence[str] | None = None) -> None:
+    def __init__(self, spec: str, parameters: SceneParameters) -> None:
         """Stores the parameters; nothing is drawn yet.
 
         Args:
             spec: what the user typed.
             parameters: of the dataset.
-            classes: names of the classes to detect, in label order; None takes all.
-
-        Raises:
-            UserError: a class is unknown.
         """
-        self.spec = spec
-        self.parameters = parameters
-        self.class_names = base.select_classes(scenes.CLASS_NAMES, classes)
+        self.spec, self.parameters, self.class_names = spec, parameters, scenes.CLASS_NAMES
 
     @classmethod
-    def open(
-        cls, spec: str, argument: str, classes: Sequence[str] | None, required_splits: Sequence[str]
-    ) -> "RoadScenesSource":
+    def open(cls, spec: str, argument: str, options: base.ReadOptions) -> "RoadScenesSource":
         """Opens the dataset.
 
         Args:
             spec: what the user typed.
             argument: "" or "NAME=VALUE,..." with the names of `SceneParameters`.
-            classes: names of the classes to detect, in label order; None takes all.
-            required_splits: any; all three are always there.
+            options: nothing here is left open.
 
         Returns:
             The source.
 
         Raises:
-            UserError: a parameter or class is unknown, or a value is outside its range.
+            UserError: a parameter is unknown, or a value is outside its range.
         """
-        del required_splits
-        return cls(spec, parse_parameters(spec, argument), classes)
+        del options
+        return cls(spec, parse_parameters(spec, argument))
 
     def fingerprint(self) -> str:
         """Returns a digest of the renderer's version and the parameters."""
@@ -118,9 +109,6 @@ class RoadScenesSource(base.Source):
             image_size=self.parameters.size,
             look=self.parameters.look,
         )
-        label_of = [self.class_names.index(n) if n in self.class_names else -1 for n in scenes.CLASS_NAMES]
-        labels = np.array([label_of[label] for label in scene.labels], dtype=np.int32)
-        boxes, labels = scene.boxes[labels >= 0], labels[labels >= 0]
         height, width = scene.image.shape[:2]
         return DetectionRecord(
             source_id=item.source_id,
@@ -128,10 +116,10 @@ class RoadScenesSource(base.Source):
             image_format="jpeg",
             height=height,
             width=width,
-            boxes=boxes,
-            labels=labels,
-            is_crowd=np.zeros(len(labels), dtype=bool),
-            area_px=box_forms.areas_px(boxes, height, width),
+            boxes=scene.boxes,
+            labels=scene.labels,
+            is_crowd=np.zeros(len(scene.labels), dtype=bool),
+            area_px=box_forms.areas_px(scene.boxes, height, width),
         )
 
 

@@ -10,6 +10,7 @@ from absl import flags
 
 from data import errors, examples, files, progress, sources, validation
 from pipeline import display
+from pipeline.cli import data_flags
 
 SUMMARY = "Compute COCO metrics of an exported model on a dataset."
 USAGE = "--model=DIR --dataset=KIND:PATH [--split=test] [--classes=a,b] [--output=metrics.json]"
@@ -21,16 +22,8 @@ _MOST_NAMED = 5
 def define_flags(flag_values: flags.FlagValues) -> None:
     """Adds the command's flags."""
     flags.DEFINE_string("model", None, "Folder of an exported model.", required=True, flag_values=flag_values)
-    flags.DEFINE_string(
-        "dataset", None, "KIND or KIND:PATH, as in `ssd-tuner run`.", required=True, flag_values=flag_values
-    )
+    data_flags.define_flags(flag_values)
     flags.DEFINE_enum("split", "test", list(sources.SPLITS), "Split to read.", flag_values=flag_values)
-    flags.DEFINE_list(
-        "classes",
-        None,
-        "Classes to score; default: all of the dataset, which must be the model's.",
-        flag_values=flag_values,
-    )
     flags.DEFINE_string("output", "metrics.json", "File for the numbers.", flag_values=flag_values)
 
 
@@ -53,7 +46,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         raise errors.UserError(f"`evaluate` takes flags only: got `{arguments[0]}`. Example: {EXAMPLE}")
     predict.check_model_dir(flag_values.model)
     class_names = detections.read_class_names(flag_values.model)
-    source = open_for_model(flag_values.dataset, flag_values.classes, class_names, flag_values.split)
+    source = open_for_model(flag_values.dataset, data_flags.options(flag_values), class_names, flag_values.split)
     with display.open_display(flag_values.verbosity) as screen:
         screen.note("Loading the model ...")
         detector = predict.load_detector(flag_values.model)
@@ -69,34 +62,32 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     return 0
 
 
-def open_for_model(spec: str, classes: Sequence[str] | None, class_names: Sequence[str], split: str) -> sources.Source:
+def open_for_model(spec: str, options: sources.DataOptions, class_names: Sequence[str], split: str) -> sources.Source:
     """Opens a dataset and checks that it has the model's classes.
 
     Args:
         spec: as `--dataset`.
-        classes: those to score; None scores all.
+        options: what to take of it; its classes are those to score.
         class_names: the model's.
         split: that must be there.
 
     Returns:
-        The dataset, its classes in the model's order.
+        The dataset.
 
     Raises:
-        UserError: the dataset is unusable, the model does not know one of its classes, or, without `classes`,
-            the dataset lacks one of the model's.
+        UserError: the dataset is unusable, the model does not know one of its classes, or, where all are taken, the
+            dataset lacks one of the model's.
     """
-    source = sources.open_source(spec, classes, required_splits=[split])
+    source = sources.open_source(spec, options, required_splits=[split])
     common = [name for name in class_names if name in source.class_names]
     only_data = [name for name in source.class_names if name not in class_names]
     only_model = [name for name in class_names if name not in source.class_names]
-    if only_data or (only_model and classes is None):
+    if only_data or (only_model and options.classes is None):
         parts = [("only in the dataset", only_data), ("only in the model", only_model)]
         differences = "; ".join(f"{where}: {', '.join(names)}" for where, names in parts if names)
         hint = f" Score the common ones with --classes={','.join(common)}." if common else ""
         raise errors.UserError(f"The dataset `{spec}` and the model differ in classes ({differences}).{hint}")
-    if common == list(source.class_names):
-        return source
-    return sources.open_source(spec, common, required_splits=[split])
+    return source
 
 
 def evaluate(detector: Any, source: sources.Source, split: str) -> dict[str, Any]:

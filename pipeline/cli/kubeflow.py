@@ -49,7 +49,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     config = configs.RunConfig.from_flags(
         {**run.experiment_values(flag_values), "workdir": flag_values["workdir"].value}
     )
-    sources.open_source(config.dataset, config.classes)
+    sources.open_source(config.dataset, config.data)
     with display.open_display(flag_values["verbosity"].value) as screen:
         screen.note("Starting TFX (about 15 s) ...")
         from pipeline import kubeflow_runner

@@ -1,7 +1,8 @@
 """`ssd-tuner COMMAND`: chooses the command and turns errors into lines and exit statuses.
 
-A command is a module `pipeline.cli.<command>` with SUMMARY, USAGE, EXAMPLE, `define_flags(flag_values)` and
-`main(arguments, flag_values) -> int`. Nothing here imports TensorFlow: help and mistakes answer at once.
+A command is a module `pipeline.cli.<command>` (`data check`: `data_check`) with SUMMARY, USAGE, EXAMPLE,
+`define_flags(flag_values)` and `main(arguments, flag_values) -> int`. Nothing here imports TensorFlow: help and mistakes
+answer at once.
 """
 
 import contextlib
@@ -17,7 +18,8 @@ from typing import Any
 from data import errors
 from pipeline import environment, failures
 
-COMMANDS = ("run", "evaluate", "predict", "kubeflow")
+COMMANDS = ("run", "data check", "data stats", "data show", "data convert", "evaluate", "predict", "kubeflow")
+GROUPS = ("data",)  # of commands of two words; their modules are pipeline.cli.<group>_<word>
 _HELP = ("--help", "-h", "-help")
 
 
@@ -67,12 +69,13 @@ def version() -> str:
 
 
 def _dispatch(arguments: list[str]) -> int:
+    arguments = _join_group(arguments)
     name = arguments[0] if arguments else ""
     if name == "--version":
         print(f"ssd-tuner {version()}")
         return 0
     if name in (*_HELP, "help"):
-        wanted = [argument for argument in arguments[1:] if argument not in _HELP]
+        wanted = _join_group([argument for argument in arguments[1:] if argument not in _HELP])
         print(_command_help(wanted[0]) if wanted else _overview())
         return 0
     if not name:
@@ -91,6 +94,19 @@ def _dispatch(arguments: list[str]) -> int:
     return module.main(positional, flag_values)
 
 
+def _join_group(arguments: list[str]) -> list[str]:
+    """Makes one name of a group's two words: ["data", "check", ...] becomes ["data check", ...]."""
+    if not arguments or arguments[0] not in GROUPS:
+        return arguments
+    group, words = arguments[0], [name.split()[1] for name in COMMANDS if name.startswith(f"{arguments[0]} ")]
+    word = arguments[1] if len(arguments) > 1 else ""
+    if word not in words:
+        got = f"`{group} {word}` is no command.{errors.nearest(word, words)}" if word not in ("", *_HELP) else ""
+        listed = ", ".join(f"`{group} {one}`" for one in words)
+        raise errors.UserError(f"{got} `{group}` needs one of {listed}; each has --help.".strip())
+    return [f"{group} {word}", *arguments[2:]]
+
+
 def _load(name: str) -> Any:
     """Imports a command's module."""
     if name.startswith("-"):
@@ -98,7 +114,7 @@ def _load(name: str) -> Any:
     if name not in COMMANDS:
         raise errors.UserError(f"`{name}` is no command.{errors.nearest(name, COMMANDS)} See `ssd-tuner --help`.")
     try:
-        return importlib.import_module(f"pipeline.cli.{name}")
+        return importlib.import_module(f"pipeline.cli.{name.replace(' ', '_')}")
     except ImportError:
         environment.check_environment()  # says which library is missing, where that is the reason
         raise
@@ -112,7 +128,7 @@ def _asks_for_help(arguments: Sequence[str]) -> bool:
 def _overview() -> str:
     lines = ["Finds the best hyperparameters for a MobileNet-SSD object detector and ships the winner.", ""]
     lines += ["Usage: ssd-tuner COMMAND [flags]", "", "Commands:"]
-    lines += [f"  {name:<10} {_load(name).SUMMARY}" for name in COMMANDS]
+    lines += [f"  {name:<13} {_load(name).SUMMARY}" for name in COMMANDS]
     lines += [
         "",
         "Flags and an example of each: ssd-tuner COMMAND --help",

@@ -7,7 +7,7 @@ from absl import flags
 
 from data import sources
 from pipeline import configs, display, workdir
-from pipeline.cli import parsing
+from pipeline.cli import data_flags, parsing
 from tuner_fn import presets
 
 if TYPE_CHECKING:
@@ -42,12 +42,22 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 
 def define_experiment_flags(flag_values: flags.FlagValues) -> None:
     """Adds the flags that say what to search and on which data, wherever it runs."""
-    _define_data_flags(flag_values)
+    data_flags.define_flags(flag_values)
+    data_flags.define_training_flags(flag_values)
     _define_search_flags(flag_values)
     flags.DEFINE_multi_string(
         "set",
         None,
         "Fix a setting, as --set=optimizer.learning_rate=0.01. May be given several times.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_integer(
+        "direct_num_workers", 1, "Processes that read and write examples.", lower_bound=1, flag_values=flag_values
+    )
+    flags.DEFINE_multi_string(
+        "beam_args",
+        None,
+        "An option for Apache Beam, as --beam_args=--runner=DataflowRunner. May be given several times.",
         flag_values=flag_values,
     )
     flags.DEFINE_integer("seed", 0, "Seed of search and training.", lower_bound=0, flag_values=flag_values)
@@ -63,9 +73,22 @@ def define_experiment_flags(flag_values: flags.FlagValues) -> None:
 
 def experiment_values(flag_values: flags.FlagValues) -> dict[str, Any]:
     """Collects what `configs.RunConfig.from_flags` takes from the flags of `define_experiment_flags`."""
-    data, search = ("dataset", "classes"), ("search", "tune", "max_trials", "max_epochs")
-    names = (*data, "preset", "set", *search, "epochs", "seed", "min_map50")
-    return {name: flag_values[name].value for name in names}
+    names = (
+        "dataset",
+        "tile",
+        "preset",
+        "set",
+        "search",
+        "tune",
+        "max_trials",
+        "max_epochs",
+        "epochs",
+        "seed",
+        "min_map50",
+        "direct_num_workers",
+        "beam_args",
+    )
+    return {name: flag_values[name].value for name in names} | {"data": data_flags.options(flag_values)}
 
 
 def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
@@ -81,7 +104,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     parsing.no_arguments("run", arguments, "dataset")
     config = configs.RunConfig.from_flags({**experiment_values(flag_values), "workdir": flag_values["workdir"].value})
     # A mistake in the dataset should not wait for TFX, nor leave a folder.
-    sources.open_source(config.dataset, config.classes)
+    sources.open_source(config.dataset, config.data)
     with (
         workdir.open_workdir(flag_values["workdir"].value, flag_values["min_free_gb"].value) as folder,
         display.open_display(flag_values["verbosity"].value, folder.log) as screen,
@@ -103,7 +126,8 @@ def _show(
     folder: workdir.Workdir,
 ) -> None:
     size = config.experiment.input.image_size
-    about = f"{config.dataset}, test split, {result.num_test_images} images, detector input {size} px"
+    dataset = config.data.test_dataset or config.dataset
+    about = f"{dataset}, test split, {result.num_test_images} images, detector input {size} px"
     screen.note("")
     screen.print_leaderboard(result.leaderboard)
     screen.print_metrics(result.metrics, about)
@@ -115,10 +139,9 @@ def _facts(result: "local_runner.RunResult", folder: workdir.Workdir) -> dict[st
     for name, trial in (("declared defaults", 0), ("first random trial", 1)):
         row = next((row for row in result.leaderboard if int(row["trial"]) == trial), None)
         if row is not None and row["AP50"] is not None:
-            epochs = f"{row['epochs']:.0f} epoch{'s' if row['epochs'] > 1 else ''}"
-            facts[name] = f"mAP@.5 {row['AP50']:.3f} on val after {epochs}"
+            facts[name] = f"mAP@.5 {row['AP50']:.3f} on val after {_epochs(row['epochs'])}"
     facts["final model"] = (
-        f"mAP@.5 {result.final_val['AP50']:.3f} on val after {result.final_val['epoch']:.0f} epochs, "
+        f"mAP@.5 {result.final_val['AP50']:.3f} on val after {_epochs(result.final_val['epoch'])}, "
         f"{result.metrics['AP50']:.3f} on test"
     )
     facts["blessed"] = f"{'yes' if result.blessed else 'no'}: {'; '.join(result.reasons)}"
@@ -128,18 +151,8 @@ def _facts(result: "local_runner.RunResult", folder: workdir.Workdir) -> dict[st
     return facts
 
 
-def _define_data_flags(flag_values: flags.FlagValues) -> None:
-    kinds = "; ".join(f"{name}{reader.argument_help}" for name, reader in sources.READERS.items())
-    flags.DEFINE_string(
-        "dataset",
-        None,
-        f"One of: {kinds}.",
-        required=True,
-        flag_values=flag_values,
-    )
-    flags.DEFINE_list(
-        "classes", None, "Detect these classes only, as person,car; all by default.", flag_values=flag_values
-    )
+def _epochs(number: float) -> str:
+    return f"{number:.0f} epoch{'' if number == 1 else 's'}"
 
 
 def _define_search_flags(flag_values: flags.FlagValues) -> None:

@@ -8,8 +8,22 @@ import tensorflow as tf
 from tiny_data import scene_record, write_split
 
 from data import augment, examples, input_pipeline
+from models.hyperparameters import AugmentConfig
 
-NO_CHANGE = augment.augmentation(0.0, 0.0, 1.0, 0.0)
+OFF = AugmentConfig(flip_probability=0.0, crop_probability=0.0, photometric_strength=0.0)
+NO_CHANGE = augment.augmentation(**dataclasses.asdict(OFF))
+ALL_CHANGES = augment.augmentation(
+    **dataclasses.asdict(
+        AugmentConfig(
+            jitter_probability=0.5,
+            color_strength=0.5,
+            noise_max_sigma=10.0,
+            patch_probability=0.5,
+            mosaic_probability=0.5,
+        )
+    )
+)
+DEFAULTS = augment.augmentation(**dataclasses.asdict(AugmentConfig()))
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +68,10 @@ def test_of_too_many_boxes_the_largest_stay_and_crowds_are_ignored_regions(recor
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 10**9])
-def test_a_continued_training_sees_the_batches_it_would_have_seen(files, cache_bytes) -> None:
+@pytest.mark.parametrize("changes", [DEFAULTS, ALL_CHANGES], ids=["defaults", "all"])
+def test_a_continued_training_sees_the_batches_it_would_have_seen(files, cache_bytes, changes) -> None:
     split = input_pipeline.load_split(files, 64, 12, cache_bytes)
-    settings = {"batch_size": 4, "seed": 5, "augment": augment.augmentation(0.5, 0.5, 0.6, 0.2)}
+    settings = {"batch_size": 4, "seed": 5, "augment": changes}
     whole = list(input_pipeline.training_batches(split, first_epoch=0, epochs=3, **settings))
     steps = input_pipeline.steps_per_epoch(10, 4)
     assert len(whole) == 3 * steps
@@ -64,7 +79,8 @@ def test_a_continued_training_sees_the_batches_it_would_have_seen(files, cache_b
     assert len(rest) == steps
     for (images, truth), (expected_images, expected_truth) in zip(rest, whole[2 * steps :], strict=True):
         np.testing.assert_array_equal(images, expected_images)
-        np.testing.assert_array_equal(truth["gt_boxes"], expected_truth["gt_boxes"])
+        for name in ("gt_boxes", "gt_labels"):
+            np.testing.assert_array_equal(truth[name], expected_truth[name])
     assert not np.array_equal(whole[0][0], whole[steps][0])  # another order in the next epoch
 
 
@@ -72,3 +88,22 @@ def test_a_split_smaller_than_a_batch_is_one_batch(files) -> None:
     split = input_pipeline.load_split(files, 64, 12, 10**9)
     batches = input_pipeline.training_batches(split, batch_size=32, seed=0, first_epoch=0, epochs=2, augment=NO_CHANGE)
     assert [images.shape[0] for images, _ in batches] == [10, 10]
+
+
+def test_mosaics_make_room_for_more_boxes_and_join_only_where_drawn(files) -> None:
+    split = input_pipeline.load_split(files, 64, 12, 10**9)
+    settings = {"batch_size": 5, "seed": 5, "first_epoch": 0, "epochs": 3}
+    half = augment.augmentation(**dataclasses.asdict(dataclasses.replace(OFF, mosaic_probability=0.5)))
+    plain = input_pipeline.training_batches(split, augment=NO_CHANGE, **settings)
+    mixed = input_pipeline.training_batches(split, augment=half, **settings)
+    same = []
+    for (images, truth), (mixed_images, mixed_truth) in zip(plain, mixed, strict=True):
+        count = truth["gt_labels"].shape[1]
+        assert mixed_truth["gt_boxes"].shape == (5, augment.MOSAIC_ROOM * count, 4)
+        assert mixed_images.dtype == tf.uint8
+        for index in range(5):
+            same.append(np.array_equal(images[index], mixed_images[index]))
+            if same[-1]:
+                np.testing.assert_array_equal(mixed_truth["gt_boxes"][index, :count], truth["gt_boxes"][index])
+                assert (mixed_truth["gt_labels"][index, count:].numpy() == -1).all()
+    assert 0.2 < np.mean(same) < 0.8

@@ -6,20 +6,25 @@ import numpy as np
 import pytest
 
 from data import errors, progress, sources, validation
+from data.sources import base, coco
 from tests import coco_folder
 
 
-def open_train(root, train, classes=None):
+def open_coco(root):
+    return coco.CocoSource.open(f"coco:{root}", str(root), base.ReadOptions())
+
+
+def open_train(root, train):
     """Writes a train split and opens it; returns the source and its items."""
-    source = sources.open_source(f"coco:{coco_folder.write(root, train=train)}", classes, ["train"])
+    source = open_coco(coco_folder.write(root, train=train))
     return source, source.items("train")
 
 
-def message_of(root, train=None, spec=None, required=("train",)):
+def message_of(root, train=None):
     if train is not None:
         coco_folder.write(root, train=train)
     with pytest.raises(errors.UserError) as caught:
-        sources.open_source(spec or f"coco:{root}", None, required)
+        open_coco(root)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -73,17 +78,12 @@ def test_an_ignore_category_becomes_a_crowd_box_for_every_class(tmp_path, name):
     assert record.is_crowd.tolist() == [True, True, False]
 
 
-def test_boxes_of_other_classes_are_dropped_and_their_images_stay(tmp_path):
-    annotations = [coco_folder.annotation(0, category_id=1), coco_folder.annotation(1, category_id=2)]
-    source, items = open_train(tmp_path / "set", coco_folder.table(2, annotations), ["person"])
-    assert [source.load(item).labels.tolist() for item in items] == [[], [0]]
-
-
 def test_category_ids_may_differ_between_splits(tmp_path):
     train = coco_folder.table(1, [coco_folder.annotation(0, category_id=1)], {1: "car", 2: "person"})
     val = coco_folder.table(1, [coco_folder.annotation(0, category_id=5)], {5: "person", 6: "car"})
     root = coco_folder.write(tmp_path / "set", train=train, val=val)
-    source = sources.open_source(f"coco:{root}", None, ["train", "val"])
+    source = open_coco(root)
+    assert source.splits == ("train", "val")
     assert source.class_names == ("car", "person")
     assert source.load(source.items("val")[0]).labels.tolist() == [1]
 
@@ -95,8 +95,82 @@ def test_cocos_own_layout_is_read(tmp_path, images):
     (tmp_path / "train.json").rename(tmp_path / "annotations" / "instances_train2017.json")
     (tmp_path / images).parent.mkdir(exist_ok=True)
     (tmp_path / "train").rename(tmp_path / images)
-    source = sources.open_source(str(tmp_path), None, ["train"])
+    source = open_coco(tmp_path)
     assert len(source.load(source.items("train")[0]).labels) == 1
+    said = coco.CocoSource.recognises(tmp_path)
+    assert said == f"annotations/instances_train2017.json has its images in {images}/"
+
+
+def test_one_folder_of_images_may_serve_all_splits(tmp_path):
+    coco_folder.write(tmp_path, train=coco_folder.table(3), val=coco_folder.table(3))
+    for split, own in (("train", [0, 1]), ("val", [2])):
+        table = json.loads((tmp_path / f"{split}.json").read_text())
+        table["images"] = [table["images"][number] for number in own]
+        table["annotations"] = [entry for entry in table["annotations"] if entry["image_id"] in own]
+        (tmp_path / f"{split}.json").unlink()
+        (tmp_path / "annotations").mkdir(exist_ok=True)
+        (tmp_path / "annotations" / f"{split}.json").write_text(json.dumps(table))
+    (tmp_path / "train").rename(tmp_path / "images")
+    for name in (tmp_path / "val").iterdir():
+        name.unlink()
+    (tmp_path / "val").rmdir()
+    source = open_coco(tmp_path)
+    assert {split: [item.source_id for item in source.items(split)] for split in source.splits} == {
+        "train": ["0.jpg", "1.jpg"],
+        "val": ["2.jpg"],
+    }
+    assert source.notices == ()  # an image of the other split is no image without annotation
+
+
+def roboflow(root, **tables):
+    """Writes Roboflow's layout: the JSON lies among the images."""
+    for folder, table in tables.items():
+        coco_folder.write(root, **{folder: table})
+        (root / f"{folder}.json").rename(root / folder / "_annotations.coco.json")
+    return root
+
+
+def test_roboflows_layout_is_read_and_its_heading_is_no_class(tmp_path):
+    table = coco_folder.table(2)
+    table["categories"] = [
+        {"id": 0, "name": "road-users", "supercategory": "none"},
+        {"id": 1, "name": "car", "supercategory": "road-users"},
+        {"id": 2, "name": "person", "supercategory": "road-users"},
+    ]
+    source = open_coco(roboflow(tmp_path, train=table, valid=table, test=table))
+    assert (source.splits, source.class_names) == (sources.SPLITS, ("car", "person"))
+    assert source.load(source.items("val")[1]).labels.tolist() == [0]
+    said = coco.CocoSource.recognises(tmp_path)
+    assert said == "train/_annotations.coco.json has its images beside it"
+
+
+def test_a_heading_with_boxes_is_a_class(tmp_path):
+    table = coco_folder.table(1, [coco_folder.annotation(0, category_id=1), coco_folder.annotation(0, category_id=2)])
+    table["categories"][1]["supercategory"] = "car"
+    source, _ = open_train(tmp_path / "set", table)
+    assert source.class_names == ("car", "person")
+
+
+@pytest.mark.parametrize(("json_name", "images"), [("result.json", "images"), ("labels.json", "data")])
+def test_a_set_without_splits_is_all_train(tmp_path, json_name, images):
+    coco_folder.write(tmp_path, train=coco_folder.table(2))
+    (tmp_path / "train.json").rename(tmp_path / json_name)
+    (tmp_path / "train").rename(tmp_path / images)
+    source = open_coco(tmp_path)
+    assert (source.splits, len(source.items("train"))) == (("train",), 2)
+
+
+def test_two_folders_for_one_split(tmp_path):
+    message = message_of(roboflow(tmp_path, val=coco_folder.table(1), valid=coco_folder.table(1)))
+    assert message == f"`{tmp_path}` has two for val: val, valid. Keep one."
+
+
+def test_images_that_no_annotation_names_are_noticed(tmp_path):
+    root = coco_folder.write(tmp_path / "set", train=coco_folder.table(1))
+    for name in ("new.png", "notes.txt", ".hidden.jpg"):
+        (root / "train" / name).touch()
+    (notice,) = open_coco(root).notices
+    assert (notice.kind, notice.file) == ("unnamed_image", str(root / "train" / "new.png"))
 
 
 def test_a_wrong_size_in_the_json_counts_for_nothing_where_the_boxes_fit(tmp_path):
@@ -110,7 +184,7 @@ def test_the_fingerprint_follows_names_sizes_and_times(tmp_path):
     root = coco_folder.write(tmp_path / "set", train=coco_folder.table(2))
 
     def fingerprint():
-        return sources.open_source(f"coco:{root}", None, ["train"]).fingerprint()
+        return open_coco(root).fingerprint()
 
     seen = [fingerprint()]
     os.utime(root / "train" / "0.jpg", ns=(1, 1))
@@ -188,31 +262,24 @@ def test_a_box_that_only_fits_the_size_in_the_json_names_both(tmp_path):
 
 
 def test_a_path_that_is_missing_or_a_file(tmp_path):
-    (tmp_path / "train.json").touch()
-    assert message_of(tmp_path, spec="coco:") == (
+    assert message_of("") == (
         "Dataset `coco:`: the path is missing. Write coco:PATH with the path of an existing folder."
     )
-    assert message_of(tmp_path, spec="coco:/no/such") == (
+    assert message_of("/no/such") == (
         "Dataset `coco:/no/such`: there is no folder `/no/such`. Write coco:PATH with the path of an existing folder."
     )
     file = tmp_path / "train.json"
-    assert message_of(tmp_path, spec=f"coco:{file}") == (
-        f"Dataset `coco:{file}`: `{file}` is a file. Name the folder that holds it."
+    file.touch()
+    assert message_of(file) == (f"Dataset `coco:{file}`: `{file}` is a file. Name the folder that holds it.")
+
+
+def test_a_folder_in_no_layout_names_what_was_looked_for_and_found(tmp_path):
+    (tmp_path / "train.json").touch()
+    assert message_of(tmp_path) == (
+        f"Dataset `coco:{tmp_path}`: looked in `{tmp_path}` for `train.json` beside a folder `train/`,"
+        " `annotations/instances_train*.json` with its images, or `train/_annotations.coco.json`, and the same for val"
+        " and test; found `train.json`. Add the files or correct the path."
     )
-
-
-def test_missing_splits_name_what_was_looked_for_and_found(tmp_path):
-    coco_folder.write(tmp_path, train=coco_folder.table(1))
-    assert message_of(tmp_path, required=sources.SPLITS) == (
-        f"Dataset `coco:{tmp_path}` lacks val, test: looked in `{tmp_path}` for"
-        " `val.json` beside a folder `val/`, or `annotations/instances_val*.json` with its images;"
-        " `test.json` beside a folder `test/`, or `annotations/instances_test*.json` with its images;"
-        " found `train.json`, `train/`. Add the files or correct the path."
-    )
-
-
-def test_an_empty_folder_says_so(tmp_path):
-    assert "found nothing." in message_of(tmp_path)
 
 
 def test_malformed_json_has_its_position(tmp_path):
@@ -277,6 +344,7 @@ def test_annotations_of_no_image_are_noted_or_stop_the_run(tmp_path):
         source, (item,) = open_train(tmp_path / "a", table)
     assert len(source.load(item).labels) == 1
     file = tmp_path / "a" / "train.json"
+    assert [(notice.kind, notice.file) for notice in source.notices] == [("lost_annotation", str(file))]
     text = f"{file}: 1 of 2 annotations name an image that is not in `images`; they are left out."
     assert notes == [("note", text)]
     table["annotations"] = table["annotations"][1:]
@@ -304,7 +372,7 @@ def hituav():
     folder = pathlib.Path(shared) / "hituav_night_dev"
     if not folder.is_dir():
         pytest.skip(f"needs {folder} (set SSD_TUNER_SHARED_DATA to the folder that holds hituav_night_dev)")
-    return sources.open_source(f"coco:{folder}")
+    return open_coco(folder)
 
 
 def test_hituav_is_read_whole(hituav):

@@ -1,10 +1,12 @@
 import io
+import pickle
+import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
-from data import errors, validation
+from data import errors, thermal, validation
 from tests import coco_folder
 
 JPEG = coco_folder.image_bytes()
@@ -15,10 +17,31 @@ def flipped(data, position):
     return data[:position] + bytes([data[position] ^ 0xFF]) + data[position + 1 :]
 
 
-def sixteen_bit_png():
+def encode(image, image_format, **options):
     buffer = io.BytesIO()
-    Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 900).save(buffer, "PNG")
+    image.save(buffer, image_format, **options)
     return buffer.getvalue()
+
+
+def decode(encoded):
+    return np.asarray(Image.open(io.BytesIO(encoded)))
+
+
+def png_chunk(kind, content):
+    return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
+
+
+def sixteen_bit_rgb_png():
+    header = (8).to_bytes(4, "big") * 2 + bytes([16, 2, 0, 0, 0])
+    rows = zlib.compress((b"\0" + bytes(range(48))) * 8)
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
+
+
+def rotated(orientation, image_format="JPEG", size=(8, 6)):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    pixels = np.arange(size[0] * size[1], dtype=np.uint8).reshape(size[::-1]) * 5
+    return encode(Image.fromarray(pixels), image_format, exif=exif)
 
 
 @pytest.mark.parametrize(
@@ -41,9 +64,74 @@ def test_jpeg_and_png_are_kept_byte_by_byte(encoded, image_format):
 def test_other_8_bit_formats_become_png_without_loss(image_format, mode):
     encoded = coco_folder.image_bytes(image_format=image_format, mode=mode)
     image = validation.check_image(encoded, "f")
-    assert image.image_format == "png"
-    before, after = (np.asarray(Image.open(io.BytesIO(data))) for data in (encoded, image.encoded))
-    np.testing.assert_array_equal(before, after)
+    assert (image.image_format, image.mended) == ("png", (f"{image_format} image stored as PNG",))
+    np.testing.assert_array_equal(decode(encoded), decode(image.encoded))
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "TIFF"])
+@pytest.mark.parametrize("order", ["<u2", ">u2"])
+def test_16_bit_grey_images_are_stretched_to_8_bits(image_format, order):
+    pixels = (np.arange(48, dtype=np.uint16) * 900 + 3000).reshape(6, 8)
+    mode = "I;16" if order == "<u2" else "I;16B"
+    image = Image.frombytes(mode, (8, 6), pixels.astype(order).tobytes())
+    checked = validation.check_image(encode(image, image_format), "f")
+    assert (checked.image_format, checked.mended) == ("png", (validation.STRETCHED,))
+    assert (checked.height, checked.width) == (6, 8)
+    np.testing.assert_array_equal(decode(checked.encoded), thermal.stretch_to_8bit(pixels))
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", [2, 3, 4, 5, 6, 7, 8])
+def test_exif_is_applied_or_ignored_as_the_user_says(image_format, orientation):
+    encoded = rotated(orientation, image_format)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(encoded))))
+    applied = validation.check_image(encoded, "f", exif="apply")
+    assert applied.image_format == "png"
+    assert validation.TURNED in applied.mended
+    np.testing.assert_array_equal(decode(applied.encoded), upright)
+    assert (applied.height, applied.width) == upright.shape[:2]
+    ignored = validation.check_image(encoded, "f", exif="ignore")
+    assert (ignored.height, ignored.width) == (6, 8)
+    assert validation.TURNED not in ignored.mended
+    if image_format in ("JPEG", "PNG"):
+        assert ignored == validation.CheckedImage(encoded, image_format.lower(), 6, 8)
+    if image_format == "TIFF":
+        np.testing.assert_array_equal(decode(ignored.encoded), np.arange(48).reshape(6, 8) * 5)
+
+
+def test_the_stated_size_says_whether_the_boxes_are_turned():
+    encoded = rotated(6)
+    assert validation.check_image(encoded, "f", stated_size=(8, 6)).mended == (validation.TURNED,)
+    assert validation.check_image(encoded, "f", stated_size=(6, 8)).encoded == encoded
+    assert validation.check_image(rotated(1), "f").mended == ()
+
+
+@pytest.mark.parametrize(
+    ("encoded", "stated_size"),
+    [
+        (rotated(6), None),
+        (rotated(6), (600, 800)),
+        (rotated(6, size=(8, 8)), (8, 8)),
+        (rotated(3), (6, 8)),
+    ],
+    ids=["no size", "another size", "square", "upside down"],
+)
+def test_a_doubtful_orientation_is_asked_about_only_where_boxes_depend_on_it(encoded, stated_size):
+    with pytest.raises(validation.AmbiguousImageError, match=r"--exif=apply.*--exif=ignore"):
+        validation.check_image(encoded, "f", stated_size=stated_size)
+    assert validation.check_image(encoded, "f", stated_size=stated_size, has_boxes=False).encoded == encoded
+
+
+def test_questions_survive_the_way_back_from_a_worker():
+    error = validation.AmbiguousImageError("a.jpg", "which?")
+    copy = pickle.loads(pickle.dumps(error))
+    assert isinstance(copy, validation.AmbiguousImageError)
+    assert (copy.file, copy.reason) == ("a.jpg", "which?")
+
+
+def test_broken_metadata_does_not_make_an_image_bad():
+    broken = encode(Image.new("L", (8, 6)), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert validation.check_image(broken, "f").encoded == broken
 
 
 @pytest.mark.parametrize(
@@ -59,7 +147,7 @@ def test_other_8_bit_formats_become_png_without_loss(image_format, mode):
         (PNG[:-12], "the image does not decode: the PNG ends before its end chunk"),
         (flipped(PNG, len(PNG) // 2), "the image does not decode: "),
         (flipped(PNG, len(PNG) - 1), "the image does not decode: a PNG chunk has a wrong checksum"),
-        (sixteen_bit_png(), "not an 8-bit image (PNG, 16 bits a channel); convert it to 8 bits"),
+        (sixteen_bit_rgb_png(), "not an 8-bit image (PNG, 16 bits a channel); convert it to 8 bits"),
         (
             coco_folder.image_bytes(image_format="TIFF", mode="F"),
             "not an 8-bit image (TIFF, pixel mode F); convert it to 8 bits",
@@ -134,6 +222,47 @@ def test_boxes_up_to_one_pixel_outside_are_clipped(box, clipped):
 
 def test_no_boxes_are_fine():
     assert validation.check_boxes(np.zeros((0, 4)), 48, 64, "f").shape == (0, 4)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+def test_huge_and_infinite_numbers_are_bad_boxes_not_warnings(value):
+    for box in ([value, -value, value, 1], [-value, 0, value, 1]):
+        assert len(validation.broken_boxes(np.array([box]), 48, 64)) == 1
+        validation.mend_boxes(np.array([box]), [0], [False], 48, 64)
+
+
+def test_all_broken_boxes_are_found_each_once():
+    boxes = np.array([[1, 1, 5, 5], [9, 2, -5, 4], [90, 2, 0, 4], [1, 1, 0, 0], [0, 0, np.nan, 1]])
+    found = validation.broken_boxes(boxes, 48, 64)
+    assert [(box.kind, box.row) for box in found] == [
+        ("box_not_a_number", 4),
+        ("box_inverted", 1),
+        ("box_without_area", 2),
+        ("box_without_area", 3),
+    ]
+
+
+def test_exact_duplicates_go_and_others_stay():
+    box, near = [4, 5, 20, 10], [4, 5, 20, 10.001]
+    keep, mended = validation.mend_boxes(
+        np.array([box, box, near, box, box]), [0, 0, 0, 1, 0], [False, False, False, False, True], 48, 64
+    )
+    assert keep.tolist() == [0, 2, 3, 4]
+    assert mended == (validation.DUPLICATE,)
+
+
+@pytest.mark.parametrize(
+    ("overhang_px", "mended"),
+    [(0.0, ()), (0.005, ()), (0.5, (validation.CLIPPED,)), (1.0, (validation.CLIPPED,)), (1.1, ())],
+)
+def test_clipping_counts_from_more_than_rounding_to_the_tolerance(overhang_px, mended):
+    assert validation.mend_boxes(np.array([[0, 0, 64 + overhang_px, 48]]), [0], [False], 48, 64)[1] == mended
+
+
+def test_no_boxes_have_nothing_to_mend():
+    keep, mended = validation.mend_boxes(np.zeros((0, 4)), [], [], 48, 64)
+    assert keep.shape == (0,)
+    assert mended == ()
 
 
 def test_names_must_be_unique():

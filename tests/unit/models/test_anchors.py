@@ -55,3 +55,35 @@ def test_anchors_run_by_row_then_column() -> None:
     assert centres == pytest.approx(
         np.array([[0.25, 1 / 6], [0.25, 0.5], [0.25, 5 / 6], [0.75, 1 / 6], [0.75, 0.5], [0.75, 5 / 6]]), abs=1e-6
     )
+
+
+def test_map_sizes_of_the_published_detector() -> None:
+    assert anchors.map_sizes(300, 16) == [(19, 19), (10, 10), (5, 5), (3, 3), (2, 2), (1, 1)]
+
+
+@pytest.mark.parametrize(("image_size", "first_stride"), [(97, 8), (300, 16)])
+def test_map_sizes_are_those_of_the_network(image_size: int, first_stride: int) -> None:
+    from models import backbones
+    from models.hyperparameters import ModelConfig
+
+    network = backbones.feature_levels(ModelConfig(alpha=0.35, first_stride=first_stride), image_size)
+    assert [tuple(level.shape[1:3]) for level in network.outputs] == anchors.map_sizes(image_size, first_stride)
+
+
+def test_given_scales_are_those_of_the_levels() -> None:
+    scales = (0.05, 0.1, 0.2, 0.4, 0.6, 0.9)
+    shapes = anchors.cell_shapes(AnchorConfig(scales=scales, reduce_lowest_level=False))
+    assert [level[0] for level in shapes] == [pytest.approx((scale, scale)) for scale in scales]
+    assert shapes[0][-1] == pytest.approx((math.sqrt(0.05 * 0.1),) * 2)
+
+
+def test_evenly_spaced_scales_may_be_written_out() -> None:
+    """`scales` changes nothing where it says what the two ends say."""
+    spelled = AnchorConfig(scales=tuple(anchors.level_scales(0.2, 0.95)))
+    maps = anchors.map_sizes(128, 8)
+    assert (anchors.make_anchors(maps, spelled) == anchors.make_anchors(maps, AnchorConfig())).all()
+
+
+def test_scales_that_are_not_one_a_level_are_an_error() -> None:
+    with pytest.raises(ValueError, match="needs one number a level: got 2 for 6"):
+        anchors.cell_shapes(AnchorConfig(scales=(0.1, 0.2)))

@@ -37,11 +37,24 @@ def test_text_from_the_command_line_takes_the_settings_type() -> None:
         ("anchors.min_scale", 0.99, "must lie in"),
         ("anchors.max_scale", 0.2 + 1e-9 - 1e-9, "must lie in"),
         ("anchors.aspect_ratios", "1,-2", "needs positive numbers"),
+        ("anchors.aspect_ratios", "", "needs positive numbers"),
+        ("anchors.aspect_ratios", "1,,2", "needs a value of type tuple"),
+        ("anchors.scales", "0.1,0.2,0.3", "needs 6 ascending numbers, one a feature level, or none: got"),
+        ("anchors.scales", "0.1,0.3,0.2,0.4,0.5,0.6", "needs 6 ascending numbers"),
+        ("anchors.scales", "0.1,0.2,0.3,0.4,0.5,1.5", r"must lie in \[0.001, 1.0\]: got 1.5"),
+        ("anchors.scales", "0,0.2,0.3,0.4,0.5,0.6", "needs positive numbers"),
     ],
 )
 def test_each_mistake_is_named(path, value, message) -> None:
     with pytest.raises(UserError, match=message):
         ExperimentConfig().replace({path: value})
+
+
+def test_the_scales_of_the_levels_may_be_given_and_taken_back() -> None:
+    given = ExperimentConfig().replace({"anchors.scales": "0.05,0.1,0.2,0.4,0.6,0.9"})
+    assert given.anchors.scales == (0.05, 0.1, 0.2, 0.4, 0.6, 0.9)
+    assert ExperimentConfig.from_dict(given.to_dict()) == given
+    assert given.replace({"anchors.scales": ""}) == ExperimentConfig()
 
 
 def test_scales_in_the_wrong_order_are_named() -> None:

@@ -6,6 +6,7 @@ from boxes_strategy import make_boxes, seeds
 from hypothesis import given, settings
 from test_matcher import numpy_iou
 
+from data import tiles
 from models import postprocess
 
 
@@ -76,3 +77,13 @@ def test_suppressing_twice_changes_nothing(rng: np.random.Generator) -> None:
     kept = np.asarray(postprocess.suppress(boxes, scores, 0.3))
     again = np.asarray(postprocess.suppress(boxes[kept], scores[kept], 0.3))
     assert again.all()
+
+
+def test_of_an_object_on_a_border_the_tile_that_sees_it_whole_counts():
+    grid = tiles.TileGrid(1, 2, 50)
+    windows = np.array([[[0, 0, 1, 2 / 3], [0, 1 / 3, 1, 1]]], np.float32)
+    # An object from 0.55 to 0.75 of the image: the left tile sees a fragment of it, the right one all.
+    boxes = np.array([[[[0.4, 0.825, 0.6, 1.0]], [[0.4, 0.325, 0.6, 0.625]]]], np.float32)
+    merged, scores = postprocess.merge_tiles(boxes, np.full((1, 2, 1, 1), 0.9, np.float32), windows, grid.cells())
+    np.testing.assert_allclose(merged[0], [[0.4, 0.55, 0.6, 2 / 3], [0.4, 0.55, 0.6, 0.75]], atol=1e-6)
+    np.testing.assert_allclose(np.asarray(scores)[0, :, 0], [0.0, 0.9])

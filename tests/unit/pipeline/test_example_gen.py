@@ -16,7 +16,7 @@ from tests import coco_folder
 FN_API = {"runner": "FnApiRunner"}
 
 
-def ingest_dataset(root, dataset, classes=None, beam_options=None):
+def ingest_dataset(root, dataset, options=None, beam_options=None):
     """Runs the executor as TFX does; returns the artifact."""
     artifact = standard_artifacts.Examples()
     artifact.uri = str(root / "examples")
@@ -26,7 +26,7 @@ def ingest_dataset(root, dataset, classes=None, beam_options=None):
         )
     )
     component = example_gen.DetectionExampleGen(
-        dataset=dataset, fingerprint="f", classes=classes, report_dir=str(root / "report")
+        dataset=dataset, fingerprint="f", options=options, report_dir=str(root / "report")
     )
     example_gen.Executor(context).Do({}, {"examples": [artifact]}, component.exec_properties)
     return artifact
@@ -69,6 +69,7 @@ def test_a_source_becomes_records_tensorflow_reads(tmp_path, folder):
         "num_examples": {"train": 40, "val": 3, "test": 2},
         "num_boxes": {"train": 40, "val": 3, "test": 2},
         "num_quarantined": {"train": 0, "val": 0, "test": 0},
+        "mended": {},
         "max_boxes": 1,
     }
     assert read_rows(pathlib.Path(artifact.uri, "quarantine.csv")) == [["split", "file", "reason"]]
@@ -158,12 +159,6 @@ def test_shards_hold_64_items_and_never_number_more_than_256():
     shards = ingest.plan_shards("train", list(range(100_000)), "/folder")
     assert len(shards) == 256
     assert [item for shard in shards for item in shard.items] == list(range(100_000))
-
-
-def test_frames_are_those_tensorflow_writes(tmp_path):
-    with tf.io.TFRecordWriter(str(tmp_path / "file")) as writer:
-        writer.write(b"some bytes")
-    assert ingest.frame(b"some bytes") == (tmp_path / "file").read_bytes()
 
 
 def test_files_carry_no_time_stamp(tmp_path, folder):

@@ -37,6 +37,13 @@ def test_a_setting_the_user_fixed_is_not_searched() -> None:
     assert "loss.l2" not in search.tune
 
 
+def test_scales_that_have_no_effect_are_not_searched() -> None:
+    """With a scale given for each level, `anchors.min_scale` changes nothing."""
+    search = presets.search(presets.get_preset("quick"), "hyperband", 0, pinned=["anchors.scales"])
+    assert "anchors.min_scale" in presets.SEARCHED
+    assert "anchors.min_scale" not in search.tune
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -1,0 +1,146 @@
+"""Times ingestion to TFRecord beside TFDS's own `download_and_prepare`, in the same run, on the same COCO folder.
+
+Ours reads the JSON, decodes and checks every image and box, and writes GZIP TFRecord shards with the images' own bytes
+(`pipeline.ingest.write_shard`, what a Beam worker runs, in one process). The peer is a `GeneratorBasedBuilder` as
+TFDS's documentation has it, which reads the same JSON and hands over the images' paths; in one process, too. Rounds
+alternate, after one that is not counted.
+
+    python -m benchmarks.ingestion
+"""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from data import convert, sources
+from pipeline import ingest
+
+IMAGES = 400
+HEIGHT_PX, WIDTH_PX = 512, 640
+ROUNDS = 1
+
+
+class CocoFolder(tfds.core.GeneratorBasedBuilder):
+    """The folder's train split, with the features of TFDS's own COCO."""
+
+    code_path = None  # there are no checksums of downloads to look for beside the code
+    VERSION = tfds.core.Version("1.0.0")
+    root: pathlib.Path
+    class_names: list[str]
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        """Declares the features."""
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(encoding_format="jpeg"),
+                    "image/filename": tfds.features.Text(),
+                    "image/id": np.int64,
+                    "objects": tfds.features.Sequence(
+                        {
+                            "id": np.int64,
+                            "area": np.float32,
+                            "bbox": tfds.features.BBoxFeature(),
+                            "label": tfds.features.ClassLabel(names=self.class_names),
+                            "is_crowd": np.bool_,
+                        }
+                    ),
+                }
+            )
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator[tuple[int, Any]]]:
+        """Returns the one split."""
+        del dl_manager
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yields the images of the JSON."""
+        table = json.loads((self.root / "train.json").read_text())
+        rows: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in table["images"]}
+        for row in table["annotations"]:
+            rows[row["image_id"]].append(row)
+        for image in table["images"]:
+            yield (
+                image["id"],
+                {
+                    "image": str(self.root / "train" / image["file_name"]),
+                    "image/filename": image["file_name"],
+                    "image/id": image["id"],
+                    "objects": [_object(row, image["height"], image["width"]) for row in rows[image["id"]]],
+                },
+            )
+
+
+def main() -> int:
+    """Prints images a second of both, and their ratio; returns 0."""
+    print(f"machine: {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print("command: python -m benchmarks.ingestion")
+    packages = ("tensorflow-datasets", "tensorflow", "pillow", "numpy")
+    print("versions:", *(f"{package} {importlib.metadata.version(package)}" for package in packages))
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        spec = f"road_scenes:train={IMAGES},val=1,test=1,size={HEIGHT_PX}x{WIDTH_PX}"
+        convert.convert(sources.open_source(spec), "coco", folder / "coco")
+        size = sum(path.stat().st_size for path in (folder / "coco" / "train").iterdir())
+        print(
+            f"{IMAGES} JPEG images of {WIDTH_PX}x{HEIGHT_PX} px, {size / IMAGES / 1e3:.0f} kB each; {ROUNDS} rounds\n"
+        )
+        ours, peer = [], []
+        for number in range(ROUNDS + 1):
+            ours.append(IMAGES / _time_ours(folder / "coco", folder / f"ours{number}"))
+            peer.append(IMAGES / _time_tfds(folder / "coco", folder / f"tfds{number}"))
+    print("median images/s (least to most)")
+    for label, rates in (("ssd-tuner", ours[1:]), ("TFDS download_and_prepare", peer[1:])):
+        print(f"  {label:<27}{statistics.median(rates):8.1f} ({min(rates):.1f} to {max(rates):.1f})")
+    ratio = statistics.median(one / other for one, other in zip(ours[1:], peer[1:], strict=True))
+    print(f"  ratio {ratio:.1f} (median of the rounds' ratios; target: at least 3)")
+    return 0
+
+
+def _time_ours(coco: pathlib.Path, output: pathlib.Path) -> float:
+    start = time.perf_counter()
+    source = sources.open_source(f"coco:{coco}", required_splits=["train"])
+    shards = ingest.plan_shards("train", source.items("train"), str(output))
+    written = sum(ingest.write_shard(shard, source).num_examples for shard in shards)
+    seconds = time.perf_counter() - start
+    if written != IMAGES:
+        raise RuntimeError(f"{written} of {IMAGES} images were written.")
+    return seconds
+
+
+def _time_tfds(coco: pathlib.Path, output: pathlib.Path) -> float:
+    CocoFolder.root = coco
+    CocoFolder.class_names = [entry["name"] for entry in json.loads((coco / "train.json").read_text())["categories"]]
+    start = time.perf_counter()
+    builder = CocoFolder(data_dir=output)
+    builder.download_and_prepare()
+    seconds = time.perf_counter() - start
+    if builder.info.splits["train"].num_examples != IMAGES:
+        raise RuntimeError(f"{builder.info.splits['train'].num_examples} of {IMAGES} images were written.")
+    return seconds
+
+
+def _object(row: dict[str, Any], height: int, width: int) -> dict[str, Any]:
+    x, y, w, h = row["bbox"]
+    return {
+        "id": row["id"],
+        "area": row["area"],
+        "bbox": tfds.features.BBox(ymin=y / height, xmin=x / width, ymax=(y + h) / height, xmax=(x + w) / width),
+        "label": row["category_id"] - 1,
+        "is_crowd": bool(row["iscrowd"]),
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

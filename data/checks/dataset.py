@@ -1,0 +1,275 @@
+"""Reads a dataset once and gathers what is wrong with it."""
+
+import collections
+import dataclasses
+import io
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from data import errors, progress, validation
+from data.checks import images, pictures
+from data.checks.findings import Findings, Severity
+from data.examples import DetectionRecord
+from data.sources import annotated, base
+
+_PROGRESS_EVERY = 16  # images
+_KIND_OF_MENDED = {
+    validation.TURNED: "image_turned",
+    validation.STRETCHED: "image_stretched",
+    validation.CLIPPED: "box_clipped",
+    validation.DUPLICATE: "duplicate_box",
+}
+_REWRITTEN = "image stored as PNG"
+# What the reason of a `BadExampleError` says, and the kind that it is; the first that fits counts.
+_KIND_OF_REASON = (
+    ("the image file does not exist", "missing_image"),
+    ("the file cannot be read", "unreadable_image"),
+    ("empty file", "empty_image"),
+    ("not an image", "not_an_image"),
+    ("the image does not decode", "broken_image"),
+    ("too many pixels", "unsupported_image"),
+    ("not an 8-bit image", "unsupported_image"),
+    ("is not supported; convert it", "unsupported_image"),
+    ("has a coordinate that is no number", "box_not_a_number"),
+    ("is inverted", "box_inverted"),
+    ("has zero area", "box_without_area"),
+    ("has no area inside its image", "box_without_area"),
+    ("lies outside its image", "box_outside"),
+)
+_UNKNOWN_CLASS_WORDS = ("which `categories` does not list", " has class ")
+_WHERE_BOXES_BREAK = "(x, y, width, height in px)"  # in the reason of every broken box
+
+
+@dataclasses.dataclass
+class SplitTotals:
+    """What a split holds.
+
+    Attributes:
+        num_images: that are listed.
+        num_good: that can be used.
+        num_boxes: of the good images, by label; regions to ignore do not count.
+    """
+
+    num_images: int
+    num_good: int
+    num_boxes: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckReport:
+    """What a check found.
+
+    Attributes:
+        spec: of the dataset.
+        class_names: in label order.
+        totals: by split.
+        findings: all that was found.
+    """
+
+    spec: str
+    class_names: tuple[str, ...]
+    totals: dict[str, SplitTotals]
+    findings: Findings
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether every image can be used as it is or mended."""
+        return self.findings.worst() not in (Severity.QUESTION, Severity.QUARANTINED)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the report as JSON values."""
+        splits = {
+            split: {
+                "num_images": totals.num_images,
+                "num_good": totals.num_good,
+                "num_boxes": dict(zip(self.class_names, totals.num_boxes.tolist(), strict=True)),
+            }
+            for split, totals in self.totals.items()
+        }
+        return {
+            "dataset": self.spec,
+            "class_names": list(self.class_names),
+            "is_usable": self.is_usable,
+            "splits": splits,
+            "findings": self.findings.to_json(),
+        }
+
+
+def check(source: base.Source, keep_all: bool = False) -> CheckReport:
+    """Reads every example of a dataset once.
+
+    Beside what the source holds, memory grows by some 100 bytes an image.
+
+    Args:
+        source: from `sources.open_source`, or a reader's own.
+        keep_all: keep every finding, not only the first of each kind.
+
+    Returns:
+        What was found.
+    """
+    findings, gallery = Findings(keep_all), pictures.Gallery()
+    for origin in getattr(source, "origins", (source,)):
+        for notice in getattr(origin, "notices", ()):
+            findings.add(notice.kind, file=notice.file, detail=notice.detail)
+    report = CheckReport(source.spec, tuple(source.class_names), {}, findings)
+    for split, item in _all_items(source, report):
+        record = _examine(source, split, item, findings)
+        if record is None:
+            continue
+        totals = report.totals[split]
+        totals.num_good += 1
+        np.add.at(totals.num_boxes, record.labels[~record.is_crowd], 1)
+        picture = pictures.recognise(record.encoded)
+        if picture.hash is None:
+            findings.add("blank_image", split, _file_of(source, item))
+        gallery.add(split, record.source_id, picture)
+    _find_class_gaps(report)
+    _find_repeated_names(gallery, findings)
+    gallery.find_leaks(
+        lambda kind, index, detail: findings.add(kind, gallery.splits[index], gallery.path(index), detail)
+    )
+    return report
+
+
+def kind_of_reason(reason: str) -> str:
+    """Finds the kind of finding that a `BadExampleError` is, by its reason."""
+    return next((kind for words, kind in _KIND_OF_REASON if words in reason), "unusable")
+
+
+def _all_items(source: base.Source, report: CheckReport) -> Iterator[tuple[str, Any]]:
+    """Yields (split, item), starts the splits' totals and reports progress."""
+    items = {split: source.items(split) for split in source.splits}
+    total, done = sum(map(len, items.values())), 0
+    for split, members in items.items():
+        report.totals[split] = SplitTotals(len(members), 0, np.zeros(len(source.class_names), np.int64))
+        for item in members:
+            yield split, item
+            done += 1
+            if done % _PROGRESS_EVERY == 0 or done == total:
+                progress.emit("ingest", done=done, total=total)
+
+
+def _examine(source: base.Source, split: str, item: Any, findings: Findings) -> DetectionRecord | None:
+    """Reads one example; returns it, or None where it is unusable."""
+    origin, raw = _annotation(source, item)
+    file = _file_of(source, item)
+
+    def add(kind: str, detail: str = "") -> None:
+        findings.add(kind, split, file, detail)
+
+    header = _header(raw.path) if raw else None
+    try:
+        record = source.load(item)
+    except validation.AmbiguousImageError as error:
+        add("exif_in_doubt", f"orientation {header.orientation}" if header else error.reason)
+        record = None
+    except errors.BadExampleError as error:
+        record = None
+        if raw is not None and raw.problem:
+            is_class = any(word in raw.problem for word in _UNKNOWN_CLASS_WORDS)
+            add("unknown_class" if is_class else "broken_annotation", raw.problem)
+        elif raw is None or header is None or _WHERE_BOXES_BREAK not in error.reason:
+            add(kind_of_reason(error.reason), _shorten(error.reason))
+        else:
+            _add_broken_boxes(origin, raw, header, add)
+    if record is not None:
+        _add_mended(record, add)
+        header = header or images.read_header(io.BytesIO(record.encoded))
+    if header is not None:
+        for kind, detail in header.facts(raw.path if raw else ""):
+            add(kind, detail)
+        if record is not None and header.orientation != 1 and validation.TURNED not in record.mended:
+            add("exif_ignored", f"orientation {header.orientation}, boxes fit the image as it is stored")
+    if raw is not None and header is not None:
+        _add_doubts(origin, raw, header, add)
+    return record
+
+
+def _add_mended(record: DetectionRecord, add: Callable[..., None]) -> None:
+    for text in record.mended:
+        kind = "image_rewritten" if text.endswith(_REWRITTEN) else _KIND_OF_MENDED.get(text, "mended")
+        add(kind, "" if text in _KIND_OF_MENDED else text)
+
+
+def _add_broken_boxes(
+    origin: annotated.AnnotatedSource,
+    raw: annotated.AnnotatedImage,
+    header: images.Header,
+    add: Callable[..., None],
+) -> None:
+    """Adds every broken box of an image, not only the first."""
+    height, width = header.size_for(raw.size, origin.options.exif)
+    form = origin.form_of(raw)
+    for broken in validation.broken_boxes(annotated.to_xywh_px(raw.boxes, form, height, width), height, width):
+        box = raw.boxes[broken.row]
+        if not form.endswith("_px") and annotated.in_other_units(box, form):
+            add("box_in_pixels", "box [" + ", ".join(f"{value:g}" for value in box) + "]")
+        else:
+            add(broken.kind, _shorten(broken.reason))
+
+
+def _add_doubts(
+    origin: annotated.AnnotatedSource,
+    raw: annotated.AnnotatedImage,
+    header: images.Header,
+    add: Callable[..., None],
+) -> None:
+    """Adds what is suspicious of an annotation that can be used as it stands."""
+    form = origin.form_of(raw)
+    if raw.boxes and form.endswith("_px") and all(annotated.in_other_units(box, form) for box in raw.boxes):
+        add("box_in_fractions", "first box [" + ", ".join(f"{value:g}" for value in raw.boxes[0]) + "]")
+    height, width = header.size_for(raw.size, origin.options.exif)
+    if raw.size not in (None, (height, width)):
+        add("other_size", f"file {width}x{height} px, annotation {raw.size[1]}x{raw.size[0]} px")
+
+
+def _find_class_gaps(report: CheckReport) -> None:
+    """Adds classes that have no box, or none in some split."""
+    for label, name in enumerate(report.class_names):
+        counts = {split: int(totals.num_boxes[label]) for split, totals in report.totals.items()}
+        if not any(counts.values()):
+            report.findings.add("empty_class", file=name)
+        elif not all(counts.values()):
+            shown = ", ".join(f"{split} {count}" for split, count in counts.items())
+            report.findings.add("uneven_class", file=name, detail=f"boxes: {shown}")
+
+
+def _find_repeated_names(gallery: pictures.Gallery, findings: Findings) -> None:
+    splits: dict[str, list[str]] = collections.defaultdict(list)
+    for split, name in zip(gallery.splits, gallery.names, strict=True):
+        splits[name].append(split)
+    for name, where in splits.items():
+        if len(where) > 1:
+            findings.add("repeated_name", where[-1], name, f"in {' and '.join(where)}")
+
+
+def _annotation(
+    source: base.Source, item: Any
+) -> tuple[annotated.AnnotatedSource, annotated.AnnotatedImage] | tuple[None, None]:
+    """Returns the reader of an item and what the annotation states, where its images and annotations are files."""
+    origins: Sequence[base.Source] | None = getattr(source, "origins", None)
+    if origins is not None:
+        source, item = origins[item.origin], item.item
+    if isinstance(source, annotated.AnnotatedSource) and isinstance(item, annotated.AnnotatedImage):
+        return source, item
+    return None, None
+
+
+def _file_of(source: base.Source, item: Any) -> str:
+    raw = _annotation(source, item)[1]
+    return raw.path if raw else item.source_id
+
+
+def _shorten(reason: str) -> str:
+    """Leaves out what the table says anyway."""
+    return reason.removeprefix("the image does not decode: ").replace(_WHERE_BOXES_BREAK, "(xywh px)")
+
+
+def _header(path: str) -> images.Header | None:
+    try:
+        with open(path, "rb") as file:
+            return images.read_header(file)
+    except OSError:
+        return None  # reading the image says why

@@ -1,0 +1,171 @@
+"""Writes any source as another format's dataset."""
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from data import errors, files, progress, writers
+from data.examples import DetectionRecord
+from data.sources import base
+
+FORMATS = tuple(writers.WRITERS)
+SUMMARY_NAME = "conversion.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class LeftOut:
+    """An example that could not be used.
+
+    Attributes:
+        split: it belongs to.
+        file: path at fault.
+        reason: one line.
+    """
+
+    split: str
+    file: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Conversion:
+    """What was written, as conversion.json says it.
+
+    Attributes:
+        dataset: as the user named it.
+        format: one of `FORMATS`.
+        output: folder that was written.
+        class_names: in label order.
+        num_images: by split.
+        num_boxes: by split, of the examples that were written; crowd boxes included.
+        num_renamed: images whose file is named otherwise than their id.
+        lost: how much of what the examples say the format cannot say, by what it is.
+        left_out: bad examples.
+    """
+
+    dataset: str
+    format: str
+    output: str
+    class_names: tuple[str, ...]
+    num_images: dict[str, int]
+    num_boxes: dict[str, int]
+    num_renamed: int
+    lost: dict[str, int]
+    left_out: tuple[LeftOut, ...]
+
+
+def convert(source: base.Source, format_name: str, output: str | os.PathLike[str]) -> Conversion:
+    """Writes all splits of a source, one example in memory at a time; image bytes are copied as they are.
+
+    Everything is written into a hidden folder beside `output`, which gets its name when it is whole: what is there is
+    never half a dataset.
+
+    Args:
+        source: what to write.
+        format_name: one of `FORMATS`.
+        output: folder to write: new, or empty.
+
+    Returns:
+        What was written, and what was not; also in `output`/conversion.json.
+
+    Raises:
+        UserError: the format is unknown, `output` holds something or cannot be written, or no example is usable.
+    """
+    if format_name not in writers.WRITERS:
+        hint = errors.nearest(format_name, FORMATS)
+        raise errors.UserError(f"`{format_name}` is no format to convert to.{hint}")
+    target = check_output(output)
+    with _folder_in_one_piece(target) as folder:
+        with writers.WRITERS[format_name](folder, source.class_names) as writer:
+            num_images, num_boxes, left_out = _write_splits(source, writer)
+        result = Conversion(
+            dataset=source.spec,
+            format=format_name,
+            output=str(output),
+            class_names=source.class_names,
+            num_images=num_images,
+            num_boxes=num_boxes,
+            num_renamed=writer.num_renamed,
+            lost={what: count for what, count in writer.lost.items() if count},
+            left_out=tuple(left_out),
+        )
+        files.write_json(folder / SUMMARY_NAME, dataclasses.asdict(result))
+    return result
+
+
+def check_output(output: str | os.PathLike[str]) -> Path:
+    """Checks that a folder can be written without mixing with what is there.
+
+    Args:
+        output: path of the folder.
+
+    Returns:
+        The absolute path.
+
+    Raises:
+        UserError: it is a file or holds something.
+    """
+    path = Path(output).expanduser().absolute()
+    if path.exists() and not path.is_dir():
+        raise errors.UserError(f"`{output}` is a file. Name a new folder to write to.")
+    if path.is_dir() and any(path.iterdir()):
+        raise errors.UserError(f"`{output}` is not empty: it holds {base.found_in(path)}. Name a new or empty folder.")
+    return path
+
+
+def _write_splits(source: base.Source, writer: writers.Writer) -> tuple[dict[str, int], dict[str, int], list[LeftOut]]:
+    """Returns the numbers of images and of boxes by split, and the bad examples."""
+    items = {split: source.items(split) for split in source.splits}
+    total = sum(map(len, items.values()))
+    num_images, num_boxes, left_out, done = {}, {}, [], 0
+    for split in items:
+        num_images[split] = num_boxes[split] = 0
+        writer.start(split, len(items[split]))
+        for record in _records(source, split, items[split], left_out):
+            done += 1
+            if record is not None:
+                writer.write(record)
+                num_images[split] += 1
+                num_boxes[split] += len(record.labels)
+            progress.emit("ingest", done=done, total=total)
+        writer.finish()
+    writer.close()
+    empty = [split for split, count in num_images.items() if not count]
+    if empty:
+        first = f" First: {left_out[0].file}: {left_out[0].reason}." if left_out else ""
+        raise errors.UserError(f"Split {empty[0]} of `{source.spec}` has no usable example.{first}")
+    return num_images, num_boxes, left_out
+
+
+def _records(
+    source: base.Source, split: str, items: list[Any], left_out: list[LeftOut]
+) -> Iterator[DetectionRecord | None]:
+    """Yields each example, None for a bad one, which is listed."""
+    for item in items:
+        try:
+            record = source.load(item)
+        except errors.BadExampleError as error:
+            left_out.append(LeftOut(split, error.file, error.reason))
+            record = None
+        yield record
+
+
+@contextlib.contextmanager
+def _folder_in_one_piece(target: Path) -> Iterator[Path]:
+    """Makes a hidden folder beside the target, which becomes the target at the end or goes."""
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise errors.UserError(f"`{target.parent}` cannot be written: {error.strerror}.") from error
+    try:
+        yield partial
+        partial.rename(target)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise

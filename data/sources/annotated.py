@@ -1,0 +1,328 @@
+"""What readers share whose images and annotations are separate files."""
+
+import dataclasses
+import hashlib
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data import errors, validation
+from data.examples import DetectionRecord
+from data.sources import base
+
+IGNORE_LABEL = -1  # of a region to ignore that is of no class
+# The forms that annotations state boxes in; those without "_px" are fractions of the image's sides.
+BOX_FORMS = ("xywh_px", "xyxy_px", "cxcywh_px", "xywh", "xyxy", "cxcywh")
+
+_MOST_FRACTION = 1.01  # a box in px whose numbers are all below it looks like fractions; a little for rounding
+_LEAST_PIXEL = 2.0  # a fraction above it looks like px; broken boxes that stick out of their image are below
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AnnotatedImage:
+    """One image as its annotation states it; nothing of it is checked against the file yet.
+
+    Attributes:
+        source_id: its name, unique in its split.
+        path: of the image file.
+        size: (height, width) that the annotation states, px, or None.
+        boxes: four numbers a box, in the form `box_form`.
+        labels: one a box, from 0; `IGNORE_LABEL` for a region that every class ignores.
+        is_crowd: one flag a box: a region to ignore.
+        areas_px: one area a box, px^2; None where the annotation has none.
+        box_form: one of `BOX_FORMS`.
+        problem: why the annotation is unusable, or None.
+    """
+
+    source_id: str
+    path: str
+    size: tuple[int, int] | None = None
+    boxes: tuple[tuple[float, ...], ...] = ()
+    labels: tuple[int, ...] = ()
+    is_crowd: tuple[bool, ...] = ()
+    areas_px: tuple[float | None, ...] = ()
+    box_form: str = "xywh_px"
+    problem: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NamedImage:
+    """An image of a format that has no list of classes: its boxes name theirs.
+
+    Attributes:
+        image: without labels.
+        names: class names, one a box.
+    """
+
+    image: AnnotatedImage
+    names: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Notice:
+    """Something wrong with a dataset as a whole, found while its annotations were read.
+
+    Attributes:
+        kind: one of the keys of `data.checks.findings.KINDS`.
+        file: path at fault.
+        detail: one line.
+    """
+
+    kind: str
+    file: str
+    detail: str
+
+
+class AnnotatedSource(base.Source):
+    """A source of `AnnotatedImage`s; a reader of a format only finds and parses its files.
+
+    Attributes:
+        notices: what was found wrong besides single images.
+        roots: folders and files that the data lies in.
+    """
+
+    def __init__(
+        self,
+        spec: str,
+        images: Mapping[str, Sequence[AnnotatedImage]],
+        class_names: Sequence[str],
+        roots: Sequence[Path],
+        options: base.ReadOptions,
+        notices: Sequence[Notice] = (),
+    ) -> None:
+        """Stores what a reader has parsed.
+
+        Args:
+            spec: what the user typed.
+            images: by split.
+            class_names: C names in label order.
+            roots: folders and files whose change changes the data.
+            options: answers to what the data leaves open.
+            notices: what was found wrong besides single images.
+
+        Raises:
+            UserError: a split names an image twice, no class is there, or the boxes' units are in doubt.
+        """
+        self.spec, self.class_names, self.options = spec, tuple(class_names), options
+        self.splits = tuple(split for split in base.SPLITS if split in images)
+        self.roots, self.notices = tuple(roots), tuple(notices)
+        if not self.class_names:
+            raise errors.UserError(f"Dataset `{spec}` has no class. Check its list of classes.")
+        self._images: dict[str, list[AnnotatedImage]] = {}
+        for split in self.splits:
+            self._images[split] = sorted(images[split], key=lambda image: image.source_id)
+            validation.check_unique((image.source_id for image in images[split]), f"Split {split} of `{spec}`")
+        self._units = self._decide_units()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves the images behind: a worker gets those it loads."""
+        return self.__dict__ | {"_images": {}, "notices": ()}
+
+    def fingerprint(self) -> str:
+        """Returns a digest of the options and of the names, sizes and modification times of all files."""
+        digest = hashlib.sha256(repr(dataclasses.astuple(self.options)).encode())
+        for root in self.roots:
+            for name, stat in _stats(root):
+                digest.update(f"{root.name}/{name}\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+    def items(self, split: str) -> list[AnnotatedImage]:
+        """Lists a split's images by name."""
+        return list(self._images[split])
+
+    def load(self, item: AnnotatedImage) -> DetectionRecord:
+        """Reads one image and checks it with its boxes.
+
+        A size in the annotation that is not the file's counts for nothing where the boxes fit the file.
+
+        Args:
+            item: one of `items`.
+
+        Returns:
+            The example; a region that every class ignores becomes one crowd box a class.
+
+        Raises:
+            BadExampleError: the annotation, the image or a box is unusable.
+        """
+        if item.problem:
+            raise errors.BadExampleError(item.path, item.problem)
+        image = validation.read_image(
+            item.path, exif=self.options.exif, stated_size=item.size, has_boxes=bool(item.boxes)
+        )
+        xywh_px = to_xywh_px(item.boxes, self.form_of(item), image.height, image.width)
+        keep, mended = validation.mend_boxes(xywh_px, item.labels, item.is_crowd, image.height, image.width)
+        labels, is_crowd = np.array(item.labels, np.int32), np.array(item.is_crowd, bool)
+        checked = _check_boxes(item, xywh_px, image)
+        rows = [
+            (row, target)
+            for row, label in zip(keep, labels[keep], strict=True)
+            for target in (range(len(self.class_names)) if label == IGNORE_LABEL else (label,))
+        ]
+        chosen = np.array([row for row, _ in rows], np.intp)
+        return DetectionRecord(
+            source_id=item.source_id,
+            encoded=image.encoded,
+            image_format=image.image_format,
+            height=image.height,
+            width=image.width,
+            boxes=checked[chosen],
+            labels=np.array([label for _, label in rows], np.int32),
+            is_crowd=is_crowd[chosen],
+            area_px=self._areas_px(item, xywh_px)[chosen],
+            mended=image.mended + mended,
+        )
+
+    def _areas_px(self, item: AnnotatedImage, xywh_px: np.ndarray) -> np.ndarray:
+        """Returns the annotation's areas; where it has none, or in other units than the user says, the boxes'."""
+        own = xywh_px[:, 2] * xywh_px[:, 3]
+        if self.form_of(item) != item.box_form:
+            return own.astype(np.float32)
+        stated = [math.nan if area is None else area for area in item.areas_px]
+        return np.where(np.isnan(stated), own, stated).astype(np.float32)
+
+    def form_of(self, item: AnnotatedImage) -> str:
+        """Returns the form that an image's boxes are read in: its own, in the units that the user has said.
+
+        Args:
+            item: one of `items`.
+
+        Returns:
+            One of `BOX_FORMS`.
+        """
+        form = item.box_form.removesuffix("_px")
+        units = self._units or ("pixels" if item.box_form.endswith("_px") else "normalized")
+        return f"{form}_px" if units == "pixels" else form
+
+    def _decide_units(self) -> str | None:
+        """Checks the boxes' units against their numbers.
+
+        Returns:
+            "pixels" or "normalized" where the user has said so, or None for each format's own.
+
+        Raises:
+            UserError: most numbers speak against the format's own units and the user has not said which they are.
+        """
+        if self.options.box_units != "auto":
+            return self.options.box_units
+        num_boxes, doubtful = 0, []
+        for image in (image for images in self._images.values() for image in images):
+            for box in image.boxes:
+                num_boxes += all(math.isfinite(value) for value in box)
+                if in_other_units(box, image.box_form):
+                    doubtful.append((image, box))
+        if 2 * len(doubtful) <= num_boxes:
+            return None
+        image, box = doubtful[0]
+        shown = ", ".join(f"{value:g}" for value in box)
+        own, other = ("pixels", "normalized") if image.box_form.endswith("_px") else ("normalized", "pixels")
+        words = {"pixels": "in px", "normalized": "as fractions of the image's sides"}
+        seen = "lie within [0, 1]" if own == "pixels" else f"have a number above {_LEAST_PIXEL:g}"
+        raise errors.UserError(
+            f"Dataset `{self.spec}`: {self.kind} states boxes {words[own]}, but {len(doubtful)} of {num_boxes} {seen},"
+            f" as [{shown}] of `{image.path}`. Are they {words[other]}? Answer with --box_units={other}, or with"
+            f" --box_units={own} if they are right as they stand."
+        )
+
+
+def label_by_name(
+    found: Mapping[str, Sequence[NamedImage]],
+) -> tuple[dict[str, list[AnnotatedImage]], tuple[str, ...]]:
+    """Numbers the classes of images whose boxes name theirs.
+
+    Args:
+        found: the images, by split.
+
+    Returns:
+        The images with labels, by split, and the class names in label order: sorted, without those that
+        `base.is_ignore_category` says are regions to ignore.
+    """
+    names = sorted({name for images in found.values() for image in images for name in image.names})
+    class_names, labels = number_classes(names)
+    labelled = {
+        split: [
+            dataclasses.replace(
+                named.image,
+                labels=tuple(labels[name] for name in named.names),
+                is_crowd=tuple(
+                    crowd or labels[name] == IGNORE_LABEL
+                    for crowd, name in zip(named.image.is_crowd, named.names, strict=True)
+                ),
+            )
+            for named in images
+        ]
+        for split, images in found.items()
+    }
+    return labelled, class_names
+
+
+def number_classes(names: Iterable[str]) -> tuple[tuple[str, ...], dict[str, int]]:
+    """Numbers the classes of a dataset.
+
+    Args:
+        names: of all categories, in the data's own order; a name may come twice.
+
+    Returns:
+        The names in label order without those of regions to ignore, and {name: label} with `IGNORE_LABEL` for these.
+    """
+    given = dict.fromkeys(names)
+    class_names = tuple(name for name in given if not base.is_ignore_category(name))
+    numbers = {name: number for number, name in enumerate(class_names)}
+    return class_names, {name: numbers.get(name, IGNORE_LABEL) for name in given}
+
+
+def in_other_units(box: Sequence[float], form: str) -> bool:
+    """Says whether a box's numbers speak against its units: all small where pixels, one large where fractions are due.
+
+    Args:
+        box: four numbers; where one is infinite or NaN, the answer is no.
+        form: one of `BOX_FORMS`.
+    """
+    largest = max(abs(value) for value in box)
+    if not math.isfinite(sum(box)):
+        return False
+    return largest <= _MOST_FRACTION if form.endswith("_px") else largest > _LEAST_PIXEL
+
+
+def to_xywh_px(boxes: Sequence[Sequence[float]], form: str, height: int, width: int) -> np.ndarray:
+    """Converts boxes to COCO's form.
+
+    Args:
+        boxes: N times four numbers, in the form `form`.
+        form: one of `BOX_FORMS`: "xywh" top-left x, y, width, height; "xyxy" xmin, ymin, xmax, ymax; "cxcywh" centre
+            x, y, width, height; in px with "_px" behind, else as fractions of the image's sides.
+        height: of the image, px.
+        width: of the image, px.
+
+    Returns:
+        float64 [N, 4] top-left x, y, width, height in px.
+    """
+    xywh = np.array(boxes, np.float64).reshape(-1, 4)
+    shape = form.removesuffix("_px")
+    if shape == "xyxy":
+        xywh = np.concatenate([xywh[:, :2], xywh[:, 2:] - xywh[:, :2]], axis=1)
+    if shape == "cxcywh":
+        xywh = np.concatenate([xywh[:, :2] - xywh[:, 2:] / 2, xywh[:, 2:]], axis=1)
+    return xywh if form.endswith("_px") else xywh * np.array([width, height, width, height], np.float64)
+
+
+def _check_boxes(item: AnnotatedImage, xywh_px: np.ndarray, image: validation.CheckedImage) -> np.ndarray:
+    """Checks boxes; an error names the size that the annotation states where the file has another."""
+    try:
+        return validation.check_boxes(xywh_px, image.height, image.width, item.path)
+    except errors.BadExampleError as error:
+        if item.size in (None, (image.height, image.width)):
+            raise
+        stated = f"the annotation states {item.size[1]}x{item.size[0]} px"
+        raise errors.BadExampleError(item.path, f"{error.reason}; {stated}") from error
+
+
+def _stats(root: Path) -> list[tuple[str, os.stat_result]]:
+    """Returns (path inside the root, stat) of every file in it, sorted; of a file, its own."""
+    if root.is_file():
+        return [("", root.stat())]
+    paths = sorted(os.path.join(parent, name) for parent, _, names in os.walk(root) for name in names)
+    return [(os.path.relpath(path, root), os.stat(path) if os.path.exists(path) else os.lstat(path)) for path in paths]

@@ -1,0 +1,213 @@
+"""What readers share that find images and annotations in folders."""
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+from data import errors
+from data.sources import annotated, base
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+
+def existing(spec: str, kind: str, argument: str) -> Path:
+    """Finds the path that a dataset names.
+
+    Args:
+        spec: what the user typed, for the error.
+        kind: of the reader.
+        argument: the path, as typed.
+
+    Returns:
+        The path of an existing file or folder.
+
+    Raises:
+        UserError: it is missing.
+    """
+    path = Path(argument).expanduser()
+    if argument and path.exists():
+        return path
+    missing = f"there is no folder `{argument}`" if argument else "the path is missing"
+    raise errors.UserError(f"Dataset `{spec}`: {missing}. Write {kind}:PATH with the path of an existing folder.")
+
+
+def existing_folder(spec: str, kind: str, argument: str) -> Path:
+    """Finds the folder that a dataset names; arguments and errors as `existing`, and a file is an error."""
+    path = existing(spec, kind, argument)
+    if not path.is_dir():
+        raise errors.UserError(f"Dataset `{spec}`: `{path}` is a file. Name the folder that holds it.")
+    return path
+
+
+def nothing_found(spec: str, root: Path, looked_for: str) -> errors.UserError:
+    """Words the error about a folder that is not in a reader's layout.
+
+    Args:
+        spec: what the user typed.
+        root: the folder.
+        looked_for: the layouts.
+    """
+    return errors.UserError(
+        f"Dataset `{spec}`: looked in `{root}` for {looked_for}; found {base.found_in(root)}."
+        " Add the files or correct the path."
+    )
+
+
+def is_image(name: str) -> bool:
+    """Says whether a file name ends as those of images do."""
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+
+
+def image_names(folder: Path, deep: bool = True) -> list[str]:
+    """Lists the images of a folder.
+
+    Args:
+        folder: an existing path.
+        deep: also those in folders below it.
+
+    Returns:
+        Paths inside the folder with "/" between their parts, sorted.
+    """
+    if not deep:
+        return sorted(entry.name for entry in os.scandir(folder) if is_image(entry.name))
+    found = []
+    for parent, _, names in os.walk(folder):
+        inside = os.path.relpath(parent, folder).replace(os.sep, "/")
+        prefix = "" if inside == "." else f"{inside}/"
+        found += [prefix + name for name in names if is_image(name)]
+    return sorted(found)
+
+
+def stem(name: str) -> str:
+    """Returns a path without an image's or an annotation file's ending; other dots belong to the name."""
+    head, tail = os.path.splitext(name)
+    return head if tail.lower() in (*IMAGE_SUFFIXES, ".xml", ".txt", ".json") else name
+
+
+def split_folders(root: Path) -> dict[str, Path]:
+    """Finds folders that are named as splits.
+
+    Args:
+        root: an existing folder.
+
+    Returns:
+        The folders, by split, in the order train, val, test.
+
+    Raises:
+        UserError: two folders are one split, as `val/` and `valid/`.
+    """
+    return _by_split((name, root / name) for name in base.SPLIT_NAMES if (root / name).is_dir())
+
+
+def split_files(folder: Path, suffix: str, prefix: str = "") -> dict[str, Path]:
+    """Finds files that are named as splits.
+
+    Args:
+        folder: a path that need not exist.
+        suffix: what follows the split's name, as ".txt".
+        prefix: what precedes it.
+
+    Returns:
+        The files, by split, in the order train, val, test.
+
+    Raises:
+        UserError: two files are one split.
+    """
+    named = ((name, folder / f"{prefix}{name}{suffix}") for name in base.SPLIT_NAMES)
+    return _by_split((name, path) for name, path in named if path.is_file())
+
+
+def _by_split(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for name, path in named:
+        split = base.SPLIT_NAMES[name]
+        if split in found and not found[split].samefile(path):
+            raise errors.UserError(f"`{path.parent}` has two for {split}: {found[split].name}, {path.name}. Keep one.")
+        found.setdefault(split, path)
+    return {split: found[split] for split in base.SPLITS if split in found}
+
+
+def read_text(path: Path, kind: str) -> str:
+    """Reads a text file.
+
+    Args:
+        path: of the file.
+        kind: what it should hold, for the error, as "JSON".
+
+    Returns:
+        Its text, without a byte order mark.
+
+    Raises:
+        UserError: the file cannot be read or is not UTF-8 text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise errors.UserError(f"{path}: the file cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise errors.UserError(f"{path}: not UTF-8 text at byte {error.start}. Export it again as {kind}.") from error
+
+
+def read_names(path: Path) -> list[str]:
+    """Reads a file that lists a split's images, one a line.
+
+    Args:
+        path: of the file; a line is a name, and may end in a VOC class flag (-1, 0 or 1).
+
+    Returns:
+        The names without endings of images, in the file's order, each once.
+
+    Raises:
+        UserError: the file cannot be read or is not UTF-8 text.
+    """
+    names = []
+    for line in read_text(path, "text").splitlines():
+        words = line.split()
+        if len(words) > 1 and words[-1] in ("-1", "0", "1"):
+            words.pop()
+        names += [stem(" ".join(words))] if words else []
+    return list(dict.fromkeys(names))
+
+
+def unnamed_images(folder: Path, names: Collection[str], why: str = "no annotation names it") -> list[annotated.Notice]:
+    """Notes the images of a folder that no annotation names.
+
+    Args:
+        folder: of the images.
+        names: inside the folder, of those that are annotated.
+        why: the detail of each notice.
+
+    Returns:
+        One notice an image.
+    """
+    named = {os.path.normpath(name) for name in names}
+    others = (name for name in image_names(folder) if os.path.normpath(name) not in named)
+    return [annotated.Notice("unnamed_image", str(folder / name), why) for name in others]
+
+
+def check_any(spec: str, images: Mapping[str, Collection[object]]) -> None:
+    """Checks that a dataset has an image.
+
+    Args:
+        spec: what the user typed.
+        images: by split.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not any(images.values()):
+        raise errors.UserError(f"Dataset `{spec}` has no image. Add images or correct the path.")
+
+
+def outermost(paths: Iterable[Path]) -> list[Path]:
+    """Leaves out the paths that lie inside another one.
+
+    Args:
+        paths: of files and folders.
+
+    Returns:
+        The others, each once, in their order.
+    """
+    given = list(dict.fromkeys(paths))
+    known = set(given)
+    return [path for path in given if not known.intersection(path.parents)]

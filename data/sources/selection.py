@@ -1,0 +1,361 @@
+"""What a user takes of a dataset, whatever its format: classes, splits, fewer images, tiles."""
+
+import collections
+import dataclasses
+import hashlib
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from data import boxes as box_forms
+from data import errors, tiles
+from data.examples import DetectionRecord
+from data.sources import base
+
+TILED_SPLITS = ("train", "val")  # of the test split whole images are detected in, as users do
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions:
+    """What to take of a dataset; checked when it is opened.
+
+    Attributes:
+        classes: those to detect, in label order, each "NAME" or "NEW=OLD" or "NEW=OLD+OLD+..."; None takes all as they
+            are. Boxes of other classes are dropped, their images stay as negatives.
+        splits: shares of train, val and test to divide the whole dataset into; None takes the given splits.
+        split_seed: of that division.
+        group_by: regular expression; images whose names agree in what it finds (its first group, where it has one)
+            stay in one split.
+        limit: at most this many images of each split, evenly spread; None takes all.
+        min_box_px: objects whose shorter side has fewer pixels in the original image become regions to ignore.
+        tile: as `tiles.parse_grid`, "1x1" for whole images. Train and val are cut, test is not.
+        test_dataset: a dataset whose test split replaces this one's; "" for none.
+        test_classes: as `classes`, for `test_dataset`; None pairs equal names, in any case.
+        exif: as `base.ReadOptions`.
+        box_units: as `base.ReadOptions`.
+    """
+
+    classes: tuple[str, ...] | None = None
+    splits: tuple[float, ...] | None = None
+    split_seed: int = 0
+    group_by: str = ""
+    limit: int | None = None
+    min_box_px: float = 0.0
+    tile: str = "1x1"
+    test_dataset: str = ""
+    test_classes: tuple[str, ...] | None = None
+    exif: str = "auto"
+    box_units: str = "auto"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as JSON values; `from_dict` inverts."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "DataOptions":
+        """Builds the options from `to_dict`'s result."""
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SelectedItem:
+    """One example of a selection.
+
+    Attributes:
+        source_id: unique in its split.
+        origin: index of the source that it comes from.
+        item: of that source.
+        tile: index of the tile, or None for the whole image.
+    """
+
+    source_id: str
+    origin: int
+    item: Any
+    tile: int | None = None
+
+
+class SelectedSource(base.Source):
+    """A source seen through `DataOptions`."""
+
+    def __init__(self, source: base.Source, options: DataOptions, test_source: base.Source | None = None) -> None:
+        """Decides what is taken; no image is read yet.
+
+        Args:
+            source: with all its classes and splits.
+            options: what to take of it.
+            test_source: that of `options.test_dataset`.
+
+        Raises:
+            UserError: a class is unknown or named twice, a share is out of its range, the regular expression is
+                malformed, or a split would be empty.
+        """
+        self.kind, self.argument_help, self.spec = source.kind, source.argument_help, source.spec
+        self.options, self.grid = options, tiles.parse_grid(options.tile)
+        self.class_names, targets = map_classes(source.class_names, options.classes)
+        self._origins, self._targets = [source], [targets]
+        chosen = _divide(source, options) if options.splits else {s: _all_items(source, s, 0) for s in source.splits}
+        if test_source is not None:
+            wanted = options.test_classes or _same_names(self.class_names, test_source)
+            names, targets = map_classes(test_source.class_names, wanted)
+            self._origins.append(test_source)
+            self._targets.append(_renumber(targets, names, self.class_names, test_source.spec))
+            chosen["test"] = _all_items(test_source, "test", 1)
+        self.splits = tuple(split for split in base.SPLITS if split in chosen)
+        self._items = {split: self._cut(split, _thin(chosen[split], options.limit)) for split in self.splits}
+        self._last: tuple[Any, DetectionRecord] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves the items behind: a worker gets those it loads."""
+        return self.__dict__ | {"_items": {}, "_last": None}
+
+    @classmethod
+    def open(cls, spec: str, argument: str, options: base.ReadOptions) -> "SelectedSource":
+        """Is not for this class: `data.sources.open_source` opens a reader's source and selects from it."""
+        raise NotImplementedError
+
+    @property
+    def origins(self) -> tuple[base.Source, ...]:
+        """The sources that `SelectedItem.origin` counts."""
+        return tuple(self._origins)
+
+    def fingerprint(self) -> str:
+        """Returns a digest of the data and of what is taken of it."""
+        parts = [repr(sorted(self.options.to_dict().items())), *(origin.fingerprint() for origin in self._origins)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def items(self, split: str) -> list[SelectedItem]:
+        """Lists a split's examples: images, or their tiles."""
+        return list(self._items[split])
+
+    def load(self, item: SelectedItem) -> DetectionRecord:
+        """Reads one example and applies the options to it.
+
+        Args:
+            item: one of `items`.
+
+        Returns:
+            The example, with the labels of `class_names`.
+
+        Raises:
+            BadExampleError: the example is unusable.
+        """
+        if self._last is None or self._last[0] != (item.origin, item.item):  # an image's tiles come one after another
+            record = relabel(self._origins[item.origin].load(item.item), self._targets[item.origin])
+            record = ignore_small(record, self.options.min_box_px)
+            self._last = ((item.origin, item.item), dataclasses.replace(record, source_id=item.source_id))
+        record = self._last[1]
+        return record if item.tile is None else cut_tile(record, self.grid, item.tile)
+
+    def _cut(self, split: str, items: list[SelectedItem]) -> list[SelectedItem]:
+        if self.grid.count == 1 or split not in TILED_SPLITS:
+            return items
+        return [dataclasses.replace(item, tile=tile) for item in items for tile in range(self.grid.count)]
+
+
+def map_classes(available: Sequence[str], wanted: Sequence[str] | None) -> tuple[tuple[str, ...], np.ndarray]:
+    """Picks, renames and merges classes.
+
+    Args:
+        available: names that the data has, in its own order.
+        wanted: as `DataOptions.classes`.
+
+    Returns:
+        Class names in label order, and int32 [len(available)]: each available class' new label, -1 where it is dropped.
+
+    Raises:
+        UserError: a name is unknown or comes twice, or none is left.
+    """
+    targets = np.full(len(available), -1, np.int32)
+    names: list[str] = []
+    for entry in available if wanted is None else wanted:
+        new, equals, old = entry.partition("=") if entry not in available else (entry, "", "")
+        for name in (part.strip() for part in (old if equals else new).split("+" if equals else "\0")):
+            if name not in available:
+                raise errors.UserError(f"Unknown class `{name}`.{errors.nearest(name, available)}")
+            if targets[available.index(name)] >= 0:
+                raise errors.UserError(f"Class `{name}` is named twice; name each class once.")
+            targets[available.index(name)] = len(names)
+        names.append(new.strip())
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise errors.UserError(f"Class `{twice}` is named twice; merge classes as {twice}=ONE+OTHER.")
+    if not names:
+        raise errors.UserError("No class is left to detect; name at least one.")
+    return tuple(names), targets
+
+
+def relabel(record: DetectionRecord, targets: np.ndarray) -> DetectionRecord:
+    """Gives boxes their new labels and drops those of other classes; a region to ignore is kept once a class.
+
+    Args:
+        record: with the data's own labels.
+        targets: int32 [number of the data's classes], the new label, -1 drops the box.
+    """
+    labels = targets[record.labels] if len(record.labels) else record.labels
+    keep = labels >= 0
+    seen: set[tuple[float, ...]] = set()
+    for row in np.flatnonzero(keep & record.is_crowd):
+        key = (*record.boxes[row].tolist(), int(labels[row]))
+        keep[row] = key not in seen
+        seen.add(key)
+    return _take(record, keep, labels=labels[keep])
+
+
+def ignore_small(record: DetectionRecord, min_box_px: float) -> DetectionRecord:
+    """Turns objects whose shorter side is below `min_box_px` into regions to ignore."""
+    sides = (record.boxes[:, 2:] - record.boxes[:, :2]) * (record.height, record.width)
+    small = sides.min(axis=1, initial=np.inf) < min_box_px
+    return dataclasses.replace(record, is_crowd=record.is_crowd | small) if small.any() else record
+
+
+def cut_tile(record: DetectionRecord, grid: tiles.TileGrid, index: int) -> DetectionRecord:
+    """Cuts one tile out of an image, as PNG.
+
+    Args:
+        record: the whole image.
+        grid: of the tiles.
+        index: of the tile, from 0.
+
+    Returns:
+        The tile. Boxes are clipped to it; one of which less than `box_forms.MIN_VISIBLE` of the area remains becomes a
+        region to ignore, one of which nothing remains is dropped.
+    """
+    top, left, height, width = grid.windows_px(record.height, record.width)[index]
+    image = Image.open(io.BytesIO(record.encoded)).crop((left, top, left + width, top + height))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    scale = np.array([record.height, record.width] * 2, np.float32)
+    moved = (record.boxes * scale - (top, left, top, left)) / np.array([height, width] * 2, np.float32)
+    clipped = np.clip(moved, 0.0, 1.0).astype(np.float32)
+    visible = _area(clipped) / np.maximum(_area(moved), 1e-12)
+    cut = dataclasses.replace(
+        record,
+        source_id=f"{record.source_id}#tile{index}",
+        encoded=buffer.getvalue(),
+        image_format="png",
+        height=height,
+        width=width,
+        boxes=clipped,
+        is_crowd=record.is_crowd | (visible < box_forms.MIN_VISIBLE),
+        area_px=record.area_px * visible.astype(np.float32),
+        mended=record.mended if index == 0 else (),
+    )
+    return _take(cut, (clipped[:, 2:] > clipped[:, :2]).all(axis=1))
+
+
+def assign_splits(keys: Sequence[str], shares: Sequence[float], seed: int) -> list[str]:
+    """Divides images among train, val and test, with the images of one group in one split.
+
+    Args:
+        keys: the group of each image.
+        shares: of train, val and test, in any unit.
+        seed: of the order in which groups are dealt out.
+
+    Returns:
+        The split of each image; it depends on keys, shares and seed only.
+    """
+    sizes = collections.Counter(keys)
+    order = sorted(sizes, key=lambda key: hashlib.sha256(f"{seed}/{key}".encode()).digest())
+    borders = np.cumsum(shares) / sum(shares)
+    split_of, done = {}, 0
+    for key in order:
+        middle = (done + sizes[key] / 2) / len(keys)
+        split_of[key] = base.SPLITS[int(np.searchsorted(borders, middle))]
+        done += sizes[key]
+    return [split_of[key] for key in keys]
+
+
+def _divide(source: base.Source, options: DataOptions) -> dict[str, list[SelectedItem]]:
+    """Divides all images of a source anew."""
+    if len(options.splits) != 3 or min(options.splits) < 0 or not options.splits[0] > 0:
+        shown = ",".join(f"{share:g}" for share in options.splits)
+        raise errors.UserError(f"`--splits` needs shares of train, val and test, as 0.8,0.1,0.1: got {shown}.")
+    items = [(split, item) for split in source.splits for item in source.items(split)]
+    unique = len({item.source_id for _, item in items}) == len(items)
+    named = [SelectedItem(i.source_id if unique else f"{split}/{i.source_id}", 0, i) for split, i in items]
+    keys = _group_keys([item.source_id for item in named], options.group_by)
+    chosen: dict[str, list[SelectedItem]] = {
+        split: [] for split, share in zip(base.SPLITS, options.splits, strict=True) if share > 0
+    }
+    for item, split in zip(named, assign_splits(keys, options.splits, options.split_seed), strict=True):
+        chosen[split].append(item)
+    empty = [split for split, members in chosen.items() if not members]
+    if empty:
+        raise errors.UserError(
+            f"`--splits` leaves {', '.join(empty)} of `{source.spec}` empty: it has {len(named)} images in"
+            f" {len(set(keys))} groups. Give larger shares, or a --group_by that makes smaller groups."
+        )
+    return chosen
+
+
+def _all_items(source: base.Source, split: str, origin: int) -> list[SelectedItem]:
+    return [SelectedItem(item.source_id, origin, item) for item in source.items(split)]
+
+
+def _group_keys(names: Sequence[str], group_by: str) -> list[str]:
+    """Finds the group of each image; without an expression each is its own."""
+    if not group_by:
+        return list(names)
+    try:
+        pattern = re.compile(group_by)
+    except re.error as error:
+        raise errors.UserError(f"`--group_by={group_by}` is no regular expression: {error}.") from error
+    found = [pattern.search(name) for name in names]
+    missed = next((name for name, match in zip(names, found, strict=True) if match is None), None)
+    if missed is not None:
+        raise errors.UserError(
+            f"`--group_by={group_by}` finds nothing in the name `{missed}`. It must match the name of every image."
+        )
+    return [match[1] if pattern.groups and match[1] is not None else match[0] for match in found]
+
+
+def _thin(items: list[SelectedItem], limit: int | None) -> list[SelectedItem]:
+    """Takes at most `limit` items, evenly spread."""
+    if limit is None or len(items) <= limit:
+        return items
+    return [items[index * len(items) // limit] for index in range(limit)]
+
+
+def _same_names(names: Sequence[str], other: base.Source) -> tuple[str, ...]:
+    """Pairs classes of equal names, in any case.
+
+    Raises:
+        UserError: a class has no partner.
+    """
+    folded = {name.casefold(): name for name in other.class_names}
+    missing = [name for name in names if name.casefold() not in folded]
+    if missing:
+        raise errors.UserError(
+            f"`--test_dataset={other.spec}` has no class {', '.join(missing)}; it has {', '.join(other.class_names)}."
+            f" Pair them, as --test_classes={names[0]}={other.class_names[0]},..."
+        )
+    return tuple(f"{name}={folded[name.casefold()]}" for name in names)
+
+
+def _renumber(targets: np.ndarray, names: Sequence[str], wanted: Sequence[str], spec: str) -> np.ndarray:
+    """Changes labels that index `names` to labels that index `wanted`.
+
+    Raises:
+        UserError: the two do not hold the same names.
+    """
+    if set(names) != set(wanted):
+        raise errors.UserError(
+            f"`--test_classes` gives `{spec}` the classes {', '.join(names)}; training has {', '.join(wanted)}."
+            " They must be the same."
+        )
+    position = np.array([list(wanted).index(name) for name in names], np.int32)
+    return np.where(targets >= 0, position[targets], -1).astype(np.int32)
+
+
+def _take(record: DetectionRecord, keep: np.ndarray, **changes: Any) -> DetectionRecord:
+    """Keeps the boxes of a mask bool [N]; `changes` replace fields after that."""
+    fields = {name: getattr(record, name)[keep] for name in ("boxes", "labels", "is_crowd", "area_px")}
+    return dataclasses.replace(record, **fields | changes)
+
+
+def _area(boxes: np.ndarray) -> np.ndarray:
+    return np.maximum(boxes[:, 2] - boxes[:, 0], 0.0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0.0)

@@ -1,0 +1,345 @@
+"""Reads TFRecord files of tf.Examples with the Object Detection API's keys, as others or our own ExampleGen wrote them.
+
+The split is told by a word in the name of a file or of its folder (`pet_train.record-00000-of-00010`,
+`Split-val/data_tfrecord-00000-of-00001.gz`). The classes' names come from a label map (`*.pbtxt`), from dataset.json,
+or from `image/object/class/text`. A box is a region to ignore where `is_crowd`, `difficult` or `group_of` says so:
+COCO, VOC and Open Images leave such boxes out of their scores.
+"""
+
+import collections
+import glob
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data import dataset_info, errors, label_map
+from data.examples import DetectionRecord
+from data.sources import annotated, base, records
+
+_FILE_NAME = re.compile(r".*(tf_?rec(ord)?s?|[._-]records?)(-\d+-of-\d+)?(\.gz)?|\w+-\d{5}-of-\d{5}")
+_SHARD = re.compile(r"(.*)-(\d+)-of-(\d+)(.*)")
+_LABEL_MAP = re.compile(r"\bitem\s*:?\s*\{")
+_SPLIT_NAMES = base.SPLIT_NAMES | {"eval": "val", "evaluation": "val"}  # what TFX and the Object Detection API say
+_DEPTHS = ("*", "*/*")
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_IGNORE_KEYS = ("is_crowd", "difficult", "group_of")
+_LARGEST_NORMALIZED = 2.0  # a normalised coordinate is at most a little over 1
+_PIXELS_SHARE = 0.5  # of the boxes that must look like pixels before the question is asked
+
+
+class TfrecordSource(base.Source):
+    """Object Detection API TFRecords, plain or GZIP."""
+
+    kind = "tfrecord"
+    argument_help = ":PATH (folder, file or pattern of TFRecord files with the Object Detection API's keys)"
+
+    def __init__(self, spec: str, files: Mapping[str, Sequence[Path]], root: Path, options: base.ReadOptions) -> None:
+        """Reads all files once and notes where each record lies.
+
+        Args:
+            spec: what the user typed.
+            files: by split.
+            root: folder to look for a label map in.
+            options: answers to what the data leaves open.
+
+        Raises:
+            UserError: a file is damaged or has other keys, or the classes have no names.
+        """
+        self.spec, self.options = spec, options
+        self.splits = tuple(split for split in base.SPLITS if split in files)
+        self._paths = [str(path) for split in self.splits for path in files[split]]
+        names, named_by = _read_names(root, files)
+        survey = _Survey(spec)
+        self._items = {split: survey.read(split, list(map(str, files[split]))) for split in self.splits}
+        self._paths += [str(named_by)] if named_by else []
+        self._set_classes(names or survey.class_names())
+        self._in_pixels = survey.in_pixels(options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves the items behind: a worker gets those it loads."""
+        return self.__dict__ | {"_items": {}}
+
+    @classmethod
+    def open(cls, spec: str, argument: str, options: base.ReadOptions) -> "TfrecordSource":
+        """Opens a folder, a file, or the files that a pattern matches.
+
+        Args:
+            spec: what the user typed.
+            argument: path of the folder or file, or a pattern with `*`, `?` or `[...]`.
+            options: answers to what the data leaves open.
+
+        Returns:
+            The source.
+
+        Raises:
+            UserError: no file is there, shards are missing, a file is damaged or has other keys, or the classes have
+                no names.
+        """
+        root = Path(argument).expanduser()
+        if not argument:
+            raise errors.UserError(f"Dataset `{spec}`: the path is missing. Write tfrecord:PATH.")
+        if root.is_dir():
+            paths = find_files(root)
+            _check_shards(paths)
+        else:
+            paths = [root] if root.exists() else sorted(Path(name) for name in glob.glob(str(root)))
+            root = root.parent
+        if not paths:
+            found = f"; `{root}` holds {base.found_in(root)}" if root.is_dir() else ""
+            raise errors.UserError(
+                f"Dataset `{spec}`: no TFRecord file is there{found}. Their names look like train.tfrecord or"
+                " pet_train.record-00000-of-00010."
+            )
+        return cls(spec, _by_split(spec, paths, root), root, options)
+
+    @classmethod
+    def recognises(cls, path: Path) -> str | None:
+        """Says which TFRecord file a path is or holds; data that TFDS prepared is not in this format."""
+        if path.is_file():
+            return f"{path.name} is named as a TFRecord file" if _FILE_NAME.fullmatch(path.name) else None
+        files = find_files(path) if path.is_dir() and not (path / "features.json").exists() else []
+        return f"{files[0].relative_to(path)} is a TFRecord file" if files else None
+
+    def fingerprint(self) -> str:
+        """Returns a digest of the options and of the names, sizes and modification times of all files."""
+        return records.digest(self._paths, self.options)
+
+    def items(self, split: str) -> list[records.RecordItem]:
+        """Lists a split's records in the order of the files."""
+        return list(self._items[split])
+
+    def load(self, item: records.RecordItem) -> DetectionRecord:
+        """Reads one record and checks it.
+
+        Args:
+            item: one of `items`.
+
+        Returns:
+            The example.
+
+        Raises:
+            BadExampleError: the record, its image or a box is unusable; names file and byte.
+        """
+        features = records.read_item(item)
+        try:
+            found = self._parse(features, item.path)
+            return records.to_record(item.source_id, found, len(self.class_names), self.options, item.path)
+        except errors.BadExampleError as error:
+            where = f"record at byte {item.offset} ({item.source_id})"
+            raise type(error)(item.path, f"{where}: {error.reason}") from error
+
+    def _set_classes(self, names: Mapping[int, tuple[str, ...]]) -> None:
+        """Numbers the classes by ascending id; a category of regions to ignore is none."""
+        if not names:
+            raise errors.UserError(
+                f"Dataset `{self.spec}`: the classes have no names: there is no label map (*.pbtxt), and no record has"
+                " `image/object/class/text`. Put the label_map.pbtxt that the ids come from beside the files."
+            )
+        ignored = {key for key, given in names.items() if any(map(base.is_ignore_category, given))}
+        self.class_names = tuple(dict.fromkeys(given[0] for key, given in names.items() if key not in ignored))
+        self._label_of: dict[int, int] = {
+            key: annotated.IGNORE_LABEL if key in ignored else self.class_names.index(given[0])
+            for key, given in names.items()
+        }
+        self._label_of_text = {text: self._label_of[key] for key, given in names.items() for text in given}
+
+    def _parse(self, features: records.Features, file: str) -> records.RecordBoxes:
+        columns = [features.get(f"image/object/bbox/{corner}", []) for corner in _CORNERS]
+        counts = [len(column) for column in columns]
+        if len(set(counts)) > 1:
+            raise errors.BadExampleError(file, f"`image/object/bbox/*` have {', '.join(map(str, counts))} values")
+        encoded = features.get("image/encoded", [])
+        if len(encoded) != 1:
+            raise errors.BadExampleError(file, f"it needs one `image/encoded`: got {len(encoded)}")
+        flags = [_column(features, key, counts[0], file) for key in _IGNORE_KEYS]
+        sides = [features.get(f"image/{side}", []) for side in ("height", "width")]
+        return records.RecordBoxes(
+            encoded=encoded[0],
+            boxes=np.array(columns, np.float64).reshape(4, -1).T,  # [N, 4]
+            labels=self._labels(features, counts[0], file),
+            is_crowd=[any(row) for row in zip(*flags, strict=True)],
+            areas_px=_column(features, "area", counts[0], file),
+            box_form="xyxy_px" if self._in_pixels else "xyxy",
+            size=(sides[0][0], sides[1][0]) if all(len(side) == 1 for side in sides) else None,
+        )
+
+    def _labels(self, features: records.Features, count: int, file: str) -> list[int]:
+        """Returns the labels; of ids where a record has them, else of texts."""
+        ids: list[Any] = features.get("image/object/class/label", [])
+        known: Mapping[Any, int] = self._label_of
+        if not ids:
+            ids = [_text(value) for value in features.get("image/object/class/text", [])]
+            known = self._label_of_text
+        if len(ids) != count:
+            raise errors.BadExampleError(file, f"it has {count} boxes and {len(ids)} labels")
+        unknown = next((key for key in ids if key not in known), None)
+        if unknown is not None:
+            raise errors.BadExampleError(file, f"it has a box of class {unknown}, which has no name")
+        return [known[key] for key in ids]
+
+
+class _Survey:
+    """What one pass over all records tells."""
+
+    def __init__(self, spec: str) -> None:
+        self._spec = spec
+        self._names: dict[int, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+        self._texts: set[str] = set()
+        self._num_boxes = self._num_large = 0
+
+    def read(self, split: str, paths: Sequence[str]) -> list[records.RecordItem]:
+        """Lists a split's items with their names."""
+        items, names, counts = [], [], collections.Counter()
+        for item, features in records.scan(paths):
+            if features is not None and not counts[item.path]:
+                self._check_keys(features, item.path)
+            counts[item.path] += 1
+            if features is not None:
+                self._look_at(features)
+            place = f"{Path(item.path).name}-{counts[item.path] - 1:06d}"
+            given = (_first_text(features or {}, key) for key in ("image/source_id", "image/filename"))
+            items.append(item)
+            names.append((*given, place))
+        return records.name_items(items, _apart(names, paths), f"Split {split} of `{self._spec}`")
+
+    def class_names(self) -> dict[int, tuple[str, ...]]:
+        """Returns {id: (name,)} as the records tell them.
+
+        Raises:
+            UserError: an id goes with several names.
+        """
+        if not self._names:
+            return {number: (text,) for number, text in enumerate(sorted(self._texts), start=1)}
+        for key, texts in self._names.items():
+            if len(texts) > 1:
+                raise errors.UserError(
+                    f"Dataset `{self._spec}`: class {key} is called {' and '.join(sorted(texts))}. Put the"
+                    " label_map.pbtxt that the ids come from beside the files."
+                )
+        return {key: tuple(self._names[key]) for key in sorted(self._names)}
+
+    def in_pixels(self, options: base.ReadOptions) -> bool:
+        """Says whether the boxes are in pixels.
+
+        Raises:
+            UserError: they look like that, and the user has not said what they are.
+        """
+        if options.box_units != "auto":
+            return options.box_units == "pixels"
+        if self._num_large > _PIXELS_SHARE * self._num_boxes:
+            raise errors.UserError(
+                f"Dataset `{self._spec}`: {self._num_large} of {self._num_boxes} boxes have coordinates above"
+                f" {_LARGEST_NORMALIZED:g}, but the Object Detection API's are fractions of the image's sides. Are they"
+                " pixels (--box_units=pixels), or fractions after all (--box_units=normalized)?"
+            )
+        return False
+
+    def _look_at(self, features: records.Features) -> None:
+        columns = [features.get(f"image/object/bbox/{corner}", []) for corner in _CORNERS]
+        self._num_boxes += len(columns[0])
+        self._num_large += sum(max(box) > _LARGEST_NORMALIZED for box in zip(*columns, strict=False))
+        texts = [_text(value) for value in features.get("image/object/class/text", [])]
+        self._texts.update(texts)
+        ids = features.get("image/object/class/label", [])
+        for key, text in zip(ids, texts, strict=False):
+            self._names[key][text] += 1
+
+    def _check_keys(self, features: records.Features, path: str) -> None:
+        if "image/encoded" not in features:
+            keys = ", ".join(sorted(features)[:8]) or "none"
+            raise errors.UserError(
+                f"{path}: its records lack the Object Detection API's key `image/encoded`; they have {keys}."
+                " Data that TFDS prepared is read as tfds:NAME."
+            )
+
+
+def find_files(root: Path) -> list[Path]:
+    """Lists the files in a folder and in its folders that are named as TFRecord files, sorted."""
+    found = (path for depth in _DEPTHS for path in root.glob(depth) if _FILE_NAME.fullmatch(path.name))
+    return sorted(path for path in found if path.is_file())
+
+
+def _by_split(spec: str, paths: Sequence[Path], root: Path) -> dict[str, list[Path]]:
+    """Returns the files of each split; all are train where no name says anything."""
+    split_of = {path: _split_named(path.name) or _split_named(_folder(path, root)) for path in paths}
+    unnamed = [path for path, split in split_of.items() if split is None]
+    if unnamed and len(unnamed) < len(paths):
+        raise errors.UserError(
+            f"Dataset `{spec}`: which split is `{unnamed[0]}`? Other files say it in their names. Put train, val or"
+            " test into its name, or into the name of its folder."
+        )
+    files: dict[str, list[Path]] = collections.defaultdict(list)
+    for path, split in split_of.items():
+        files[split or "train"].append(path)
+    return files
+
+
+def _folder(path: Path, root: Path) -> str:
+    return path.parent.name if path.parent != root else ""
+
+
+def _split_named(name: str) -> str | None:
+    words = re.split("[^a-z]+", name.lower())
+    return next((_SPLIT_NAMES[word] for word in words if word in _SPLIT_NAMES), None)
+
+
+def _check_shards(paths: Sequence[Path]) -> None:
+    """Raises `UserError` where one of a set of shards is missing."""
+    sets: dict[tuple[Any, ...], set[int]] = collections.defaultdict(set)
+    for path in paths:
+        if match := _SHARD.fullmatch(path.name):
+            sets[path.parent, match[1], int(match[3]), match[4]].add(int(match[2]))
+    for (folder, stem, count, _), numbers in sets.items():
+        missing = sorted(set(range(count)) - numbers)
+        if missing:
+            raise errors.UserError(
+                f"{folder / stem}: {len(missing)} of its {count} files are missing, the first is number {missing[0]}."
+                " Copy them again, or name the files to read, as tfrecord:'PATH/train-0000*'."
+            )
+
+
+def _read_names(
+    root: Path, files: Mapping[str, Sequence[Path]]
+) -> tuple[dict[int, tuple[str, ...]] | None, Path | None]:
+    """Finds the classes' names beside the files: {id: names} and the file they come from, or None twice."""
+    folders = dict.fromkeys([root, *(path.parent for paths in files.values() for path in paths)])
+    candidates = [path for folder in folders for path in sorted(folder.glob("*.pbtxt"))]
+    maps = {path: path.read_text(encoding="utf-8", errors="replace") for path in candidates}
+    maps = {path: text for path, text in maps.items() if _LABEL_MAP.search(text)}
+    if len(set(maps.values())) > 1:
+        raise errors.UserError(f"Several label maps differ: {', '.join(map(str, maps))}. Keep one.")
+    for path in maps:
+        return label_map.read(path), path
+    description = root / dataset_info.FILE_NAME
+    if description.is_file():
+        names = json.loads(description.read_text(encoding="utf-8")).get("class_names", [])
+        return {number: (name,) for number, name in enumerate(names, start=1)}, description
+    return None, None
+
+
+def _apart(names: list[tuple[str | None, ...]], paths: Sequence[str]) -> list[tuple[str | None, ...]]:
+    """Puts the folder before the last names, where files in several folders have equal names."""
+    if len({Path(path).name for path in paths}) == len(paths):
+        return names
+    return [(*column[:-1], f"{number:06d}-{column[-1]}") for number, column in enumerate(names)]
+
+
+def _column(features: records.Features, key: str, count: int, file: str) -> list[Any]:
+    """Returns one optional value a box, zeros where the record has none."""
+    values = features.get(f"image/object/{key}", [])
+    if len(values) not in (0, count):
+        raise errors.BadExampleError(file, f"`image/object/{key}` has {len(values)} values for {count} boxes")
+    return values or [0] * count
+
+
+def _first_text(features: records.Features, key: str) -> str | None:
+    values = features.get(key, [])
+    return _text(values[0]) or None if values else None
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,154 @@
+"""The corpus of broken datasets in formats other than COCO."""
+
+import pytest
+
+from data import errors, sources
+from data.checks import dataset
+from tests import broken_corpus
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    return broken_corpus.Corpus(tmp_path / "set")
+
+
+def yolo_files(corpus):
+    """Writes the corpus as YOLO files: {path: content}."""
+    files = {"data.yaml": "train: images/train\nval: images/val\ntest: images/test\nnames: [car, person]\n"}
+    for name, encoded in corpus.images.items():
+        files[f"images/{name}"] = encoded
+        files[f"labels/{name[:-4]}.txt"] = "0 0.3 0.4 0.2 0.2\n1 0.7 0.4 0.1 0.3\n"
+    return files
+
+
+def voc_files(corpus):
+    """Writes the corpus as VOC files: {path: content}."""
+    files = {}
+    for name, encoded in corpus.images.items():
+        split, stem = name[:-4].split("/")
+        files[f"JPEGImages/{stem}.jpg"] = encoded
+        objects = "".join(
+            f"<object><name>{label}</name><bndbox><xmin>{x}</xmin><ymin>5</ymin><xmax>{x + 20}</xmax><ymax>15</ymax>"
+            "</bndbox></object>"
+            for label, x in (("car", 4), ("person", 30))
+        )
+        size = "<size><width>64</width><height>48</height><depth>1</depth></size>"
+        files[f"Annotations/{stem}.xml"] = f"<annotation>{size}{objects}</annotation>"
+        listed = f"ImageSets/Main/{split}.txt"
+        files[listed] = files.get(listed, "") + f"{stem}\n"
+    return files
+
+
+def csv_files(corpus):
+    """Writes the corpus as CSV tables: {path: content}."""
+    files = dict(corpus.images)
+    for split in broken_corpus.NUM_IMAGES:
+        rows = [f"{name},{box},{label}" for name in corpus.images for box, label in CSV_BOXES if name.startswith(split)]
+        files[f"{split}.csv"] = "\n".join(["filename,xmin,ymin,xmax,ymax,class", *rows, ""])
+    return files
+
+
+def kitti_files(corpus):
+    """Writes the corpus as KITTI files: {path: content}."""
+    files = {}
+    for name, encoded in corpus.images.items():
+        split, stem = name[:-4].split("/")
+        files[f"{split}/image_2/{stem}.jpg"] = encoded
+        rows = ("Car 0 0 0 4 5 24 15 1 1 1 1 1 1 0", "Pedestrian 0 0 0 30 8 39 33 1 1 1 1 1 1 0")
+        files[f"{split}/label_2/{stem}.txt"] = "\n".join([*rows, ""])
+    return files
+
+
+CSV_BOXES = (("4,5,24,15", "car"), ("30,8,39,33", "person"))
+FORMATS = {"yolo": yolo_files, "voc": voc_files, "csv": csv_files, "kitti": kitti_files}
+
+
+def check_format(corpus, kind, edits):
+    """Writes the corpus in another format, with edited or (None) missing files, and checks it."""
+    files = FORMATS[kind](corpus)
+    for name, edit in edits.items():
+        files[name] = edit(files[name]) if callable(edit) else edit
+    for name, content in files.items():
+        if content is not None:
+            path = corpus.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return dataset.check(sources.open_source(f"{kind}:{corpus.root}"))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_sound_dataset_of_any_format_has_no_findings(corpus, kind):
+    report = check_format(corpus, kind, {})
+    assert report.findings.kinds() == []
+    assert {split: totals.num_good for split, totals in report.totals.items()} == broken_corpus.NUM_IMAGES
+
+
+YOLO_ROW, VOC_FILE = "labels/train/train_a.txt", "Annotations/train_a.xml"
+FOUND_IN_FORMATS = {
+    "YOLO row too short": ("yolo", {YOLO_ROW: "0 0.3 0.4 0.2\n"}, "broken_annotation", "row 1 has 4 numbers"),
+    "YOLO row of words": ("yolo", {YOLO_ROW: "car 0.3 0.4 0.2 0.2\n"}, "broken_annotation", "must hold numbers only"),
+    "YOLO class unknown": ("yolo", {YOLO_ROW: "7 0.3 0.4 0.2 0.2\n"}, "unknown_class", "row 1 has class 7"),
+    "YOLO box outside": ("yolo", {YOLO_ROW: "0 0.95 0.4 0.3 0.2\n"}, "box_outside", "lies outside its image"),
+    "YOLO row in pixels": ("yolo", {YOLO_ROW: "0 20 20 12 10\n"}, "box_in_pixels", "box [20, 20, 12, 10]"),
+    "YOLO row twice": ("yolo", {YOLO_ROW: "0 0.3 0.4 0.2 0.2\n" * 2}, "duplicate_box", "train_a.jpg"),
+    "VOC XML cut off": (
+        "voc",
+        {VOC_FILE: lambda text: text[:-20]},
+        "broken_annotation",
+        "malformed XML at line 1, col",
+    ),
+    "VOC XML missing": ("voc", {VOC_FILE: None}, "broken_annotation", "no XML file for `train_a`"),
+    "VOC corner missing": (
+        "voc",
+        {VOC_FILE: lambda text: text.replace("<xmax>24</xmax>", "")},
+        "broken_annotation",
+        "needs a number in `bndbox/xmax`",
+    ),
+    "VOC box inverted": ("voc", {VOC_FILE: lambda text: text.replace(">24<", ">2<")}, "box_inverted", "is inverted"),
+    "VOC size of another image": (
+        "voc",
+        {VOC_FILE: lambda text: text.replace("<width>64<", "<width>640<")},
+        "other_size",
+        "annotation 640x48 px",
+    ),
+    "CSV cell missing": (
+        "csv",
+        {"train.csv": lambda text: text.replace("4,5,24,15,car", "4,5,,15,car", 1)},
+        "broken_annotation",
+        "row 2 needs",
+    ),
+    "KITTI row too short": (
+        "kitti",
+        {"train/label_2/train_a.txt": "Car 0 0 0 4 5 24 15\n"},
+        "broken_annotation",
+        "has 8 fields",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FOUND_IN_FORMATS)
+def test_what_is_broken_in_other_formats_is_found(corpus, case):
+    kind, edits, found, words = FOUND_IN_FORMATS[case]
+    report = check_format(corpus, kind, edits)
+    assert report.findings.kinds() == [found]
+    assert words in str(report.findings.examples(found)[0])
+
+
+STOPS_IN_FORMATS = {
+    "YOLO names missing": ("yolo", {"data.yaml": lambda text: text.partition("names")[0]}, "`names`"),
+    "YOLO data.yaml malformed": ("yolo", {"data.yaml": "names: [car\ntrain: images/train"}, "malformed YAML at line"),
+    "YOLO numbers of classes differ": ("yolo", {"data.yaml": lambda text: text + "nc: 3\n"}, "`nc` is 3, but `names`"),
+    "CSV column missing": (
+        "csv",
+        {"train.csv": lambda text: text.replace("filename,xmin", "filename,left_side")},
+        "row",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STOPS_IN_FORMATS)
+def test_what_concerns_the_whole_of_another_format_stops_with_one_line(corpus, case):
+    kind, edits, words = STOPS_IN_FORMATS[case]
+    with pytest.raises(errors.UserError, match=words) as caught:
+        check_format(corpus, kind, edits)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,191 @@
+import io
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from data import errors, sources, tiles
+from data.examples import DetectionRecord
+from data.sources import selection
+from tests import coco_folder
+
+SCENES = "road_scenes:train=6,val=3,test=2,size=96x128"
+
+
+def open_with(**options):
+    return sources.open_source(SCENES, sources.DataOptions(**options))
+
+
+def named_boxes(source, split="train"):
+    """Lists (source id, class, box) of a split."""
+    rows = []
+    for item in source.items(split):
+        record = source.load(item)
+        rows += [
+            (record.source_id, source.class_names[label], tuple(box))
+            for label, box in zip(record.labels, record.boxes.tolist(), strict=True)
+        ]
+    return rows
+
+
+def record_of(boxes, labels, is_crowd=None, side=100):
+    buffer = io.BytesIO()
+    Image.fromarray(np.arange(side * side, dtype=np.uint32).astype(np.uint8).reshape(side, side)).save(buffer, "PNG")
+    boxes = np.array(boxes, np.float32).reshape(-1, 4)
+    return DetectionRecord(
+        source_id="a",
+        encoded=buffer.getvalue(),
+        image_format="png",
+        height=side,
+        width=side,
+        boxes=boxes,
+        labels=np.array(labels, np.int32),
+        is_crowd=np.array(is_crowd if is_crowd is not None else [False] * len(labels), bool),
+        area_px=((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) * side * side).astype(np.float32),
+    )
+
+
+def test_classes_are_chosen_renamed_and_merged_in_the_order_given():
+    whole = named_boxes(open_with())
+    chosen = open_with(classes=("vehicle=car+bicycle", "human=person"))
+    assert chosen.class_names == ("vehicle", "human")
+    new = {"car": "vehicle", "bicycle": "vehicle", "person": "human"}
+    assert named_boxes(chosen) == [(name, new[cls], box) for name, cls, box in whole]
+    only = open_with(classes=("car",))
+    assert named_boxes(only) == [row for row in whole if row[1] == "car"]
+    assert len(only.items("train")) == 6  # images without a car stay as negatives
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (("perzon",), "Unknown class `perzon`. Did you mean `person`?"),
+        (("man=perzon",), "Unknown class `perzon`. Did you mean `person`?"),
+        (("person", "person"), "Class `person` is named twice; name each class once."),
+        (("a=person+car", "car"), "Class `car` is named twice; name each class once."),
+        (("a=person", "a=car"), "Class `a` is named twice; merge classes as a=ONE+OTHER."),
+        ((), "No class is left to detect; name at least one."),
+    ],
+)
+def test_wrong_classes_end_with_a_clear_line(classes, message):
+    with pytest.raises(errors.UserError) as caught:
+        open_with(classes=classes)
+    assert str(caught.value) == message
+
+
+def test_a_region_that_every_class_ignores_is_kept_once_after_a_merge():
+    record = record_of([[0, 0, 1, 1]] * 3 + [[0, 0, 0.5, 0.5]] * 2, [0, 1, 2, 0, 1], [True] * 3 + [False] * 2)
+    merged = selection.relabel(record, np.array([0, 0, -1], np.int32))
+    assert merged.labels.tolist() == [0, 0, 0]
+    assert merged.is_crowd.tolist() == [True, False, False]
+
+
+def test_shares_divide_the_whole_dataset_anew_and_the_same_way_each_time():
+    divided = open_with(splits=(0.6, 0.2, 0.2), split_seed=3)
+    names = {split: [item.source_id for item in divided.items(split)] for split in divided.splits}
+    assert {split: len(ids) for split, ids in names.items()} == {"train": 7, "val": 2, "test": 2}
+    assert len({name for ids in names.values() for name in ids}) == 11
+    again = open_with(splits=(0.6, 0.2, 0.2), split_seed=3)
+    assert names == {split: [item.source_id for item in again.items(split)] for split in again.splits}
+    other = open_with(splits=(0.6, 0.2, 0.2), split_seed=4)
+    assert names["train"] != [item.source_id for item in other.items("train")]
+    assert divided.fingerprint() == again.fingerprint() != other.fingerprint()
+
+
+@given(st.lists(st.integers(0, 12), min_size=30, max_size=200), st.integers(0, 5))
+def test_a_group_is_never_divided(groups, seed):
+    keys = [str(group) for group in groups]
+    splits = selection.assign_splits(keys, (0.7, 0.2, 0.1), seed)
+    assert len(set(zip(keys, splits, strict=True))) == len(set(keys))
+
+
+def test_shares_come_out_as_asked_for():
+    splits = selection.assign_splits([str(number) for number in range(1000)], (8, 1, 1), 0)
+    assert [splits.count(split) for split in sources.SPLITS] == [800, 100, 100]
+
+
+def test_frames_of_one_sequence_stay_together():
+    grouped = open_with(splits=(0.5, 0.3, 0.2), group_by=r"s0_(train|val|test)_")
+    split_of = {item.source_id.split("_")[1]: split for split in grouped.splits for item in grouped.items(split)}
+    assert sorted(split_of.values()) == ["test", "train", "val"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"splits": (0.5, 0.5)}, "`--splits` needs shares of train, val and test, as 0.8,0.1,0.1: got 0.5,0.5."),
+        ({"splits": (0.0, 0.5, 0.5)}, "`--splits` needs shares of train, val and test"),
+        ({"splits": (1, 1, 1), "group_by": "("}, "`--group_by=(` is no regular expression: "),
+        ({"splits": (1, 1, 1), "group_by": "cam"}, "`--group_by=cam` finds nothing in the name `s0_"),
+        ({"splits": (1, 1, 1), "group_by": "^s"}, "`--splits` leaves train, test of `road_scenes"),
+        ({"splits": (0.5, 0.5, 0)}, "Dataset `road_scenes:train=6,val=3,test=2,size=96x128` has no split test; it has"),
+        ({"tile": "2by2"}, "Tiles are written ROWSxCOLS"),
+    ],
+)
+def test_wrong_options_end_with_a_clear_line(options, message):
+    with pytest.raises(errors.UserError) as caught:
+        open_with(**options)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_limit_takes_images_from_the_whole_split():
+    limited = open_with(limit=3)
+    assert [item.source_id[-1] for item in limited.items("train")] == ["0", "2", "4"]
+    assert len(limited.items("test")) == 2
+
+
+def test_small_objects_become_regions_to_ignore():
+    record = record_of([[0, 0, 0.05, 0.5], [0, 0, 0.1, 0.1]], [0, 1])
+    assert selection.ignore_small(record, 8.0).is_crowd.tolist() == [True, False]
+    assert selection.ignore_small(record, 0.0) is record
+
+
+def test_a_tile_holds_the_pixels_and_the_boxes_of_its_window():
+    record = record_of(
+        [[0.1, 0.1, 0.3, 0.3], [0.4, 0.1, 0.9, 0.2], [0.45, 0.1, 0.95, 0.2], [0.6, 0.6, 0.7, 0.7]], [0, 1, 2, 0]
+    )
+    tile = selection.cut_tile(record, tiles.TileGrid(2, 2, 0), 0)
+    whole = np.asarray(Image.open(io.BytesIO(record.encoded)))
+    assert (np.asarray(Image.open(io.BytesIO(tile.encoded))) == whole[:50, :50]).all()
+    assert (tile.source_id, tile.height, tile.width) == ("a#tile0", 50, 50)
+    np.testing.assert_allclose(
+        tile.boxes, [[0.2, 0.2, 0.6, 0.6], [0.8, 0.2, 1.0, 0.4], [0.9, 0.2, 1.0, 0.4]], atol=1e-6
+    )
+    # Of the second box 20 % is inside, of the third 10 %: too little to learn it by.
+    assert tile.is_crowd.tolist() == [False, True, True]
+    np.testing.assert_allclose(tile.area_px, [400, 100, 50], rtol=1e-4)
+
+
+def test_train_and_val_are_tiled_and_test_stays_whole():
+    tiled = open_with(tile="2x2:0.2")
+    assert {split: len(tiled.items(split)) for split in tiled.splits} == {"train": 24, "val": 12, "test": 2}
+    names = [item.tile for item in tiled.items("train")]
+    assert names[:5] == [0, 1, 2, 3, 0]
+    records = [tiled.load(item) for item in tiled.items("train")[:4]]
+    assert len({record.source_id for record in records}) == 4
+    assert {(record.height, record.width) for record in records} == {(54, 72)}
+
+
+def test_another_dataset_can_be_the_test_split(tmp_path):
+    real = f"coco:{coco_folder.write(tmp_path / 'set', test=coco_folder.table(2, categories={1: 'Auto', 2: 'Person'}))}"
+    pairs = ("Person=Person", "car=Auto")
+    both = open_with(classes=("person", "car"), test_dataset=real, test_classes=("person=Person", "car=Auto"))
+    assert both.class_names == ("person", "car")
+    assert [len(both.items(split)) for split in both.splits] == [6, 3, 2]
+    record = pickle.loads(pickle.dumps(both)).load(both.items("test")[0])
+    assert record.labels.tolist() == [1]
+    with pytest.raises(errors.UserError, match="has no class car; it has Auto, Person. Pair them, as --test_classes="):
+        open_with(classes=("person", "car"), test_dataset=real)
+    with pytest.raises(errors.UserError, match="They must be the same"):
+        open_with(classes=("person", "car"), test_dataset=real, test_classes=pairs)
+    alone = open_with(classes=("person",), test_dataset=real)  # names that agree in all but case
+    assert alone.load(alone.items("test")[0]).labels.tolist() == []
+
+
+def test_options_survive_json():
+    options = sources.DataOptions(classes=("a=b",), splits=(0.8, 0.1, 0.1), limit=3, tile="2x2")
+    assert sources.DataOptions.from_dict(options.to_dict()) == options

@@ -1,0 +1,181 @@
+import pathlib
+
+import numpy as np
+import pytest
+
+from data import errors
+from data.sources import base, csv_table
+from tests.format_folders import Scene, put, write_images
+
+HEADER = "filename,xmin,ymin,xmax,ymax,class"
+
+
+def open_csv(path, **options):
+    return csv_table.CsvSource.open(f"csv:{path}", str(path), base.ReadOptions(**options))
+
+
+def write(root, *lines, name="boxes.csv", images=("a.jpg",), below=""):
+    write_images(root / below, [Scene(image, (), number) for number, image in enumerate(images)])
+    return put(root / name, "\n".join(lines) + "\n")
+
+
+def message_of(path):
+    with pytest.raises(errors.UserError) as caught:
+        open_csv(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def first(source, split="train"):
+    return source.load(source.items(split)[0])
+
+
+# --- the three styles
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        (HEADER, "a.jpg,16,12,32,36,car"),
+        ("class,xmax,xmin,ymin,ymax,filename,pose", "car,32,16,12,36,a.jpg,left"),
+        ("Image_Path,x1,y1,x2,y2,Label", "a.jpg,16.0,12.0,32.0,36.0,car"),
+        ("filename;xmin;ymin;xmax;ymax;class", "a.jpg;16;12;32;36;car"),
+        ("filename\txmin\tymin\txmax\tymax\tclass", "a.jpg\t16\t12\t32\t36\tcar"),
+        ("\ufefffilename, xmin, ymin, xmax, ymax, class", '"a.jpg", 16, 12, 32, 36, "car"'),
+    ],
+)
+def test_headers_in_any_order_and_dialect(tmp_path, header, row):
+    source = open_csv(write(tmp_path, header, row))
+    np.testing.assert_array_equal(first(source).boxes, np.float32([[0.25, 0.25, 0.75, 0.5]]))
+    assert source.class_names == ("car",)
+
+
+def test_a_split_column_and_a_size_are_read(tmp_path):
+    rows = ("a.jpg,train,64,48,16,12,32,36,car", "b.jpg,Validation,64,48,1,1,9,9,person")
+    file = write(tmp_path, "filename,split,width,height,xmin,ymin,xmax,ymax,class", *rows, images=("a.jpg", "b.jpg"))
+    source = open_csv(file)
+    assert {split: [item.source_id for item in source.items(split)] for split in source.splits} == {
+        "train": ["a.jpg"],
+        "val": ["b.jpg"],
+    }
+    assert source.items("train")[0].size == (48, 64)
+
+
+@pytest.mark.parametrize("corners", ["0.25,0.25,,,0.5,0.75,,", "0.25,0.25,0.5,0.25,0.5,0.75,0.25,0.75"])
+def test_automl_rows_with_two_or_four_corners(tmp_path, corners):
+    source = open_csv(
+        write(tmp_path, f"UNASSIGNED,a.jpg,car,{corners}", "TEST,b.jpg,,,,,,,,,", images=("a.jpg", "b.jpg"))
+    )
+    np.testing.assert_array_equal(first(source).boxes, np.float32([[0.25, 0.25, 0.75, 0.5]]))
+    assert len(first(source, "test").labels) == 0
+
+
+def test_retinanet_rows_with_a_negative(tmp_path):
+    source = open_csv(write(tmp_path, "a.jpg,,,,,", "b.jpg,16,12,32,36,car", images=("a.jpg", "b.jpg")))
+    records = [source.load(item) for item in source.items("train")]
+    assert [record.labels.tolist() for record in records] == [[], [0]]
+
+
+def test_rows_of_an_image_need_not_be_neighbours(tmp_path):
+    rows = ("a.jpg,1,1,9,9,car", "b.jpg,1,1,9,9,car", "a.jpg,16,12,32,36,DontCare")
+    source = open_csv(write(tmp_path, HEADER, *rows, images=("a.jpg", "b.jpg")))
+    assert first(source).is_crowd.tolist() == [False, True]
+    assert source.class_names == ("car",)
+
+
+# --- places
+
+
+@pytest.mark.parametrize("below", ["", "images", "train", "images/train"])
+def test_images_are_found_near_the_table(tmp_path, below):
+    source = open_csv(write(tmp_path, HEADER, "a.jpg,16,12,32,36,car", below=below))
+    assert source.items("train")[0].source_id == "a.jpg"
+    assert len(first(source).labels) == 1
+
+
+def test_roboflows_folders(tmp_path):
+    for folder in ("train", "valid"):
+        write(tmp_path / folder, HEADER, "a.jpg,16,12,32,36,car", name="_annotations.csv")
+    source = open_csv(tmp_path)
+    assert source.splits == ("train", "val")
+    said = csv_table.CsvSource.recognises(tmp_path)
+    assert said == "train/_annotations.csv starts as a table of boxes (header)"
+
+
+def test_a_file_is_recognised_too(tmp_path):
+    file = write(tmp_path, "a.jpg,16,12,32,36,car")
+    assert csv_table.CsvSource.recognises(file) == "boxes.csv starts as a table of boxes (RetinaNet)"
+    put(tmp_path / "classes.csv", "car,0\n")
+    assert csv_table.CsvSource.recognises(tmp_path) is not None  # a list of classes is no second table
+    other = put(tmp_path / "other" / "results.csv", "epoch,loss\n1,0.5\n")
+    assert csv_table.CsvSource.recognises(other) is csv_table.CsvSource.recognises(other.parent) is None
+
+
+def test_images_that_no_row_names_are_noticed(tmp_path):
+    file = write(tmp_path, HEADER, "a.jpg,16,12,32,36,car", images=("a.jpg", "new.jpg"))
+    (notice,) = open_csv(file).notices
+    assert (notice.kind, pathlib.Path(notice.file).name) == ("unnamed_image", "new.jpg")
+
+
+# --- what is broken
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            ["epoch,loss", "1,2"],
+            "its first row is neither a header with `path`, `xmin`, `ymin`, `xmax`, `ymax`, `class` nor a row of"
+            " AutoML's (11 fields) or RetinaNet's (6 fields): got `epoch,loss`. Add a header.",
+        ),
+        ([HEADER, "a.jpg,1,2,3,4"], "row 2 has 5 fields, the first row 6. Correct it."),
+        ([HEADER, '"a.jpg,1,2,3,4,car'], "malformed CSV at line 2: unexpected end of data. Correct it."),
+        ([HEADER, ",1,2,3,4,car"], "row 2 names no image. Write its path or remove the row."),
+        (
+            ["TRAIN,gs://bucket/a.jpg,car,0.1,0.1,,,0.5,0.5,,"],
+            "row 1 names `gs://bucket/a.jpg`, but only local files are read. Copy the images beside the table"
+            " (`gsutil -m cp` for gs:// paths) and write their local paths.",
+        ),
+        (
+            ["TRAIN,a.jpg,car,0.1,0.1,,,0.5,0.5,,", "HOLD,a.jpg,car,0.1,0.1,,,0.5,0.5,,"],
+            "row 2 starts with `HOLD`. Write one of: TRAIN, UNASSIGNED, VALIDATION, VALIDATE, TEST.",
+        ),
+        (
+            [f"{HEADER},split", "a.jpg,1,2,3,4,car,holdout"],
+            "row 2 is of the split `holdout`. Write one of: train, training, val, valid, validation, test, ",
+        ),
+    ],
+)
+def test_a_broken_table_ends_with_a_clear_line(tmp_path, lines, message):
+    file = write(tmp_path, *lines)
+    assert message_of(file).startswith(f"{file}: {message}")
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("a.jpg,1,2,x,4,car", "row 2 needs xmin, ymin, xmax, ymax as numbers: got `1,2,x,4,car`"),
+        ("a.jpg,1,2,,4,car", "row 2 needs xmin, ymin, xmax, ymax as numbers: got `1,2,,4,car`"),
+        ("a.jpg,,,,,car", "row 2 needs xmin, ymin, xmax, ymax as numbers: got `,,,,car`"),
+        ("a.jpg,1,2,3,4,", "row 2 needs a class: got `1,2,3,4,`"),
+        ("a.jpg,9,9,3,4,car", "box [9, 9, -6, -5] (x, y, width, height in px) is inverted (negative width or height)"),
+    ],
+)
+def test_a_bad_row_makes_its_example_bad_and_no_other(tmp_path, row, reason):
+    source = open_csv(write(tmp_path, HEADER, row, "b.jpg,16,12,32,36,car", images=("a.jpg", "b.jpg")))
+    with pytest.raises(errors.BadExampleError) as caught:
+        first(source)
+    assert caught.value.reason == reason
+    assert len(source.load(source.items("train")[1]).labels) == 1
+
+
+def test_an_empty_table_and_one_without_rows(tmp_path):
+    assert "its first row is neither a header" in message_of(write(tmp_path / "a"))
+    file = write(tmp_path / "b", HEADER)
+    assert message_of(file) == f"Dataset `csv:{file}` has no image. Add images or correct the path."
+
+
+def test_tables_in_two_styles_are_an_error(tmp_path):
+    write(tmp_path, HEADER, "a.jpg,16,12,32,36,car", name="train.csv")
+    write(tmp_path, "VALIDATION,a.jpg,car,0.1,0.1,,,0.5,0.5,,", name="val.csv")
+    assert message_of(tmp_path) == f"Dataset `csv:{tmp_path}`: its tables differ in style. Write all of them in one."

@@ -1,0 +1,175 @@
+"""The contract of every file format: equal examples from the same ground truth, whatever it is written in."""
+
+import pathlib
+import pickle
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from data import errors, progress, sources
+from data.sources import base
+from tests import coco_folder, format_folders
+
+SPLIT_SIZES = {split: len(scenes) for split, scenes in format_folders.GROUND_TRUTH.items()}
+
+
+@pytest.fixture(params=format_folders.WRITERS)
+def format_name(request):
+    return request.param
+
+
+@pytest.fixture
+def folder(format_name, tmp_path):
+    return format_folders.WRITERS[format_name](tmp_path / "set")
+
+
+@pytest.fixture
+def source(format_name, folder):
+    return open_format(format_name, folder)
+
+
+def open_format(format_name, folder, **options):
+    kind = format_folders.KINDS[format_name]
+    return sources.READERS[kind].open(f"{kind}:{folder}", str(folder), base.ReadOptions(**options))
+
+
+def test_examples_equal_the_ground_truth(source):
+    assert source.splits == sources.SPLITS
+    assert sorted(source.class_names) == sorted(format_folders.CLASS_NAMES)
+    for split, scenes in format_folders.GROUND_TRUTH.items():
+        for item, scene in zip(source.items(split), scenes, strict=True):
+            assert item.source_id.rsplit(".", 1)[0] == scene.name.removesuffix(".jpg")
+            record = source.load(item)
+            assert [source.class_names[label] for label in record.labels] == [box[0] for box in scene.boxes]
+            sides = np.array([record.height, record.width, record.height, record.width], np.float32)
+            expected = np.array([(y1, x1, y2, x2) for _, x1, y1, x2, y2 in scene.boxes], np.float32).reshape(-1, 4)
+            np.testing.assert_allclose(record.boxes, expected / sides, atol=1e-6)  # float32 of decimal fractions
+            areas = [(x2 - x1) * (y2 - y1) for _, x1, y1, x2, y2 in scene.boxes]
+            np.testing.assert_allclose(record.area_px, areas, rtol=1e-5)
+            assert not record.is_crowd.any()
+            assert (record.height, record.width, record.image_format) == (48, 64, "jpeg")
+            assert record.mended == ()
+    assert source.notices == ()
+
+
+def test_the_image_files_bytes_are_kept(source):
+    for split in source.splits:
+        for item, scene in zip(source.items(split), format_folders.GROUND_TRUTH[split], strict=True):
+            assert source.load(item).encoded == coco_folder.image_bytes(scene.seed)
+
+
+def test_items_are_unique_and_load_in_another_process_without_tensorflow(tmp_path):
+    opened = [open_format(name, write(tmp_path / name)) for name, write in format_folders.WRITERS.items()]
+    items = [source.items("train") for source in opened]
+    assert all(len({item.source_id for item in of_one}) == SPLIT_SIZES["train"] for of_one in items)
+    (tmp_path / "work.pickle").write_bytes(pickle.dumps(list(zip(opened, items, strict=True))))
+    script = (
+        "import pickle, sys\n"
+        "for source, items in pickle.load(open(sys.argv[1], 'rb')):\n"
+        "    print([(item.source_id, source.load(item).labels.tolist()) for item in items])\n"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    worker = [sys.executable, "-c", script, str(tmp_path / "work.pickle")]
+    printed = subprocess.run(worker, check=True, capture_output=True, text=True).stdout.splitlines()
+    expected = [
+        str([(item.source_id, source.load(item).labels.tolist()) for item in of_one])
+        for source, of_one in zip(opened, items, strict=True)
+    ]
+    assert printed == expected
+
+
+def test_a_pickled_source_is_small(source):
+    assert len(pickle.dumps(source)) < 3000  # items travel one by one
+
+
+def test_the_fingerprint_is_stable_and_follows_images_and_annotations(format_name, source, folder):
+    again = open_format(format_name, folder).fingerprint()
+    assert again == source.fingerprint() == pickle.loads(pickle.dumps(source)).fingerprint()
+    seen = [again]
+    texts = [path for path in folder.rglob("*") if path.suffix in (".json", ".xml", ".txt", ".csv", ".yaml")]
+    for path in [pathlib.Path(source.items("val")[0].path), *texts]:
+        with path.open("ab") as file:
+            file.write(b"\n")
+        seen.append(source.fingerprint())
+    assert len(set(seen)) == len(seen)
+
+
+def test_the_bare_folder_is_recognised_and_the_reason_said(format_name, folder):
+    notes = []
+    with progress.listen(lambda kind, fields: notes.append(fields["text"]) if kind == "note" else None):
+        source = sources.open_source(str(folder))
+    expected = {
+        "coco": "train.json has its images in train/",
+        "voc": "Annotations/a0.xml is VOC XML for images in JPEGImages/",
+        "yolo": "data.yaml has `names` and `train`, `val`, `test`",
+        "kitti": "training/label_2/ has KITTI's rows of 15 fields",
+        "csv": "train.csv starts as a table of boxes (header)",
+        "automl": "boxes.csv starts as a table of boxes (AutoML)",
+        "flir_v1": "train/thermal_annotations lies beside thermal_8_bit/",
+        "flir_v2": "images_thermal_train/coco.json lies beside data/",
+    }[format_name]
+    assert f"Recognised {folder} as {format_folders.KINDS[format_name]}, because {expected}." in notes
+    assert {split: len(source.items(split)) for split in source.splits} == SPLIT_SIZES
+
+
+def test_a_missing_image_is_found_when_it_is_loaded(source):
+    item = source.items("val")[0]
+    pathlib.Path(item.path).unlink()
+    with pytest.raises(errors.BadExampleError) as caught:
+        source.load(item)
+    assert (caught.value.file, caught.value.reason) == (item.path, "the image file does not exist")
+
+
+def test_an_empty_folder_ends_with_what_was_looked_for(format_name, tmp_path):
+    kind = format_folders.KINDS[format_name]
+    with pytest.raises(errors.UserError) as caught:
+        sources.READERS[kind].open(f"{kind}:{tmp_path}", str(tmp_path), base.ReadOptions())
+    assert str(caught.value).startswith(f"Dataset `{kind}:{tmp_path}`: looked in `{tmp_path}` for `")
+    assert str(caught.value).endswith("; found nothing. Add the files or correct the path.")
+
+
+@pytest.mark.parametrize("argument", ["", "/no/such"])
+def test_a_missing_path_ends_with_a_clear_line(format_name, argument):
+    kind = format_folders.KINDS[format_name]
+    with pytest.raises(errors.UserError, match=f"Write {kind}:PATH with the path of an existing folder"):
+        sources.READERS[kind].open(f"{kind}:{argument}", argument, base.ReadOptions())
+
+
+def test_boxes_in_other_units_end_with_a_question_that_an_answer_decides(format_name, folder):
+    with pytest.raises(errors.UserError) as caught:
+        open_format(format_name, in_other_units(format_name, folder))
+    in_fractions = format_name in ("yolo", "automl")
+    answer, own = ("pixels", "normalized") if in_fractions else ("normalized", "pixels")
+    assert f"Answer with --box_units={answer}, or with --box_units={own} if they are right" in str(caught.value)
+    source = open_format(format_name, folder, box_units=answer)
+    test_examples_equal_the_ground_truth(source)
+    as_they_stand = open_format(format_name, folder, box_units=own)
+    if in_fractions:
+        with pytest.raises(errors.BadExampleError, match="lies outside its image"):
+            as_they_stand.load(as_they_stand.items("train")[0])
+    else:
+        assert as_they_stand.load(as_they_stand.items("train")[0]).boxes.max() < 1 / 48
+
+
+def in_other_units(format_name, folder):
+    """Writes a format's ground truth anew with its boxes in the units that the format does not have."""
+    scale = (1 / 64, 1 / 48) if format_name not in ("yolo", "automl") else (64, 48)
+    ground_truth = {
+        split: tuple(
+            format_folders.Scene(
+                scene.name,
+                tuple(
+                    (name, x1 * scale[0], y1 * scale[1], x2 * scale[0], y2 * scale[1])
+                    for name, x1, y1, x2, y2 in scene.boxes
+                ),
+                scene.seed,
+            )
+            for scene in scenes
+        )
+        for split, scenes in format_folders.GROUND_TRUTH.items()
+    }
+    shutil.rmtree(folder)
+    return format_folders.WRITERS[format_name](folder, ground_truth)

@@ -1,0 +1,234 @@
+import pathlib
+
+import numpy as np
+import pytest
+
+from data import errors, progress
+from data.sources import base, yolo
+from tests import coco_folder, format_folders
+from tests.format_folders import put
+
+
+def open_yolo(root, **options):
+    return yolo.YoloSource.open(f"yolo:{root}", str(root), base.ReadOptions(**options))
+
+
+def write(root, rows="0 0.5 0.5 0.25 0.5\n", config="train: images/train\nnames: [car, person]\n", count=1):
+    """Writes a train split; images after the first have the same good row."""
+    for number in range(count):
+        file = root / "images" / "train" / f"{number}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(coco_folder.image_bytes(number))
+        put(root / "labels" / "train" / f"{number}.txt", rows if number == 0 else "1 0.5 0.5 0.25 0.5\n")
+    put(root / "data.yaml", config)
+    return root
+
+
+def message_of(root, **options):
+    with pytest.raises(errors.UserError) as caught:
+        open_yolo(root, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def first(source):
+    return source.load(source.items("train")[0])
+
+
+def notes_of(root):
+    notes = []
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        source = open_yolo(root)
+    return source, notes
+
+
+# --- rows
+
+
+def test_a_row_by_hand(tmp_path):
+    record = first(open_yolo(write(tmp_path, "1 0.5 0.5 0.25 0.5\n\n0 0.125 0.25 0.25 0.5\n")))
+    np.testing.assert_array_equal(record.boxes, np.float32([[0.25, 0.375, 0.75, 0.625], [0, 0, 0.5, 0.25]]))
+    assert record.labels.tolist() == [1, 0]
+    assert record.area_px.tolist() == [16 * 24, 16 * 24]
+
+
+def test_a_polygon_becomes_the_box_around_it(tmp_path):
+    record = first(open_yolo(write(tmp_path, "0 0.25 0.5 0.5 0.25 0.75 0.75\n")))
+    np.testing.assert_array_equal(record.boxes, np.float32([[0.25, 0.25, 0.75, 0.75]]))
+
+
+def test_keypoints_behind_the_box_are_left_out(tmp_path):
+    config = "train: images/train\nnames: [person]\nkpt_shape: [2, 3]\n"
+    record = first(open_yolo(write(tmp_path, "0 0.5 0.5 0.25 0.5 0.1 0.1 2 0.2 0.2 2\n", config)))
+    np.testing.assert_array_equal(record.boxes, np.float32([[0.25, 0.375, 0.75, 0.625]]))
+
+
+def test_images_without_rows_are_negatives(tmp_path):
+    root = write(tmp_path, "", count=3)
+    (root / "labels" / "train" / "2.txt").unlink()
+    source = open_yolo(root)
+    assert [len(source.load(item).labels) for item in source.items("train")] == [0, 1, 0]
+
+
+def test_dontcare_is_a_region_to_ignore(tmp_path):
+    config = "train: images/train\nnames: [DontCare, car, person]\n"
+    source = open_yolo(write(tmp_path, "0 0.5 0.5 0.25 0.5\n2 0.5 0.5 0.5 0.5\n", config))
+    record = first(source)
+    assert source.class_names == ("car", "person")
+    assert (record.labels.tolist(), record.is_crowd.tolist()) == ([0, 1, 1], [True, True, False])
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("0 0.5 0.5 0.25", "row 2 has 4 numbers: a box has 5, a polygon 7, 9, 11, ..."),
+        (
+            "0 0.5 0.5 0.25 0.5 0.9",
+            "row 2 has 6 numbers: a box has 5, a polygon 7, 9, 11, ...; a sixth is a detection's score,"
+            " not ground truth",
+        ),
+        ("0 0.5 x 0.25 0.5", "row 2 must hold numbers only: got `0 0.5 x 0.25 0.5`"),
+        ("7 0.5 0.5 0.25 0.5", "row 2 has class 7, but data.yaml names 2 classes, from 0"),
+        ("-1 0.5 0.5 0.25 0.5", "row 2 has class -1, but data.yaml names 2 classes, from 0"),
+        ("0.5 0.5 0.5 0.25 0.5", "row 2 has class 0.5, but data.yaml names 2 classes, from 0"),
+    ],
+)
+def test_a_bad_row_makes_its_example_bad_and_no_other(tmp_path, row, reason):
+    source = open_yolo(write(tmp_path, f"0 0.5 0.5 0.25 0.5\n{row}\n", count=2))
+    with pytest.raises(errors.BadExampleError) as caught:
+        first(source)
+    assert caught.value.reason == f"{tmp_path}/labels/train/0.txt: {reason}"
+    assert len(source.load(source.items("train")[1]).labels) == 1
+
+
+def test_a_label_file_that_is_not_text_makes_its_example_bad(tmp_path):
+    root = write(tmp_path, count=2)
+    (root / "labels" / "train" / "0.txt").write_bytes(b"0 0.5 \xff")
+    with pytest.raises(errors.BadExampleError, match=r"labels/train/0.txt: not UTF-8 text at byte 6"):
+        first(open_yolo(root))
+
+
+def test_a_few_rows_in_pixels_are_bad_examples_and_most_are_a_question(tmp_path):
+    source = open_yolo(write(tmp_path / "few", "0 32 24 16 24\n", count=3))
+    with pytest.raises(errors.BadExampleError, match="lies outside its image"):
+        first(source)
+    root = write(tmp_path / "most", "0 32 24 16 24\n0 16 24 16 24\n", count=2)
+    assert message_of(root) == (
+        f"Dataset `yolo:{root}`: yolo states boxes as fractions of the image's sides, but 2 of 3 have a number above 2,"
+        f" as [32, 24, 16, 24] of `{root}/images/train/0.jpg`. Are they in px? Answer with --box_units=pixels, or with"
+        " --box_units=normalized if they are right as they stand."
+    )
+
+
+# --- layouts
+
+
+@pytest.mark.parametrize("place", ["../train/images", "train/images", "./train/images", "/content/set/train/images"])
+def test_roboflows_layout_is_read_wherever_it_was_moved(tmp_path, place):
+    root = write(tmp_path / "set", config=f"train: {place}\nval: ../valid/images\nnc: 1\nnames: ['car']\n")
+    (root / "train").mkdir()
+    (root / "images" / "train").rename(root / "train" / "images")
+    (root / "labels" / "train").rename(root / "train" / "labels")
+    source, notes = notes_of(root)
+    assert source.splits == ("train",)
+    assert len(first(source).labels) == 1
+    assert notes == [f"{root}/data.yaml: there is no `val: ../valid/images`; left out."]
+
+
+@pytest.mark.parametrize("path", ["..", "/no/such/place"])
+def test_path_in_the_yaml_is_the_root_where_it_exists(tmp_path, path):
+    root = write(tmp_path)
+    there = root if path == "/no/such/place" else root / "configs"
+    file = put(there / "own.yaml", f"path: {path}\ntrain: images/train\nnames: {{0: car, 1: person}}\n")
+    source = open_yolo(file)
+    assert source.class_names == ("car", "person")
+    assert [item.source_id for item in source.items("train")] == ["0.jpg"]
+
+
+def test_lists_of_images_are_read(tmp_path):
+    root = write(tmp_path, count=3, config="train: train.txt\nval: [val.txt]\nnames: [car, person]\n")
+    put(root / "train.txt", "./images/train/0.jpg\nimages/train/1.jpg\n\n")
+    put(root / "val.txt", f"{root}/images/train/2.jpg\n")
+    source = open_yolo(root)
+    found = {split: [item.source_id for item in source.items(split)] for split in source.splits}
+    assert found == {"train": ["images/train/0.jpg", "images/train/1.jpg"], "val": ["images/train/2.jpg"]}
+    assert [source.load(item).labels.tolist() for item in source.items("train")] == [[0], [1]]
+    assert source.notices == ()
+
+
+def test_labels_beside_the_images_are_read(tmp_path):
+    root = write(tmp_path, config="train: obj\nnames: [car]\n")
+    (root / "images" / "train").rename(root / "obj")
+    (root / "labels" / "train" / "0.txt").rename(root / "obj" / "0.txt")
+    assert len(first(open_yolo(root)).labels) == 1
+
+
+def test_classes_txt_stands_for_the_yaml(tmp_path):
+    root = write(tmp_path)
+    (root / "data.yaml").unlink()
+    assert yolo.YoloSource.recognises(root) is None
+    put(root / "classes.txt", "car\nperson\n")
+    source = open_yolo(root)
+    assert (source.splits, source.class_names) == (("train",), ("car", "person"))
+    assert yolo.YoloSource.recognises(root) == "classes.txt lies with images/ and labels/"
+
+
+def test_labels_without_an_image_are_noticed(tmp_path):
+    root = write(tmp_path)
+    put(root / "labels" / "train" / "lost.txt", "")
+    (notice,) = open_yolo(root).notices
+    assert (notice.kind, pathlib.Path(notice.file).name) == ("lost_annotation", "lost.txt")
+
+
+def test_a_split_without_any_label_file_is_left_out(tmp_path):
+    root = write(tmp_path, config="train: images/train\ntest: images/test\nnames: [car]\n")
+    format_folders.write_images(root / "images" / "test", [format_folders.Scene("t.jpg")])
+    source, notes = notes_of(root)
+    assert source.splits == ("train",)
+    expected = f"test has no label file (no `{root}/labels/test/t.txt`, for example); it is left out."
+    assert notes == [f"{root}/data.yaml: {expected}"]
+
+
+# --- broken datasets
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("names: [car\ntrain: images/train\n", "malformed YAML at line 2, column 6: expected ',' or ']', but got ':'."),
+        ("- car\n", "YOLO's data.yaml is `key: value` lines: got list."),
+        ("train: images/train\n", "needs the classes as a list `names`: got None."),
+        ("train: images/train\nnames: []\n", "needs the classes as a list `names`: got []."),
+        (
+            "train: images/train\nnames: [yes, car]\n",
+            "name 0 of `names` must be text: got True. Write it in quotes.",
+        ),
+        (
+            "train: images/train\nnames: {0: car, 2: person}\n",
+            "`names` must be numbered from 0 without gaps: got 0, 2.",
+        ),
+        ("train: images/train\nnc: 3\nnames: [car]\n", "`nc` is 3, but `names` has 1 names."),
+        ("names: [car]\n", "it has no `train`, `val` or `test`."),
+        ("train: pictures\nnames: [car]\n", "none of its places exists: `train: pictures`. Paths start from `"),
+        ("train: {a: b}\nnames: [car]\n", "`train` must be a path or a list of paths: got {'a': 'b'}."),
+    ],
+)
+def test_a_broken_yaml_ends_with_a_clear_line(tmp_path, config, message):
+    root = write(tmp_path, config=config)
+    assert message_of(root).startswith(f"{root}/data.yaml: {message}")
+
+
+def test_images_without_any_labels_are_an_error(tmp_path):
+    root = write(tmp_path)
+    (root / "labels").rename(root / "annotations")
+    assert message_of(root).startswith(f"Dataset `yolo:{root}`: no split of `{root}/data.yaml` has images with label")
+
+
+@pytest.mark.parametrize("config", ["a: 1\n", "names: [car]\n"])
+def test_another_yaml_is_not_recognised(tmp_path, config):
+    root = write(tmp_path, config=config)
+    assert yolo.YoloSource.recognises(root) is None
+
+
+def test_a_broken_data_yaml_is_recognised_so_that_its_error_is_said(tmp_path):
+    assert yolo.YoloSource.recognises(write(tmp_path, config="names: [")) == "there is a data.yaml"

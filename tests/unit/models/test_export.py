@@ -1,0 +1,69 @@
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from data import input_pipeline, tiles
+from models import export, postprocess
+from models.detector import Detector
+from models.hyperparameters import ExperimentConfig
+
+SIZE_PX = 64
+SETTINGS = {"input.image_size": SIZE_PX, "model.alpha": 0.35, "model.first_stride": 8}
+
+
+@pytest.fixture(scope="module")
+def tiled():
+    return export.ServingModule(Detector(ExperimentConfig().replace(SETTINGS | {"input.tile": "2x3:0.25"}), 2))
+
+
+def picture(height=90, width=130):
+    small = np.random.default_rng(1).integers(0, 256, (9, 13, 3), dtype=np.uint8)
+    return np.array(Image.fromarray(small).resize((width, height)))
+
+
+def by_hand(module, image):
+    """Detects in each tile by itself, keeps what lies in the tile's own part and suppresses over all."""
+    grid = tiles.parse_grid("2x3:0.25")
+    height, width = image.shape[:2]
+    all_boxes, all_scores = [], []
+    for (top, left, tall, wide), cell in zip(grid.windows_px(height, width), grid.cells(), strict=True):
+        tile = input_pipeline.resize_images(image[None, top : top + tall, left : left + wide], SIZE_PX)
+        boxes, scores = (np.array(array[0]) for array in module.detector._boxes_and_scores(tile))
+        boxes = np.clip(boxes, 0, 1) * [tall, wide, tall, wide] + [top, left, top, left]
+        boxes = boxes / [height, width, height, width]
+        centre_y, centre_x = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+        own = (centre_y >= cell[0]) & (centre_y < cell[2]) & (centre_x >= cell[1]) & (centre_x < cell[3])
+        all_boxes.append(boxes)
+        all_scores.append(np.where(own[:, None], scores, 0))
+    settings = module.detector.config.postprocess
+    return postprocess.detect(
+        np.concatenate(all_boxes)[None].astype(np.float32),
+        np.concatenate(all_scores)[None].astype(np.float32),
+        score_threshold=settings.score_threshold,
+        iou_threshold=settings.nms_iou,
+        max_detections=settings.max_detections,
+    )
+
+
+def test_an_exported_model_detects_in_tiles_as_by_hand(tiled):
+    image = picture()
+    found, expected = tiled.serving_tensor(image[None]), by_hand(tiled, image)
+    assert int(found["num_detections"][0]) == int(expected["num_detections"][0]) > 0
+    np.testing.assert_allclose(found["detection_scores"], expected["detection_scores"], atol=1e-5)
+    assert found["detection_boxes"].shape == (1, 100, 4)
+
+
+def test_the_signatures_agree_on_tiles_of_images_of_different_sizes(tiled):
+    images = [picture(), picture(70, 64)]
+    encoded = []
+    for image in images:
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "PNG")
+        encoded.append(buffer.getvalue())
+    batch = tiled.serving_bytes(tf.constant(encoded))
+    for row, image in enumerate(images):
+        alone = tiled.serving_tensor(image[None])
+        np.testing.assert_allclose(batch["detection_scores"][row], alone["detection_scores"][0], atol=1e-5)
