@@ -19,6 +19,8 @@ REQUIRED = [
     "tensorboard>=2.20",  # TensorFlow 2.21 no longer brings it
     "scikit-learn",  # the Gaussian process of Keras Tuner's Bayesian optimisation
     "google-crc32c",  # checksums of TFRecords, so that Beam's workers write them without TensorFlow
+    "matplotlib>=3.9",  # plots of `ssd-tuner data stats`
+    "pyyaml>=6",  # data.yaml of YOLO datasets
     "rich>=13",  # progress line and tables of the command line
 ]
 
@@ -31,7 +33,6 @@ EXTRAS = {
     "dev": [
         "hypothesis",
         "ipykernel",
-        "matplotlib",
         "nbclient",
         "nbformat",
         "pycocotools",

@@ -46,7 +46,7 @@ def main() -> int:
     print("command: python -m benchmarks.augmentation")
     print("versions:", *(f"{package} {importlib.metadata.version(package)}" for package in ("tensorflow", "numpy")))
     print(
-        f"median images/s of {ROUNDS} rounds of {IMAGES * EPOCHS} images (least to most); ratio: median of the rounds'\n"
+        f"{ROUNDS} rounds of {IMAGES * EPOCHS} images: median images/s (least to most), median of the rounds' ratios\n"
     )
     for side, size in CASES.items():
         with tempfile.TemporaryDirectory() as folder:

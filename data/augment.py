@@ -41,7 +41,7 @@ def horizontal_flip(image: Tensor, gt_boxes: Tensor, gt_labels: Tensor, seed: Te
 
     def flip() -> Example:
         flipped = tf.stack([gt_boxes[:, 0], 1.0 - gt_boxes[:, 3], gt_boxes[:, 2], 1.0 - gt_boxes[:, 1]], axis=-1)
-        return image[:, ::-1], tf.where((gt_labels == -1)[:, None], gt_boxes, flipped), gt_labels
+        return tf.reverse(image, [1]), tf.where((gt_labels == -1)[:, None], gt_boxes, flipped), gt_labels
 
     draw = tf.random.stateless_uniform([], seed)
     return tf.cond(draw < probability, flip, lambda: (image, gt_boxes, gt_labels))

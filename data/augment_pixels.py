@@ -74,8 +74,9 @@ def gaussian_noise(image: Tensor, gt_boxes: Tensor, gt_labels: Tensor, seed: Ten
         The example; only the image is changed.
     """
     seeds = tf.random.split(seed, 2)
-    noise = tf.random.stateless_normal(tf.shape(image), seeds[0])
     is_grey = tf.reduce_max(tf.abs(image - image[:, :, :1])) <= GREY_LEVELS
-    noise = tf.where(is_grey, noise[:, :, :1], noise)
-    image = image + noise * tf.random.stateless_uniform([], seeds[1], 0.0, max_sigma)
+    height, width, channels = image.shape
+    noise = tf.random.stateless_normal([height, width, tf.where(is_grey, 1, channels)], seeds[0])
+    noisy = image + noise * tf.random.stateless_uniform([], seeds[1], 0.0, max_sigma)
+    image = tf.ensure_shape(noisy, image.shape)
     return tf.clip_by_value(image, 0.0, 255.0), gt_boxes, gt_labels

@@ -64,12 +64,12 @@ def augmented_cells(
     max_boxes: int,
     seed: int,
 ) -> list[list[Cell]]:
-    """Makes pictures of examples as training sees them, the draws being new in every copy.
+    """Makes pictures of examples as training sees them.
 
     Args:
         records: N examples, one batch for changes that mix examples.
         augment: as `augment.augmentation` gives.
-        copies: pictures of each example, at least 1.
+        copies: pictures of each example, at least 1; every one has draws of its own.
         image_size: side of the detector's input, px.
         max_boxes: boxes kept of an example, the largest first.
         seed: of the draws.
@@ -82,18 +82,15 @@ def augmented_cells(
     from data import augment as augmentations
     from data import input_pipeline
 
-    names = [str(label) for label in range(1 + max((int(r.labels.max(initial=0)) for r in records), default=0))]
-    serialized = [examples.encode_example(record, names).SerializeToString() for record in records]
-    parsed = [input_pipeline.parse_example(tf.constant(one), image_size, max_boxes) for one in serialized]
+    count = len(records)
+    serialized = [tf.constant(_serialized(record)) for record in records]
+    parsed = [input_pipeline.parse_example(one, image_size, max_boxes) for one in serialized]
     rows: list[list[Cell]] = [[] for _ in records]
     for copy in range(copies):
-        seeds = [(seed, augmentations.SEEDS_PER_EXAMPLE * (copy * len(records) + n)) for n in range(len(records))]
-        changed = [
-            augment(tf.cast(image, tf.float32), boxes, labels, tf.constant(own, tf.int32))
-            for (image, boxes, labels), own in zip(parsed, seeds, strict=True)
-        ]
+        seeds = [tf.constant((seed, augmentations.SEEDS_PER_EXAMPLE * (copy * count + n))) for n in range(count)]
+        changed = [augment(tf.cast(one[0], tf.float32), *one[1:], own) for one, own in zip(parsed, seeds, strict=True)]
         batch = [tf.stack(column) for column in zip(*changed, strict=True)]
-        images, boxes, labels = (value.numpy() for value in augment.mix(*batch, tf.constant(seeds[0], tf.int32)))
+        images, boxes, labels = (value.numpy() for value in augment.mix(*batch, seeds[0]))
         for n, record in enumerate(records):
             rows[n].append(_cell(f"{record.source_id}, augmented {copy + 1}", images[n], boxes[n], labels[n]))
     return rows
@@ -133,6 +130,12 @@ def draw_sheet(cells: Sequence[Cell], class_names: Sequence[str], columns: int, 
             sheet.paste(picture, (_MARGIN_PX + column * (_CELL_PX + _GAP_PX), top))
         top += height
     return sheet
+
+
+def _serialized(record: DetectionRecord) -> bytes:
+    """Serialises an example as it is ingested; the classes' names do not matter here."""
+    names = [str(label) for label in range(1 + int(record.labels.max(initial=0)))]
+    return examples.encode_example(record, names).SerializeToString()
 
 
 def _cell(caption: str, image: np.ndarray, boxes: np.ndarray, labels: np.ndarray) -> Cell:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data import errors, files, progress, writers
+from data import errors, files, progress, validation, writers
 from data.examples import DetectionRecord
 from data.sources import base
 
@@ -74,7 +74,8 @@ def convert(source: base.Source, format_name: str, output: str | os.PathLike[str
         What was written, and what was not; also in `output`/conversion.json.
 
     Raises:
-        UserError: the format is unknown, `output` holds something or cannot be written, or no example is usable.
+        UserError: the format is unknown, `output` holds something or cannot be written, a split has no usable example,
+            or one needs an answer of the user first.
     """
     if format_name not in writers.WRITERS:
         hint = errors.nearest(format_name, FORMATS)
@@ -149,6 +150,8 @@ def _records(
     for item in items:
         try:
             record = source.load(item)
+        except validation.AmbiguousImageError as error:
+            raise errors.UserError(f"{error.file}: {error.reason}") from error
         except errors.BadExampleError as error:
             left_out.append(LeftOut(split, error.file, error.reason))
             record = None

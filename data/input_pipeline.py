@@ -37,7 +37,7 @@ def decode_image(encoded: Tensor, image_size: int) -> Tensor:
 
 
 def decode_pixels(encoded: Tensor) -> Tensor:
-    """Decodes one image; a PNG of 16 bits becomes grey by the rule of `data.thermal.stretch_to_8bit`.
+    """Decodes one image; a grey PNG of 16 bits is stretched by the rule of `data.thermal.stretch_to_8bit`.
 
     Args:
         encoded: string scalar, JPEG or PNG.
@@ -46,9 +46,9 @@ def decode_pixels(encoded: Tensor) -> Tensor:
         uint8 [H, W, 3].
     """
     is_png = tf.strings.substr(encoded, 0, 4) == b"\x89PNG"
-    # Byte 24 of a PNG is its bit depth; a string that short is no image, and decoding it says so.
-    is_deep = is_png & (tf.strings.length(encoded) > 24)
-    is_deep = tf.cond(is_deep, lambda: tf.strings.substr(encoded, 24, 1) == b"\x10", lambda: False)
+    # Bytes 24 and 25 of a PNG are its bit depth and 0 for grey; a shorter string is no image, and decoding it says so.
+    is_deep = is_png & (tf.strings.length(encoded) > 25)
+    is_deep = tf.cond(is_deep, lambda: tf.strings.substr(encoded, 24, 2) == b"\x10\x00", lambda: False)
     image = tf.cond(
         is_deep,
         lambda: _stretch_to_8bit(tf.io.decode_png(encoded, channels=1, dtype=tf.uint16)),

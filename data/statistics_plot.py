@@ -39,7 +39,6 @@ def plot(tables: Mapping[str, SplitTable], class_names: Sequence[str], title: st
     order = np.argsort(-np.bincount(labels, minlength=len(class_names)), kind="stable")
     shown = sorted(order[:MOST_CLASSES].tolist())
     by_class = {str(class_names[label]): labels == label for label in shown}
-
     figure = Figure(figsize=_PAGE_INCHES, dpi=_DOTS_PER_INCH, layout="constrained")
     backend_agg.FigureCanvasAgg(figure)
     figure.suptitle(headline(title, tables, len(class_names) - len(shown)), fontsize=14)

@@ -158,11 +158,8 @@ def check_image(
     stored_format = examples.image_format(encoded)
     if stored_format is None:
         _check_rewritable(image, file)
-    pixels, mended = image, []
-    if image.mode in _DEEP_GREY_MODES:
-        pixels = Image.fromarray(thermal.stretch_to_8bit(np.asarray(image).astype(np.uint16)))
-        mended.append(STRETCHED)
-    elif stored_format is None:
+    pixels, mended = _to_8_bits(image)
+    if stored_format is None and not mended:
         mended.append(f"{image.format} image stored as PNG")
     if _must_turn(orientation, (image.height, image.width), exif, stated_size, has_boxes, file):
         pixels = pixels.transpose(_TURNS[orientation][0])
@@ -327,6 +324,12 @@ def _check_depth(image: Image.Image, encoded: bytes, file: str) -> None:
     if image.mode not in _EIGHT_BIT_MODES or deep_png:
         mode = "16 bits a channel" if deep_png else f"pixel mode {image.mode}"
         raise errors.BadExampleError(file, f"not an 8-bit image ({image.format}, {mode}); convert it to 8 bits")
+
+
+def _to_8_bits(image: Image.Image) -> tuple[Image.Image, list[str]]:
+    if image.mode not in _DEEP_GREY_MODES:
+        return image, []
+    return Image.fromarray(thermal.stretch_to_8bit(np.asarray(image).astype(np.uint16))), [STRETCHED]
 
 
 def _check_png_chunks(encoded: bytes, file: str) -> None:

@@ -158,17 +158,17 @@ def compare(
         boxes: by split, float [N, 4] ymin, xmin, ymax, xmax, without regions to ignore.
         labels: by split, int [N], from 0.
         class_names: in label order.
-        config: all settings; `training.seed` seeds the proposal.
+        config: all settings; `training.seed` is the seed.
 
     Returns:
-        "iou", "image_size_px"; "small_boxes": "below_px", the side at the detector's input below which boxes often
-        fall between the anchors of the finest level, and "share" of such boxes by split; "anchors": "configured" and,
-        where they cover more, "proposed" with as many anchors and "more anchors" with all aspect ratios on the finest
-        level too, each with "num_anchors", "settings" (what differs from the configured, as "anchors.NAME=VALUE") and
-        "recall" (`recall_report` by split).
+        "iou", "image_size_px"; "small_boxes": "below_px", the side at the input below which boxes often fall between
+        the anchors of the finest level, and the "share" of such boxes by split; "anchors": "configured" and, where
+        they cover more, "proposed" with as many anchors and "more anchors" with all aspect ratios on the finest level
+        too, each with "num_anchors", "settings" ("anchors.NAME=VALUE" that differ) and "recall" by split.
     """
     map_sizes = anchors.map_sizes(config.input.image_size, config.model.first_stride)
     found = _candidates(boxes.get("train", np.zeros((0, 4))), map_sizes, config.anchors, config.training.seed)
+    below = LEAST_CELLS / map_sizes[0][0]
 
     def measured(each: AnchorConfig) -> dict[str, Any]:
         about = (class_names, config.input.image_size, map_sizes, each)
@@ -178,14 +178,11 @@ def compare(
             "recall": {split: recall_report(own, labels[split], *about) for split, own in boxes.items()},
         }
 
-    below = LEAST_CELLS / map_sizes[0][0]
+    share = {split: float((_side(own) < below).mean()) for split, own in boxes.items() if len(own)}
     return {
         "iou": MATCH_IOU,
         "image_size_px": config.input.image_size,
-        "small_boxes": {
-            "below_px": round(below * config.input.image_size, 3),
-            "share": {split: float((_side(own) < below).mean()) for split, own in boxes.items() if len(own)},
-        },
+        "small_boxes": {"below_px": round(below * config.input.image_size, 3), "share": share},
         "anchors": {name: measured(each) for name, each in found.items()},
     }
 

@@ -178,8 +178,11 @@ def check_summaries(source: sources.Source, summaries: Sequence[ingest.ShardSumm
         report_dir: folder to write quarantine.csv to before failing.
 
     Raises:
-        UserError: more than `validation.MOST_BAD_SHARE` of a split are bad, or the train split has no boxes.
+        UserError: something about the data is ambiguous, more than `validation.MOST_BAD_SHARE` of a split are bad, or
+            the train split has no boxes.
     """
+    for file, question in (row for summary in summaries for row in summary.questions):
+        raise errors.UserError(f"{file}: {question}")
     for split in source.splits:
         own = [summary for summary in summaries if summary.split == split]
         bad = [row for summary in own for row in summary.quarantined]

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -154,43 +155,44 @@ def _all_items(source: base.Source, report: CheckReport) -> Iterator[tuple[str, 
 def _examine(source: base.Source, split: str, item: Any, findings: Findings) -> DetectionRecord | None:
     """Reads one example; returns it, or None where it is unusable."""
     origin, raw = _annotation(source, item)
-    file = _file_of(source, item)
-
-    def add(kind: str, detail: str = "") -> None:
-        findings.add(kind, split, file, detail)
-
+    add = functools.partial(findings.add, split=split, file=_file_of(source, item))
     header = _header(raw.path) if raw else None
+    record = None
     try:
         record = source.load(item)
     except validation.AmbiguousImageError as error:
-        add("exif_in_doubt", f"orientation {header.orientation}" if header else error.reason)
-        record = None
+        add("exif_in_doubt", detail=f"orientation {header.orientation}" if header else error.reason)
     except errors.BadExampleError as error:
-        record = None
-        if raw is not None and raw.problem:
-            is_class = any(word in raw.problem for word in _UNKNOWN_CLASS_WORDS)
-            add("unknown_class" if is_class else "broken_annotation", raw.problem)
-        elif raw is None or header is None or _WHERE_BOXES_BREAK not in error.reason:
-            add(kind_of_reason(error.reason), _shorten(error.reason))
-        else:
+        if raw is not None and header is not None and not raw.problem and _WHERE_BOXES_BREAK in error.reason:
             _add_broken_boxes(origin, raw, header, add)
+        else:
+            _add_reason(error.reason, raw, add)
     if record is not None:
         _add_mended(record, add)
         header = header or images.read_header(io.BytesIO(record.encoded))
     if header is not None:
         for kind, detail in header.facts(raw.path if raw else ""):
-            add(kind, detail)
+            add(kind, detail=detail)
         if record is not None and header.orientation != 1 and validation.TURNED not in record.mended:
-            add("exif_ignored", f"orientation {header.orientation}, boxes fit the image as it is stored")
+            add("exif_ignored", detail=f"orientation {header.orientation}, boxes fit the image as it is stored")
     if raw is not None and header is not None:
         _add_doubts(origin, raw, header, add)
     return record
 
 
+def _add_reason(reason: str, raw: annotated.AnnotatedImage | None, add: Callable[..., None]) -> None:
+    """Adds why an example is unusable."""
+    if raw is not None and raw.problem:
+        is_class = any(words in raw.problem for words in _UNKNOWN_CLASS_WORDS)
+        add("unknown_class" if is_class else "broken_annotation", detail=raw.problem)
+    else:
+        add(kind_of_reason(reason), detail=_shorten(reason))
+
+
 def _add_mended(record: DetectionRecord, add: Callable[..., None]) -> None:
     for text in record.mended:
         kind = "image_rewritten" if text.endswith(_REWRITTEN) else _KIND_OF_MENDED.get(text, "mended")
-        add(kind, "" if text in _KIND_OF_MENDED else text)
+        add(kind, detail="" if text in _KIND_OF_MENDED else text)
 
 
 def _add_broken_boxes(
@@ -205,9 +207,9 @@ def _add_broken_boxes(
     for broken in validation.broken_boxes(annotated.to_xywh_px(raw.boxes, form, height, width), height, width):
         box = raw.boxes[broken.row]
         if not form.endswith("_px") and annotated.in_other_units(box, form):
-            add("box_in_pixels", "box [" + ", ".join(f"{value:g}" for value in box) + "]")
+            add("box_in_pixels", detail="box [" + ", ".join(f"{value:g}" for value in box) + "]")
         else:
-            add(broken.kind, _shorten(broken.reason))
+            add(broken.kind, detail=_shorten(broken.reason))
 
 
 def _add_doubts(
@@ -219,10 +221,10 @@ def _add_doubts(
     """Adds what is suspicious of an annotation that can be used as it stands."""
     form = origin.form_of(raw)
     if raw.boxes and form.endswith("_px") and all(annotated.in_other_units(box, form) for box in raw.boxes):
-        add("box_in_fractions", "first box [" + ", ".join(f"{value:g}" for value in raw.boxes[0]) + "]")
+        add("box_in_fractions", detail="first box [" + ", ".join(f"{value:g}" for value in raw.boxes[0]) + "]")
     height, width = header.size_for(raw.size, origin.options.exif)
     if raw.size not in (None, (height, width)):
-        add("other_size", f"file {width}x{height} px, annotation {raw.size[1]}x{raw.size[0]} px")
+        add("other_size", detail=f"file {width}x{height} px, annotation {raw.size[1]}x{raw.size[0]} px")
 
 
 def _find_class_gaps(report: CheckReport) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data import errors, progress
-from data.sources import base, coco, csv_table, flir, kitti, road_scenes, selection, voc, yolo
+from data.sources import base, coco, csv_table, flir, kitti, road_scenes, selection, tfds_builder, tfrecord, voc, yolo
 
 Source = base.Source
 DataOptions = selection.DataOptions
@@ -19,6 +19,8 @@ READERS: dict[str, type[Source]] = {
         kitti.KittiSource,
         csv_table.CsvSource,
         flir.FlirSource,
+        tfrecord.TfrecordSource,
+        tfds_builder.TfdsSource,
         road_scenes.RoadScenesSource,
     )
 }
@@ -77,7 +79,7 @@ def _recognise(spec: str, path: Path) -> type[Source]:
     reasons = {kind: reason for kind, reader in READERS.items() if (reason := reader.recognises(path))}
     if len(reasons) > 1:
         found = "; ".join(f"{kind}, because {reason}" for kind, reason in reasons.items())
-        raise errors.UserError(f"Dataset `{spec}` could be {found}. Say which one with KIND:{spec}.")
+        raise errors.UserError(f"Dataset `{spec}` could be {found}. Say which, as {next(iter(reasons))}:{spec}.")
     if not reasons:
         raise errors.UserError(
             f"Dataset `{spec}`: its layout is not recognised; it holds {base.found_in(path)}."

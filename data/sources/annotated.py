@@ -150,12 +150,10 @@ class AnnotatedSource(base.Source):
         """
         if item.problem:
             raise errors.BadExampleError(item.path, item.problem)
-        image = validation.read_image(
-            item.path, exif=self.options.exif, stated_size=item.size, has_boxes=bool(item.boxes)
-        )
+        image = validation.read_image(item.path, self.options.exif, item.size, has_boxes=bool(item.boxes))
         xywh_px = to_xywh_px(item.boxes, self.form_of(item), image.height, image.width)
         keep, mended = validation.mend_boxes(xywh_px, item.labels, item.is_crowd, image.height, image.width)
-        labels, is_crowd = np.array(item.labels, np.int32), np.array(item.is_crowd, bool)
+        labels = np.array(item.labels, np.int32)
         checked = _check_boxes(item, xywh_px, image)
         rows = [
             (row, target)
@@ -171,7 +169,7 @@ class AnnotatedSource(base.Source):
             width=image.width,
             boxes=checked[chosen],
             labels=np.array([label for _, label in rows], np.int32),
-            is_crowd=is_crowd[chosen],
+            is_crowd=np.array(item.is_crowd, bool)[chosen],
             area_px=self._areas_px(item, xywh_px)[chosen],
             mended=image.mended + mended,
         )

@@ -282,10 +282,10 @@ def with_boxes(
         if not isinstance(category, int) or category not in labels:
             if drop_others:
                 continue
-            problem = f"{named} has category_id {category}, which `categories` does not list"
+            problem = f"{named} has category_id {category!r}, which `categories` does not list"
             return dataclasses.replace(image, problem=problem)
         if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
-            problem = f"{named} needs a `bbox` of four numbers (x, y, width, height): got {box}"
+            problem = f"{named} needs a `bbox` of four numbers (x, y, width, height): got {box!r}"
             return dataclasses.replace(image, problem=problem)
         is_crowd = labels[category] == annotated.IGNORE_LABEL or bool(annotation.get("iscrowd"))
         area = float(area) if _is_number(area) and math.isfinite(area) and area > 0 else None

@@ -67,6 +67,9 @@ class KittiSource(annotated.AnnotatedSource):
                 "`image_2/` with `label_2/`, at the path, below `training/`, or below `train/`, `val/`, `test/`"
             )
             raise layout.nothing_found(spec, root, looked_for)
+        test_list = _find_lists(root).get("test")
+        if test_list and "test" not in places:
+            progress.emit("note", text=f"{test_list} names images of testing/, which has no labels; left out.")
         found, notices = {}, []
         for split, place in places.items():
             found[split], split_notices = _read_split(place)
@@ -106,11 +109,15 @@ def find_splits(root: Path) -> dict[str, Place]:
     if pair is None:
         pairs = {split: _pair(folder) for split, folder in layout.split_folders(root).items()}
         return {split: Place(*found) for split, found in pairs.items() if found}
-    parents = (root / "ImageSets", root / "training" / "ImageSets", root, root / "training")
-    lists = next(filter(None, (layout.split_files(parent, ".txt") for parent in parents)), {})
-    if "test" in lists and (root / "testing").is_dir():
-        progress.emit("note", text=f"{lists.pop('test')} names images of testing/, which has no labels; left out.")
+    lists = _find_lists(root)
+    if (root / "testing").is_dir():
+        lists.pop("test", None)
     return {split: Place(*pair, file) for split, file in lists.items()} or {"train": Place(*pair)}
+
+
+def _find_lists(root: Path) -> dict[str, Path]:
+    parents = (root / "ImageSets", root / "training" / "ImageSets", root, root / "training")
+    return next(filter(None, (layout.split_files(parent, ".txt") for parent in parents)), {})
 
 
 def _pair(folder: Path) -> tuple[Path, Path] | None:

@@ -146,14 +146,18 @@ class SelectedSource(base.Source):
         if self._last is None or self._last[0] != (item.origin, item.item):  # an image's tiles come one after another
             record = relabel(self._origins[item.origin].load(item.item), self._targets[item.origin])
             record = ignore_small(record, self.options.min_box_px)
-            self._last = ((item.origin, item.item), dataclasses.replace(record, source_id=item.source_id))
-        record = self._last[1]
+            self._last = ((item.origin, item.item), record)
+        record = dataclasses.replace(self._last[1], source_id=item.source_id)
         return record if item.tile is None else cut_tile(record, self.grid, item.tile)
 
     def _cut(self, split: str, items: list[SelectedItem]) -> list[SelectedItem]:
         if self.grid.count == 1 or split not in TILED_SPLITS:
             return items
-        return [dataclasses.replace(item, tile=tile) for item in items for tile in range(self.grid.count)]
+        return [
+            dataclasses.replace(item, source_id=f"{item.source_id}#tile{tile}", tile=tile)
+            for item in items
+            for tile in range(self.grid.count)
+        ]
 
 
 def map_classes(available: Sequence[str], wanted: Sequence[str] | None) -> tuple[tuple[str, ...], np.ndarray]:
@@ -234,7 +238,6 @@ def cut_tile(record: DetectionRecord, grid: tiles.TileGrid, index: int) -> Detec
     visible = _area(clipped) / np.maximum(_area(moved), 1e-12)
     cut = dataclasses.replace(
         record,
-        source_id=f"{record.source_id}#tile{index}",
         encoded=buffer.getvalue(),
         image_format="png",
         height=height,

@@ -203,8 +203,7 @@ def _read(file: Path | None, name: str, folder: Path, files: Mapping[str, str]) 
             rows = [_object(node, number, one_based) for number, node in enumerate(root.iter("object"), start=1)]
         except ElementTree.ParseError as error:
             line, column = error.position
-            words = str(error).partition(":")[0]
-            problem = f"{file}: malformed XML at line {line}, column {column + 1}: {words}"
+            problem = f"{file}: malformed XML at line {line}, column {column + 1}: {str(error).partition(':')[0]}"
         except OSError as error:
             problem = f"{file}: the file cannot be read: {error.strerror or error}"
         except ValueError as error:

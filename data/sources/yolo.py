@@ -136,7 +136,7 @@ def read_config(spec: str, path: Path) -> YoloConfig:
         if len(found) == len(values):
             places[base.SPLIT_NAMES[key]] = found
         else:
-            missing.append(f"`{key}: {value}`")
+            missing.append(f"`{key}: {' '.join(str(value).split())}`")
     if not places:
         said = f"none of its places exists: {', '.join(missing)}" if missing else "it has no `train`, `val` or `test`"
         raise errors.UserError(f"{file}: {said}. Paths start from `{root}`. Correct them.")
@@ -192,7 +192,7 @@ def _class_names(table: Mapping[str, Any], file: Path) -> tuple[str, ...]:
             raise errors.UserError(f"{file}: name {number} of `names` must be text: got {name!r}. Write it in quotes.")
     if table.get("nc", len(names)) != len(names):
         raise errors.UserError(
-            f"{file}: `nc` is {table['nc']}, but `names` has {len(names)} names. Correct one of them."
+            f"{file}: `nc` is {table['nc']!r}, but `names` has {len(names)} names. Correct one of them."
         )
     return tuple(str(name) for name in names)
 

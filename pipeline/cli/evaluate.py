@@ -1,5 +1,6 @@
 """`ssd-tuner evaluate`: COCO metrics of an exported model on one split of a dataset."""
 
+import dataclasses
 import json
 import math
 import pathlib
@@ -72,7 +73,7 @@ def open_for_model(spec: str, options: sources.DataOptions, class_names: Sequenc
         split: that must be there.
 
     Returns:
-        The dataset.
+        The dataset, its classes in the model's order.
 
     Raises:
         UserError: the dataset is unusable, the model does not know one of its classes, or, where all are taken, the
@@ -87,7 +88,11 @@ def open_for_model(spec: str, options: sources.DataOptions, class_names: Sequenc
         differences = "; ".join(f"{where}: {', '.join(names)}" for where, names in parts if names)
         hint = f" Score the common ones with --classes={','.join(common)}." if common else ""
         raise errors.UserError(f"The dataset `{spec}` and the model differ in classes ({differences}).{hint}")
-    return source
+    if common == list(source.class_names):
+        return source
+    entries = dict(zip(source.class_names, options.classes or source.class_names, strict=True))
+    ordered = dataclasses.replace(options, classes=tuple(entries[name] for name in common))
+    return sources.open_source(spec, ordered, required_splits=[split])
 
 
 def evaluate(detector: Any, source: sources.Source, split: str) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def _read_images(
     images, bad = [], []
     for path in paths:
         try:
-            images.append((path, validation.read_image(path)))
+            images.append((path, validation.read_image(path, exif="ignore")))  # as serving does
         except errors.BadExampleError as error:
             bad.append(error)
     return images, bad

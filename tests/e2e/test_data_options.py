@@ -31,9 +31,7 @@ def test_a_model_of_tiles_is_judged_on_whole_images_of_another_dataset(converted
     options = (f"--classes={CLASSES}", "--search=random", "--max_trials=1", "--min_map50=0", "--direct_num_workers=2")
     test = (f"--test_dataset={converted}", f"--test_classes={CLASSES}")
     workdir = tmp_path / "run"
-    run = ssd_tuner(
-        "run", f"--dataset={SCENES}", f"--workdir={workdir}", "--tile=1x2:0.2", *options, *test, *SMALL
-    )
+    run = ssd_tuner("run", f"--dataset={SCENES}", f"--workdir={workdir}", "--tile=1x2:0.2", *options, *test, *SMALL)
     assert run.returncode == 0, run.stdout + run.stderr
     summary = json.loads((workdir / "report" / "summary.json").read_text())
     assert summary["num_test_images"] == 6

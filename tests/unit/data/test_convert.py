@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data import boxes as box_forms
-from data import convert, errors, file_names, progress, writers
+from data import convert, errors, file_names, progress, validation, writers
 from data.sources import annotated, base, coco, tfrecord, voc, yolo
 from tests import coco_folder
 from tests.memory_source import MemorySource, record
@@ -201,6 +201,13 @@ def test_bad_examples_are_left_out_counted_and_listed(tmp_path):
     written = json.loads((tmp_path / "out" / convert.SUMMARY_NAME).read_text())
     assert written["left_out"] == [{"split": "train", "file": "photos/2.jpg", "reason": "empty file (0 bytes)"}]
     assert events == [("ingest", 1, 3), ("ingest", 2, 3), ("ingest", 3, 3)]
+
+
+def test_a_question_about_one_image_stops_with_it(tmp_path):
+    question = validation.AmbiguousImageError("2.jpg", "turned (--exif=apply) or not (--exif=ignore)?")
+    with pytest.raises(errors.UserError, match=r"2.jpg: turned \(--exif=apply\)"):
+        convert.convert(MemorySource({"train": [record("1.jpg"), question]}, ["car"]), "coco", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_split_without_a_usable_example_is_an_error(tmp_path):

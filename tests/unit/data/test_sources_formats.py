@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from data import errors, progress, sources
+from data import convert, errors, progress, sources
 from data.sources import base
 from tests import coco_folder, format_folders
 
@@ -53,6 +53,13 @@ def test_examples_equal_the_ground_truth(source):
             assert (record.height, record.width, record.image_format) == (48, 64, "jpeg")
             assert record.mended == ()
     assert source.notices == ()
+
+
+@pytest.mark.parametrize("kind", ["coco", "voc", "yolo"])
+def test_what_convert_writes_of_each_format_reads_the_same(source, kind, tmp_path):
+    convert.convert(source, kind, tmp_path / "converted")
+    written = sources.READERS[kind].open("converted", str(tmp_path / "converted"), base.ReadOptions())
+    test_examples_equal_the_ground_truth(written)
 
 
 def test_the_image_files_bytes_are_kept(source):

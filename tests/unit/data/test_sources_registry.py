@@ -57,7 +57,7 @@ def test_a_folder_that_two_readers_recognise_asks_which(tmp_path):
         sources.open_source(str(root))
     assert str(caught.value).startswith(f"Dataset `{root}` could be coco, because ")
     assert "; yolo, because " in str(caught.value)
-    assert str(caught.value).endswith(f"Say which one with KIND:{root}.")
+    assert str(caught.value).endswith(f"Say which, as coco:{root}.")
 
 
 def test_a_missing_split_asks_for_shares(tmp_path):

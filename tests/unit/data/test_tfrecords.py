@@ -114,7 +114,7 @@ def test_label_maps_are_read_as_others_write_them(tmp_path):
     path.write_text(
         "# classes\n"
         "item { id: 0 name: 'background' }\n"
-        "item: {\n  name: \"/m/01g317\"\n  id: 2\n  display_name: \"person\"\n  frequency: FREQUENT\n}\n"
+        'item: {\n  name: "/m/01g317"\n  id: 2\n  display_name: "person"\n  frequency: FREQUENT\n}\n'
         "item { id: 1 name: 'it\\'s', keypoints { id: 3 label: 'nose' } }\n"
     )
     assert label_map.read(path) == {1: ("it's",), 2: ("person", "/m/01g317")}

@@ -84,7 +84,8 @@ def test_each_command_has_help_with_flags_and_an_example(name, form, capfd):
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_the_example_parses(name):
     module = cli._load(name)
-    program, command, *arguments = module.EXAMPLE.split()
+    program, *words = module.EXAMPLE.split()
+    command, *arguments = cli._join_group(words)
     assert (program, command) == ("ssd-tuner", name)
     parsing.parse(name, parsing.define(module), arguments)
 

@@ -7,6 +7,7 @@ import pathlib
 import apache_beam as beam
 import pytest
 import tensorflow as tf
+from PIL import Image
 from tfx.types import standard_artifacts
 
 from data import errors, examples, progress, sources
@@ -60,7 +61,7 @@ def test_a_source_becomes_records_tensorflow_reads(tmp_path, folder):
         records = read_split(artifact, split)
         assert [record.source_id for record in records] == [item.source_id for item in items]
         for record, item in zip(records, items, strict=True):
-            assert record.encoded == pathlib.Path(item.path).read_bytes()
+            assert record.encoded == (folder / split / item.source_id).read_bytes()
             assert record.boxes.tolist() == source.load(item).boxes.tolist()
     assert json.loads(pathlib.Path(artifact.uri, "dataset.json").read_text()) == {
         "class_names": ["car", "person"],
@@ -118,14 +119,14 @@ def test_more_than_five_per_cent_bad_stop_the_run(tmp_path, folder):
 
 def test_a_train_split_without_boxes_stops_the_run(tmp_path, folder):
     with pytest.raises(errors.UserError, match=r"has no box of person\. Check the annotations\."):
-        ingest_dataset(tmp_path, f"coco:{folder}", classes=["person"])
+        ingest_dataset(tmp_path, f"coco:{folder}", sources.DataOptions(classes=("person",)))
 
 
 def test_a_full_disk_stops_the_run_with_one_line(tmp_path, folder, monkeypatch):
     def full(data):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(ingest, "frame", full)
+    monkeypatch.setattr(ingest.tfrecords, "frame", full)
     with pytest.raises(errors.UserError, match=r"The disk that holds .*examples is full\. Free some space"):
         ingest_dataset(tmp_path, f"coco:{folder}")
 
@@ -134,7 +135,7 @@ def test_a_mistake_in_the_code_is_not_taken_for_bad_data(tmp_path, folder, monke
     def broken(data):
         raise KeyError("a bug")
 
-    monkeypatch.setattr(ingest, "frame", broken)
+    monkeypatch.setattr(ingest.tfrecords, "frame", broken)
     with pytest.raises(KeyError):
         ingest_dataset(tmp_path, f"coco:{folder}")
 
@@ -170,9 +171,35 @@ def test_files_carry_no_time_stamp(tmp_path, folder):
 
 def test_every_parameter_is_part_of_the_cache_key():
     def properties(**changes):
-        arguments = {"dataset": "road_scenes", "fingerprint": "f", "classes": None, "source_hash": "h"}
+        arguments = {"dataset": "road_scenes", "fingerprint": "f", "options": None, "source_hash": "h"}
         return example_gen.DetectionExampleGen(**arguments | changes).exec_properties
 
-    changes = [{"dataset": "d"}, {"fingerprint": "g"}, {"classes": ["car"]}, {"source_hash": "i"}]
+    changes = [
+        {"dataset": "d"},
+        {"fingerprint": "g"},
+        {"options": sources.DataOptions(classes=("car",))},
+        {"source_hash": "i"},
+    ]
     seen = {json.dumps(properties(**change)) for change in [{}, *changes]}
     assert len(seen) == 5
+
+
+def test_a_question_about_one_image_stops_the_run_and_names_the_option(tmp_path, folder):
+    path = folder / "train" / "3.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down: the size does not tell which way up the boxes are
+    Image.open(path).save(path, exif=exif)
+    with pytest.raises(errors.UserError, match=r"3.jpg: EXIF orientation 3 .*--exif=apply.*--exif=ignore"):
+        ingest_dataset(tmp_path / "auto", f"coco:{folder}")
+    artifact = ingest_dataset(tmp_path / "apply", f"coco:{folder}", sources.DataOptions(exif="apply"))
+    (mended,) = json.loads(pathlib.Path(artifact.uri, "dataset.json").read_text())["mended"].values()
+    assert mended == 1
+
+
+def test_a_bad_image_of_a_tiled_dataset_is_listed_once(tmp_path, folder):
+    (folder / "train" / "3.jpg").write_bytes(b"")
+    artifact = ingest_dataset(tmp_path, f"coco:{folder}", sources.DataOptions(tile="2x2"))
+    rows = read_rows(pathlib.Path(artifact.uri, "quarantine.csv"))
+    assert rows[1:] == [["train", str(folder / "train" / "3.jpg"), "empty file (0 bytes)"]]
+    assert len(read_split(artifact, "train")) == 39 * 4
+    assert len(read_split(artifact, "test")) == 2
