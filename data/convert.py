@@ -7,10 +7,8 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from data import errors, files, progress, validation, writers
-from data.examples import DetectionRecord
+from data import errors, files, loading, progress, validation, writers
 from data.sources import base
 
 FORMATS = tuple(writers.WRITERS)
@@ -127,12 +125,16 @@ def _write_splits(source: base.Source, writer: writers.Writer) -> tuple[dict[str
     for split in items:
         num_images[split] = num_boxes[split] = 0
         writer.start(split, len(items[split]))
-        for record in _records(source, split, items[split], left_out):
+        for loaded in loading.load_items(source, items[split]):
             done += 1
-            if record is not None:
-                writer.write(record)
+            if isinstance(loaded, validation.AmbiguousImageError):
+                raise errors.UserError(f"{loaded.file}: {loaded.reason}") from loaded
+            if isinstance(loaded, errors.BadExampleError):
+                left_out.append(LeftOut(split, loaded.file, loaded.reason))
+            else:
+                writer.write(loaded)
                 num_images[split] += 1
-                num_boxes[split] += len(record.labels)
+                num_boxes[split] += len(loaded.labels)
             progress.emit("ingest", done=done, total=total)
         writer.finish()
     writer.close()
@@ -141,21 +143,6 @@ def _write_splits(source: base.Source, writer: writers.Writer) -> tuple[dict[str
         first = f" First: {left_out[0].file}: {left_out[0].reason}." if left_out else ""
         raise errors.UserError(f"Split {empty[0]} of `{source.spec}` has no usable example.{first}")
     return num_images, num_boxes, left_out
-
-
-def _records(
-    source: base.Source, split: str, items: list[Any], left_out: list[LeftOut]
-) -> Iterator[DetectionRecord | None]:
-    """Yields each example, None for a bad one, which is listed."""
-    for item in items:
-        try:
-            record = source.load(item)
-        except validation.AmbiguousImageError as error:
-            raise errors.UserError(f"{error.file}: {error.reason}") from error
-        except errors.BadExampleError as error:
-            left_out.append(LeftOut(split, error.file, error.reason))
-            record = None
-        yield record
 
 
 @contextlib.contextmanager

@@ -60,7 +60,13 @@ _TURNS = {  # EXIF orientation: what shows the image upright, what undoes that
 }
 FIRST_SIDEWAYS = 5  # EXIF orientations from here on swap height and width
 _PNG_FIRST_CHUNK_AT = 8
+_DRAFT_SCALE = 8  # the most by which libjpeg shrinks while it decodes
 _PNG_CHUNK_FRAME_BYTES = 12  # length, kind and checksum around a chunk's data
+
+# Pillow warns of large images, whose size is checked here, and of broken metadata, which does not matter. Set once:
+# filters are the whole process', and images are checked in several threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,22 +157,23 @@ def check_image(
         BadExampleError: empty, no image, truncated, of an unknown depth, or of a format that is not supported.
         AmbiguousImageError: EXIF turns the image and `stated_size` does not say whether its boxes are turned, too.
     """
-    image, orientation = _decode(encoded, file)
+    image, (height, width), orientation = _decode(encoded, file, whole=False)
     _check_depth(image, encoded, file)
     if image.format == "PNG":
         _check_png_chunks(encoded, file)
     stored_format = examples.image_format(encoded)
     if stored_format is None:
         _check_rewritable(image, file)
-    pixels, mended = _to_8_bits(image)
+    image, mended = _to_8_bits(image)
     if stored_format is None and not mended:
         mended.append(f"{image.format} image stored as PNG")
-    if _must_turn(orientation, (image.height, image.width), exif, stated_size, has_boxes, file):
-        pixels = pixels.transpose(_TURNS[orientation][0])
+    if _must_turn(orientation, (height, width), exif, stated_size, has_boxes, file):
+        whole = _decode(encoded, file, whole=True)[0] if stored_format == "jpeg" else image
+        image = whole.transpose(_TURNS[orientation][0])
         mended.append(TURNED)
     if mended:
-        encoded, stored_format = _as_png(pixels), "png"
-    return CheckedImage(encoded, stored_format, pixels.height, pixels.width, tuple(mended))
+        encoded, stored_format, (width, height) = _as_png(image), "png", image.size
+    return CheckedImage(encoded, stored_format, height, width, tuple(mended))
 
 
 def check_boxes(boxes_xywh_px: np.ndarray, height: int, width: int, file: str) -> np.ndarray:
@@ -264,37 +271,45 @@ def check_unique(names: Iterable[str], where: str) -> None:
         )
 
 
-def _decode(encoded: bytes, file: str) -> tuple[Image.Image, int]:
-    """Returns the pixels as they are stored, and the EXIF orientation (1 is upright)."""
+def _decode(encoded: bytes, file: str, whole: bool) -> tuple[Image.Image, tuple[int, int], int]:
+    """Decodes an image as it is stored.
+
+    Of a JPEG all of the data are read, but with `whole` off a small grey image is made of it: the same files fail.
+
+    Returns:
+        The pixels, the stored (height, width) and the EXIF orientation (1 is upright).
+    """
     if not encoded:
         raise errors.BadExampleError(file, "empty file (0 bytes)")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(encoded))
-            orientation = read_orientation(image)  # loading a TIFF turns it and forgets its orientation
-            image.load()
+        image = Image.open(io.BytesIO(encoded))
+        width, height = image.size
+        if width * height > Image.MAX_IMAGE_PIXELS:
+            raise Image.DecompressionBombError(f"{width}x{height}, at most {Image.MAX_IMAGE_PIXELS} in all")
+        orientation = read_orientation(image)  # loading a TIFF turns it and forgets its orientation
+        if not whole:
+            image.draft("L", (max(1, width // _DRAFT_SCALE), max(1, height // _DRAFT_SCALE)))  # of a JPEG only
+        image.load()
     except Image.UnidentifiedImageError as error:
         known = examples.image_format(encoded)
         reason = f"the image does not decode: broken {known} header" if known else "not an image"
         raise errors.BadExampleError(file, f"{reason} (first bytes {encoded[:8]!r})") from error
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
         raise errors.BadExampleError(file, f"too many pixels: {error}") from error
     except Exception as error:  # Pillow's plugins raise whatever a broken file leads them to
         raise errors.BadExampleError(file, f"the image does not decode: {error}") from error
     if image.format == "TIFF" and orientation in _TURNS and getattr(image, "n_frames", 1) == 1:
         turned_back = image.transpose(_TURNS[orientation][1])
         turned_back.format = image.format
-        return turned_back, orientation
-    return image, orientation
+        image = turned_back
+        width, height = image.size
+    return image, (height, width), orientation
 
 
 def read_orientation(image: Image.Image) -> int:
     """Reads the EXIF orientation of an image that is opened but not loaded; 1 where there is none that can be read."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # broken metadata does not make the pixels bad; the parser raises whatever it leads to
         return 1
     return orientation if orientation in _TURNS else 1

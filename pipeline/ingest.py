@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from apache_beam.io import filesystem, filesystems
 
-from data import errors, examples, sources, tfrecords, validation
+from data import errors, examples, loading, sources, tfrecords, validation
 
 _EXAMPLES_PER_SHARD = 64
 _MOST_SHARDS = 256
@@ -105,18 +105,16 @@ def write_shard(shard: Shard, source: sources.Source) -> ShardSummary:
     """
     counts, quarantined, questions, mended = [], [], [], collections.Counter()
     with _new_file(shard.path) as file, _gzip(file) as records:
-        for item in shard.items:
-            try:
-                record = source.load(item)
-            except errors.BadExampleError as error:
-                quarantined.append((error.file, error.reason))
-                if isinstance(error, validation.AmbiguousImageError):
-                    questions.append((error.file, error.reason))
+        for loaded in loading.load_items(source, shard.items):
+            if isinstance(loaded, errors.BadExampleError):
+                quarantined.append((loaded.file, loaded.reason))
+                if isinstance(loaded, validation.AmbiguousImageError):
+                    questions.append((loaded.file, loaded.reason))
                 continue
-            example = examples.encode_example(record, source.class_names)
+            example = examples.encode_example(loaded, source.class_names)
             records.write(tfrecords.frame(example.SerializeToString(deterministic=True)))
-            counts.append(len(record.labels))
-            mended.update(record.mended)
+            counts.append(len(loaded.labels))
+            mended.update(loaded.mended)
     largest = max(counts, default=0)
     left_out = tuple(dict.fromkeys(quarantined))  # each tile of a bad image says the same
     return ShardSummary(

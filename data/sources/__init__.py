@@ -10,7 +10,7 @@ Source = base.Source
 DataOptions = selection.DataOptions
 SPLITS = base.SPLITS
 
-READERS: dict[str, type[Source]] = {
+READERS: dict[str, type[base.Reader]] = {
     reader.kind: reader
     for reader in (
         coco.CocoSource,
@@ -52,7 +52,7 @@ def open_source(spec: str, options: DataOptions | None = None, required_splits: 
     return source
 
 
-def open_reader(spec: str, options: DataOptions) -> Source:
+def open_reader(spec: str, options: DataOptions) -> base.Reader:
     """Opens the whole of a dataset, with all classes and splits that it has.
 
     Args:
@@ -75,7 +75,7 @@ def open_reader(spec: str, options: DataOptions) -> Source:
     raise errors.UserError(f"Unknown dataset kind `{kind}`.{hint} Write KIND:PATH, or the path of a folder.")
 
 
-def _recognise(spec: str, path: Path) -> type[Source]:
+def _recognise(spec: str, path: Path) -> type[base.Reader]:
     reasons = {kind: reason for kind, reader in READERS.items() if (reason := reader.recognises(path))}
     if len(reasons) > 1:
         found = "; ".join(f"{kind}, because {reason}" for kind, reason in reasons.items())

@@ -77,7 +77,7 @@ class Notice:
     detail: str
 
 
-class AnnotatedSource(base.Source):
+class AnnotatedSource(base.Reader):
     """A source of `AnnotatedImage`s; a reader of a format only finds and parses its files.
 
     Attributes:
@@ -151,36 +151,7 @@ class AnnotatedSource(base.Source):
         if item.problem:
             raise errors.BadExampleError(item.path, item.problem)
         image = validation.read_image(item.path, self.options.exif, item.size, has_boxes=bool(item.boxes))
-        xywh_px = to_xywh_px(item.boxes, self.form_of(item), image.height, image.width)
-        keep, mended = validation.mend_boxes(xywh_px, item.labels, item.is_crowd, image.height, image.width)
-        labels = np.array(item.labels, np.int32)
-        checked = _check_boxes(item, xywh_px, image)
-        rows = [
-            (row, target)
-            for row, label in zip(keep, labels[keep], strict=True)
-            for target in (range(len(self.class_names)) if label == IGNORE_LABEL else (label,))
-        ]
-        chosen = np.array([row for row, _ in rows], np.intp)
-        return DetectionRecord(
-            source_id=item.source_id,
-            encoded=image.encoded,
-            image_format=image.image_format,
-            height=image.height,
-            width=image.width,
-            boxes=checked[chosen],
-            labels=np.array([label for _, label in rows], np.int32),
-            is_crowd=np.array(item.is_crowd, bool)[chosen],
-            area_px=self._areas_px(item, xywh_px)[chosen],
-            mended=image.mended + mended,
-        )
-
-    def _areas_px(self, item: AnnotatedImage, xywh_px: np.ndarray) -> np.ndarray:
-        """Returns the annotation's areas; where it has none, or in other units than the user says, the boxes'."""
-        own = xywh_px[:, 2] * xywh_px[:, 3]
-        if self.form_of(item) != item.box_form:
-            return own.astype(np.float32)
-        stated = [math.nan if area is None else area for area in item.areas_px]
-        return np.where(np.isnan(stated), own, stated).astype(np.float32)
+        return to_record(image, item, self.form_of(item), len(self.class_names))
 
     def form_of(self, item: AnnotatedImage) -> str:
         """Returns the form that an image's boxes are read in: its own, in the units that the user has said.
@@ -305,6 +276,51 @@ def to_xywh_px(boxes: Sequence[Sequence[float]], form: str, height: int, width: 
     if shape == "cxcywh":
         xywh = np.concatenate([xywh[:, :2] - xywh[:, 2:] / 2, xywh[:, 2:]], axis=1)
     return xywh if form.endswith("_px") else xywh * np.array([width, height, width, height], np.float64)
+
+
+def to_record(image: validation.CheckedImage, stated: AnnotatedImage, form: str, num_classes: int) -> DetectionRecord:
+    """Checks and mends what an annotation states of an image.
+
+    Args:
+        image: the file that the annotation is about.
+        stated: the annotation.
+        form: that its boxes are read in, one of `BOX_FORMS`; where it is not the annotation's own, neither are the
+            stated areas, and the boxes' count.
+        num_classes: C; a region that every class ignores becomes C crowd boxes.
+
+    Returns:
+        The example.
+
+    Raises:
+        BadExampleError: a box is unusable.
+    """
+    xywh_px = to_xywh_px(stated.boxes, form, image.height, image.width)
+    labels = np.array(stated.labels, np.int32)
+    is_crowd = np.array(stated.is_crowd, bool) | (labels == IGNORE_LABEL)
+    keep, mended = validation.mend_boxes(xywh_px, labels, is_crowd, image.height, image.width)
+    boxes = _check_boxes(stated, xywh_px, image)
+    areas_px = xywh_px[:, 2] * xywh_px[:, 3]
+    if form == stated.box_form:
+        own = np.array([math.nan if area is None else area for area in stated.areas_px])
+        areas_px = np.where(np.isnan(own), areas_px, own)
+    rows = [
+        (row, target)
+        for row in keep
+        for target in (range(num_classes) if labels[row] == IGNORE_LABEL else (labels[row],))
+    ]
+    chosen = np.array([row for row, _ in rows], np.intp)
+    return DetectionRecord(
+        source_id=stated.source_id,
+        encoded=image.encoded,
+        image_format=image.image_format,
+        height=image.height,
+        width=image.width,
+        boxes=boxes[chosen],
+        labels=np.array([label for _, label in rows], np.int32),
+        is_crowd=is_crowd[chosen],
+        area_px=areas_px[chosen].astype(np.float32),
+        mended=image.mended + mended,
+    )
 
 
 def _check_boxes(item: AnnotatedImage, xywh_px: np.ndarray, image: validation.CheckedImage) -> np.ndarray:

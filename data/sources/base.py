@@ -31,51 +31,18 @@ class ReadOptions:
 class Source(abc.ABC):
     """Detection data of one origin.
 
-    A source travels to Beam workers by pickling: leave out of its state what `load` does not need.
+    A source travels to Beam workers by pickling: leave out of its state what `load` does not need. `load` is called in
+    several threads at once.
 
     Attributes:
-        kind: the word before the colon in `--dataset=KIND:ARGUMENT`.
-        argument_help: one line on what the argument may be.
         spec: what the user typed.
         class_names: in label order.
         splits: those it has, in the order train, val, test.
     """
 
-    kind: ClassVar[str]
-    argument_help: ClassVar[str]
     spec: str
     class_names: tuple[str, ...]
     splits: tuple[str, ...]
-
-    @classmethod
-    @abc.abstractmethod
-    def open(cls, spec: str, argument: str, options: ReadOptions) -> "Source":
-        """Opens all of the data that `argument` names.
-
-        Args:
-            spec: what the user typed, for errors.
-            argument: the part behind the colon.
-            options: answers to what the data leaves open.
-
-        Returns:
-            The source, with every class and split that it has; `class_names` in the data's own order.
-
-        Raises:
-            UserError: path, layout or a parameter is wrong, or an annotation file is malformed.
-        """
-
-    @classmethod
-    def recognises(cls, path: Path) -> str | None:
-        """Says why an existing path, given without a kind, is data in this reader's layout.
-
-        Args:
-            path: an existing file or folder.
-
-        Returns:
-            What was found, to be read after "because": "train.json lies beside train/"; None where it is not.
-        """
-        del path
-        return None
 
     @abc.abstractmethod
     def fingerprint(self) -> str:
@@ -105,6 +72,48 @@ class Source(abc.ABC):
         Raises:
             BadExampleError: the example is unusable.
         """
+
+
+class Reader(Source):
+    """A source that a user can name: one format, with all the classes and splits that the data has.
+
+    Attributes:
+        kind: the word before the colon in `--dataset=KIND:ARGUMENT`.
+        argument_help: one line on what the argument may be.
+    """
+
+    kind: ClassVar[str]
+    argument_help: ClassVar[str]
+
+    @classmethod
+    @abc.abstractmethod
+    def open(cls, spec: str, argument: str, options: ReadOptions) -> "Reader":
+        """Opens all of the data that `argument` names.
+
+        Args:
+            spec: what the user typed, for errors.
+            argument: the part behind the colon.
+            options: answers to what the data leaves open.
+
+        Returns:
+            The source, with every class and split that it has; `class_names` in the data's own order.
+
+        Raises:
+            UserError: path, layout or a parameter is wrong, or an annotation file is malformed.
+        """
+
+    @classmethod
+    def recognises(cls, path: Path) -> str | None:
+        """Says why an existing path, given without a kind, is data in this reader's layout.
+
+        Args:
+            path: an existing file or folder.
+
+        Returns:
+            What was found, to be read after "because": "train.json lies beside train/"; None where it is not.
+        """
+        del path
+        return None
 
 
 def is_ignore_category(name: str) -> bool:

@@ -74,15 +74,7 @@ class CocoSource(annotated.AnnotatedSource):
 
     @classmethod
     def open(cls, spec: str, argument: str, options: base.ReadOptions) -> "CocoSource":
-        """Opens a folder.
-
-        Args:
-            spec: what the user typed.
-            argument: path of the folder.
-            options: answers to what the data leaves open.
-
-        Returns:
-            The source; classes in the order of their ids.
+        """Opens a folder; classes in the order of their ids.
 
         Raises:
             UserError: the folder is missing or in none of the layouts, or an annotation file is malformed.

@@ -68,15 +68,7 @@ class CsvSource(annotated.AnnotatedSource):
 
     @classmethod
     def open(cls, spec: str, argument: str, options: base.ReadOptions) -> "CsvSource":
-        """Opens a table or a folder of tables.
-
-        Args:
-            spec: what the user typed.
-            argument: path of the table or of the folder.
-            options: answers to what the data leaves open.
-
-        Returns:
-            The source; classes sorted by name.
+        """Opens a table or a folder of tables; classes sorted by name.
 
         Raises:
             UserError: the path is missing, a table is malformed or in none of the styles, or it names images that are

@@ -47,15 +47,7 @@ class KittiSource(annotated.AnnotatedSource):
 
     @classmethod
     def open(cls, spec: str, argument: str, options: base.ReadOptions) -> "KittiSource":
-        """Opens a folder.
-
-        Args:
-            spec: what the user typed.
-            argument: path of the folder.
-            options: answers to what the data leaves open.
-
-        Returns:
-            The source; classes sorted by name.
+        """Opens a folder; classes sorted by name.
 
         Raises:
             UserError: the folder is missing or in none of the layouts.

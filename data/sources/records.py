@@ -6,8 +6,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from data import errors, examples, progress, tfrecords, validation
 from data.examples import DetectionRecord
 from data.sources import annotated, base
@@ -38,29 +36,6 @@ class RecordItem:
     length: int
     compressed: bool = False
     problem: str | None = None
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class RecordBoxes:
-    """One example as its record states it; nothing of it is checked yet.
-
-    Attributes:
-        encoded: the image file's bytes.
-        boxes: four numbers a box: xmin, ymin, xmax, ymax.
-        labels: one a box, from 0; `annotated.IGNORE_LABEL` for a region that every class ignores.
-        is_crowd: one flag a box: a region to ignore.
-        areas_px: one area a box, px^2, or empty where the record has none.
-        box_form: "xyxy" or "xyxy_px", of `annotated.BOX_FORMS`.
-        size: (height, width) that the record states, px, or None.
-    """
-
-    encoded: bytes
-    boxes: np.ndarray
-    labels: Sequence[int]
-    is_crowd: Sequence[bool]
-    areas_px: Sequence[float] = ()
-    box_form: str = "xyxy"
-    size: tuple[int, int] | None = None
 
 
 def scan(paths: Sequence[str]) -> Iterator[tuple[RecordItem, Features | None]]:
@@ -125,16 +100,15 @@ def read_item(item: RecordItem) -> Features:
 
 
 def to_record(
-    source_id: str, found: RecordBoxes, num_classes: int, options: base.ReadOptions, file: str
+    encoded: bytes, stated: annotated.AnnotatedImage, num_classes: int, options: base.ReadOptions
 ) -> DetectionRecord:
     """Checks what a record states.
 
     Args:
-        source_id: of the example.
-        found: image and boxes.
+        encoded: the image file's bytes.
+        stated: what the record says of it; `path` is the record's file.
         num_classes: C; a region that every class ignores becomes C crowd boxes.
         options: answers to what the data leaves open.
-        file: the record's file, for errors.
 
     Returns:
         The example.
@@ -142,32 +116,18 @@ def to_record(
     Raises:
         BadExampleError: the image or a box is unusable.
     """
-    image = validation.check_image(found.encoded, file, options.exif, found.size, len(found.labels) > 0)
-    xywh_px = annotated.to_xywh_px(found.boxes, found.box_form, image.height, image.width)
-    labels = np.array(found.labels, np.int32)
-    is_crowd = np.array(found.is_crowd, bool) | (labels == annotated.IGNORE_LABEL)
-    keep, mended = validation.mend_boxes(xywh_px, labels, is_crowd, image.height, image.width)
-    boxes = validation.check_boxes(xywh_px[keep], image.height, image.width, file)
-    stated = found.areas_px or [0.0] * len(xywh_px)
-    areas = [area if area > 0 else w * h for area, (_, _, w, h) in zip(stated, xywh_px, strict=True)]
-    rows = [
-        (row, target)
-        for row, label in enumerate(labels[keep].tolist())
-        for target in (range(num_classes) if label == annotated.IGNORE_LABEL else (label,))
-    ]
-    chosen = np.array([row for row, _ in rows], np.intp)
-    return DetectionRecord(
-        source_id=source_id,
-        encoded=image.encoded,
-        image_format=image.image_format,
-        height=image.height,
-        width=image.width,
-        boxes=boxes[chosen],
-        labels=np.array([label for _, label in rows], np.int32),
-        is_crowd=is_crowd[keep][chosen],
-        area_px=np.array(areas, np.float32)[keep][chosen],
-        mended=image.mended + mended,
-    )
+    image = validation.check_image(encoded, stated.path, options.exif, stated.size, has_boxes=len(stated.boxes) > 0)
+    return annotated.to_record(image, stated, stated.box_form, num_classes)
+
+
+def areas_px(values: Sequence[float] | None, count: int) -> tuple[float | None, ...]:
+    """Turns a record's areas into those of `AnnotatedImage`.
+
+    Args:
+        values: px^2, one a box, 0 where there is none; None where the record has no areas.
+        count: of boxes.
+    """
+    return (None,) * count if values is None else tuple(value if value > 0 else None for value in values)
 
 
 def digest(paths: Iterable[str | os.PathLike[str]], *state: Any) -> str:

@@ -54,7 +54,7 @@ class SceneParameters:
     size: tuple[int, int] = (128, 160)
 
 
-class RoadScenesSource(base.Source):
+class RoadScenesSource(base.Reader):
     """Synthetic road scenes with persons, bicycles and cars."""
 
     kind = "road_scenes"
@@ -72,15 +72,7 @@ class RoadScenesSource(base.Source):
 
     @classmethod
     def open(cls, spec: str, argument: str, options: base.ReadOptions) -> "RoadScenesSource":
-        """Opens the dataset.
-
-        Args:
-            spec: what the user typed.
-            argument: "" or "NAME=VALUE,..." with the names of `SceneParameters`.
-            options: nothing here is left open.
-
-        Returns:
-            The source.
+        """Opens the dataset; `argument` is "" or "NAME=VALUE,..." with the names of `SceneParameters`.
 
         Raises:
             UserError: a parameter is unknown, or a value is outside its range.

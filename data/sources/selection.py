@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import io
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -93,7 +94,7 @@ class SelectedSource(base.Source):
             UserError: a class is unknown or named twice, a share is out of its range, the regular expression is
                 malformed, or a split would be empty.
         """
-        self.kind, self.argument_help, self.spec = source.kind, source.argument_help, source.spec
+        self.spec = source.spec
         self.options, self.grid = options, tiles.parse_grid(options.tile)
         self.class_names, targets = map_classes(source.class_names, options.classes)
         self._origins, self._targets = [source], [targets]
@@ -106,16 +107,15 @@ class SelectedSource(base.Source):
             chosen["test"] = _all_items(test_source, "test", 1)
         self.splits = tuple(split for split in base.SPLITS if split in chosen)
         self._items = {split: self._cut(split, _thin(chosen[split], options.limit)) for split in self.splits}
-        self._last: tuple[Any, DetectionRecord] | None = None
+        self._of_thread = threading.local()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves the items behind: a worker gets those it loads."""
-        return self.__dict__ | {"_items": {}, "_last": None}
+        return self.__dict__ | {"_items": {}, "_of_thread": None}
 
-    @classmethod
-    def open(cls, spec: str, argument: str, options: base.ReadOptions) -> "SelectedSource":
-        """Is not for this class: `data.sources.open_source` opens a reader's source and selects from it."""
-        raise NotImplementedError
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Starts with no example loaded."""
+        self.__dict__.update(state, _of_thread=threading.local())
 
     @property
     def origins(self) -> tuple[base.Source, ...]:
@@ -143,11 +143,12 @@ class SelectedSource(base.Source):
         Raises:
             BadExampleError: the example is unusable.
         """
-        if self._last is None or self._last[0] != (item.origin, item.item):  # an image's tiles come one after another
+        last, record = getattr(self._of_thread, "last", (None, None))
+        if last != (item.origin, item.item):  # an image's tiles come one after another
             record = relabel(self._origins[item.origin].load(item.item), self._targets[item.origin])
             record = ignore_small(record, self.options.min_box_px)
-            self._last = ((item.origin, item.item), record)
-        record = dataclasses.replace(self._last[1], source_id=item.source_id)
+            self._of_thread.last = ((item.origin, item.item), record)
+        record = dataclasses.replace(record, source_id=item.source_id)
         return record if item.tile is None else cut_tile(record, self.grid, item.tile)
 
     def _cut(self, split: str, items: list[SelectedItem]) -> list[SelectedItem]:

@@ -41,7 +41,7 @@ class RowItem:
     problem: str | None = None
 
 
-class TfdsSource(base.Source):
+class TfdsSource(base.Reader):
     """A dataset of TensorFlow Datasets with boxes."""
 
     kind = "tfds"
@@ -139,8 +139,8 @@ class TfdsSource(base.Source):
         file = item.path if isinstance(item, records.RecordItem) else f"{self._name}, split {item.split}"
         features = records.read_item(item) if isinstance(item, records.RecordItem) else self._read_row(item, file)
         try:
-            found = self._parse_boxes(features, file)
-            return records.to_record(item.source_id, found, len(self.class_names), self.options, file)
+            encoded, stated = self._parse_boxes(features, item.source_id, file)
+            return records.to_record(encoded, stated, len(self.class_names), self.options)
         except errors.BadExampleError as error:
             place = f"byte {item.offset}" if isinstance(item, records.RecordItem) else f"row {item.index}"
             raise type(error)(file, f"record at {place} ({item.source_id}): {error.reason}") from error
@@ -163,7 +163,9 @@ class TfdsSource(base.Source):
             raise errors.BadExampleError(file, f"record at row {item.index}: {item.problem}")
         return examples.read_features(_rows(self._name, self._root, item.split)[item.index])
 
-    def _parse_boxes(self, features: records.Features, file: str) -> records.RecordBoxes:
+    def _parse_boxes(
+        self, features: records.Features, source_id: str, file: str
+    ) -> tuple[bytes, annotated.AnnotatedImage]:
         layout = self.layout
         encoded = features.get(layout.image, [])
         if len(encoded) != 1:
@@ -173,12 +175,15 @@ class TfdsSource(base.Source):
             ymin, ymax = 1.0 - ymax, 1.0 - ymin
         count = len(ymin)
         flags = [_per_box(features, key, count, file) for key in layout.ignore]
-        return records.RecordBoxes(
-            encoded=encoded[0],
-            boxes=np.stack([xmin, ymin, xmax, ymax], axis=1),  # [N, 4]
-            labels=self._labels(features, count, file),
-            is_crowd=[any(row) for row in zip(*flags, strict=True)] if flags else [False] * count,
-            areas_px=_per_box(features, layout.area, count, file) if layout.area else (),
+        areas = _per_box(features, layout.area, count, file) if layout.area else None
+        return encoded[0], annotated.AnnotatedImage(
+            source_id=source_id,
+            path=file,
+            boxes=tuple(map(tuple, np.stack([xmin, ymin, xmax, ymax], axis=1).tolist())),  # N of 4
+            labels=tuple(self._labels(features, count, file)),
+            is_crowd=tuple(any(row) for row in zip(*flags, strict=True)) if flags else (False,) * count,
+            areas_px=records.areas_px(areas, count),
+            box_form="xyxy",
         )
 
     def _labels(self, features: records.Features, count: int, file: str) -> list[int]:

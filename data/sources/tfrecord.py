@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from data import dataset_info, errors, label_map
 from data.examples import DetectionRecord
 from data.sources import annotated, base, records
@@ -31,7 +29,7 @@ _LARGEST_NORMALIZED = 2.0  # a normalised coordinate is at most a little over 1
 _PIXELS_SHARE = 0.5  # of the boxes that must look like pixels before the question is asked
 
 
-class TfrecordSource(base.Source):
+class TfrecordSource(base.Reader):
     """Object Detection API TFRecords, plain or GZIP."""
 
     kind = "tfrecord"
@@ -66,14 +64,6 @@ class TfrecordSource(base.Source):
     @classmethod
     def open(cls, spec: str, argument: str, options: base.ReadOptions) -> "TfrecordSource":
         """Opens a folder, a file, or the files that a pattern matches.
-
-        Args:
-            spec: what the user typed.
-            argument: path of the folder or file, or a pattern with `*`, `?` or `[...]`.
-            options: answers to what the data leaves open.
-
-        Returns:
-            The source.
 
         Raises:
             UserError: no file is there, shards are missing, a file is damaged or has other keys, or the classes have
@@ -126,8 +116,8 @@ class TfrecordSource(base.Source):
         """
         features = records.read_item(item)
         try:
-            found = self._parse(features, item.path)
-            return records.to_record(item.source_id, found, len(self.class_names), self.options, item.path)
+            encoded, stated = self._parse(features, item.source_id, item.path)
+            return records.to_record(encoded, stated, len(self.class_names), self.options)
         except errors.BadExampleError as error:
             where = f"record at byte {item.offset} ({item.source_id})"
             raise type(error)(item.path, f"{where}: {error.reason}") from error
@@ -147,7 +137,7 @@ class TfrecordSource(base.Source):
         }
         self._label_of_text = {text: self._label_of[key] for key, given in names.items() for text in given}
 
-    def _parse(self, features: records.Features, file: str) -> records.RecordBoxes:
+    def _parse(self, features: records.Features, source_id: str, file: str) -> tuple[bytes, annotated.AnnotatedImage]:
         columns = [features.get(f"image/object/bbox/{corner}", []) for corner in _CORNERS]
         counts = [len(column) for column in columns]
         if len(set(counts)) > 1:
@@ -157,12 +147,13 @@ class TfrecordSource(base.Source):
             raise errors.BadExampleError(file, f"it needs one `image/encoded`: got {len(encoded)}")
         flags = [_column(features, key, counts[0], file) for key in _IGNORE_KEYS]
         sides = [features.get(f"image/{side}", []) for side in ("height", "width")]
-        return records.RecordBoxes(
-            encoded=encoded[0],
-            boxes=np.array(columns, np.float64).reshape(4, -1).T,  # [N, 4]
-            labels=self._labels(features, counts[0], file),
-            is_crowd=[any(row) for row in zip(*flags, strict=True)],
-            areas_px=_column(features, "area", counts[0], file),
+        return encoded[0], annotated.AnnotatedImage(
+            source_id=source_id,
+            path=file,
+            boxes=tuple(zip(*columns, strict=True)),
+            labels=tuple(self._labels(features, counts[0], file)),
+            is_crowd=tuple(any(row) for row in zip(*flags, strict=True)),
+            areas_px=records.areas_px(_column(features, "area", counts[0], file), counts[0]),
             box_form="xyxy_px" if self._in_pixels else "xyxy",
             size=(sides[0][0], sides[1][0]) if all(len(side) == 1 for side in sides) else None,
         )

@@ -54,15 +54,7 @@ class YoloSource(annotated.AnnotatedSource):
 
     @classmethod
     def open(cls, spec: str, argument: str, options: base.ReadOptions) -> "YoloSource":
-        """Opens a folder or a data.yaml.
-
-        Args:
-            spec: what the user typed.
-            argument: path of the folder or of the file.
-            options: answers to what the data leaves open.
-
-        Returns:
-            The source; classes in the order of their numbers.
+        """Opens a folder or a data.yaml; classes in the order of their numbers.
 
         Raises:
             UserError: the path is missing, data.yaml is malformed, or nothing that it names exists.

@@ -125,15 +125,15 @@ def draw(
 def _load(
     screen: display.Display, source: sources.Source, split: str, count: int, seed: int
 ) -> "list[DetectionRecord]":
-    from data import contact_sheet
+    from data import contact_sheet, loading
 
     records = []
     chosen = contact_sheet.sample(source.items(split), count, seed)
-    for done, item in enumerate(chosen, start=1):
-        try:
-            records.append(source.load(item))
-        except errors.BadExampleError as error:
-            screen.note(f"Left out: {error}")
+    for done, loaded in enumerate(loading.load_items(source, chosen), start=1):
+        if isinstance(loaded, errors.BadExampleError):
+            screen.note(f"Left out: {loaded}")
+        else:
+            records.append(loaded)
         progress.emit("ingest", done=done, total=len(chosen))
     if not records:
         raise errors.UserError(

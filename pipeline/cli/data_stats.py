@@ -2,17 +2,16 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from data import errors, files, progress, sources
+from data import errors, files, loading, sources
 from pipeline import display
 from pipeline.cli import data_flags, parsing, settings_flags
 
 if TYPE_CHECKING:
-    from data.examples import DetectionRecord
     from models.hyperparameters import ExperimentConfig
 
 SUMMARY = "Show what a dataset holds, how well the anchors fit it, and which would fit better."
@@ -91,7 +90,7 @@ def measure(source: sources.Source, config: "ExperimentConfig") -> tuple[dict[st
     from models import anchor_fit
 
     left_out: list[dict[str, str]] = []
-    tables = {split: statistics.collect(_records(source, split, left_out)) for split in source.splits}
+    tables = {split: statistics.collect(loading.load_split(source, split, left_out)) for split in source.splits}
     if not any(len(table.image_sizes_px) for table in tables.values()):
         first = f" First: {left_out[0]['file']}: {left_out[0]['reason']}." if left_out else ""
         raise errors.UserError(f"Dataset `{source.spec}` has no readable image.{first}")
@@ -126,17 +125,6 @@ def anchor_rows(comparison: Mapping[str, Any]) -> tuple[list[str], list[list[Any
             if entries[0]["boxes"]:
                 rows.append([split, name, entries[0]["boxes"], *(_share(entry["recall"]) for entry in entries)])
     return ["split", "objects", "boxes", *found], rows
-
-
-def _records(source: sources.Source, split: str, left_out: list[dict[str, str]]) -> "Iterator[DetectionRecord]":
-    """Yields a split's good examples and notes the bad ones."""
-    items = source.items(split)
-    for done, item in enumerate(items, start=1):
-        try:
-            yield source.load(item)
-        except errors.BadExampleError as error:
-            left_out.append({"file": error.file, "reason": error.reason})
-        progress.emit("ingest", done=done, total=len(items))
 
 
 def _show(screen: display.Display, report: Mapping[str, Any]) -> None:

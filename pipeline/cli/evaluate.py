@@ -9,7 +9,7 @@ from typing import Any
 
 from absl import flags
 
-from data import errors, examples, files, progress, sources, validation
+from data import errors, examples, files, loading, sources, validation
 from pipeline import display
 from pipeline.cli import data_flags
 
@@ -141,18 +141,16 @@ def evaluate(detector: Any, source: sources.Source, split: str) -> dict[str, Any
 def _records(
     source: sources.Source, split: str, quarantined: list[dict[str, str]]
 ) -> Iterator[examples.DetectionRecord]:
-    """Yields the good examples and notes the bad ones."""
-    items = source.items(split)
-    for done, item in enumerate(items, start=1):
-        try:
-            yield source.load(item)
-        except errors.BadExampleError as error:
-            quarantined.append({"file": error.file, "reason": error.reason})
-        progress.emit("ingest", done=done, total=len(items))
-    if len(quarantined) > validation.MOST_BAD_SHARE * len(items):
+    """Yields the good examples and notes the bad ones; too many of these stop it at the end."""
+    num_good = 0
+    for record in loading.load_split(source, split, quarantined):
+        num_good += 1
+        yield record
+    total = num_good + len(quarantined)
+    if len(quarantined) > validation.MOST_BAD_SHARE * total:
         first = quarantined[0]
         raise errors.UserError(
-            f"{len(quarantined)} of {len(items)} examples of the split {split} of `{source.spec}` are bad,"
+            f"{len(quarantined)} of {total} examples of the split {split} of `{source.spec}` are bad,"
             f" more than {validation.MOST_BAD_SHARE:.0%}. First: {first['file']}: {first['reason']}."
             " Mend or remove them."
         )

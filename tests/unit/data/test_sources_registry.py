@@ -31,7 +31,7 @@ def test_a_folder_without_a_kind_is_recognised_and_the_reason_is_told(tmp_path):
     notes = []
     root = coco_set(tmp_path)
     with progress.listen(lambda kind, fields: notes.append(fields["text"])):
-        assert sources.open_source(str(root)).kind == "coco"
+        assert sources.open_source(str(root)).origins[0].kind == "coco"
     (note,) = notes
     assert note.startswith(f"Recognised {root} as coco, because ")
     assert "train.json" in note

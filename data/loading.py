@@ -1,0 +1,68 @@
+"""Loads many examples in order and in several threads: decoding an image leaves the interpreter to the others."""
+
+import collections
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from concurrent import futures
+from typing import Any
+
+from data import errors, progress
+from data.examples import DetectionRecord
+from data.sources import base
+
+_ITEMS_PER_TASK = 8  # neighbours stay in one thread: the tiles of an image share its decoding
+_MOST_THREADS = 16  # the rest of the work is one thread's; more would only hold more images in memory
+
+
+def load_items(source: base.Source, items: Sequence[Any]) -> Iterator[DetectionRecord | errors.BadExampleError]:
+    """Loads examples, one thread a core, a few ahead of what is taken: memory does not grow with their number.
+
+    Args:
+        source: the items come from.
+        items: of one split.
+
+    Yields:
+        For each item, in order, the example, or why it is unusable.
+    """
+    threads = min(os.cpu_count() or 1, _MOST_THREADS)
+    tasks = (items[start : start + _ITEMS_PER_TASK] for start in range(0, len(items), _ITEMS_PER_TASK))
+    with futures.ThreadPoolExecutor(threads, thread_name_prefix="load-examples") as pool:
+        running = collections.deque(pool.submit(_load, source, task) for task in itertools.islice(tasks, threads + 1))
+        try:
+            while running:
+                loaded = running.popleft().result()
+                running.extend(pool.submit(_load, source, task) for task in itertools.islice(tasks, 1))
+                yield from loaded
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def load_split(source: base.Source, split: str, left_out: list[dict[str, str]]) -> Iterator[DetectionRecord]:
+    """Loads the usable examples of a split and reports progress.
+
+    Args:
+        source: the dataset.
+        split: one of its splits.
+        left_out: gets file and reason of each unusable example.
+
+    Yields:
+        The others, in the source's order.
+    """
+    items = source.items(split)
+    for done, loaded in enumerate(load_items(source, items), start=1):
+        if isinstance(loaded, errors.BadExampleError):
+            left_out.append({"file": loaded.file, "reason": loaded.reason})
+        else:
+            yield loaded
+        progress.emit("ingest", done=done, total=len(items))
+
+
+def _load(source: base.Source, items: Sequence[Any]) -> list[DetectionRecord | errors.BadExampleError]:
+    loaded = []
+    for item in items:
+        try:
+            loaded.append(source.load(item))
+        except errors.BadExampleError as error:
+            loaded.append(error)
+    return loaded
