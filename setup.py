@@ -12,6 +12,7 @@ REQUIRED = [
     "keras-tuner>=1.4.8,<2",
     "tfx>=1.21,<1.22",
     "tensorflow-datasets>=4.9.9,<5",  # the embedded dataset is a TFDS builder
+    "importlib-resources",  # TFDS imports it to prepare a dataset and does not ask for it
     "numpy>=2,<3",
     "absl-py>=1.4",  # flags; TFX 1.21 itself still needs absl-py below 2
     "pillow>=11",  # headers and pixels of JPEG and PNG files without TensorFlow's 10 s import

@@ -4,7 +4,8 @@ import dataclasses
 import io
 import json
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -213,6 +214,42 @@ def write_flir_v2(root: pathlib.Path, ground_truth: GroundTruth = GROUND_TRUTH) 
         table["categories"] = [{"id": key, "name": name} for name, key in ids.items()]
         put(root / folder / "coco.json", json.dumps(table))
     return root
+
+
+def write_tfds(root: pathlib.Path, ground_truth: GroundTruth = GROUND_TRUTH) -> str:
+    """Prepares a dataset with TFDS's own writer; returns the reader's argument."""
+    import tensorflow_datasets as tfds
+
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(encoding_format="jpeg"),
+            "image/filename": tfds.features.Text(),
+            "objects": tfds.features.Sequence(
+                {"bbox": tfds.features.BBoxFeature(), "label": tfds.features.ClassLabel(names=list(CLASS_NAMES))}
+            ),
+        }
+    )
+    images = root / "images"
+    for scenes in ground_truth.values():
+        write_images(images, scenes)
+
+    def examples(scenes: Sequence[Scene]) -> Iterator[tuple[str, dict[str, Any]]]:
+        for scene in scenes:
+            objects = []
+            for name, xmin, ymin, xmax, ymax in scene.boxes:
+                corners = np.array([ymin, xmin, ymax, xmax]) / [HEIGHT, WIDTH, HEIGHT, WIDTH]
+                objects.append({"bbox": tfds.features.BBox(*corners.tolist()), "label": name})
+            yield scene.name, {"image": images / scene.name, "image/filename": scene.name, "objects": objects}
+
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="small_scenes",
+        version="1.0.0",
+        data_dir=root,
+        features=features,
+        split_datasets={split: examples(scenes) for split, scenes in ground_truth.items()},
+        disable_shuffling=True,
+    )
+    return f"small_scenes,data_dir={root}"
 
 
 WRITERS: dict[str, Callable[..., pathlib.Path]] = {

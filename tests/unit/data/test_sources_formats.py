@@ -36,36 +36,74 @@ def open_format(format_name, folder, **options):
     return sources.READERS[kind].open(f"{kind}:{folder}", str(folder), base.ReadOptions(**options))
 
 
-def test_examples_equal_the_ground_truth(source):
-    assert source.splits == sources.SPLITS
-    assert sorted(source.class_names) == sorted(format_folders.CLASS_NAMES)
-    for split, scenes in format_folders.GROUND_TRUTH.items():
-        for item, scene in zip(source.items(split), scenes, strict=True):
-            assert item.source_id.rsplit(".", 1)[0] == scene.name.removesuffix(".jpg")
-            record = source.load(item)
-            assert [source.class_names[label] for label in record.labels] == [box[0] for box in scene.boxes]
-            sides = np.array([record.height, record.width, record.height, record.width], np.float32)
-            expected = np.array([(y1, x1, y2, x2) for _, x1, y1, x2, y2 in scene.boxes], np.float32).reshape(-1, 4)
-            np.testing.assert_allclose(record.boxes, expected / sides, atol=1e-6)  # float32 of decimal fractions
-            areas = [(x2 - x1) * (y2 - y1) for _, x1, y1, x2, y2 in scene.boxes]
-            np.testing.assert_allclose(record.area_px, areas, rtol=1e-5)
-            assert not record.is_crowd.any()
-            assert (record.height, record.width, record.image_format) == (48, 64, "jpeg")
-            assert record.mended == ()
-    assert source.notices == ()
+@pytest.fixture(params=[*format_folders.WRITERS, "tfrecord", "tfds"])
+def any_source(request, tmp_path):
+    """The formats of image files, and those that hold images and boxes together."""
+    if request.param in format_folders.WRITERS:
+        return open_format(request.param, format_folders.WRITERS[request.param](tmp_path / "set"))
+    if request.param == "tfds":
+        argument = format_folders.write_tfds(tmp_path / "set")
+    else:
+        argument = str(tmp_path / "set")
+        convert.convert(open_format("coco", format_folders.write_coco(tmp_path / "coco")), "tfrecord", argument)
+    return sources.READERS[request.param].open(f"{request.param}:{argument}", argument, base.ReadOptions())
 
 
-@pytest.mark.parametrize("kind", ["coco", "voc", "yolo"])
-def test_what_convert_writes_of_each_format_reads_the_same(source, kind, tmp_path):
-    convert.convert(source, kind, tmp_path / "converted")
-    written = sources.READERS[kind].open("converted", str(tmp_path / "converted"), base.ReadOptions())
-    test_examples_equal_the_ground_truth(written)
-
-
-def test_the_image_files_bytes_are_kept(source):
+def contents(source):
+    """Lists what a source says of each image, boxes in px."""
+    found = {}
     for split in source.splits:
-        for item, scene in zip(source.items(split), format_folders.GROUND_TRUTH[split], strict=True):
-            assert source.load(item).encoded == coco_folder.image_bytes(scene.seed)
+        found[split] = []
+        for record in map(source.load, source.items(split)):
+            ymin, xmin, ymax, xmax = record.boxes.T * [[record.height], [record.width], [record.height], [record.width]]
+            boxes = np.stack([xmin, ymin, xmax, ymax, record.area_px], axis=1).round(3)
+            names = [source.class_names[label] for label in record.labels]
+            found[split].append(
+                {
+                    "name": record.source_id.rsplit(".", 1)[0],
+                    "boxes": [(name, *box) for name, box in zip(names, boxes.tolist(), strict=True)],
+                    "crowd": record.is_crowd.any(),
+                    "image": (record.height, record.width, record.image_format),
+                    "mended": record.mended,
+                }
+            )
+    return found
+
+
+EXPECTED = {
+    split: [
+        {
+            "name": scene.name.removesuffix(".jpg"),
+            "boxes": [(name, x1, y1, x2, y2, (x2 - x1) * (y2 - y1)) for name, x1, y1, x2, y2 in scene.boxes],
+            "crowd": False,
+            "image": (48, 64, "jpeg"),
+            "mended": (),
+        }
+        for scene in scenes
+    ]
+    for split, scenes in format_folders.GROUND_TRUTH.items()
+}
+
+
+def test_examples_equal_the_ground_truth(any_source):
+    assert contents(any_source) == EXPECTED
+    assert any_source.splits == sources.SPLITS
+    assert sorted(any_source.class_names) == sorted(format_folders.CLASS_NAMES)
+    assert getattr(any_source, "notices", ()) == ()
+
+
+@pytest.mark.parametrize("kind", convert.FORMATS)
+def test_what_convert_writes_of_each_format_reads_the_same(any_source, kind, tmp_path):
+    convert.convert(any_source, kind, tmp_path / "converted")
+    written = sources.READERS[kind].open("converted", str(tmp_path / "converted"), base.ReadOptions())
+    assert contents(written) == EXPECTED
+    assert sorted(written.class_names) == sorted(format_folders.CLASS_NAMES)
+
+
+def test_the_image_files_bytes_are_kept(any_source):
+    for split in any_source.splits:
+        for item, scene in zip(any_source.items(split), format_folders.GROUND_TRUTH[split], strict=True):
+            assert any_source.load(item).encoded == coco_folder.image_bytes(scene.seed)
 
 
 def test_items_are_unique_and_load_in_another_process_without_tensorflow(tmp_path):

@@ -172,6 +172,25 @@ def test_every_truncation_is_caught(encoded):
             validation.check_image(encoded[:length], "f")
 
 
+def test_the_reduced_decoding_fails_where_the_whole_one_does():
+    rng = np.random.default_rng(0)
+    outcomes = []
+    for _ in range(300):
+        broken = bytearray(JPEG)
+        broken[rng.integers(2, len(JPEG))] = rng.integers(256)  # behind the first marker, which is asked for first
+        try:
+            Image.open(io.BytesIO(broken)).load()
+            outcomes.append(True)
+        except Exception:  # whatever Pillow raises
+            outcomes.append(False)
+        try:
+            validation.check_image(bytes(broken), "f")
+            assert outcomes[-1]
+        except errors.BadExampleError:
+            assert not outcomes[-1]
+    assert len(set(outcomes)) == 2
+
+
 def test_a_decompression_bomb_is_bad(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", coco_folder.WIDTH * coco_folder.HEIGHT - 1)
     with pytest.raises(errors.BadExampleError, match="too many pixels"):
