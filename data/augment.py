@@ -59,10 +59,7 @@ def scale_jitter(
     """Shrinks the image on a canvas of its mean colour, or enlarges a part of it, at a random place.
 
     Args:
-        image: float32 [H, W, 3].
-        gt_boxes: float32 [G, 4].
-        gt_labels: int32 [G].
-        seed: int32 [2].
+        image, gt_boxes, gt_labels, seed: as everywhere here.
         probability: of a change at all.
         min_zoom: smallest size after / before, in (0, 1].
         max_zoom: largest, at least 1; the logarithm is drawn uniformly between the two.
@@ -95,10 +92,7 @@ def ssd_crop(
     The paper's first choice, the whole image, is left to `probability`: 6/7 draws all choices alike.
 
     Args:
-        image: float32 [H, W, 3].
-        gt_boxes: float32 [G, 4].
-        gt_labels: int32 [G].
-        seed: int32 [2].
+        image, gt_boxes, gt_labels, seed: as everywhere here.
         probability: of cropping at all.
         min_scale: in (0, 1].
 
@@ -129,10 +123,7 @@ def black_patches(
     """Blackens rectangles around random places, with the given probability.
 
     Args:
-        image: float32 [H, W, 3].
-        gt_boxes: float32 [G, 4].
-        gt_labels: int32 [G].
-        seed: int32 [2].
+        image, gt_boxes, gt_labels, seed: as everywhere here.
         probability: of any patch at all.
         max_count: the number is drawn from [1, max_count].
         max_side: sides are drawn from [max_side / 2, max_side] of the image's.

@@ -1,4 +1,4 @@
-"""Random changes of an example's image that leave its boxes alone, in tf.data; arguments as in `data.augment`."""
+"""Random changes of an example's image that leave its boxes alone, in tf.data; as in `data.augment`."""
 
 import math
 from typing import Any
@@ -23,10 +23,7 @@ def photometric(image: Tensor, gt_boxes: Tensor, gt_labels: Tensor, seed: Tensor
     """Changes contrast and brightness by factors and offsets drawn from a range of +-strength.
 
     Args:
-        image: float32 [H, W, 3].
-        gt_boxes: float32 [G, 4].
-        gt_labels: int32 [G].
-        seed: int32 [2].
+        image, gt_boxes, gt_labels, seed: as everywhere here.
         strength: 1 is twice the contrast or none, and 128 grey levels of brightness.
 
     Returns:
@@ -42,10 +39,7 @@ def color_distortion(image: Tensor, gt_boxes: Tensor, gt_labels: Tensor, seed: T
     """Changes saturation and hue, in YIQ, where both are one product with a matrix; grey stays grey.
 
     Args:
-        image: float32 [H, W, 3], RGB.
-        gt_boxes: float32 [G, 4].
-        gt_labels: int32 [G].
-        seed: int32 [2].
+        image, gt_boxes, gt_labels, seed: as everywhere here.
         strength: 1 is twice the saturation or none, and 36 degrees of hue; 0.5 gives the SSD authors' ranges.
 
     Returns:
@@ -64,10 +58,7 @@ def gaussian_noise(image: Tensor, gt_boxes: Tensor, gt_labels: Tensor, seed: Ten
     """Adds noise of a standard deviation drawn from [0, max_sigma]; a grey image stays grey.
 
     Args:
-        image: float32 [H, W, 3].
-        gt_boxes: float32 [G, 4].
-        gt_labels: int32 [G].
-        seed: int32 [2].
+        image, gt_boxes, gt_labels, seed: as everywhere here.
         max_sigma: grey levels.
 
     Returns:

@@ -18,7 +18,8 @@ def _keras_3(monkeypatch):
 @pytest.fixture(scope="session")
 def shared_data() -> pathlib.Path:
     """Finds the folder with real images and weights, which is not part of the project."""
-    folder = pathlib.Path(os.environ.get("SSD_TUNER_SHARED_DATA", "../shared/data")).resolve()
+    beside = pathlib.Path(__file__).parents[2] / "shared" / "data"
+    folder = pathlib.Path(os.environ.get("SSD_TUNER_SHARED_DATA") or beside).resolve()
     if not folder.is_dir():
-        pytest.skip("no real data: neither $SSD_TUNER_SHARED_DATA nor ../shared/data exists")
+        pytest.skip(f"no real data in {folder}; $SSD_TUNER_SHARED_DATA names another folder")
     return folder

@@ -3,6 +3,7 @@
 The first pixel of an image is its number; the model answers with the detections stored under that number.
 """
 
+import dataclasses
 import io
 import pathlib
 
@@ -10,8 +11,18 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from benchmarks import evaluation
 from data import examples
 from models import detection_metrics, detections
+
+
+def random_results() -> list[detection_metrics.ImageResult]:
+    """Draws what a detector finds in six small images of different sizes, and what is there."""
+    drawn = evaluation.random_results(4, num_images=6, detections=5, max_objects=4)
+    return [
+        dataclasses.replace(result, height=20 + number, width=30, det_boxes=result.det_boxes.clip(0, 1))
+        for number, result in enumerate(drawn)
+    ]
 
 
 def images_of(results: list[detection_metrics.ImageResult]) -> list[bytes]:

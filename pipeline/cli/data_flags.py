@@ -6,18 +6,28 @@ from absl import flags
 
 from data import errors, sources
 
+_CLASSES_HELP = (
+    "Detect these classes only, in this order; NEW=OLD renames, NEW=OLD+OLD merges, as person,vehicle=car+truck."
+    " All by default."
+)
+_SPLITS_HELP = (
+    "Shares of train, val and test to divide the whole dataset into, as 0.8,0.1,0.1; by default it keeps its own."
+)
+_GROUP_BY_HELP = (
+    "Regular expression: images whose names agree in what it finds (its first group, where it has one) stay in one"
+    " split, as the frames of a video should."
+)
+_LIMIT_HELP = "At most this many images of each split, evenly spread."
+_MIN_BOX_HELP = "Objects whose shorter side has fewer pixels become regions to ignore, in training and evaluation."
+_EXIF_HELP = "Whether boxes belong to the image as its EXIF orientation turns it; auto decides by the annotated size."
+_UNITS_HELP = "Unit of the boxes in the annotation files; auto takes the format's own."
+
 _TAKING = ("splits", "split_seed", "group_by", "limit", "min_box_px", "exif", "box_units")
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
     """Adds `--dataset` and what to take of it."""
     kinds = "; ".join(f"{name}{reader.argument_help}" for name, reader in sources.READERS.items())
-    strings = {
-        "group_by": "Regular expression: images whose names agree in what it finds (its first group, where it has one)"
-        " stay in one split, as the frames of a video should.",
-        "splits": "Shares of train, val and test to divide the whole dataset into, as 0.8,0.1,0.1; by default its own"
-        " splits are used.",
-    }
     flags.DEFINE_string(
         "dataset",
         None,
@@ -25,40 +35,14 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         required=True,
         flag_values=flag_values,
     )
-    flags.DEFINE_list(
-        "classes",
-        None,
-        "Detect these classes only, in this order; NEW=OLD renames, NEW=OLD+OLD merges, as person,vehicle=car+truck."
-        " All by default.",
-        flag_values=flag_values,
-    )
-    for name, text in strings.items():
-        flags.DEFINE_string(name, None, text, flag_values=flag_values)
+    flags.DEFINE_list("classes", None, _CLASSES_HELP, flag_values=flag_values)
+    flags.DEFINE_string("splits", None, _SPLITS_HELP, flag_values=flag_values)
     flags.DEFINE_integer("split_seed", 0, "Seed of --splits.", lower_bound=0, flag_values=flag_values)
-    flags.DEFINE_integer(
-        "limit", None, "At most this many images of each split, evenly spread.", lower_bound=1, flag_values=flag_values
-    )
-    flags.DEFINE_float(
-        "min_box_px",
-        0.0,
-        "Objects whose shorter side has fewer pixels become regions to ignore, in training and evaluation.",
-        lower_bound=0,
-        flag_values=flag_values,
-    )
-    flags.DEFINE_enum(
-        "exif",
-        "auto",
-        ("auto", "apply", "ignore"),
-        "Whether boxes belong to the image as its EXIF orientation turns it; auto decides by the annotated size.",
-        flag_values=flag_values,
-    )
-    flags.DEFINE_enum(
-        "box_units",
-        "auto",
-        ("auto", "pixels", "normalized"),
-        "Unit of the boxes in the annotation files; auto takes the format's own.",
-        flag_values=flag_values,
-    )
+    flags.DEFINE_string("group_by", None, _GROUP_BY_HELP, flag_values=flag_values)
+    flags.DEFINE_integer("limit", None, _LIMIT_HELP, lower_bound=1, flag_values=flag_values)
+    flags.DEFINE_float("min_box_px", 0.0, _MIN_BOX_HELP, lower_bound=0, flag_values=flag_values)
+    flags.DEFINE_enum("exif", "auto", ("auto", "apply", "ignore"), _EXIF_HELP, flag_values=flag_values)
+    flags.DEFINE_enum("box_units", "auto", ("auto", "pixels", "normalized"), _UNITS_HELP, flag_values=flag_values)
 
 
 def define_training_flags(flag_values: flags.FlagValues) -> None:

@@ -367,12 +367,8 @@ def test_two_annotation_files_for_one_split(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def hituav():
-    shared = os.environ.get("SSD_TUNER_SHARED_DATA") or pathlib.Path(__file__).parents[4] / "shared" / "data"
-    folder = pathlib.Path(shared) / "hituav_night_dev"
-    if not folder.is_dir():
-        pytest.skip(f"needs {folder} (set SSD_TUNER_SHARED_DATA to the folder that holds hituav_night_dev)")
-    return open_coco(folder)
+def hituav(shared_data):
+    return open_coco(shared_data / "hituav_night_dev")
 
 
 def test_hituav_is_read_whole(hituav):

@@ -1,4 +1,3 @@
-import os
 import pathlib
 
 import numpy as np
@@ -206,11 +205,8 @@ def test_other_xml_is_not_recognised(tmp_path):
 # --- real thermal images
 
 
-def test_hituavs_xml_gives_the_boxes_of_its_json():
-    shared = os.environ.get("SSD_TUNER_SHARED_DATA") or pathlib.Path(__file__).parents[4] / "shared" / "data"
-    folder = pathlib.Path(shared) / "hituav_night_dev"
-    if not folder.is_dir():
-        pytest.skip(f"needs {folder} (set SSD_TUNER_SHARED_DATA to the folder that holds hituav_night_dev)")
+def test_hituavs_xml_gives_the_boxes_of_its_json(shared_data):
+    folder = shared_data / "hituav_night_dev"
     from_xml = open_voc(folder)
     from_json = coco.CocoSource.open(f"coco:{folder}", str(folder), base.ReadOptions())
     assert from_xml.splits == from_json.splits

@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import math
-import os
-import pathlib
 
 import numpy as np
 import pytest
@@ -215,11 +213,8 @@ def test_json_has_null_where_there_is_no_ground_truth():
 
 
 @pytest.fixture(scope="module")
-def padilla_results() -> list[ImageResult]:
-    root = os.environ.get("SSD_TUNER_SHARED_DATA") or pathlib.Path(__file__).parents[4] / "shared" / "data"
-    folder = pathlib.Path(root) / "eval_fixtures" / "toyexample_padilla"
-    if not folder.is_dir():
-        pytest.skip(f"needs {folder} (set SSD_TUNER_SHARED_DATA to the folder that holds eval_fixtures)")
+def padilla_results(shared_data) -> list[ImageResult]:
+    folder = shared_data / "eval_fixtures" / "toyexample_padilla"
     truth = json.loads((folder / "gts_coco_format" / "toy_example_coco.JSON").read_text())
     detections = json.loads((folder / "dets_coco_format" / "coco_dets.json").read_text())["annotations"]
     return [_padilla_image(image, truth["annotations"], detections) for image in truth["images"]]
