@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from data import errors, progress, validation
+from data import errors, loading, progress, validation
 from data.checks import images, pictures
 from data.checks.findings import Findings, Severity
 from data.examples import DetectionRecord
@@ -115,17 +115,17 @@ def check(source: base.Source, keep_all: bool = False) -> CheckReport:
         for notice in getattr(origin, "notices", ()):
             findings.add(notice.kind, file=notice.file, detail=notice.detail)
     report = CheckReport(source.spec, tuple(source.class_names), {}, findings)
-    for split, item in _all_items(source, report):
-        record = _examine(source, split, item, findings)
-        if record is None:
+    for split, item, loaded in _load_all(source, report):
+        _examine(source, split, item, loaded, findings)
+        if isinstance(loaded, errors.BadExampleError):
             continue
         totals = report.totals[split]
         totals.num_good += 1
-        np.add.at(totals.num_boxes, record.labels[~record.is_crowd], 1)
-        picture = pictures.recognise(record.encoded)
+        np.add.at(totals.num_boxes, loaded.labels[~loaded.is_crowd], 1)
+        picture = pictures.recognise(loaded.encoded)
         if picture.hash is None:
             findings.add("blank_image", split, _file_of(source, item))
-        gallery.add(split, record.source_id, picture)
+        gallery.add(split, loaded.source_id, picture)
     _find_class_gaps(report)
     _find_repeated_names(gallery, findings)
     gallery.find_leaks(
@@ -139,35 +139,38 @@ def kind_of_reason(reason: str) -> str:
     return next((kind for words, kind in _KIND_OF_REASON if words in reason), "unusable")
 
 
-def _all_items(source: base.Source, report: CheckReport) -> Iterator[tuple[str, Any]]:
-    """Yields (split, item), starts the splits' totals and reports progress."""
+def _load_all(
+    source: base.Source, report: CheckReport
+) -> Iterator[tuple[str, Any, DetectionRecord | errors.BadExampleError]]:
+    """Yields split, item and what it holds or why it is unusable; starts the splits' totals and reports progress."""
     items = {split: source.items(split) for split in source.splits}
     total, done = sum(map(len, items.values())), 0
     for split, members in items.items():
         report.totals[split] = SplitTotals(len(members), 0, np.zeros(len(source.class_names), np.int64))
-        for item in members:
-            yield split, item
+        for item, loaded in zip(members, loading.load_items(source, members), strict=True):
+            yield split, item, loaded
             done += 1
             if done % _PROGRESS_EVERY == 0 or done == total:
                 progress.emit("ingest", done=done, total=total)
 
 
-def _examine(source: base.Source, split: str, item: Any, findings: Findings) -> DetectionRecord | None:
-    """Reads one example; returns it, or None where it is unusable."""
+def _examine(
+    source: base.Source, split: str, item: Any, loaded: DetectionRecord | errors.BadExampleError, findings: Findings
+) -> None:
+    """Adds what is to be said of one example."""
     origin, raw = _annotation(source, item)
     add = functools.partial(findings.add, split=split, file=_file_of(source, item))
     header = _header(raw.path) if raw else None
     record = None
-    try:
-        record = source.load(item)
-    except validation.AmbiguousImageError as error:
-        add("exif_in_doubt", detail=f"orientation {header.orientation}" if header else error.reason)
-    except errors.BadExampleError as error:
-        if raw is not None and header is not None and not raw.problem and _WHERE_BOXES_BREAK in error.reason:
+    if isinstance(loaded, validation.AmbiguousImageError):
+        add("exif_in_doubt", detail=f"orientation {header.orientation}" if header else loaded.reason)
+    elif isinstance(loaded, errors.BadExampleError):
+        if raw is not None and header is not None and not raw.problem and _WHERE_BOXES_BREAK in loaded.reason:
             _add_broken_boxes(origin, raw, header, add)
         else:
-            _add_reason(error.reason, raw, add)
-    if record is not None:
+            _add_reason(loaded.reason, raw, add)
+    else:
+        record = loaded
         _add_mended(record, add)
         header = header or images.read_header(io.BytesIO(record.encoded))
     if header is not None:
@@ -177,7 +180,6 @@ def _examine(source: base.Source, split: str, item: Any, findings: Findings) -> 
             add("exif_ignored", detail=f"orientation {header.orientation}, boxes fit the image as it is stored")
     if raw is not None and header is not None:
         _add_doubts(origin, raw, header, add)
-    return record
 
 
 def _add_reason(reason: str, raw: annotated.AnnotatedImage | None, add: Callable[..., None]) -> None:
