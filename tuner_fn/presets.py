@@ -104,7 +104,7 @@ PRESETS = {
             "input.image_size": 128,
             "input.batch_size": 16,
             "optimizer.learning_rate": 0.003,
-            "training.epochs": 18,
+            "training.epochs": 15,
         },
         max_trials=5,
         max_epochs=4,
