@@ -73,6 +73,13 @@ def _run(workdir, model: str, min_map: float):
     return serving_check.read_serving_check(str(latest)), pushed
 
 
+def test_the_fresh_process_answers_with_the_problems(workdir):
+    (tfrecord,) = (workdir / "examples" / "Split-test").iterdir()
+    model_dir = str(workdir / "unservable" / "Format-Serving")
+    problems = serving_check.check_in_fresh_process(model_dir, [str(tfrecord)], timeout_s=120)
+    assert problems[0].startswith("serving_default and serving_bytes on image 1 disagree")
+
+
 def test_only_a_blessed_and_servable_model_is_pushed_and_a_second_run_is_cached(workdir):
     verdict, pushed = _run(workdir, "good", min_map=1.0)
     assert verdict == (False, "not tried: the Evaluator did not bless the model")

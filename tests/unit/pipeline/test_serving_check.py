@@ -60,12 +60,6 @@ def test_an_empty_split_and_a_broken_model_are_found(results, tfrecord, tmp_path
     assert problem.startswith("the SavedModel does not load: ")
 
 
-def test_the_fresh_process_answers_with_the_problems(results, tfrecord, tmp_path):
-    model_dir = tiny_detector.export(tmp_path / "model", results, CLASS_NAMES, "no_tensor")
-    (problem,) = serving_check.check_in_fresh_process(model_dir, [tfrecord], timeout_s=120)
-    assert problem.startswith("the signature serving_tensor is missing")
-
-
 def test_a_process_that_does_not_answer_or_dies_is_a_reason(monkeypatch, tmp_path):
     assert serving_check.check_in_fresh_process("absent", ["absent"], timeout_s=0.1) == ["no answer within 0.1 s"]
     dying = tmp_path / "python"
