@@ -12,6 +12,7 @@ import sys
 import time
 
 import pytest
+import yaml
 
 from data.road_scenes import scenes
 
@@ -158,3 +159,16 @@ def test_a_killed_run_goes_on(tmp_path) -> None:
     assert [row["status"] for row in rows] == ["completed"] * 3
     assert next(row for row in rows if row["trial"] == "0")["score"] == score
     assert "trial 1/3" not in done.stdout  # what was finished is not trained again
+
+
+def test_the_pipeline_compiles_for_kubeflow_with_the_options_given_to_beam(tmp_path) -> None:
+    arguments = ("--workdir=/mnt/demo", "--pipeline_root=gs://bucket/runs", "--image=registry.example/ssd-tuner:1")
+    beam = ("--beam_args=--runner=DataflowRunner", "--beam_args=--project=cars")
+    output = tmp_path / "pipeline.yaml"
+    done = ssd_tuner("kubeflow", "compile", f"--dataset={DATASET}", *arguments, *beam, f"--output={output}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    job = next(yaml.safe_load_all(output.read_text()))
+    assert {"DetectionExampleGen", "Tuner", "Trainer", "Evaluator", "ServingCheck", "Pusher"} <= set(job["components"])
+    container = job["deploymentSpec"]["executors"]["DetectionExampleGen_executor"]["container"]
+    assert container["image"] == "registry.example/ssd-tuner:1"
+    assert {"--runner=DataflowRunner", "--project=cars"} <= set(container["args"])

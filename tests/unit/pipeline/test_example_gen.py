@@ -140,13 +140,18 @@ def test_a_mistake_in_the_code_is_not_taken_for_bad_data(tmp_path, folder, monke
         ingest_dataset(tmp_path, f"coco:{folder}")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_equal_data_gives_equal_files_however_many_work(tmp_path, workers):
+@pytest.mark.parametrize(
+    "beam_options",
+    [
+        {"direct_running_mode": "multi_threading", "direct_num_workers": 2},
+        {"runner": "BundleBasedDirectRunner"},
+    ],
+)
+def test_equal_data_gives_equal_files_whoever_works(tmp_path, beam_options):
     spec = "road_scenes:train=70,val=2,test=2,size=32x48"
-    options = {"direct_running_mode": "multi_threading", "direct_num_workers": workers}
     contents = []
     for run in ("first", "second"):
-        artifact = ingest_dataset(tmp_path / run, spec, beam_options=options if run == "second" else None)
+        artifact = ingest_dataset(tmp_path / run, spec, beam_options=beam_options if run == "second" else None)
         files = sorted(path for path in pathlib.Path(artifact.uri).rglob("*") if path.is_file())
         contents.append({path.name: path.read_bytes() for path in files})
     assert contents[0] == contents[1]
