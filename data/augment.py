@@ -6,8 +6,8 @@ int32 [G] (-1 padding, -2 ignored region), H, W and G as they came. It also take
 
 The keep rule, the same after every change that moves boxes or covers pixels. A box is clipped to the image. Then
 
-- it stays an object if its centre, taken before clipping, lies in the image and at least `MIN_VISIBLE` of the area that
-  it had before the change can be seen: inside the image and under no black patch;
+- it stays an object if its centre, taken before clipping, lies in the image and at least `boxes.MIN_VISIBLE` of the
+  area that it had before the change can be seen: inside the image and under no black patch;
 - else, while anything of it can be seen, it becomes an ignored region: what is left is learned neither as an object nor
   as background;
 - one of which nothing can be seen is dropped: label -1, coordinates 0.
@@ -23,10 +23,10 @@ from typing import Any
 import tensorflow as tf
 
 from data import augment_pixels
+from data import boxes as box_forms
 
 Tensor = Any
 Example = tuple[Tensor, Tensor, Tensor]
-MIN_VISIBLE = 0.3  # of a box's area
 ROUNDING = 1e-4  # a visible share below this is a rounding error
 MAX_ASPECT_RATIO = 2.0  # of a crop, either way
 MIN_OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)  # a crop's, one drawn; 0 admits any
@@ -282,7 +282,7 @@ def _keep(boxes: Tensor, labels: Tensor, visible_area: Tensor) -> tuple[Tensor, 
     """Applies the keep rule to boxes [G, 4] that may leave the image, of which `visible_area` [G] can be seen."""
     share = visible_area / tf.maximum(_area(boxes), 1e-12)
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2.0
-    stays = tf.reduce_all((centre >= 0.0) & (centre <= 1.0), axis=1) & (share >= MIN_VISIBLE)
+    stays = tf.reduce_all((centre >= 0.0) & (centre <= 1.0), axis=1) & (share >= box_forms.MIN_VISIBLE)
     labels = tf.where((labels >= 0) & ~stays, -2, labels)
     labels = tf.where(share < ROUNDING, -1, labels)
     return tf.where((labels == -1)[:, None], 0.0, tf.clip_by_value(boxes, 0.0, 1.0)), labels

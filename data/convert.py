@@ -40,7 +40,8 @@ class Conversion:
         output: folder that was written.
         class_names: in label order.
         num_images: by split.
-        num_boxes: by split, of the examples that were written; crowd boxes included.
+        num_boxes: by split, objects in the examples that were written.
+        num_ignored: by split, regions to ignore in them; one that several classes ignore counts once.
         num_renamed: images whose file is named otherwise than their id.
         lost: how much of what the examples say the format cannot say, by what it is.
         left_out: bad examples.
@@ -52,6 +53,7 @@ class Conversion:
     class_names: tuple[str, ...]
     num_images: dict[str, int]
     num_boxes: dict[str, int]
+    num_ignored: dict[str, int]
     num_renamed: int
     lost: dict[str, int]
     left_out: tuple[LeftOut, ...]
@@ -81,14 +83,13 @@ def convert(source: base.Source, format_name: str, output: str | os.PathLike[str
     target = check_output(output)
     with _folder_in_one_piece(target) as folder:
         with writers.WRITERS[format_name](folder, source.class_names) as writer:
-            num_images, num_boxes, left_out = _write_splits(source, writer)
+            counts, left_out = _write_splits(source, writer)
         result = Conversion(
             dataset=source.spec,
             format=format_name,
             output=str(output),
             class_names=source.class_names,
-            num_images=num_images,
-            num_boxes=num_boxes,
+            **counts,
             num_renamed=writer.num_renamed,
             lost={what: count for what, count in writer.lost.items() if count},
             left_out=tuple(left_out),
@@ -109,21 +110,23 @@ def check_output(output: str | os.PathLike[str]) -> Path:
     Raises:
         UserError: it is a file or holds something.
     """
-    path = Path(output).expanduser().absolute()
+    path = Path(output).expanduser().resolve()
     if path.exists() and not path.is_dir():
         raise errors.UserError(f"`{output}` is a file. Name a new folder to write to.")
     if path.is_dir() and any(path.iterdir()):
         raise errors.UserError(f"`{output}` is not empty: it holds {base.found_in(path)}. Name a new or empty folder.")
+    if path.is_mount():
+        raise errors.UserError(f"`{output}` is a mount point, which cannot be replaced. Name a folder in it.")
     return path
 
 
-def _write_splits(source: base.Source, writer: writers.Writer) -> tuple[dict[str, int], dict[str, int], list[LeftOut]]:
-    """Returns the numbers of images and of boxes by split, and the bad examples."""
+def _write_splits(source: base.Source, writer: writers.Writer) -> tuple[dict[str, dict[str, int]], list[LeftOut]]:
+    """Returns the counts of `Conversion` by their names, and the bad examples."""
     items = {split: source.items(split) for split in source.splits}
     total = sum(map(len, items.values()))
-    num_images, num_boxes, left_out, done = {}, {}, [], 0
+    num_images, num_boxes, num_ignored, left_out, done = {}, {}, {}, [], 0
     for split in items:
-        num_images[split] = num_boxes[split] = 0
+        num_images[split] = num_boxes[split] = num_ignored[split] = 0
         writer.start(split, len(items[split]))
         for loaded in loading.load_items(source, items[split]):
             done += 1
@@ -134,7 +137,8 @@ def _write_splits(source: base.Source, writer: writers.Writer) -> tuple[dict[str
             else:
                 writer.write(loaded)
                 num_images[split] += 1
-                num_boxes[split] += len(loaded.labels)
+                num_boxes[split] += int((~loaded.is_crowd).sum())
+                num_ignored[split] += loaded.num_ignored
             progress.emit("ingest", done=done, total=total)
         writer.finish()
     writer.close()
@@ -142,7 +146,7 @@ def _write_splits(source: base.Source, writer: writers.Writer) -> tuple[dict[str
     if empty:
         first = f" First: {left_out[0].file}: {left_out[0].reason}." if left_out else ""
         raise errors.UserError(f"Split {empty[0]} of `{source.spec}` has no usable example.{first}")
-    return num_images, num_boxes, left_out
+    return {"num_images": num_images, "num_boxes": num_boxes, "num_ignored": num_ignored}, left_out
 
 
 @contextlib.contextmanager

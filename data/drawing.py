@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from data import thermal
-
 # Distinct on grey thermal and on coloured images; a class keeps its colour from picture to picture.
 COLOURS = ("#ff5c5c", "#4fd1ff", "#ffd23f", "#7cf07c", "#ff8de1", "#b79cff", "#ffa94d", "#5cffd1")
 IGNORED_COLOUR = "#b8b8b8"
@@ -19,18 +17,8 @@ Corners = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax in px
 
 
 def decode(encoded: bytes) -> Image.Image:
-    """Decodes an image as training does, without TensorFlow.
-
-    Args:
-        encoded: JPEG or PNG bytes; 16 bits become 8 by the rule of `thermal.stretch_to_8bit`.
-
-    Returns:
-        An RGB picture.
-    """
-    image = Image.open(io.BytesIO(encoded))
-    if image.mode.startswith("I"):
-        image = Image.fromarray(thermal.stretch_to_8bit(np.asarray(image).astype(np.uint16)))
-    return image.convert("RGB")
+    """Decodes 8-bit JPEG or PNG bytes to an RGB picture, without TensorFlow."""
+    return Image.open(io.BytesIO(encoded)).convert("RGB")
 
 
 def colour(label: int) -> str:

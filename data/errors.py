@@ -19,13 +19,15 @@ class BadExampleError(ValueError):
     Attributes:
         file: path of the file at fault, as the user would type it.
         reason: one line without the path, for example "empty file (0 bytes)".
+        kind: of the problem, one of the keys of `data.checks.findings.KINDS`.
     """
 
-    def __init__(self, file: str, reason: str) -> None:
-        """Stores file and reason; both stay available after pickling."""
-        super().__init__(file, reason)
+    def __init__(self, file: str, reason: str, kind: str = "unusable") -> None:
+        """Stores the attributes; they stay available after pickling."""
+        super().__init__(file, reason, kind)
         self.file = file
         self.reason = reason
+        self.kind = kind
 
     def __str__(self) -> str:
         """Returns "file: reason"."""

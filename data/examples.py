@@ -51,6 +51,11 @@ class DetectionRecord:
     area_px: np.ndarray
     mended: tuple[str, ...] = ()
 
+    @property
+    def num_ignored(self) -> int:
+        """Number of regions to ignore; one that several classes ignore counts once."""
+        return len({tuple(box) for box in self.boxes[self.is_crowd].tolist()})
+
     def __post_init__(self) -> None:
         """Checks that the arrays belong together."""
         n = len(self.labels)

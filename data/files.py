@@ -5,6 +5,28 @@ import os
 import pathlib
 from typing import Any
 
+from data import errors
+
+
+def check_writable(path: str | os.PathLike[str], flag: str) -> None:
+    """Checks, before long work, that a file can be written; nothing is made yet.
+
+    Args:
+        path: of the file.
+        flag: that names it, for the error.
+
+    Raises:
+        UserError: it is a folder, or lies where no file can be made.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        raise errors.UserError(f"`{flag}={path}` is a folder. Name a file, as {path / 'NAME'}.")
+    folder = next((parent for parent in path.absolute().parents if parent.exists()), pathlib.Path("/"))
+    if not folder.is_dir():
+        raise errors.UserError(f"`{flag}={path}` cannot be written: `{folder}` is a file. Name another folder.")
+    if not os.access(folder, os.W_OK):
+        raise errors.UserError(f"`{flag}={path}` cannot be written: no permission in `{folder}`. Name another folder.")
+
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Writes a file whole or not at all; missing folders are made.

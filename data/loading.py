@@ -52,7 +52,9 @@ def load_split(source: base.Source, split: str, left_out: list[dict[str, str]]) 
     items = source.items(split)
     for done, loaded in enumerate(load_items(source, items), start=1):
         if isinstance(loaded, errors.BadExampleError):
-            left_out.append({"file": loaded.file, "reason": loaded.reason})
+            row = {"file": loaded.file, "reason": loaded.reason}
+            if left_out[-1:] != [row]:  # the tiles of an image, one after another, say the same
+                left_out.append(row)
         else:
             yield loaded
         progress.emit("ingest", done=done, total=len(items))

@@ -6,7 +6,6 @@ nothing behind it can be found; where only the bytes are, one record is lost.
 Source: tensorflow/core/lib/io/record_writer.h.
 """
 
-import functools
 import gzip
 import os
 import struct
@@ -26,7 +25,7 @@ _FOOTER_BYTES = 4  # checksum of the bytes
 _GZIP_MAGIC = b"\x1f\x8b"
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
 
-_lock = threading.Lock()  # of the GZIP file that is kept open
+_of_thread = threading.local()  # the GZIP file that a thread keeps open, and what it is
 
 
 class Record(NamedTuple):
@@ -102,8 +101,8 @@ def scan(path: str | os.PathLike[str], compressed: bool) -> Iterator[Record]:
 def read(path: str, offset: int, length: int, compressed: bool) -> bytes:
     """Reads one record.
 
-    In a plain file this seeks. A GZIP file has to be unpacked up to the record: it stays open, so that records in the
-    order of the file cost one pass; going back starts from the beginning.
+    In a plain file this seeks. A GZIP file has to be unpacked up to the record: each thread keeps the last one open, so
+    that records in the order of the file cost one pass a thread; going back starts from the beginning.
 
     Args:
         path: of the file.
@@ -134,20 +133,15 @@ def read(path: str, offset: int, length: int, compressed: bool) -> bytes:
 
 
 def _read_compressed(path: str, offset: int, count: int) -> bytes:
-    with _lock:
-        try:
-            file = _open_gzip(path, os.stat(path).st_mtime_ns)
-            file.seek(offset)
-            return file.read(count)
-        except BaseException:  # where the file stands is not known any more
-            _open_gzip.cache_clear()
-            raise
-
-
-@functools.lru_cache(maxsize=1)
-def _open_gzip(path: str, changed_ns: int) -> gzip.GzipFile:
-    del changed_ns  # a file that was written anew is opened anew
-    return gzip.open(path, "rb")
+    key = (path, os.stat(path).st_mtime_ns)  # a file that was written anew is opened anew
+    last, file = getattr(_of_thread, "open", (None, None))
+    if last != key:
+        file = gzip.open(path, "rb")  # noqa: SIM115 - stays open for the next record
+    _of_thread.open = (None, None)  # where the file stands is not known if reading fails
+    file.seek(offset)
+    frame_bytes = file.read(count)
+    _of_thread.open = (key, file)
+    return frame_bytes
 
 
 def _read(file: BinaryIO, count: int, path: str | os.PathLike[str], offset: int) -> bytes:

@@ -39,6 +39,7 @@ BORDER_TOLERANCE_PX = 1.0
 
 ROUNDING_PX = 0.01  # a box that sticks out by less is clipped without a word: annotations round to a few decimals
 
+BROKEN_BOX_KINDS = ("box_not_a_number", "box_inverted", "box_without_area", "box_outside")
 TURNED = "turned as its EXIF orientation says"
 STRETCHED = "16-bit image stretched to 8 bits"
 CLIPPED = "box clipped to the image"
@@ -48,7 +49,7 @@ _EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 _DEEP_GREY_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 _REWRITTEN_AS_PNG = ("BMP", "TIFF", "WEBP")
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
-_PNG_BIT_DEPTH_AT = 24  # byte of the IHDR chunk, which always comes first
+PNG_BIT_DEPTH_AT = 24  # byte of the IHDR chunk, which always comes first
 _TURNS = {  # EXIF orientation: what shows the image upright, what undoes that
     2: (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_LEFT_RIGHT),
     3: (Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_180),
@@ -93,7 +94,7 @@ class BrokenBox:
     """A box that makes its example unusable.
 
     Attributes:
-        kind: "box_not_a_number", "box_inverted", "box_without_area" or "box_outside".
+        kind: one of `BROKEN_BOX_KINDS`.
         row: of the box.
         reason: one line with the box's numbers.
     """
@@ -128,9 +129,10 @@ def read_image(
     try:
         encoded = Path(path).read_bytes()
     except FileNotFoundError as error:
-        raise errors.BadExampleError(path, "the image file does not exist") from error
-    except OSError as error:
-        raise errors.BadExampleError(path, f"the file cannot be read: {error.strerror or error}") from error
+        raise errors.BadExampleError(path, "the image file does not exist", "missing_image") from error
+    except (OSError, ValueError) as error:  # a name may hold a NUL
+        why = getattr(error, "strerror", None) or error
+        raise errors.BadExampleError(path, f"the file cannot be read: {why}", "unreadable_image") from error
     return check_image(encoded, path, exif, stated_size, has_boxes)
 
 
@@ -172,7 +174,7 @@ def check_image(
         image = whole.transpose(_TURNS[orientation][0])
         mended.append(TURNED)
     if mended:
-        encoded, stored_format, (width, height) = _as_png(image), "png", image.size
+        encoded, stored_format, (width, height) = as_png(image), "png", image.size
     return CheckedImage(encoded, stored_format, height, width, tuple(mended))
 
 
@@ -193,7 +195,7 @@ def check_boxes(boxes_xywh_px: np.ndarray, height: int, width: int, file: str) -
     """
     broken = broken_boxes(boxes_xywh_px, height, width)
     if broken:
-        raise errors.BadExampleError(file, broken[0].reason)
+        raise errors.BadExampleError(file, broken[0].reason, broken[0].kind)
     return np.clip(box_forms.coco_to_normalized(boxes_xywh_px, height, width), 0.0, 1.0)  # [N, 4]
 
 
@@ -280,7 +282,7 @@ def _decode(encoded: bytes, file: str, whole: bool) -> tuple[Image.Image, tuple[
         The pixels, the stored (height, width) and the EXIF orientation (1 is upright).
     """
     if not encoded:
-        raise errors.BadExampleError(file, "empty file (0 bytes)")
+        raise errors.BadExampleError(file, "empty file (0 bytes)", "empty_image")
     try:
         image = Image.open(io.BytesIO(encoded))
         width, height = image.size
@@ -293,11 +295,12 @@ def _decode(encoded: bytes, file: str, whole: bool) -> tuple[Image.Image, tuple[
     except Image.UnidentifiedImageError as error:
         known = examples.image_format(encoded)
         reason = f"the image does not decode: broken {known} header" if known else "not an image"
-        raise errors.BadExampleError(file, f"{reason} (first bytes {encoded[:8]!r})") from error
+        kind = "broken_image" if known else "not_an_image"
+        raise errors.BadExampleError(file, f"{reason} (first bytes {encoded[:8]!r})", kind) from error
     except Image.DecompressionBombError as error:
-        raise errors.BadExampleError(file, f"too many pixels: {error}") from error
+        raise errors.BadExampleError(file, f"too many pixels: {error}", "unsupported_image") from error
     except Exception as error:  # Pillow's plugins raise whatever a broken file leads them to
-        raise errors.BadExampleError(file, f"the image does not decode: {error}") from error
+        raise errors.BadExampleError(file, f"the image does not decode: {error}", "broken_image") from error
     if image.format == "TIFF" and orientation in _TURNS and getattr(image, "n_frames", 1) == 1:
         turned_back = image.transpose(_TURNS[orientation][1])
         turned_back.format = image.format
@@ -335,10 +338,11 @@ def _must_turn(
 def _check_depth(image: Image.Image, encoded: bytes, file: str) -> None:
     if image.mode in _DEEP_GREY_MODES:
         return
-    deep_png = image.format == "PNG" and encoded[_PNG_BIT_DEPTH_AT] == 16
+    deep_png = image.format == "PNG" and encoded[PNG_BIT_DEPTH_AT] == 16
     if image.mode not in _EIGHT_BIT_MODES or deep_png:
         mode = "16 bits a channel" if deep_png else f"pixel mode {image.mode}"
-        raise errors.BadExampleError(file, f"not an 8-bit image ({image.format}, {mode}); convert it to 8 bits")
+        reason = f"not an 8-bit image ({image.format}, {mode}); convert it to 8 bits"
+        raise errors.BadExampleError(file, reason, "unsupported_image")
 
 
 def _to_8_bits(image: Image.Image) -> tuple[Image.Image, list[str]]:
@@ -354,10 +358,12 @@ def _check_png_chunks(encoded: bytes, file: str) -> None:
         (length,) = struct.unpack_from(">I", encoded.ljust(position + 4, b"\0"), position)
         end = position + length + _PNG_CHUNK_FRAME_BYTES
         if end > len(encoded):
-            raise errors.BadExampleError(file, "the image does not decode: the PNG ends before its end chunk")
+            reason = "the image does not decode: the PNG ends before its end chunk"
+            raise errors.BadExampleError(file, reason, "broken_image")
         content = encoded[position + 4 : end - 4]
         if zlib.crc32(content) != int.from_bytes(encoded[end - 4 : end], "big"):
-            raise errors.BadExampleError(file, "the image does not decode: a PNG chunk has a wrong checksum")
+            reason = "the image does not decode: a PNG chunk has a wrong checksum"
+            raise errors.BadExampleError(file, reason, "broken_image")
         if content.startswith(b"IEND"):
             return
         position = end
@@ -366,12 +372,12 @@ def _check_png_chunks(encoded: bytes, file: str) -> None:
 def _check_rewritable(image: Image.Image, file: str) -> None:
     known_mode = image.mode in _PNG_MODES or image.mode in _DEEP_GREY_MODES
     if image.format not in _REWRITTEN_AS_PNG or getattr(image, "n_frames", 1) > 1 or not known_mode:
-        raise errors.BadExampleError(
-            file, f"format {image.format} ({image.mode}) is not supported; convert it to JPEG or PNG"
-        )
+        reason = f"format {image.format} ({image.mode}) is not supported; convert it to JPEG or PNG"
+        raise errors.BadExampleError(file, reason, "unsupported_image")
 
 
-def _as_png(image: Image.Image) -> bytes:
+def as_png(image: Image.Image) -> bytes:
+    """Encodes an 8-bit image of any mode as PNG."""
     buffer = io.BytesIO()
     (image if image.mode in _PNG_MODES else image.convert("RGB")).save(buffer, "PNG")
     return buffer.getvalue()

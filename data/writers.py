@@ -22,10 +22,10 @@ from data import examples, file_names, label_map, tfrecords
 from data.examples import DetectionRecord
 from data.sources import annotated
 
-CROWD = "crowd boxes (regions to ignore)"
+CROWD = "regions to ignore, which become background"
 AREA = "areas that are not the box's own, as of masks"
-CLASS_ORDER = "order of the classes"
-UNUSED_CLASS = "classes without a box"
+CLASS_ORDER = "the order of the classes, which come back by name"
+UNUSED_CLASS = "the names of classes without a box"
 
 IGNORED_NAME = "DontCare"  # of a region that every class ignores, in a format whose classes are free text
 _MOST_DIGITS = 17

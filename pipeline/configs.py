@@ -51,8 +51,7 @@ class RunConfig:
         Raises:
             UserError: a value is unknown or out of its range.
         """
-        has_gpu = pathlib.Path("/dev/nvidia0").exists()  # TensorFlow could tell, in 10 s
-        name = values["preset"] or presets.default_preset(values["dataset"], has_gpu)
+        name = values["preset"] or default_preset(values["dataset"])
         preset = presets.get_preset(name)
         overrides = parse_overrides(values["set"] or ())
         if values["epochs"] is not None:
@@ -80,6 +79,11 @@ class RunConfig:
             direct_num_workers=values.get("direct_num_workers", 1),
             beam_args=tuple(values.get("beam_args") or ()),
         )
+
+
+def default_preset(dataset: str) -> str:
+    """Returns the preset that `ssd-tuner run` takes for a dataset on this machine."""
+    return presets.default_preset(dataset, has_gpu=pathlib.Path("/dev/nvidia0").exists())  # TensorFlow tells in 10 s
 
 
 def parse_overrides(assignments: Sequence[str]) -> dict[str, str]:

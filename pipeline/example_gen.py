@@ -56,7 +56,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         check_summaries(source, summaries, report_dir)
         for folder in {artifact.uri, report_dir}:
             ingest.write_quarantine(os.path.join(folder, "quarantine.csv"), summaries)
-        bad = sum(len(summary.quarantined) for summary in summaries)
+        bad = len(ingest.quarantined(summaries))
         if bad:
             left_out = f"{bad} bad example{' is' if bad == 1 else 's are'} left out"
             progress.emit("note", text=f"{left_out}; {report_dir}/quarantine.csv says why.")
@@ -163,7 +163,8 @@ def describe(source: sources.Source, summaries: Sequence[ingest.ShardSummary]) -
         "fingerprint": source.fingerprint(),
         "num_examples": _by_split(source, summaries, lambda summary: summary.num_examples),
         "num_boxes": _by_split(source, summaries, lambda summary: summary.num_boxes),
-        "num_quarantined": _by_split(source, summaries, lambda summary: len(summary.quarantined)),
+        "num_quarantined": dict.fromkeys(source.splits, 0)
+        | collections.Counter(split for split, _, _ in ingest.quarantined(summaries)),
         "mended": dict(sorted(sum((collections.Counter(s.mended) for s in summaries), collections.Counter()).items())),
         "max_boxes": max(summary.max_boxes for summary in summaries),
     }
@@ -185,14 +186,14 @@ def check_summaries(source: sources.Source, summaries: Sequence[ingest.ShardSumm
         raise errors.UserError(f"{file}: {question}")
     for split in source.splits:
         own = [summary for summary in summaries if summary.split == split]
-        bad = [row for summary in own for row in summary.quarantined]
-        total = len(bad) + sum(summary.num_examples for summary in own)
-        if len(bad) > validation.MOST_BAD_SHARE * total:
+        num_bad = sum(summary.num_bad for summary in own)
+        total = num_bad + sum(summary.num_examples for summary in own)
+        if num_bad > validation.MOST_BAD_SHARE * total:
             report = os.path.join(report_dir, "quarantine.csv")
             ingest.write_quarantine(report, summaries)
-            reasons = "; ".join(f"{file}: {reason}" for file, reason in bad[:3])
+            reasons = "; ".join(f"{file}: {reason}" for _, file, reason in ingest.quarantined(own)[:3])
             raise errors.UserError(
-                f"{len(bad)} of {total} examples of split {split} of `{source.spec}` are bad, more than the"
+                f"{num_bad} of {total} examples of split {split} of `{source.spec}` are bad, more than the"
                 f" {validation.MOST_BAD_SHARE:.0%} that a run goes on with: {reasons}."
                 f" Mend or remove them; all are listed in {report}."
             )

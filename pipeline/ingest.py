@@ -52,7 +52,8 @@ class ShardSummary:
         num_examples: written.
         num_boxes: in all written examples, crowd boxes included.
         max_boxes: in one written example.
-        quarantined: (file, reason) of each bad example.
+        num_bad: examples that were left out.
+        quarantined: (file, reason) of each bad file; its tiles say the same.
         mended: how often each thing was mended.
         questions: those of `quarantined` that an answer of the user would make good.
     """
@@ -62,6 +63,7 @@ class ShardSummary:
     num_examples: int
     num_boxes: int
     max_boxes: int
+    num_bad: int
     quarantined: tuple[tuple[str, str], ...]
     mended: dict[str, int] = dataclasses.field(default_factory=dict)
     questions: tuple[tuple[str, str], ...] = ()
@@ -115,10 +117,16 @@ def write_shard(shard: Shard, source: sources.Source) -> ShardSummary:
             records.write(tfrecords.frame(example.SerializeToString(deterministic=True)))
             counts.append(len(loaded.labels))
             mended.update(loaded.mended)
-    largest = max(counts, default=0)
-    left_out = tuple(dict.fromkeys(quarantined))  # each tile of a bad image says the same
     return ShardSummary(
-        shard.split, shard.path, len(counts), sum(counts), largest, left_out, dict(mended), tuple(questions)
+        split=shard.split,
+        path=shard.path,
+        num_examples=len(counts),
+        num_boxes=sum(counts),
+        max_boxes=max(counts, default=0),
+        num_bad=len(quarantined),
+        quarantined=tuple(dict.fromkeys(quarantined)),
+        mended=dict(mended),
+        questions=tuple(questions),
     )
 
 
@@ -138,13 +146,17 @@ def read_summaries(path: str) -> list[ShardSummary]:
     return sorted(summaries, key=lambda summary: summary.path)
 
 
+def quarantined(summaries: Sequence[ShardSummary]) -> list[tuple[str, str, str]]:
+    """Lists split, file and reason of every bad file, each once: the tiles of one may lie in two shards."""
+    return list(dict.fromkeys((summary.split, *row) for summary in summaries for row in summary.quarantined))
+
+
 def write_quarantine(path: str, summaries: Sequence[ShardSummary]) -> None:
     """Writes quarantine.csv: split, file and reason of every bad example, below a header."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("split", "file", "reason"))
-    for summary in summaries:
-        writer.writerows((summary.split, *row) for row in summary.quarantined)
+    writer.writerows(quarantined(summaries))
     write_text(path, text.getvalue())
 
 

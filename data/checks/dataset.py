@@ -23,24 +23,6 @@ _KIND_OF_MENDED = {
     validation.DUPLICATE: "duplicate_box",
 }
 _REWRITTEN = "image stored as PNG"
-# What the reason of a `BadExampleError` says, and the kind that it is; the first that fits counts.
-_KIND_OF_REASON = (
-    ("the image file does not exist", "missing_image"),
-    ("the file cannot be read", "unreadable_image"),
-    ("empty file", "empty_image"),
-    ("not an image", "not_an_image"),
-    ("the image does not decode", "broken_image"),
-    ("too many pixels", "unsupported_image"),
-    ("not an 8-bit image", "unsupported_image"),
-    ("is not supported; convert it", "unsupported_image"),
-    ("has a coordinate that is no number", "box_not_a_number"),
-    ("is inverted", "box_inverted"),
-    ("has zero area", "box_without_area"),
-    ("has no area inside its image", "box_without_area"),
-    ("lies outside its image", "box_outside"),
-)
-_UNKNOWN_CLASS_WORDS = ("which `categories` does not list", " has class ")
-_WHERE_BOXES_BREAK = "(x, y, width, height in px)"  # in the reason of every broken box
 
 
 @dataclasses.dataclass
@@ -51,11 +33,13 @@ class SplitTotals:
         num_images: that are listed.
         num_good: that can be used.
         num_boxes: of the good images, by label; regions to ignore do not count.
+        num_ignored: regions to ignore in them.
     """
 
     num_images: int
     num_good: int
     num_boxes: np.ndarray
+    num_ignored: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +70,7 @@ class CheckReport:
                 "num_images": totals.num_images,
                 "num_good": totals.num_good,
                 "num_boxes": dict(zip(self.class_names, totals.num_boxes.tolist(), strict=True)),
+                "num_ignored": totals.num_ignored,
             }
             for split, totals in self.totals.items()
         }
@@ -122,21 +107,18 @@ def check(source: base.Source, keep_all: bool = False) -> CheckReport:
         totals = report.totals[split]
         totals.num_good += 1
         np.add.at(totals.num_boxes, loaded.labels[~loaded.is_crowd], 1)
+        totals.num_ignored += loaded.num_ignored
         picture = pictures.recognise(loaded.encoded)
         if picture.hash is None:
             findings.add("blank_image", split, _file_of(source, item))
         gallery.add(split, loaded.source_id, picture)
+    _find_split_gaps(report)
     _find_class_gaps(report)
     _find_repeated_names(gallery, findings)
     gallery.find_leaks(
         lambda kind, index, detail: findings.add(kind, gallery.splits[index], gallery.path(index), detail)
     )
     return report
-
-
-def kind_of_reason(reason: str) -> str:
-    """Finds the kind of finding that a `BadExampleError` is, by its reason."""
-    return next((kind for words, kind in _KIND_OF_REASON if words in reason), "unusable")
 
 
 def _load_all(
@@ -165,10 +147,10 @@ def _examine(
     if isinstance(loaded, validation.AmbiguousImageError):
         add("exif_in_doubt", detail=f"orientation {header.orientation}" if header else loaded.reason)
     elif isinstance(loaded, errors.BadExampleError):
-        if raw is not None and header is not None and not raw.problem and _WHERE_BOXES_BREAK in loaded.reason:
+        if raw is not None and header is not None and loaded.kind in validation.BROKEN_BOX_KINDS:
             _add_broken_boxes(origin, raw, header, add)
         else:
-            _add_reason(loaded.reason, raw, add)
+            add(loaded.kind, detail=_shorten(loaded.reason))
     else:
         record = loaded
         _add_mended(record, add)
@@ -180,15 +162,6 @@ def _examine(
             add("exif_ignored", detail=f"orientation {header.orientation}, boxes fit the image as it is stored")
     if raw is not None and header is not None:
         _add_doubts(origin, raw, header, add)
-
-
-def _add_reason(reason: str, raw: annotated.AnnotatedImage | None, add: Callable[..., None]) -> None:
-    """Adds why an example is unusable."""
-    if raw is not None and raw.problem:
-        is_class = any(words in raw.problem for words in _UNKNOWN_CLASS_WORDS)
-        add("unknown_class" if is_class else "broken_annotation", detail=raw.problem)
-    else:
-        add(kind_of_reason(reason), detail=_shorten(reason))
 
 
 def _add_mended(record: DetectionRecord, add: Callable[..., None]) -> None:
@@ -229,8 +202,26 @@ def _add_doubts(
         add("other_size", detail=f"file {width}x{height} px, annotation {raw.size[1]}x{raw.size[0]} px")
 
 
+def _find_split_gaps(report: CheckReport) -> None:
+    """Adds what a training cannot start with: splits that are missing or empty, and a train split without objects."""
+    for split in base.SPLITS:
+        totals = report.totals.get(split)
+        if totals is None:
+            report.findings.add("missing_split", file=split)
+        elif not totals.num_good:
+            report.findings.add("empty_split", file=split)
+        elif split == "train" and not totals.num_boxes.any():
+            report.findings.add("no_objects", file=split)
+
+
 def _find_class_gaps(report: CheckReport) -> None:
-    """Adds classes that have no box, or none in some split."""
+    """Adds classes that have no box, or none in some split, and names that may mean one class."""
+    spellings = collections.defaultdict(list)
+    for name in report.class_names:
+        spellings[name.casefold()].append(name)
+    for names in spellings.values():
+        if len(names) > 1:
+            report.findings.add("similar_class", file=" and ".join(names))
     for label, name in enumerate(report.class_names):
         counts = {split: int(totals.num_boxes[label]) for split, totals in report.totals.items()}
         if not any(counts.values()):
@@ -268,7 +259,7 @@ def _file_of(source: base.Source, item: Any) -> str:
 
 def _shorten(reason: str) -> str:
     """Leaves out what the table says anyway."""
-    return reason.removeprefix("the image does not decode: ").replace(_WHERE_BOXES_BREAK, "(xywh px)")
+    return reason.removeprefix("the image does not decode: ").replace("(x, y, width, height in px)", "(xywh px)")
 
 
 def _header(path: str) -> images.Header | None:

@@ -42,18 +42,33 @@ KINDS = {
         "Look at one of the images: answer --exif=apply where the boxes fit the turned image, else --exif=ignore.",
     ),
     # One image: its file or its annotation is unusable.
-    "missing_image": Kind(Severity.QUARANTINED, "image file missing"),
+    "missing_image": Kind(
+        Severity.QUARANTINED,
+        "image file missing",
+        "The paths shown are those that were tried; correct names or folders.",
+    ),
     "unreadable_image": Kind(Severity.QUARANTINED, "image file cannot be read"),
     "empty_image": Kind(Severity.QUARANTINED, "empty image file"),
     "not_an_image": Kind(Severity.QUARANTINED, "file is not an image"),
     "broken_image": Kind(Severity.QUARANTINED, "image truncated or broken"),
     "unsupported_image": Kind(Severity.QUARANTINED, "image format not supported"),
+    "empty_split": Kind(
+        Severity.QUARANTINED, "split without a usable image", "`ssd-tuner run` needs train, val and test."
+    ),
+    "no_objects": Kind(
+        Severity.QUARANTINED, "no object to learn from", "Check --classes, --min_box_px and the annotations."
+    ),
     "broken_annotation": Kind(Severity.QUARANTINED, "annotation malformed"),
     "unknown_class": Kind(Severity.QUARANTINED, "box of an unknown class"),
     "box_not_a_number": Kind(Severity.QUARANTINED, "box with NaN or infinity"),
     "box_inverted": Kind(Severity.QUARANTINED, "box inverted"),
     "box_without_area": Kind(Severity.QUARANTINED, "box without area"),
-    "box_outside": Kind(Severity.QUARANTINED, "box outside its image"),
+    "box_outside": Kind(
+        Severity.QUARANTINED,
+        "box outside its image",
+        "Up to 1 px is clipped; one box that leaves its image further makes the image unusable. Where most boxes do,"
+        " they may be written in another form (corners for width and height) or belong to images of another size.",
+    ),
     "box_in_pixels": Kind(
         Severity.QUARANTINED,
         "box in pixels, not fractions",
@@ -66,7 +81,20 @@ KINDS = {
         "boxes of an image below one pixel",
         "They look like fractions of the image; --box_units=normalized holds for all boxes of the dataset.",
     ),
-    "other_size": Kind(Severity.WARNING, "image of another size than annotated"),
+    "other_size": Kind(
+        Severity.WARNING,
+        "image of another size than annotated",
+        "If the images were resized after they were annotated, all their boxes are in the wrong place: look at them"
+        " with `ssd-tuner data show`.",
+    ),
+    "missing_split": Kind(
+        Severity.WARNING,
+        "split missing",
+        "`ssd-tuner run` needs train, val and test: divide the dataset with --splits=0.8,0.1,0.1, or add the files.",
+    ),
+    "similar_class": Kind(
+        Severity.WARNING, "class names that differ in case only", "Merge them with --classes=NEW=ONE+OTHER."
+    ),
     "unnamed_image": Kind(Severity.WARNING, "image without annotation"),
     "lost_annotation": Kind(Severity.WARNING, "annotation without image"),
     "empty_class": Kind(Severity.WARNING, "class without boxes", "Leave it out with --classes."),
@@ -86,6 +114,7 @@ KINDS = {
     "duplicate_box": Kind(Severity.MENDED, "duplicate box removed"),
     "mended": Kind(Severity.MENDED, "mended"),
     # Facts.
+    "unlabelled_image": Kind(Severity.NOTE, "image without a label file", "It counts as an image without objects."),
     "repeated_picture": Kind(Severity.NOTE, "same picture twice in a split"),
     "repeated_name": Kind(Severity.NOTE, "same name in two splits"),
     "renamed_image": Kind(Severity.NOTE, "image named as another format"),

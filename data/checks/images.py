@@ -9,7 +9,6 @@ from PIL import Image
 from data import validation
 
 _BYTES_READ = 32  # at most, before Pillow reads on
-_PNG_BIT_DEPTH_AT = 24
 _FORMATS_OF_SUFFIX = {
     ".jpg": ("JPEG", "MPO"),
     ".jpeg": ("JPEG", "MPO"),
@@ -90,7 +89,7 @@ def read_header(file: BinaryIO) -> Header | None:
         orientation = validation.read_orientation(image)
     except Exception:  # whatever it is, decoding the image says so with a reason
         return None
-    is_deep_png = image.format == "PNG" and start[_PNG_BIT_DEPTH_AT] == 16
+    is_deep_png = image.format == "PNG" and start[validation.PNG_BIT_DEPTH_AT] == 16
     return Header(
         format=image.format or "unknown",
         mode=image.mode,

@@ -91,7 +91,7 @@ def _recognise(spec: str, path: Path) -> type[base.Reader]:
 
 
 def _require(source: Source, splits: Sequence[str]) -> None:
-    missing = [split for split in splits if split not in source.splits]
+    missing = [split for split in splits if split not in source.splits or not source.items(split)]
     if missing:
         has = ", ".join(f"{split} ({len(source.items(split))} images)" for split in source.splits)
         raise errors.UserError(

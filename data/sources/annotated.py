@@ -36,6 +36,7 @@ class AnnotatedImage:
         areas_px: one area a box, px^2; None where the annotation has none.
         box_form: one of `BOX_FORMS`.
         problem: why the annotation is unusable, or None.
+        problem_kind: "broken_annotation" or "unknown_class".
     """
 
     source_id: str
@@ -47,6 +48,7 @@ class AnnotatedImage:
     areas_px: tuple[float | None, ...] = ()
     box_form: str = "xywh_px"
     problem: str | None = None
+    problem_kind: str = "broken_annotation"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,7 +113,11 @@ class AnnotatedSource(base.Reader):
         self.splits = tuple(split for split in base.SPLITS if split in images)
         self.roots, self.notices = tuple(roots), tuple(notices)
         if not self.class_names:
-            raise errors.UserError(f"Dataset `{spec}` has no class. Check its list of classes.")
+            problems = (image.problem for of_split in images.values() for image in of_split if image.problem)
+            why = next((f" First problem: {problem}." for problem in problems), "")
+            raise errors.UserError(
+                f"Dataset `{spec}` has no class: no annotation names one.{why} Check its annotations."
+            )
         self._images: dict[str, list[AnnotatedImage]] = {}
         for split in self.splits:
             self._images[split] = sorted(images[split], key=lambda image: image.source_id)
@@ -149,7 +155,7 @@ class AnnotatedSource(base.Reader):
             BadExampleError: the annotation, the image or a box is unusable.
         """
         if item.problem:
-            raise errors.BadExampleError(item.path, item.problem)
+            raise errors.BadExampleError(item.path, item.problem, item.problem_kind)
         image = validation.read_image(item.path, self.options.exif, item.size, has_boxes=bool(item.boxes))
         return to_record(image, item, self.form_of(item), len(self.class_names))
 
@@ -331,7 +337,7 @@ def _check_boxes(item: AnnotatedImage, xywh_px: np.ndarray, image: validation.Ch
         if item.size in (None, (image.height, image.width)):
             raise
         stated = f"the annotation states {item.size[1]}x{item.size[0]} px"
-        raise errors.BadExampleError(item.path, f"{error.reason}; {stated}") from error
+        raise errors.BadExampleError(item.path, f"{error.reason}; {stated}", error.kind) from error
 
 
 def _stats(root: Path) -> list[tuple[str, os.stat_result]]:

@@ -14,6 +14,7 @@ import collections
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -110,14 +111,20 @@ def find_splits(root: Path) -> dict[str, SplitFiles]:
         Where each split lies, in the order train, val, test; only those that are there.
 
     Raises:
-        UserError: two files could be the annotations of one split.
+        UserError: two files could be the annotations of one split, or the images of one are missing.
     """
     folders, beside = layout.split_folders(root), layout.split_files(root, ".json")
     found = {}
     for split in base.SPLITS:
         files = _instances(root, split)
         if split in beside:
-            files = _existing(beside[split], [root / beside[split].stem, folders.get(split)]) or files
+            own = _existing(beside[split], [root / beside[split].stem, folders.get(split)])
+            if own is None and files is None and (found or folders):
+                raise errors.UserError(
+                    f"`{beside[split]}` has no folder of images: `{root / beside[split].stem}/` is missing. Add it, or"
+                    " move the file away."
+                )
+            files = own or files
         if files is None and split in folders:
             files = _in_folder(folders[split])
         if files:
@@ -275,7 +282,7 @@ def with_boxes(
             if drop_others:
                 continue
             problem = f"{named} has category_id {category!r}, which `categories` does not list"
-            return dataclasses.replace(image, problem=problem)
+            return dataclasses.replace(image, problem=problem, problem_kind="unknown_class")
         if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
             problem = f"{named} needs a `bbox` of four numbers (x, y, width, height): got {box!r}"
             return dataclasses.replace(image, problem=problem)
@@ -303,7 +310,7 @@ def _headings(tables: Mapping[str, Mapping[str, Any]], categories: Mapping[str, 
     used: set[str] = set()
     for split, table in tables.items():
         entries = table.get("categories", [])
-        heads |= {entry.get("supercategory") for entry in entries if entry.get("supercategory") != entry["name"]}
+        heads |= {str(entry.get("supercategory")) for entry in entries if entry.get("supercategory") != entry["name"]}
         entries = next((table[key] for key in _ANNOTATION_KEYS if isinstance(table.get(key), list)), [])
         ids = {str(entry.get("category_id")) for entry in entries if isinstance(entry, dict)} if heads else set()
         used |= {name for key, name in categories[split].items() if str(key) in ids}
@@ -319,7 +326,7 @@ def _images_by_id(table: Mapping[str, Any], files: SplitFiles) -> tuple[dict[Any
             raise _bad_image(files.annotations, index, entry)
     if not entries:
         raise errors.UserError(f"{files.annotations}: `images` is empty. Add images or correct the path.")
-    folder = next((folder for folder in files.folders if (folder / names[0]).is_file()), files.folders[0])
+    folder = next((folder for folder in files.folders if os.path.isfile(folder / names[0])), files.folders[0])
     by_id = {}
     for index, (entry, name) in enumerate(zip(entries, names, strict=True)):
         if entry["id"] in by_id:

@@ -193,7 +193,7 @@ def _style_of(first: Sequence[str]) -> str:
     if len(first) == _AUTOML_FIELDS and first[0].upper() in _AUTOML_SETS:
         return "AutoML"
     corners = first[1:5]
-    plain = len(first) == _RETINANET_FIELDS and (all(map(_is_number, corners)) or not any(first[1:]))
+    plain = len(first) == _RETINANET_FIELDS and (all(map(layout.is_number, corners)) or not any(first[1:]))
     return "RetinaNet" if plain else ""
 
 
@@ -223,7 +223,7 @@ def _automl_row(table: Path, number: int, fields: list[str]) -> Row:
         raise errors.UserError(f"{table}: row {number} starts with `{fields[0]}`.{_known(_AUTOML_SETS)}")
     xs, ys = ([text for text in fields[start::2] if text] for start in (3, 4))
     corners = (xs[0], ys[0], xs[-1], ys[-1]) if xs and ys else ("",) * 4
-    if all(map(_is_number, xs + ys)) and len(xs) > 1 < len(ys):
+    if all(map(layout.is_number, xs + ys)) and len(xs) > 1 < len(ys):
         corners = (min(xs, key=float), min(ys, key=float), max(xs, key=float), max(ys, key=float))
     return Row(number, fields[1], corners, fields[2], fields[0])
 
@@ -272,7 +272,7 @@ def _read(name: str, rows: Sequence[Row], path: Path, box_form: str) -> annotate
             size = (int(row.size[0]), int(row.size[1]))
         if not any(row.corners) and not row.name:
             continue
-        wrong = next((corner for corner in row.corners if not _is_number(corner)), None)
+        wrong = next((corner for corner in row.corners if not layout.is_number(corner)), None)
         if wrong is not None or not row.name:
             lacks = "a class" if wrong is None else "xmin, ymin, xmax, ymax as numbers"
             problem = f"row {row.number} needs {lacks}: got `{','.join((*row.corners, row.name))}`"
@@ -307,11 +307,3 @@ def _unnamed(paths: set[Path]) -> list[annotated.Notice]:
 
 def _known(names: Mapping[str, str]) -> str:
     return f" Write one of: {', '.join(names)}."
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -85,8 +85,8 @@ class FlirSource(annotated.AnnotatedSource):
             raise layout.nothing_found(spec, root, looked_for)
         images, notices = {}, []
         for split, place in places.items():
-            read = _read_folder if place.annotations.is_dir() else _read_coco
-            images[split] = read(place, notices)
+            is_v1 = place.annotations.is_dir()
+            images[split] = _read_folder(place) if is_v1 else _read_coco(place, notices)
             names = [Path(image.path).name for image in images[split]]
             notices += layout.unnamed_images(place.images, names)
         layout.check_any(spec, images)
@@ -131,9 +131,8 @@ def _read_coco(place: Place, notices: list[annotated.Notice]) -> list[annotated.
     return [_located(image, image.source_id, place.images, files_of) for image in images]
 
 
-def _read_folder(place: Place, notices: list[annotated.Notice]) -> list[annotated.AnnotatedImage]:
+def _read_folder(place: Place) -> list[annotated.AnnotatedImage]:
     """Reads a split with one JSON an image; a malformed one makes its image unusable."""
-    del notices
     files_of = _files(place.images)
     images = []
     for file in sorted(place.annotations.glob("*.json")):

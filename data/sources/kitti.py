@@ -80,7 +80,7 @@ class KittiSource(annotated.AnnotatedSource):
                 row = next((row for file in files[:20] for _, row in _rows(file)), None)
             except (OSError, UnicodeDecodeError):
                 continue
-            if row and len(row) == _NUM_FIELDS and not _is_number(row[0]):
+            if row and len(row) == _NUM_FIELDS and not layout.is_number(row[0]):
                 return f"{place.labels.relative_to(path)}/ has KITTI's rows of {_NUM_FIELDS} fields"
         return None
 
@@ -174,14 +174,6 @@ def _parse_row(words: Sequence[str], number: int) -> tuple[str, tuple[float, ...
         score = "; the 16th is a detection's score, not ground truth" if len(words) == _NUM_FIELDS + 1 else ""
         raise ValueError(f"row {number} has {len(words)} fields, KITTI's labels {_NUM_FIELDS}{score}")
     for word in words[_BOX_FIELDS]:
-        if not _is_number(word):
+        if not layout.is_number(word):
             raise ValueError(f"row {number} ({words[0]}) needs left, top, right, bottom as numbers: got `{word}`")
     return words[0], tuple(float(word) for word in words[_BOX_FIELDS])
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

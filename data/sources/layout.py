@@ -185,6 +185,15 @@ def unnamed_images(folder: Path, names: Collection[str], why: str = "no annotati
     return [annotated.Notice("unnamed_image", str(folder / name), why) for name in others]
 
 
+def is_number(text: str) -> bool:
+    """Says whether a text is a number; "nan" and "inf" are."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def check_any(spec: str, images: Mapping[str, Collection[object]]) -> None:
     """Checks that a dataset has an image.
 

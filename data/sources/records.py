@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from data import errors, examples, progress, tfrecords, validation
@@ -11,8 +11,6 @@ from data.examples import DetectionRecord
 from data.sources import annotated, base
 
 Features = dict[str, list[Any]]
-# The names of an example, best first; None where it has none of that kind.
-NamesOf = Callable[[Features], tuple[str | None, ...]]
 
 _WORTH_A_NOTE_BYTES = 2_000_000_000
 

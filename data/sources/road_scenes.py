@@ -16,6 +16,7 @@ from data.road_scenes import looks, scenes
 from data.sources import base
 
 _SMALLEST_SIDE_PX = 32
+_LARGEST_SIDE_PX = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ class SceneParameters:
         val: scenes in the val split, at least 1.
         test: scenes in the test split, at least 1.
         look: "thermal", "visible" or "both".
-        size: height and width of the images, px, each at least 32; written as HEIGHTxWIDTH.
+        size: height and width of the images, px, from 32 to 4096 each; written as HEIGHTxWIDTH.
     """
 
     seed: int = 0
@@ -160,7 +161,7 @@ def _look(text: str) -> str:
 
 def _size(text: str) -> tuple[int, int]:
     height, width = (int(side) for side in text.split("x"))
-    if min(height, width) < _SMALLEST_SIDE_PX:
+    if min(height, width) < _SMALLEST_SIDE_PX or max(height, width) > _LARGEST_SIDE_PX:
         raise ValueError(text)
     return height, width
 
@@ -169,5 +170,5 @@ _PARSERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "seed": (_whole_number(0), "a whole number of at least 0"),
     **{split: (_whole_number(1), "a whole number of at least 1") for split in base.SPLITS},
     "look": (_look, "one of both, thermal, visible"),
-    "size": (_size, f"HEIGHTxWIDTH in px, each at least {_SMALLEST_SIDE_PX}, for example 128x160"),
+    "size": (_size, f"HEIGHTxWIDTH in px, from {_SMALLEST_SIDE_PX} to {_LARGEST_SIDE_PX} each, for example 128x160"),
 }

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import hashlib
 import io
+import math
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from data import boxes as box_forms
-from data import errors, tiles
+from data import errors, tiles, validation
 from data.examples import DetectionRecord
 from data.sources import base
 
@@ -96,6 +97,12 @@ class SelectedSource(base.Source):
         """
         self.spec = source.spec
         self.options, self.grid = options, tiles.parse_grid(options.tile)
+        if options.group_by and not options.splits:
+            raise errors.UserError("`--group_by` only works with --splits, as --splits=0.8,0.1,0.1. Add it.")
+        if not math.isfinite(options.min_box_px):
+            raise errors.UserError(f"`--min_box_px` needs a number of pixels: got {options.min_box_px}.")
+        if options.test_classes and not options.test_dataset:
+            raise errors.UserError("`--test_classes` only works with --test_dataset. Add it, or use --classes.")
         self.class_names, targets = map_classes(source.class_names, options.classes)
         self._origins, self._targets = [source], [targets]
         chosen = _divide(source, options) if options.splits else {s: _all_items(source, s, 0) for s in source.splits}
@@ -143,13 +150,15 @@ class SelectedSource(base.Source):
         Raises:
             BadExampleError: the example is unusable.
         """
-        last, record = getattr(self._of_thread, "last", (None, None))
-        if last != (item.origin, item.item):  # an image's tiles come one after another
+        key = (item.origin, item.item)
+        last, record, image = getattr(self._of_thread, "last", (None, None, None))
+        if last != key:  # an image's tiles come one after another
             record = relabel(self._origins[item.origin].load(item.item), self._targets[item.origin])
             record = ignore_small(record, self.options.min_box_px)
-            self._of_thread.last = ((item.origin, item.item), record)
+            image = Image.open(io.BytesIO(record.encoded))  # decoded by the first crop
+            self._of_thread.last = (key, record, image)
         record = dataclasses.replace(record, source_id=item.source_id)
-        return record if item.tile is None else cut_tile(record, self.grid, item.tile)
+        return record if item.tile is None else cut_tile(record, image, self.grid, item.tile)
 
     def _cut(self, split: str, items: list[SelectedItem]) -> list[SelectedItem]:
         if self.grid.count == 1 or split not in TILED_SPLITS:
@@ -178,6 +187,8 @@ def map_classes(available: Sequence[str], wanted: Sequence[str] | None) -> tuple
     names: list[str] = []
     for entry in available if wanted is None else wanted:
         new, equals, old = entry.partition("=") if entry not in available else (entry, "", "")
+        if not new.strip() or (equals and not old.strip()):
+            raise errors.UserError(f"`--classes` needs NAME, NEW=OLD or NEW=OLD+OLD: got `{entry}`.")
         for name in (part.strip() for part in (old if equals else new).split("+" if equals else "\0")):
             if name not in available:
                 raise errors.UserError(f"Unknown class `{name}`.{errors.nearest(name, available)}")
@@ -217,11 +228,12 @@ def ignore_small(record: DetectionRecord, min_box_px: float) -> DetectionRecord:
     return dataclasses.replace(record, is_crowd=record.is_crowd | small) if small.any() else record
 
 
-def cut_tile(record: DetectionRecord, grid: tiles.TileGrid, index: int) -> DetectionRecord:
+def cut_tile(record: DetectionRecord, image: Image.Image, grid: tiles.TileGrid, index: int) -> DetectionRecord:
     """Cuts one tile out of an image, as PNG.
 
     Args:
         record: the whole image.
+        image: the same, opened.
         grid: of the tiles.
         index: of the tile, from 0.
 
@@ -230,16 +242,14 @@ def cut_tile(record: DetectionRecord, grid: tiles.TileGrid, index: int) -> Detec
         region to ignore, one of which nothing remains is dropped.
     """
     top, left, height, width = grid.windows_px(record.height, record.width)[index]
-    image = Image.open(io.BytesIO(record.encoded)).crop((left, top, left + width, top + height))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
+    tile = image.crop((left, top, left + width, top + height))
     scale = np.array([record.height, record.width] * 2, np.float32)
     moved = (record.boxes * scale - (top, left, top, left)) / np.array([height, width] * 2, np.float32)
     clipped = np.clip(moved, 0.0, 1.0).astype(np.float32)
     visible = _area(clipped) / np.maximum(_area(moved), 1e-12)
     cut = dataclasses.replace(
         record,
-        encoded=buffer.getvalue(),
+        encoded=validation.as_png(tile),
         image_format="png",
         height=height,
         width=width,
@@ -275,7 +285,8 @@ def assign_splits(keys: Sequence[str], shares: Sequence[float], seed: int) -> li
 
 def _divide(source: base.Source, options: DataOptions) -> dict[str, list[SelectedItem]]:
     """Divides all images of a source anew."""
-    if len(options.splits) != 3 or min(options.splits) < 0 or not options.splits[0] > 0:
+    usable = len(options.splits) == 3 and all(math.isfinite(share) and share >= 0 for share in options.splits)
+    if not usable or not options.splits[0] > 0:
         shown = ",".join(f"{share:g}" for share in options.splits)
         raise errors.UserError(f"`--splits` needs shares of train, val and test, as 0.8,0.1,0.1: got {shown}.")
     items = [(split, item) for split in source.splits for item in source.items(split)]

@@ -143,7 +143,7 @@ class TfdsSource(base.Reader):
             return records.to_record(encoded, stated, len(self.class_names), self.options)
         except errors.BadExampleError as error:
             place = f"byte {item.offset}" if isinstance(item, records.RecordItem) else f"row {item.index}"
-            raise type(error)(file, f"record at {place} ({item.source_id}): {error.reason}") from error
+            raise type(error)(file, f"record at {place} ({item.source_id}): {error.reason}", error.kind) from error
 
     def _read_items(self, builder: Any, split: str) -> list[Any] | None:
         """Lists a split's items with their names; None where its examples have no boxes."""
@@ -197,7 +197,7 @@ class TfdsSource(base.Reader):
             raise errors.BadExampleError(file, f"it has {count} boxes and {len(given)} labels")
         unknown = next((label for label in given if not 0 <= label < len(layout.class_names)), None)
         if unknown is not None:
-            raise errors.BadExampleError(file, f"it has a box of class {unknown}, which has no name")
+            raise errors.BadExampleError(file, f"it has a box of class {unknown}, which has no name", "unknown_class")
         names = [layout.class_names[label] for label in given]
         return [
             annotated.IGNORE_LABEL if base.is_ignore_category(name) else self.class_names.index(name) for name in names

@@ -120,7 +120,7 @@ class TfrecordSource(base.Reader):
             return records.to_record(encoded, stated, len(self.class_names), self.options)
         except errors.BadExampleError as error:
             where = f"record at byte {item.offset} ({item.source_id})"
-            raise type(error)(item.path, f"{where}: {error.reason}") from error
+            raise type(error)(item.path, f"{where}: {error.reason}", error.kind) from error
 
     def _set_classes(self, names: Mapping[int, tuple[str, ...]]) -> None:
         """Numbers the classes by ascending id; a category of regions to ignore is none."""
@@ -169,7 +169,7 @@ class TfrecordSource(base.Reader):
             raise errors.BadExampleError(file, f"it has {count} boxes and {len(ids)} labels")
         unknown = next((key for key in ids if key not in known), None)
         if unknown is not None:
-            raise errors.BadExampleError(file, f"it has a box of class {unknown}, which has no name")
+            raise errors.BadExampleError(file, f"it has a box of class {unknown}, which has no name", "unknown_class")
         return [known[key] for key in ids]
 
 
@@ -307,9 +307,22 @@ def _read_names(
         return label_map.read(path), path
     description = root / dataset_info.FILE_NAME
     if description.is_file():
-        names = json.loads(description.read_text(encoding="utf-8")).get("class_names", [])
+        names = _class_names(description)
         return {number: (name,) for number, name in enumerate(names, start=1)}, description
     return None, None
+
+
+def _class_names(description: Path) -> list[str]:
+    """Reads the class names that ingestion wrote beside its records."""
+    try:
+        names = json.loads(description.read_text(encoding="utf-8"))["class_names"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise errors.UserError(
+            f"{description}: it is not what ssd-tuner writes beside its records. Rename or remove it."
+        ) from error
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise errors.UserError(f"{description}: `class_names` must be a list of names: got {names!r}.")
+    return names
 
 
 def _apart(names: list[tuple[str | None, ...]], paths: Sequence[str]) -> list[tuple[str | None, ...]]:

@@ -19,6 +19,7 @@ Rules:
 Source: Everingham et al., The PASCAL Visual Object Classes Challenge 2012 development kit, sections 2 and 3.
 """
 
+import collections
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
@@ -91,6 +92,8 @@ class _Place:
         self.files = {layout.stem(name): name for name in layout.image_names(images)}
         self.xml = {file.stem: file for file in sorted(annotations.glob("*.xml"))}
         self.listed = layout.read_names(list_file) if list_file else None
+        tails = collections.Counter(map(_tail, self.files))
+        self._shared_tails = {tail for tail, count in tails.items() if count > 1}
 
     def read(self) -> list[annotated.NamedImage]:
         """Reads the XML of the listed images; without a list, all, or the images' where splits share a folder."""
@@ -99,7 +102,16 @@ class _Place:
             names = self.listed
         elif not self.shared:
             names += sorted(set(self.xml) - {_tail(name) for name in names})
-        return [_read(self.xml.get(_tail(name)), name, self.images, self.files) for name in names]
+        return [self._read(name) for name in names]
+
+    def _read(self, name: str) -> annotated.NamedImage:
+        """Reads an image's XML, which goes by the image's file name alone."""
+        file = self.xml.get(_tail(name))
+        found = _read(file, name, self.images, self.files)
+        if file is None or _tail(name) not in self._shared_tails:
+            return found
+        problem = f"{file}: several images in folders of {self.images} have its name; name each XML and image once"
+        return annotated.NamedImage(annotated.AnnotatedImage(found.image.source_id, found.image.path, problem=problem))
 
     def notices(self, found: list[annotated.NamedImage]) -> list[annotated.Notice]:
         """Notes the images without XML; of a list, those in no list are another split's."""
@@ -168,7 +180,7 @@ def _tail(name: str) -> str:
 def _is_voc(file: Path) -> bool:
     try:
         return ElementTree.parse(file).getroot().tag == "annotation"
-    except (ElementTree.ParseError, OSError):
+    except (ElementTree.ParseError, OSError, ValueError, LookupError):
         return True  # broken XML has its own message when it is read
 
 
@@ -187,6 +199,8 @@ def _read(file: Path | None, name: str, folder: Path, files: Mapping[str, str]) 
         problem = None
         try:
             root = ElementTree.parse(file).getroot()
+            if root.tag != "annotation":
+                raise ValueError(f"its root is <{root.tag}>, where VOC has <annotation>")
             stated = (root.findtext("filename") or "").strip()
             if name not in files and stated and (folder / stated).is_file():
                 source_id = stated
@@ -198,7 +212,7 @@ def _read(file: Path | None, name: str, folder: Path, files: Mapping[str, str]) 
             problem = f"{file}: malformed XML at line {line}, column {column + 1}: {str(error).partition(':')[0]}"
         except OSError as error:
             problem = f"{file}: the file cannot be read: {error.strerror or error}"
-        except ValueError as error:
+        except (ValueError, LookupError) as error:  # LookupError: an encoding that Python does not know
             problem = f"{file}: {error}"
     names, boxes, is_crowd = zip(*rows, strict=True) if rows else ((), (), ())
     image = annotated.AnnotatedImage(

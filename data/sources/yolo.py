@@ -46,6 +46,10 @@ class YoloConfig:
     has_keypoints: bool = False
 
 
+class _UnknownClassError(ValueError):
+    """A row of a class without a name."""
+
+
 class YoloSource(annotated.AnnotatedSource):
     """YOLO label files with their images."""
 
@@ -80,6 +84,8 @@ class YoloSource(annotated.AnnotatedSource):
         roots += [label_file.parent for _, label_file in pairs if label_file.parent.is_dir()]
         roots += [file.parent for file, _ in pairs if file.parent.is_dir()]
         notices = _lost_labels(config, pairs)
+        unlabelled = (file for file, label_file in pairs if file.is_file() and not label_file.is_file())
+        notices += [annotated.Notice("unlabelled_image", str(file), "") for file in unlabelled]
         return cls(spec, images, class_names, layout.outermost(roots), options, notices)
 
     @classmethod
@@ -142,7 +148,7 @@ def _find_config(folder: Path) -> Path | None:
     named = [folder / name for name in _YAML_NAMES if (folder / name).is_file()]
     others = sorted(path for end in ("yaml", "yml") for path in folder.glob(f"*.{end}") if path not in named)
     for file in [*named, *others]:
-        if file in named or "names:" in file.read_text(errors="replace"):
+        if file in named or (file.is_file() and "names:" in file.read_text(errors="replace")):
             return file
     has_both = (folder / "images").is_dir() and (folder / "labels").is_dir()
     classes = [folder / name for name in _CLASSES_FILES if has_both and (folder / name).is_file()]
@@ -262,7 +268,7 @@ def _read(
     name: str, file: Path, label_file: Path, labels: Sequence[int], config: YoloConfig
 ) -> annotated.AnnotatedImage:
     """Reads one image's labels; `labels` by class number."""
-    boxes, numbers, problem = [], [], None
+    boxes, numbers, problem, kind = [], [], None, "broken_annotation"
     try:
         text = label_file.read_text(encoding="utf-8-sig")
         for row, line in enumerate(text.splitlines(), start=1):
@@ -276,6 +282,8 @@ def _read(
         problem = f"{label_file}: the file cannot be read: {error.strerror or error}"
     except UnicodeDecodeError as error:
         problem = f"{label_file}: not UTF-8 text at byte {error.start}"
+    except _UnknownClassError as error:
+        problem, kind = f"{label_file}: {error}", "unknown_class"
     except ValueError as error:
         problem = f"{label_file}: {error}"
     return annotated.AnnotatedImage(
@@ -287,6 +295,7 @@ def _read(
         areas_px=(None,) * len(boxes),
         box_form="cxcywh",
         problem=problem,
+        problem_kind=kind,
     )
 
 
@@ -294,7 +303,8 @@ def _parse_row(words: Sequence[str], row: int, config: YoloConfig) -> tuple[tupl
     """Returns a row's (centre x, y, width, height) and its class number.
 
     Raises:
-        ValueError: the row is malformed or of an unknown class.
+        _UnknownClassError: the row is of a class that the configuration does not name.
+        ValueError: the row is malformed.
     """
     try:
         numbers = [float(word) for word in words]
@@ -306,7 +316,7 @@ def _parse_row(words: Sequence[str], row: int, config: YoloConfig) -> tuple[tupl
         raise ValueError(f"row {row} has {count} numbers: a box has 5, a polygon 7, 9, 11, ...{score}")
     if numbers[0] not in range(len(config.names)):
         known = f"{config.file.name} names {len(config.names)} classes, from 0"
-        raise ValueError(f"row {row} has class {words[0]}, but {known}")
+        raise _UnknownClassError(f"row {row} has class {words[0]}, but {known}")
     if count == 5 or config.has_keypoints:
         return tuple(numbers[1:5]), int(numbers[0])
     xs, ys = numbers[1::2], numbers[2::2]

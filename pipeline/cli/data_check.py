@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from data import errors, files, validation
+from data import files, validation
 from data.checks import dataset
 from data.checks.findings import FIRST_EXAMPLES, Findings, Severity, describe
 from pipeline import display
@@ -45,8 +45,8 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     """
     parsing.no_arguments("data check", arguments, "dataset")
     path = flag_values["report"].value
-    if path and os.path.isdir(path):
-        raise errors.UserError(f"`--report={path}` is a folder. Name a file, as {os.path.join(path, 'problems.json')}.")
+    if path:
+        files.check_writable(path, "--report")
     with display.open_display(flag_values["verbosity"].value) as screen:
         source = data_flags.open_dataset(flag_values)
         report = dataset.check(source, keep_all=bool(path))
@@ -60,11 +60,17 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
 def _show(screen: display.Display, report: dataset.CheckReport) -> None:
     findings = report.findings
     rows = [
-        (split, totals.num_images, totals.num_images - totals.num_good, int(totals.num_boxes.sum()))
+        (
+            split,
+            totals.num_images,
+            totals.num_images - totals.num_good,
+            int(totals.num_boxes.sum()),
+            totals.num_ignored,
+        )
         for split, totals in report.totals.items()
     ]
     screen.note(f"Checked {report.spec}")
-    screen.print_table("Splits", ("split", "images", "left out", "boxes"), rows)
+    screen.print_table("Splits", ("split", "images", "left out", "objects", "ignored"), rows)
     if findings.kinds():
         root = _common_folder(findings)
         title = f"Found in {root}" if root else "Found"
@@ -101,6 +107,8 @@ def _verdict(report: dataset.CheckReport) -> str:
     left_out = {split: totals.num_images - totals.num_good for split, totals in report.totals.items()}
     total = sum(totals.num_images for totals in report.totals.values())
     if not any(left_out.values()):
+        if not report.is_usable:
+            return "`ssd-tuner run` stops at this dataset; see above."
         rest = "; see the warnings" if report.findings.worst() is Severity.WARNING else ""
         return f"All {total} images can be used{rest}."
     text = f"{sum(left_out.values())} of {total} images cannot be used"

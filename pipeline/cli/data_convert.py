@@ -6,7 +6,7 @@ from absl import flags
 
 from data import convert, errors
 from pipeline import display
-from pipeline.cli import data_flags, parsing
+from pipeline.cli import data_check, data_flags, parsing
 
 SUMMARY = "Write a dataset as COCO, VOC, YOLO or Object Detection API TFRecord."
 USAGE = "--dataset=KIND:PATH --format=coco|voc|yolo|tfrecord --output=DIR"
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         flag_values: as `define_flags`.
 
     Returns:
-        0, where the dataset was written.
+        0, where all of the dataset was written; `data_check.STATUS_PROBLEMS` where bad examples were left out.
 
     Raises:
         UserError: the dataset is unusable, or the folder holds something.
@@ -44,15 +44,18 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         screen.note(f"Writing {source.spec} as {flag_values.format} ...")
         result = convert.convert(source, flag_values.format, flag_values.output)
         _show(screen, result)
-    return 0
+    return data_check.STATUS_PROBLEMS if result.left_out else 0
 
 
 def _show(screen: display.Display, result: convert.Conversion) -> None:
     bad = {split: sum(each.split == split for each in result.left_out) for split in result.num_images}
-    rows = [(split, count, result.num_boxes[split], bad[split]) for split, count in result.num_images.items()]
-    screen.print_table(f"Written as {result.format}", ["split", "images", "boxes", "left out"], rows)
+    rows = [
+        (split, count, result.num_boxes[split], result.num_ignored[split], bad[split])
+        for split, count in result.num_images.items()
+    ]
+    screen.print_table(f"Written as {result.format}", ["split", "images", "objects", "ignored", "left out"], rows)
     for what, count in result.lost.items():
-        screen.note(f"Cannot be said in {result.format}: {what} ({count})")
+        screen.note(f"Lost, since {result.format} cannot say it: {what} ({count})")
     if result.num_renamed:
         screen.note(f"Named otherwise than in the dataset: {result.num_renamed} images")
     for each in result.left_out[:_MOST_NAMED]:

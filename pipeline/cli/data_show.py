@@ -64,6 +64,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     output, split, augment = (flag_values[name].value for name in ("output", "split", "augment"))
     if not output.lower().endswith(".png"):
         raise errors.UserError(f"`--output` needs a file name that ends in .png: got `{output}`.")
+    files.check_writable(output, "--output")
     config = settings_flags.experiment(flag_values)
     count = flag_values["count"].value or (_AUGMENTED_COUNT if augment else _COUNT)
     with display.open_display(flag_values["verbosity"].value) as screen:

@@ -48,11 +48,13 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     """
     parsing.no_arguments("data stats", arguments, "dataset")
     config = settings_flags.experiment(flag_values)
+    folder = pathlib.Path(flag_values["output"].value)
+    for name in (_JSON_FILE, _PLOT_FILE):
+        files.check_writable(folder / name, "--output")
     with display.open_display(flag_values["verbosity"].value) as screen:
         source = open_dataset(flag_values, config)
         report, plot = measure(source, config)
         report = {"dataset": source.spec, "preset": settings_flags.preset_name(flag_values), **report}
-        folder = pathlib.Path(flag_values["output"].value)
         files.write_json(folder / _JSON_FILE, report)
         files.write_bytes(folder / _PLOT_FILE, plot)
         _show(screen, report)

@@ -45,6 +45,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
 
     if arguments:
         raise errors.UserError(f"`evaluate` takes flags only: got `{arguments[0]}`. Example: {EXAMPLE}")
+    files.check_writable(flag_values.output, "--output")
     predict.check_model_dir(flag_values.model)
     class_names = detections.read_class_names(flag_values.model)
     source = open_for_model(flag_values.dataset, data_flags.options(flag_values), class_names, flag_values.split)

@@ -101,7 +101,9 @@ def _join_group(arguments: list[str]) -> list[str]:
     group, words = arguments[0], [name.split()[1] for name in COMMANDS if name.startswith(f"{arguments[0]} ")]
     word = arguments[1] if len(arguments) > 1 else ""
     if word not in words:
-        got = f"`{group} {word}` is no command.{errors.nearest(word, words)}" if word not in ("", *_HELP) else ""
+        if word in _HELP:
+            return ["--help"]
+        got = f"`{group} {word}` is no command.{errors.nearest(word, words)}" if word else ""
         listed = ", ".join(f"`{group} {one}`" for one in words)
         raise errors.UserError(f"{got} `{group}` needs one of {listed}; each has --help.".strip())
     return [f"{group} {word}", *arguments[2:]]

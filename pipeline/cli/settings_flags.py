@@ -1,7 +1,5 @@
 """The flags that say which settings a command works with, as `ssd-tuner run` would take them."""
 
-import pathlib
-
 from absl import flags
 
 from models.hyperparameters import ExperimentConfig
@@ -29,8 +27,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 
 def preset_name(flag_values: flags.FlagValues) -> str:
     """Returns the name of the preset: the user's, or `ssd-tuner run`'s for the dataset of `--dataset`."""
-    has_gpu = pathlib.Path("/dev/nvidia0").exists()  # TensorFlow could tell, in 10 s
-    return flag_values["preset"].value or presets.default_preset(flag_values["dataset"].value, has_gpu)
+    return flag_values["preset"].value or configs.default_preset(flag_values["dataset"].value)
 
 
 def experiment(flag_values: flags.FlagValues) -> ExperimentConfig:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data import augment, augment_pixels
+from data import boxes as box_forms
 from models.hyperparameters import AugmentConfig
 
 SIZE = 64
@@ -185,10 +186,10 @@ def test_a_window_keeps_labels_by_centre_and_visible_part(name, changed) -> None
         seen = np.maximum(np.minimum(low + sides, box[2:]) - np.maximum(low, box[:2]), 0)
         share = np.prod(seen) / np.prod(box[2:] - box[:2])
         centre = ((box[:2] + box[2:]) / 2 - low) / sides
-        if abs(share - augment.MIN_VISIBLE) < 0.01 or 0 < share < 0.01 or np.abs(centre * (1 - centre)).min() < 0.01:
+        if abs(share - box_forms.MIN_VISIBLE) < 0.01 or 0 < share < 0.01 or np.abs(centre * (1 - centre)).min() < 0.01:
             continue
         centred = ((centre > 0) & (centre < 1)).all()
-        expected = -1 if share == 0 else 0 if centred and share >= augment.MIN_VISIBLE else -2
+        expected = -1 if share == 0 else 0 if centred and share >= box_forms.MIN_VISIBLE else -2
         assert label == expected
         found.add((label, centred))
     assert {(0, True), (-2, False), (-1, False)} <= found
@@ -199,8 +200,8 @@ def test_a_window_keeps_labels_by_centre_and_visible_part(name, changed) -> None
 def test_patches_keep_labels_by_visible_part_and_boxes_as_they_are(box, seed) -> None:
     image, boxes, labels = change("black_patches", (painted(box), box[None], np.array([0], np.int32)), seed)
     share = (image[:, :, 0] > 0).sum() / (painted(box)[:, :, 0] > 0).sum()
-    if abs(share - augment.MIN_VISIBLE) > 1e-3:
-        assert labels[0] == (-1 if share == 0 else 0 if share > augment.MIN_VISIBLE else -2)
+    if abs(share - box_forms.MIN_VISIBLE) > 1e-3:
+        assert labels[0] == (-1 if share == 0 else 0 if share > box_forms.MIN_VISIBLE else -2)
     assert boxes[0] == pytest.approx(box if share else np.zeros(4))
 
 

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -149,22 +150,13 @@ def test_findings_count_all_and_keep_the_first():
     assert findings.Findings().worst() is None
 
 
-@pytest.mark.parametrize(
-    ("reason", "kind"),
-    [
-        (validation.BrokenBox("", 0, "box [1, 2, 0, 4] (x, y, width, height in px) has zero area").reason, None),
-        ("something nobody has thought of", "unusable"),
-        ("record at byte 12: it is no tf.Example", "unusable"),
-    ],
-)
-def test_reasons_become_kinds(reason, kind):
-    assert dataset.kind_of_reason(reason) == (kind or "box_without_area")
-
-
 @pytest.mark.parametrize("box", [[1, 2, np.nan, 4], [9, 2, -5, 4], [1, 2, 0, 4], [90, 2, 5, 4], [64, 1, 0.5, 4]])
-def test_reasons_of_broken_boxes_become_the_kind_of_the_box(box):
+def test_an_error_about_a_box_says_its_kind(box):
     (broken,) = validation.broken_boxes(np.array([box]), 48, 64)
-    assert dataset.kind_of_reason(broken.reason) == broken.kind
+    assert broken.kind in validation.BROKEN_BOX_KINDS
+    with pytest.raises(errors.BadExampleError) as caught:
+        validation.check_boxes(np.array([box]), 48, 64, "a.jpg")
+    assert pickle.loads(pickle.dumps(caught.value)).kind == broken.kind
 
 
 def test_headers_are_read_without_pixels():
@@ -193,7 +185,7 @@ def test_a_bad_example_of_any_source_is_counted(monkeypatch):
 
     def load_but_one(self, item):
         if item.source_id == broken:
-            raise errors.BadExampleError("some.tfrecord", "empty file (0 bytes)")
+            raise errors.BadExampleError("some.tfrecord", "empty file (0 bytes)", "empty_image")
         return load(self, item)
 
     monkeypatch.setattr(type(source), "load", load_but_one)
@@ -230,3 +222,34 @@ def test_dividing_the_real_night_set_by_chance_leaks_and_by_recording_does_not(s
     assert sum(by_chance.findings.count(kind) for kind in leaks) > 40
     by_recording = dataset.check(sources.open_source(spec, sources.DataOptions(**shares, group_by="^(.*)_")))
     assert not leaks & set(by_recording.findings.kinds())
+
+
+def kinds_of(spec, **options):
+    report = dataset.check(sources.open_source(spec, sources.DataOptions(**options), []))
+    return report.findings.kinds(), report.is_usable
+
+
+def test_what_a_run_cannot_start_with_is_found(tmp_path):
+    spec = "road_scenes:train=3,val=2,test=2,size=96x96"
+    assert kinds_of(spec, min_box_px=90) == (["no_objects", *kinds_of(spec, min_box_px=90)[0][1:]], False)
+    found, is_usable = kinds_of(spec, splits=(1.0, 0.0, 0.0))
+    assert ("missing_split" in found, is_usable) == (True, True)
+    root = coco_folder.write(tmp_path / "set", train=coco_folder.table(3), val=coco_folder.table(1))
+    (root / "val" / "0.jpg").write_bytes(b"")
+    found, is_usable = kinds_of(f"coco:{root}")
+    assert ("empty_split" in found, is_usable) == (True, False)
+
+
+def test_regions_to_ignore_are_counted_once(tmp_path):
+    report = dataset.check(
+        sources.open_source("road_scenes:train=3,val=2,test=2,size=96x96", sources.DataOptions(min_box_px=90))
+    )
+    assert report.totals["train"].num_boxes.sum() == 0
+    assert report.totals["train"].num_ignored > 3
+
+
+def test_class_names_that_differ_in_case_only_are_found(tmp_path):
+    tables = {split: coco_folder.table(2, categories={1: "Car", 2: "car"}) for split in ("train", "val", "test")}
+    root = coco_folder.write(tmp_path / "set", **tables)
+    report = dataset.check(sources.open_source(f"coco:{root}"))
+    assert [one.file for one in report.findings.examples("similar_class")] == ["Car and car"]

@@ -148,7 +148,7 @@ def test_a_tile_holds_the_pixels_and_the_boxes_of_its_window():
     record = record_of(
         [[0.1, 0.1, 0.3, 0.3], [0.4, 0.1, 0.9, 0.2], [0.45, 0.1, 0.95, 0.2], [0.6, 0.6, 0.7, 0.7]], [0, 1, 2, 0]
     )
-    tile = selection.cut_tile(record, tiles.TileGrid(2, 2, 0), 0)
+    tile = selection.cut_tile(record, Image.open(io.BytesIO(record.encoded)), tiles.TileGrid(2, 2, 0), 0)
     whole = np.asarray(Image.open(io.BytesIO(record.encoded)))
     assert (np.asarray(Image.open(io.BytesIO(tile.encoded))) == whole[:50, :50]).all()
     assert (tile.height, tile.width) == (50, 50)
@@ -169,6 +169,40 @@ def test_train_and_val_are_tiled_and_test_stays_whole():
     assert [record.source_id for record in records] == [item.source_id for item in tiled.items("train")[:4]]
     assert len({item.source_id for item in tiled.items("train")}) == 24
     assert {(record.height, record.width) for record in records} == {(54, 72)}
+
+
+def test_an_image_is_decoded_once_for_its_tiles(monkeypatch, tmp_path):
+    root = coco_folder.write(tmp_path / "set", **{split: coco_folder.table(2) for split in ("train", "val", "test")})
+    source = sources.open_source(f"coco:{root}", sources.DataOptions(tile="2x2"))
+    opened = []
+    monkeypatch.setattr(
+        selection.Image, "open", lambda file, original=Image.open: opened.append(file) or original(file)
+    )
+    for item in source.items("train"):
+        source.load(item)
+    assert len(opened) == 2 * 2  # once to check it, once for its tiles
+
+
+def test_tiles_of_a_cmyk_image_are_png(tmp_path):
+    tables = {split: coco_folder.table(2) for split in ("train", "val", "test")}
+    root = coco_folder.write(tmp_path / "set", **tables)
+    for file in (root / "train").iterdir():
+        file.write_bytes(coco_folder.image_bytes(mode="CMYK"))
+    source = sources.open_source(f"coco:{root}", sources.DataOptions(tile="2x2"))
+    tile = source.load(source.items("train")[0])
+    assert Image.open(io.BytesIO(tile.encoded)).mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"group_by": "a"}, "`--group_by` only works with --splits"),
+        ({"test_classes": ("car",)}, "`--test_classes` only works with --test_dataset"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_a_mistake(options, message):
+    with pytest.raises(errors.UserError, match=message):
+        open_with(**options)
 
 
 def test_another_dataset_can_be_the_test_split(tmp_path):

@@ -1,6 +1,7 @@
 import json
 import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -390,3 +391,10 @@ def test_hituav_keeps_the_files_bytes(hituav):
     item = hituav.items("val")[0]
     assert hituav.load(item).encoded == pathlib.Path(item.path).read_bytes()
     assert validation.read_image(item.path).image_format == "jpeg"
+
+
+def test_a_split_without_its_folder_of_images_is_not_left_out_in_silence(tmp_path):
+    root = coco_folder.write(tmp_path / "set", **{split: coco_folder.table(1) for split in ("train", "val", "test")})
+    shutil.rmtree(root / "val")
+    with pytest.raises(errors.UserError, match=r"val\.json` has no folder of images: .*val/` is missing"):
+        open_coco(root)

@@ -89,7 +89,7 @@ def test_examples_equal_the_ground_truth(any_source):
     assert contents(any_source) == EXPECTED
     assert any_source.splits == sources.SPLITS
     assert sorted(any_source.class_names) == sorted(format_folders.CLASS_NAMES)
-    assert getattr(any_source, "notices", ()) == ()
+    assert [notice.kind for notice in getattr(any_source, "notices", ()) if notice.kind != "unlabelled_image"] == []
 
 
 @pytest.mark.parametrize("kind", convert.FORMATS)
@@ -190,7 +190,7 @@ def test_boxes_in_other_units_end_with_a_question_that_an_answer_decides(format_
     answer, own = ("pixels", "normalized") if in_fractions else ("normalized", "pixels")
     assert f"Answer with --box_units={answer}, or with --box_units={own} if they are right" in str(caught.value)
     source = open_format(format_name, folder, box_units=answer)
-    test_examples_equal_the_ground_truth(source)
+    assert contents(source) == EXPECTED
     as_they_stand = open_format(format_name, folder, box_units=own)
     if in_fractions:
         with pytest.raises(errors.BadExampleError, match="lies outside its image"):

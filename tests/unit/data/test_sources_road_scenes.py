@@ -41,8 +41,8 @@ def test_the_fingerprint_follows_every_parameter_and_the_renderer(monkeypatch):
         ("val=0", "`val` needs a whole number of at least 1: got `0`."),
         ("test=1.5", "`test` needs a whole number of at least 1: got `1.5`."),
         ("look=night", "`look` needs one of both, thermal, visible: got `night`."),
-        ("size=64", "`size` needs HEIGHTxWIDTH in px, each at least 32, for example 128x160: got `64`."),
-        ("size=8x64", "`size` needs HEIGHTxWIDTH in px, each at least 32, for example 128x160: got `8x64`."),
+        ("size=64", "`size` needs HEIGHTxWIDTH in px, from 32 to 4096 each, for example 128x160: got `64`."),
+        ("size=8x64", "`size` needs HEIGHTxWIDTH in px, from 32 to 4096 each, for example 128x160: got `8x64`."),
         ("seed=1,seed=2", "`seed` is set twice; set it once."),
     ],
 )

@@ -322,3 +322,11 @@ def test_the_fingerprint_changes_with_the_data_and_the_answers(tmp_path):
     assert open_at(tmp_path, exif="apply").fingerprint() != first
     write(tmp_path / "train.record", [example("b"), example("c")])
     assert open_at(tmp_path).fingerprint() != first
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"class_names": 5}', '{"other": []}'])
+def test_a_foreign_dataset_json_is_one_clear_line(tmp_path, text):
+    write(tmp_path / "train.record", [example()])
+    (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(errors.UserError, match=r"dataset\.json: "):
+        open_at(tmp_path)

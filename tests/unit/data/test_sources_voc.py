@@ -226,3 +226,31 @@ def test_hituavs_xml_gives_the_boxes_of_its_json(shared_data):
 
 def names(source):
     return dict(enumerate(source.class_names)) | {-1: "DontCare"}
+
+
+def test_images_that_share_a_name_are_told_apart_by_nobody(tmp_path):
+    for camera in ("cam1", "cam2"):
+        write_images(tmp_path / "JPEGImages" / camera, SCENES[:1])
+    put(tmp_path / "Annotations" / "a.xml", voc_xml(SCENES[0]))
+    put(tmp_path / "Annotations" / "b.xml", voc_xml(SCENES[1]))
+    source = open_voc(tmp_path)
+    reasons = []
+    for item in source.items("train"):
+        with pytest.raises(errors.BadExampleError) as caught:
+            source.load(item)
+        reasons.append(caught.value.reason)
+    assert sum("several images in folders of" in reason for reason in reasons) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("<foo/>", "its root is <foo>, where VOC has <annotation>"),
+        ('<?xml version="1.0" encoding="klingon"?><annotation/>', "unknown encoding"),
+    ],
+)
+def test_xml_of_another_kind_is_a_problem_of_its_image(tmp_path, text, words):
+    write_flat(tmp_path)
+    put(tmp_path / "a.xml", text)
+    assert words in problem(open_voc(tmp_path))
+    assert voc.VocSource.recognises(tmp_path) or text == "<foo/>"

@@ -232,3 +232,15 @@ def test_another_yaml_is_not_recognised(tmp_path, config):
 
 def test_a_broken_data_yaml_is_recognised_so_that_its_error_is_said(tmp_path):
     assert yolo.YoloSource.recognises(write(tmp_path, config="names: [")) == "there is a data.yaml"
+
+
+def test_images_without_a_label_file_are_noted(tmp_path):
+    root = write(tmp_path, "", count=3)
+    (root / "labels" / "train" / "2.txt").unlink()
+    (notice,) = (notice for notice in open_yolo(root).notices if notice.kind == "unlabelled_image")
+    assert notice.file == str(root / "images" / "train" / "2.jpg")
+
+
+def test_a_link_to_nowhere_beside_the_data_is_left_alone(tmp_path):
+    (tmp_path / "x.yaml").symlink_to(tmp_path / "gone.yaml")
+    assert yolo.YoloSource.recognises(tmp_path) is None

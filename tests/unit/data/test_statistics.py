@@ -2,6 +2,7 @@
 
 import io
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -101,21 +102,21 @@ def test_brightness_is_the_mean_luma_of_the_decoded_image():
     assert statistics.mean_brightness(png(half)) == 100
 
 
-def test_a_16_bit_image_is_measured_as_training_sees_it():
-    deep = np.linspace(20_000, 24_000, 400).reshape(20, 20).astype(np.uint16)
-    assert statistics.mean_brightness(png(deep)) == pytest.approx(127.5, abs=2)
-
-
 def test_records_are_read_one_at_a_time():
-    alive = []
+    alive = weakref.WeakSet()
+    most = 0
 
     def stream():
+        nonlocal most
         for number in range(50):
-            alive.append(number)
-            yield record(str(number), [[0, 0, 10, 10]], [0], size=(20, 20))
+            one = record(str(number), [[0, 0, 10, 10]], [0], size=(20, 20))
+            alive.add(one)
+            most = max(most, len(alive))
+            yield one
 
     table = statistics.collect(stream())
-    assert len(table.image_sizes_px) == len(table.labels) == len(alive) == 50
+    assert len(table.image_sizes_px) == len(table.labels) == 50
+    assert most <= 2
     assert table.image_index.tolist() == list(range(50))
     assert (table.sides_px == 10).all()
 

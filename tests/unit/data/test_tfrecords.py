@@ -1,5 +1,7 @@
+import _compression
 import gzip
 import struct
+import threading
 
 import google_crc32c
 import pytest
@@ -36,6 +38,26 @@ def test_every_record_is_found_and_read_in_any_order(tmp_path, compressed):
     for number in (19, 0, 7, 7, 8, 3):
         place = found[number]
         assert tfrecords.read(path, place.offset, place.length, compressed) == records[number]
+
+
+def test_threads_that_read_forwards_never_unpack_from_the_start_again(tmp_path, monkeypatch):
+    path = write(tmp_path / "f", [b"%04d" % number for number in range(40)], compressed=True)
+    places = list(tfrecords.scan(path, True))
+    rewinds, failures, turn = [], [], threading.Barrier(2, timeout=20)
+    monkeypatch.setattr(_compression.DecompressReader, "_rewind", lambda self: rewinds.append(self))
+
+    def read(numbers):
+        for number in numbers:
+            turn.wait()  # the two take turns, one at the start of the file, one in its middle
+            if tfrecords.read(path, places[number].offset, places[number].length, True) != b"%04d" % number:
+                failures.append(number)
+
+    threads = [threading.Thread(target=read, args=(range(start, start + 20),)) for start in (0, 20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert rewinds == failures == []
 
 
 def test_a_plain_file_whose_first_length_looks_like_gzip_is_plain(tmp_path):

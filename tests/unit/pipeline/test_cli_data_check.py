@@ -65,7 +65,12 @@ def test_what_is_left_out_gives_its_own_status_and_the_report_names_all(root, tm
     empty = next(row for row in found["findings"] if row["kind"] == "empty_image")
     assert empty["count"] == len(empty["examples"]) == 4
     assert empty["examples"][3]["file"] == str(root / "train" / "train3a.jpg")
-    assert found["splits"]["train"] == {"num_images": 4, "num_good": 0, "num_boxes": {"car": 0, "person": 0}}
+    assert found["splits"]["train"] == {
+        "num_images": 4,
+        "num_good": 0,
+        "num_boxes": {"car": 0, "person": 0},
+        "num_ignored": 0,
+    }
     assert found["is_usable"] is False
 
 
@@ -81,7 +86,7 @@ def test_malformed_json_is_one_line_with_its_position(root, capfd):
     ("arguments", "words"),
     [
         (["somewhere"], "`data check` takes flags only: got `somewhere`. Did you mean `--dataset=somewhere`?"),
-        (["--report=."], "`--report=.` is a folder. Name a file, as ./problems.json."),
+        (["--report=."], "`--report=.` is a folder. Name a file, as NAME."),
         (["--limt=3"], "limit"),
     ],
 )

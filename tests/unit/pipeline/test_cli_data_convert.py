@@ -4,7 +4,7 @@ import pytest
 
 from data import convert
 from data.sources import base, coco
-from pipeline.cli import data_convert, main, parsing
+from pipeline.cli import data_check, data_convert, main, parsing
 from tests import coco_folder
 
 
@@ -24,13 +24,15 @@ def folder(tmp_path):
 
 def test_a_dataset_is_written_and_what_was_lost_is_told(tmp_path, folder, capfd):
     output = tmp_path / "out"
-    assert run([f"--dataset=coco:{folder}", "--format=yolo", f"--output={output}"]) == 0
+    assert (
+        run([f"--dataset=coco:{folder}", "--format=yolo", f"--output={output}"]) == data_check.STATUS_PROBLEMS
+    )  # an image is left out
     shown = capfd.readouterr().out
-    assert "Cannot be said in yolo: crowd boxes (regions to ignore) (1)" in shown
+    assert "Lost, since yolo cannot say it: regions to ignore, which become background (1)" in shown
     assert f"Left out: train: {folder}/train/2.jpg: empty file (0 bytes)" in shown
     assert f"Written to {output}" in shown
     row = next(line for line in shown.splitlines() if " train " in f" {line} " and "Left" not in line)
-    assert [word for word in row.split() if word.isalnum()] == ["train", "2", "2", "1"]
+    assert [word for word in row.split() if word.isalnum()] == ["train", "2", "1", "1", "1"]
     assert json.loads((output / convert.SUMMARY_NAME).read_text())["num_images"] == {"train": 2, "val": 2}
 
 
@@ -56,7 +58,7 @@ def test_mistakes_are_named_before_anything_is_read(tmp_path, folder):
 
 def test_the_command_is_part_of_the_program(tmp_path, folder, capfd):
     arguments = [f"--dataset=coco:{folder}", "--format=voc", f"--output={tmp_path}/out"]
-    assert main.main(["data", "convert", *arguments]) == 0
+    assert main.main(["data", "convert", *arguments]) == data_check.STATUS_PROBLEMS
     assert (tmp_path / "out" / "ImageSets" / "Main" / "val.txt").read_text() == "0-2\n1-2\n"
     assert main.main(["data", "convert", *arguments]) == 2
     assert "is not empty" in capfd.readouterr().err

@@ -153,9 +153,9 @@ def test_equal_data_gives_equal_files_whoever_works(tmp_path, beam_options):
     for run in ("first", "second"):
         artifact = ingest_dataset(tmp_path / run, spec, beam_options=beam_options if run == "second" else None)
         files = sorted(path for path in pathlib.Path(artifact.uri).rglob("*") if path.is_file())
-        contents.append({path.name: path.read_bytes() for path in files})
+        contents.append({str(path.relative_to(artifact.uri)): path.read_bytes() for path in files})
     assert contents[0] == contents[1]
-    assert "data_tfrecord-00001-of-00002.gz" in contents[0]
+    assert "Split-train/data_tfrecord-00001-of-00002.gz" in contents[0]
 
 
 def test_shards_hold_64_items_and_never_number_more_than_256():
@@ -208,3 +208,13 @@ def test_a_bad_image_of_a_tiled_dataset_is_listed_once(tmp_path, folder):
     assert rows[1:] == [["train", str(folder / "train" / "3.jpg"), "empty file (0 bytes)"]]
     assert len(read_split(artifact, "train")) == 39 * 4
     assert len(read_split(artifact, "test")) == 2
+
+
+def test_tiles_do_not_dilute_the_share_of_bad_images(tmp_path, folder):
+    for file in sorted((folder / "train").iterdir())[:3]:
+        file.write_bytes(b"")
+    options = sources.DataOptions(tile="3x3")
+    with pytest.raises(errors.UserError, match=r"27 of 360 examples of split train .* more than the 5%"):
+        ingest_dataset(tmp_path, f"coco:{folder}", options)
+    rows = read_rows(tmp_path / "report" / "quarantine.csv")
+    assert len(rows) == 1 + 3  # one row a file, though tiles of one lie in two shards

@@ -1,0 +1,18 @@
+import os
+
+import pytest
+
+from data import errors, files
+
+
+def test_paths_that_cannot_be_written_are_found_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    files.check_writable(tmp_path / "new" / "folder" / "report.json", "--report")
+    files.check_writable(tmp_path / "file", "--report")  # replaced
+    with pytest.raises(errors.UserError, match=f"`--report={tmp_path}` is a folder. Name a file"):
+        files.check_writable(tmp_path, "--report")
+    with pytest.raises(errors.UserError, match=f"cannot be written: `{tmp_path}/file` is a file"):
+        files.check_writable(tmp_path / "file" / "report.json", "--report")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(errors.UserError, match=f"no permission in `{tmp_path}`"):
+        files.check_writable(tmp_path / "report.json", "--report")
