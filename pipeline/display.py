@@ -47,9 +47,17 @@ def open_display(verbosity: str = "progress", log_file: pathlib.Path | None = No
             yield display
 
 
+class _Console(Console):
+    """A console that passes on that its reader has gone, where Rich would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        raise BrokenPipeError
+
+
 def make_console(stream: TextIO) -> Console:
     """Makes a console on a stream, without colours and control characters unless that is a terminal."""
-    return Console(file=stream, highlight=False, markup=False, emoji=False, width=_width(stream))
+    return _Console(file=stream, highlight=False, markup=False, emoji=False, width=_width(stream))
 
 
 def _width(stream: TextIO) -> int:
@@ -94,7 +102,7 @@ class Display:
         self._best: float | None = None
         self._epoch = ""
         self._pace: _Pace | None = None
-        self._last_plain_s = -_PLAIN_EVERY_S
+        self._last_plain_s, self._last_plain = -_PLAIN_EVERY_S, ""
         self._spinner = Spinner("line" if not console.encoding.startswith("utf") else "dots")
         self._live = (
             Live(
@@ -211,18 +219,18 @@ class Display:
 
     def _on_ingest(self, fields: Mapping[str, Any]) -> None:
         self._epoch = f"{_of(fields['done'], fields.get('total'))} images"
-        self._plain_now_and_then(self._epoch)
+        self._plain_now_and_then(self._epoch, always=fields["done"] == fields.get("total"))
 
     def _on_blessing(self, fields: Mapping[str, Any]) -> None:
         reasons = "; ".join(fields.get("reasons") or ())
         self._print(f"{_INDENT}{'blessed' if fields['blessed'] else 'not blessed'}: {reasons}".rstrip(": "))
 
     def _plain_now_and_then(self, text: str, *, always: bool = False) -> None:
-        if self._live:
+        if self._live or text == self._last_plain:
             return
         now = self._clock()
         if always or now - self._last_plain_s >= _PLAIN_EVERY_S:
-            self._last_plain_s = now
+            self._last_plain_s, self._last_plain = now, text
             self._print(f"{_INDENT}{text}")
 
     def _doing(self) -> str:

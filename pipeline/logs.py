@@ -60,7 +60,7 @@ def capture_output(log_file: pathlib.Path | None = None, verbosity: str = "progr
         with _redirected(path, tee=verbosity != "progress") as terminal, _logging_to_stderr(verbosity):
             try:
                 yield Capture(terminal, path)
-            except (errors.UserError, KeyboardInterrupt, GeneratorExit):
+            except (errors.UserError, BrokenPipeError, KeyboardInterrupt, GeneratorExit):
                 raise
             except BaseException as error:
                 keep = True

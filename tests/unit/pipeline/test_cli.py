@@ -259,10 +259,14 @@ def test_ctrl_c_ends_the_process_at_once_whatever_its_threads_do():
     assert result.stderr == "ssd-tuner: interrupted; the same command goes on where this one stopped.\n"
 
 
-def test_a_reader_that_goes_away_gets_no_traceback():
+@pytest.mark.parametrize(
+    "arguments", [("run", "--help"), ("data", "check", "--dataset=road_scenes:train=2,val=1,test=1,size=64x64")]
+)
+def test_a_reader_that_goes_away_gets_no_traceback(arguments):
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-m", "pipeline.cli.main", "run", "--help"]
+    command = [sys.executable, "-m", "pipeline.cli.main", *arguments]
     result = subprocess.run(command, cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60)
     os.close(write)
     assert "Traceback" not in result.stderr
+    assert "SystemExit" not in result.stderr
