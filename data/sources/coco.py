@@ -88,6 +88,15 @@ class CocoSource(annotated.AnnotatedSource):
                 " or `train/_annotations.coco.json`, and the same for val and test"
             )
             raise layout.nothing_found(spec, root, looked_for)
+        for split, file in layout.split_files(root, ".json").items():
+            if split not in files:
+                images = root / file.stem
+                raise errors.UserError(
+                    f"`{file}` has no folder of images: `{images}/` is missing. Add it, or move the file away."
+                )
+        for file in sorted(root.glob("*.json")):
+            if file.stem not in base.SPLIT_NAMES and (root / file.stem).is_dir():
+                progress.emit("note", text=f"{file} is no split (train, val or test) by its name; it is left out.")
         return cls(spec, files, options)
 
     @classmethod
@@ -111,20 +120,14 @@ def find_splits(root: Path) -> dict[str, SplitFiles]:
         Where each split lies, in the order train, val, test; only those that are there.
 
     Raises:
-        UserError: two files could be the annotations of one split, or the images of one are missing.
+        UserError: two files could be the annotations of one split.
     """
     folders, beside = layout.split_folders(root), layout.split_files(root, ".json")
     found = {}
     for split in base.SPLITS:
         files = _instances(root, split)
         if split in beside:
-            own = _existing(beside[split], [root / beside[split].stem, folders.get(split)])
-            if own is None and files is None and (found or folders):
-                raise errors.UserError(
-                    f"`{beside[split]}` has no folder of images: `{root / beside[split].stem}/` is missing. Add it, or"
-                    " move the file away."
-                )
-            files = own or files
+            files = _existing(beside[split], [root / beside[split].stem, folders.get(split)]) or files
         if files is None and split in folders:
             files = _in_folder(folders[split])
         if files:
@@ -250,7 +253,8 @@ def read_images(
     if orphans:
         text = f"{orphans} of {len(entries)} annotations name an image that is not in `images`"
         if orphans == len(entries):
-            raise errors.UserError(f"{path}: {text}. Compare `image_id` with the images' `id`.")
+            wrong, right = next(iter(annotations)), next(iter(by_id))
+            raise errors.UserError(f"{path}: {text}, as `image_id` {wrong!r} beside `id` {right!r}. Make them agree.")
         progress.emit("note", text=f"{path}: {text}; they are left out.")
         notices.append(annotated.Notice("lost_annotation", str(path), f"{text}; they are left out"))
     images = [with_boxes(image, annotations[image_id], labels, drop_others) for image_id, image in by_id.items()]
@@ -330,7 +334,11 @@ def _images_by_id(table: Mapping[str, Any], files: SplitFiles) -> tuple[dict[Any
     by_id = {}
     for index, (entry, name) in enumerate(zip(entries, names, strict=True)):
         if entry["id"] in by_id:
-            raise _bad_image(files.annotations, index, entry)
+            other = by_id[entry["id"]].source_id
+            raise errors.UserError(
+                f"{files.annotations}: `images[{index}]` ({name}) and {other} share the id {entry['id']!r}. Give each"
+                " image an id of its own, in its annotations, too."
+            )
         sides = (entry.get("height"), entry.get("width"))
         size = sides if all(isinstance(side, int) for side in sides) else None
         by_id[entry["id"]] = annotated.AnnotatedImage(source_id=name, path=str(folder / name), size=size)
@@ -339,7 +347,9 @@ def _images_by_id(table: Mapping[str, Any], files: SplitFiles) -> tuple[dict[Any
 
 
 def _bad_image(path: Path, index: int, entry: Mapping[str, Any]) -> errors.UserError:
-    return errors.UserError(f"{path}: `images[{index}]` needs a text `file_name` and an `id` of its own: got {entry}.")
+    return errors.UserError(
+        f"{path}: `images[{index}]` needs a text `file_name` and an `id`, a number or text: got {entry}."
+    )
 
 
 def _is_number(value: Any) -> bool:

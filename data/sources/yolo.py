@@ -118,6 +118,8 @@ def read_config(spec: str, path: Path) -> YoloConfig:
     Raises:
         UserError: there is none, it is malformed, or nothing that it names exists.
     """
+    if path.is_file() and path.suffix not in (".yaml", ".yml"):
+        raise errors.UserError(f"Dataset `{spec}`: `{path}` is no data.yaml. Name the folder, or its data.yaml.")
     file = path if path.is_file() else _find_config(path)
     if file is None:
         raise layout.nothing_found(spec, path, "`data.yaml`, or `classes.txt` with `images/` and `labels/`")

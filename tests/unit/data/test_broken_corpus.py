@@ -287,7 +287,10 @@ STOPS = {
     "no images listed": (change(lambda t: t.update(images=[])), "`images` is empty"),
     "key missing": (change(lambda t: t.pop("categories")), "needs the key `categories`"),
     "no class": (clear_classes, "Dataset `.*` has no class"),
-    "image id twice": (change(lambda t: t["images"][1].update(id=0)), r"`images\[1\]` needs .* an `id` of its own"),
+    "image id twice": (
+        change(lambda t: t["images"][1].update(id=0)),
+        r"train_b.jpg\) and train_a.jpg share the id",
+    ),
     "image name twice": (
         change(lambda t: t["images"][1].update(file_name="train_a.jpg")),
         "repeats the name `train_a.jpg`",

@@ -316,7 +316,7 @@ def test_text_that_is_not_utf8_has_its_position(tmp_path):
         ),
         (
             {"images": [{"id": 1}], "annotations": [], "categories": [{"id": 1, "name": "car"}]},
-            "`images[0]` needs a text `file_name` and an `id` of its own: got {'id': 1}.",
+            "`images[0]` needs a text `file_name` and an `id`, a number or text: got {'id': 1}.",
         ),
         (
             {"images": [], "annotations": [], "categories": [{"name": "car"}]},
@@ -335,7 +335,7 @@ def test_duplicate_names_and_ids(tmp_path):
     table["images"][1]["file_name"] = "0.jpg"
     assert "train.json repeats the name `0.jpg`; names must be unique" in message_of(tmp_path / "a", table)
     table["images"][1] |= {"file_name": "1.jpg", "id": 0}
-    assert "`images[1]` needs a text `file_name` and an `id` of its own" in message_of(tmp_path / "b", table)
+    assert "`images[1]` (1.jpg) and 0.jpg share the id 0" in message_of(tmp_path / "b", table)
 
 
 def test_annotations_of_no_image_are_noted_or_stop_the_run(tmp_path):
@@ -350,7 +350,7 @@ def test_annotations_of_no_image_are_noted_or_stop_the_run(tmp_path):
     assert notes == [("note", text)]
     table["annotations"] = table["annotations"][1:]
     assert message_of(tmp_path / "b", table).endswith(
-        "1 of 1 annotations name an image that is not in `images`. Compare `image_id` with the images' `id`."
+        "1 of 1 annotations name an image that is not in `images`, as `image_id` 7 beside `id` 0. Make them agree."
     )
 
 
@@ -398,3 +398,12 @@ def test_a_split_without_its_folder_of_images_is_not_left_out_in_silence(tmp_pat
     shutil.rmtree(root / "val")
     with pytest.raises(errors.UserError, match=r"val\.json` has no folder of images: .*val/` is missing"):
         open_coco(root)
+
+
+def test_a_split_whose_name_is_misspelt_is_told(tmp_path):
+    tables = {split: coco_folder.table(1) for split in ("train", "vall", "test")}
+    root = coco_folder.write(tmp_path / "set", **tables)
+    notes = []
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        assert open_coco(root).splits == ("train", "test")
+    assert notes == [f"{root}/vall.json is no split (train, val or test) by its name; it is left out."]
