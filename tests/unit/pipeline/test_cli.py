@@ -95,14 +95,14 @@ def test_version(capfd):
     assert re.fullmatch(r"ssd-tuner (\d+\.\d+\.\d+|\(not installed\))\n", capfd.readouterr().out)
 
 
-def test_help_is_there_within_a_second():
-    command = [sys.executable, "-m", "pipeline.cli.main", "run", "--help"]
-    before = os.times()
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
-    after = os.times()
-    # Processor seconds, because the tests share their cores: 0.4 s, where TensorFlow alone takes 10 s.
-    used_s = after.children_user + after.children_system - before.children_user - before.children_system
-    assert used_s < 1.0
+def test_help_does_not_wait_for_tensorflow():
+    code = (
+        "import sys\n"
+        "from pipeline.cli import main\n"
+        "assert main.main(['run', '--help']) == 0\n"
+        "sys.exit(bool({'tensorflow', 'tfx', 'keras', 'apache_beam'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, timeout=60)
 
 
 @pytest.mark.parametrize(
