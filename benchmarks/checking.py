@@ -1,7 +1,7 @@
-"""Times `ssd-tuner data check` on 100,000 synthetic annotations, and shows that its memory hardly grows with them.
+"""Times `ssd-tuner data check` on 100,000 synthetic annotations, and shows that memory hardly grows with images.
 
-Each size runs in a process of its own, on a COCO folder of small JPEG images with 5 boxes each. What Python, NumPy and
-Pillow take before a dataset is opened is measured by a dataset of 10 images.
+The same number of boxes lies in more and more small JPEG images of a COCO folder; each is checked in a process of its
+own. What Python, NumPy and Pillow take before a dataset is opened is measured by a dataset of 10 images.
 
     python -m benchmarks.checking
 """
@@ -21,18 +21,18 @@ import time
 import numpy as np
 from PIL import Image
 
-BOXES_PER_IMAGE = 5
-SIZES = (10, 5_000, 20_000)  # images; the last one has 100,000 boxes
+SIZES = ((10, 5), (2_500, 40), (20_000, 5), (50_000, 2))  # images, boxes in each
 WIDTH, HEIGHT = 160, 120
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 
 
-def write_dataset(root: pathlib.Path, num_images: int) -> None:
+def write_dataset(root: pathlib.Path, num_images: int, boxes_per_image: int) -> None:
     """Writes a COCO folder of random smooth pictures with random boxes.
 
     Args:
         root: folder to write to.
         num_images: of all splits together.
+        boxes_per_image: in each.
     """
     rng = np.random.default_rng(0)
     for split, share in SHARES.items():
@@ -45,7 +45,7 @@ def write_dataset(root: pathlib.Path, num_images: int) -> None:
             Image.fromarray(noise).resize((WIDTH, HEIGHT)).save(buffer, "JPEG")
             (root / split / name).write_bytes(buffer.getvalue())
             images.append({"id": number, "file_name": name, "height": HEIGHT, "width": WIDTH})
-            for x, y, category in rng.integers(0, (WIDTH - 30, HEIGHT - 30, 3), (BOXES_PER_IMAGE, 3)).tolist():
+            for x, y, category in rng.integers(0, (WIDTH - 30, HEIGHT - 30, 3), (boxes_per_image, 3)).tolist():
                 box = {"bbox": [x, y, 28.5, 20.25], "category_id": category, "area": 577.1, "iscrowd": 0}
                 annotations.append({"id": len(annotations), "image_id": number, **box})
         categories = [{"id": number, "name": name} for number, name in enumerate(("person", "bicycle", "car"))]
@@ -85,9 +85,9 @@ def main() -> None:
         return
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, NumPy {np.__version__}")
     print(f"{'images':>8} {'boxes':>8} {'seconds':>8} {'images/s':>9} {'peak MB':>8} {'findings':>9}")
-    for num_images in SIZES:
+    for num_images, boxes_per_image in SIZES:
         with tempfile.TemporaryDirectory() as root:
-            write_dataset(pathlib.Path(root) / "set", num_images)
+            write_dataset(pathlib.Path(root) / "set", num_images, boxes_per_image)
             command = [sys.executable, "-m", "benchmarks.checking", f"--measure={root}/set"]
             found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         rate = num_images / found["seconds"]
