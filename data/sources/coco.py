@@ -314,11 +314,16 @@ def _headings(tables: Mapping[str, Mapping[str, Any]], categories: Mapping[str, 
     used: set[str] = set()
     for split, table in tables.items():
         entries = table.get("categories", [])
-        heads |= {str(entry.get("supercategory")) for entry in entries if entry.get("supercategory") != entry["name"]}
+        heads |= {entry["supercategory"] for entry in entries if _is_headed(entry)}
         entries = next((table[key] for key in _ANNOTATION_KEYS if isinstance(table.get(key), list)), [])
         ids = {str(entry.get("category_id")) for entry in entries if isinstance(entry, dict)} if heads else set()
         used |= {name for key, name in categories[split].items() if str(key) in ids}
     return heads - used
+
+
+def _is_headed(entry: Mapping[str, Any]) -> bool:
+    """Says whether a category names another one as its head."""
+    return isinstance(entry.get("supercategory"), str) and entry["supercategory"] != entry["name"]
 
 
 def _images_by_id(table: Mapping[str, Any], files: SplitFiles) -> tuple[dict[Any, annotated.AnnotatedImage], Path]:

@@ -155,7 +155,7 @@ class SelectedSource(base.Source):
         if last != key:  # an image's tiles come one after another
             record = relabel(self._origins[item.origin].load(item.item), self._targets[item.origin])
             record = ignore_small(record, self.options.min_box_px)
-            image = Image.open(io.BytesIO(record.encoded))  # decoded by the first crop
+            image = None if item.tile is None else Image.open(io.BytesIO(record.encoded))  # decoded by the first crop
             self._of_thread.last = (key, record, image)
         record = dataclasses.replace(record, source_id=item.source_id)
         return record if item.tile is None else cut_tile(record, image, self.grid, item.tile)

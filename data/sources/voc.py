@@ -102,9 +102,9 @@ class _Place:
             names = self.listed
         elif not self.shared:
             names += sorted(set(self.xml) - {_tail(name) for name in names})
-        return [self._read(name) for name in names]
+        return [self._read_one(name) for name in names]
 
-    def _read(self, name: str) -> annotated.NamedImage:
+    def _read_one(self, name: str) -> annotated.NamedImage:
         """Reads an image's XML, which goes by the image's file name alone."""
         file = self.xml.get(_tail(name))
         found = _read(file, name, self.images, self.files)

@@ -407,3 +407,12 @@ def test_a_split_whose_name_is_misspelt_is_told(tmp_path):
     with progress.listen(lambda kind, fields: notes.append(fields["text"])):
         assert open_coco(root).splits == ("train", "test")
     assert notes == [f"{root}/vall.json is no split (train, val or test) by its name; it is left out."]
+
+
+@pytest.mark.parametrize("supercategory", [None, [], 3])
+def test_a_supercategory_that_is_no_name_heads_nothing(tmp_path, supercategory):
+    table = coco_folder.table(1, categories={1: "car", 2: "None"})
+    for entry in table["categories"]:
+        entry["supercategory"] = supercategory
+    root = coco_folder.write(tmp_path / "set", train=table)
+    assert open_coco(root).class_names == ("car", "None")
