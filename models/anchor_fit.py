@@ -93,7 +93,7 @@ def best_ious(boxes: np.ndarray, map_sizes: Sequence[tuple[int, int]], config: A
     Returns:
         float64 [N] in [0, 1].
     """
-    shapes = anchors.cell_shapes(config, len(map_sizes))
+    shapes = anchors.cell_shapes(config, len(map_sizes), 1 / map_sizes[0][0])
     levels = [_level_ious(boxes, size, shapes[level]) for level, size in enumerate(map_sizes)]
     return np.max(levels, axis=0)
 
@@ -166,15 +166,16 @@ def compare(
         they cover more, "proposed" with as many anchors and "more anchors" with all aspect ratios on the finest level
         too, each with "num_anchors", "settings" ("anchors.NAME=VALUE" that differ) and "recall" by split.
     """
-    map_sizes = anchors.map_sizes(config.input.image_size, config.model.first_stride)
-    found = _candidates(boxes.get("train", np.zeros((0, 4))), map_sizes, config.anchors, config.training.seed)
+    map_sizes = anchors.map_sizes(config.input.image_size, config.model.first_stride, config.model.num_levels)
+    configured = anchors.anchor_config(config)
+    found = _candidates(boxes.get("train", np.zeros((0, 4))), map_sizes, configured, config.training.seed)
     below = LEAST_CELLS / map_sizes[0][0]
 
     def measured(each: AnchorConfig) -> dict[str, Any]:
         about = (class_names, config.input.image_size, map_sizes, each)
         return {
-            "num_anchors": len(anchors.make_anchors(map_sizes, each)),
-            "settings": as_settings(each, config.anchors),
+            "num_anchors": len(anchors.make_anchors(map_sizes, each, 1 / map_sizes[0][0])),
+            "settings": as_settings(each, configured),
             "recall": {split: recall_report(own, labels[split], *about) for split, own in boxes.items()},
         }
 
@@ -251,8 +252,9 @@ def _candidates(
     proposed = propose(train, map_sizes, config, seed)
     if proposed is not None:
         found["proposed"] = proposed
+    reduced = config.kind == "ssd" and config.reduce_lowest_level
     whole = dataclasses.replace(config, reduce_lowest_level=False)
-    more = propose(train, map_sizes, whole, seed) if config.reduce_lowest_level else None
+    more = propose(train, map_sizes, whole, seed) if reduced else None
     if more is not None:
         least = recall(best_ious(train, map_sizes, proposed or config)) + _WORTH_MORE_ANCHORS
         if recall(best_ious(train, map_sizes, more)) >= least:
@@ -324,6 +326,7 @@ def _choose_sides(
 ) -> AnchorConfig:
     """Gives each level the side, of the offered and the configured, with which the anchors cover most boxes."""
     levels = len(map_sizes)
+    config = dataclasses.replace(config, kind="ssd")
     configured = list(config.scales) or anchors.level_scales(config.min_scale, config.max_scale, levels)
     spread = np.quantile(offered, np.linspace(0, 1, levels))
     usable = np.maximum(spread, np.minimum(configured, [0, *(LEAST_CELLS / rows for rows, _ in map_sizes[1:])]))

@@ -1,13 +1,14 @@
-"""Anchors of an SSD: positions, scales and aspect ratios."""
+"""Anchors: positions, scales and aspect ratios."""
 
+import dataclasses
 import math
 
 import numpy as np
 
-from models.hyperparameters import NUM_LEVELS, AnchorConfig
+from models.hyperparameters import AnchorConfig, ExperimentConfig
 
 
-def map_sizes(image_size: int, first_stride: int, num_levels: int = NUM_LEVELS) -> list[tuple[int, int]]:
+def map_sizes(image_size: int, first_stride: int, num_levels: int) -> list[tuple[int, int]]:
     """Computes the sizes of the detector's feature maps, without building the network.
 
     Args:
@@ -22,69 +23,123 @@ def map_sizes(image_size: int, first_stride: int, num_levels: int = NUM_LEVELS) 
     return [(size, size) for size in sizes]
 
 
-def level_scales(min_scale: float, max_scale: float, num_levels: int = NUM_LEVELS) -> list[float]:
+def level_scales(min_scale: float, max_scale: float, num_levels: int) -> list[float]:
     """Spaces scales evenly over the levels, finest first.
 
     Args:
         min_scale: side / image side on the finest level, in (0, 1].
         max_scale: the same on the coarsest, above `min_scale`.
-        num_levels: at least 2.
+        num_levels: at least 1.
 
     Returns:
         `num_levels` scales.
 
     Source: Liu et al. 2016 (arXiv:1512.02325), section 2.2, eq. 4.
     """
-    step = (max_scale - min_scale) / (num_levels - 1)
+    step = (max_scale - min_scale) / max(num_levels - 1, 1)
     return [min_scale + step * level for level in range(num_levels)]
 
 
-def cell_shapes(config: AnchorConfig, num_levels: int = NUM_LEVELS) -> list[list[tuple[float, float]]]:
+def cell_shapes(config: AnchorConfig, num_levels: int, cell: float = 0.0) -> list[list[tuple[float, float]]]:
     """Lists the (height, width) of a cell's anchors on each level, relative to the image side.
 
-    Each level has one anchor an aspect ratio and one more of ratio 1 at the geometric mean of its scale and the next.
-    With `reduce_lowest_level` the finest level has only ratio 1 at half its scale and ratios 2 and 0.5, as the
-    Object Detection API's SSD anchor generator.
+    `ssd`: each level has one anchor an aspect ratio and one more, of `interpolated_aspect_ratio`, at the geometric mean
+    of its scale and the next. With `reduce_lowest_level` the finest level has only ratio 1 at `lowest_scale` and ratios
+    2 and 0.5 at its scale. `multiscale`: on each level `scales_per_octave` sizes, from `size_in_cells` cells on.
 
     Args:
         config: scales and aspect ratios (width / height).
         num_levels: feature levels.
+        cell: stride of the finest level / image side; only `multiscale` needs it.
 
     Returns:
         A list of (height, width) pairs a level.
 
     Raises:
         ValueError: `config.scales` are given and are not one a level.
+
+    Source: the Object Detection API's `ssd_anchor_generator` and `multiscale_anchor_generator`.
     """
     if config.scales and len(config.scales) != num_levels:
         raise ValueError(f"`anchors.scales` needs one number a level: got {len(config.scales)} for {num_levels}.")
+    pairs = _multiscale_pairs if config.kind == "multiscale" else _ssd_pairs
+    return [
+        [(side / math.sqrt(ratio), side * math.sqrt(ratio)) for side, ratio in level]
+        for level in pairs(config, num_levels, cell)
+    ]
+
+
+def _ssd_pairs(config: AnchorConfig, num_levels: int, _: float) -> list[list[tuple[float, float]]]:
+    """Lists (side, aspect ratio) of each level."""
     scales = list(config.scales) or level_scales(config.min_scale, config.max_scale, num_levels)
-    following = [*scales[1:], 1.0]
-    shapes = []
-    for level, (scale, next_scale) in enumerate(zip(scales, following, strict=True)):
+    levels = []
+    for level, (scale, following) in enumerate(zip(scales, [*scales[1:], 1.0], strict=True)):
         if level == 0 and config.reduce_lowest_level:
-            pairs = [(scale / 2, 1.0), (scale, 2.0), (scale, 0.5)]
-        else:
-            pairs = [(scale, ratio) for ratio in config.aspect_ratios] + [(math.sqrt(scale * next_scale), 1.0)]
-        shapes.append([(side / math.sqrt(ratio), side * math.sqrt(ratio)) for side, ratio in pairs])
-    return shapes
+            levels.append([(config.lowest_scale or scale / 2, 1.0), (scale, 2.0), (scale, 0.5)])
+            continue
+        pairs = [(scale, ratio) for ratio in config.aspect_ratios]
+        if config.interpolated_aspect_ratio:
+            pairs.append((math.sqrt(scale * following), config.interpolated_aspect_ratio))
+        levels.append(pairs)
+    return levels
 
 
-def make_anchors(map_sizes: list[tuple[int, int]], config: AnchorConfig) -> np.ndarray:
+def _multiscale_pairs(config: AnchorConfig, num_levels: int, cell: float) -> list[list[tuple[float, float]]]:
+    octaves = [2 ** (step / config.scales_per_octave) for step in range(config.scales_per_octave)]
+    sides = [[cell * 2**level * config.size_in_cells * octave for octave in octaves] for level in range(num_levels)]
+    return [[(side, ratio) for side in level for ratio in config.aspect_ratios] for level in sides]
+
+
+def make_anchors(map_sizes: list[tuple[int, int]], config: AnchorConfig, cell: float = 0.0) -> np.ndarray:
     """Lays anchors over every cell of every level.
 
     Args:
         map_sizes: (rows, columns) of each feature map, finest first.
         config: scales and aspect ratios.
+        cell: as in `cell_shapes`.
 
     Returns:
         float32 [A, 4] normalised (ymin, xmin, ymax, xmax), not clipped to the image; ordered by level, row, column,
         shape, as the box predictor's outputs are.
     """
     levels = []
-    for (rows, columns), shapes in zip(map_sizes, cell_shapes(config, len(map_sizes)), strict=True):
-        y, x = np.meshgrid((np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns, indexing="ij")
+    for level, ((rows, columns), shapes) in enumerate(
+        zip(map_sizes, cell_shapes(config, len(map_sizes), cell), strict=True)
+    ):
+        stride = cell * 2**level if config.kind == "multiscale" else 0.0
+        y, x = np.meshgrid(_centres(rows, stride), _centres(columns, stride), indexing="ij")
         centres = np.stack([y, x], axis=-1)[:, :, None, :]  # [rows, columns, 1, 2]
         halves = np.asarray(shapes)[None, None] / 2  # [1, 1, K, 2]
         levels.append(np.concatenate([centres - halves, centres + halves], axis=-1).reshape(-1, 4))
     return np.concatenate(levels).astype(np.float32)
+
+
+def _centres(count: int, stride: float) -> np.ndarray:
+    """Places the centres of cells along a side of length 1.
+
+    `multiscale` anchors keep their stride even where the last cell leaves the image, and begin at the edge there, as
+    in the Object Detection API.
+    """
+    if not stride:
+        return (np.arange(count) + 0.5) / count
+    fits = math.isclose(count * stride, 1.0, rel_tol=1e-6)
+    return (np.arange(count) + (0.5 if fits else 0.0)) * stride
+
+
+def detector_shapes(config: ExperimentConfig) -> list[list[tuple[float, float]]]:
+    """Lists the shapes of a configuration's anchors, as `cell_shapes`."""
+    cell = config.model.first_stride / config.input.image_size
+    return cell_shapes(anchor_config(config), config.model.num_levels, cell)
+
+
+def detector_anchors(config: ExperimentConfig) -> np.ndarray:
+    """Lays the anchors of a configuration, as `make_anchors`; the network is not built."""
+    size, stride = config.input.image_size, config.model.first_stride
+    return make_anchors(map_sizes(size, stride, config.model.num_levels), anchor_config(config), stride / size)
+
+
+def anchor_config(config: ExperimentConfig) -> AnchorConfig:
+    """Returns a detector's anchor settings: where the levels share a predictor, the finest is not reduced."""
+    if config.model.head == "fpnlite":
+        return dataclasses.replace(config.anchors, reduce_lowest_level=False)
+    return config.anchors

@@ -7,15 +7,27 @@ import keras
 from keras import ops
 
 from models import anchors as anchor_grid
-from models import backbones, box_coder, heads, losses, matcher, postprocess
+from models import backbones, box_coder, heads, levels, losses, matcher, postprocess
 from models.hyperparameters import ExperimentConfig
 
 Tensor = Any
-VARIANCES = (0.1, 0.2)
+LIVE_LOSS_SETTINGS = (
+    "matched_iou",
+    "unmatched_iou",
+    "focal_alpha",
+    "focal_gamma",
+    "label_smoothing",
+    "smooth_l1_delta",
+    "negatives_per_positive",
+    "min_negatives",
+    "classification_weight",
+    "localization_weight",
+    "l2",
+)
 
 
 class Detector(keras.Model):
-    """A single-shot detector on MobileNetV2.
+    """A single-shot detector on a MobileNet.
 
     Calling it on float images [B, S, S, 3] in [0, 255] gives {"logits", "deltas"}; `detect` gives boxes after
     suppression. Anchors and the scalars of the loss are variables: `apply_live_settings` changes them without tracing
@@ -25,6 +37,7 @@ class Detector(keras.Model):
         config: the settings it was built for; live settings follow `apply_live_settings`.
         num_classes: C.
         anchors: float32 variable [A, 4].
+        restored: what `model.backbone_weights` gave; None where it is `none`.
     """
 
     def __init__(self, config: ExperimentConfig, num_classes: int) -> None:
@@ -38,27 +51,21 @@ class Detector(keras.Model):
         if num_classes < 1:
             raise ValueError(f"`num_classes` must be at least 1: got {num_classes}.")
         self.config, self.num_classes = config, num_classes
-        size = config.input.image_size
-        extractor = backbones.feature_levels(config.model, size)
-        per_cell = [len(shapes) for shapes in anchor_grid.cell_shapes(config.anchors)]
-        outputs = num_classes + (config.model.score_activation == "softmax")
-        logits, deltas = heads.ssd_head(list(extractor.outputs), per_cell, outputs, config.model)
-        self.network = keras.Model(extractor.input, {"logits": logits, "deltas": deltas}, name="network")
-        self.map_sizes = [tuple(level.shape[1:3]) for level in extractor.outputs]
-        initial = anchor_grid.make_anchors(self.map_sizes, config.anchors)
+        backbone = backbones.load_backbone(config.model, config.input.image_size)
+        self.restored = backbone.weights
+        maps = levels.feature_levels(backbone, config.model)
+        per_cell = [len(shapes) for shapes in anchor_grid.detector_shapes(config)]
+        logits, deltas = heads.predict_boxes(maps, per_cell, num_classes + config.has_background, config.model)
+        self.network = keras.Model(backbone.model.input, {"logits": logits, "deltas": deltas}, name="network")
+        shape = (deltas.shape[1], 4)
         self.anchors = self.add_weight(
-            name="anchors", shape=initial.shape, dtype="float32", trainable=False, initializer="zeros"
+            name="anchors", shape=shape, dtype="float32", trainable=False, initializer="zeros"
         )
         self.scalars = {
             name: self.add_weight(name=name, shape=(), dtype="float32", trainable=False, initializer="zeros")
-            for name in (
-                "negatives_per_positive",
-                "min_negatives",
-                "classification_weight",
-                "localization_weight",
-                "l2",
-            )
+            for name in LIVE_LOSS_SETTINGS
         }
+        self.penalised = _kernels(self.network)
         self.apply_live_settings(config)
         self.built = True
 
@@ -68,7 +75,7 @@ class Detector(keras.Model):
         Args:
             config: must agree with the detector's own in everything that shapes the network.
         """
-        self.anchors.assign(anchor_grid.make_anchors(self.map_sizes, config.anchors))
+        self.anchors.assign(anchor_grid.detector_anchors(config))
         for name, variable in self.scalars.items():
             variable.assign(getattr(config.loss, name))
         self.config = config
@@ -106,25 +113,32 @@ class Detector(keras.Model):
         Returns:
             float32 scalar: weighted classification and box loss and the L2 penalty.
         """
-        targets = matcher.assign(y["gt_boxes"], y["gt_labels"], self.anchors, self.config.loss.matched_iou)
+        settings, scalars = self.config.loss, self.scalars
+        targets = matcher.assign(
+            y["gt_boxes"],
+            y["gt_labels"],
+            self.anchors,
+            scalars["matched_iou"],
+            scalars["unmatched_iou"],
+            negatives_below_unmatched=settings.negatives_below_unmatched,
+            force_match=settings.force_match,
+        )
+        variances = self.config.anchors.variances
+        needs_boxes = settings.localization == "giou" or settings.mining_iou < 1.0
+        boxes = box_coder.decode(y_pred["deltas"], self.anchors, variances) if needs_boxes else None
         classification, localization = losses.detection_losses(
-            y_pred["logits"],
-            y_pred["deltas"],
-            targets.labels,
-            ops.stop_gradient(box_coder.encode(targets.boxes, self.anchors, VARIANCES)),
-            targets.positive,
-            targets.ignored,
-            activation=self.config.model.score_activation,
-            negatives_per_positive=self.scalars["negatives_per_positive"],
-            min_negatives=self.scalars["min_negatives"],
+            losses.Outputs(y_pred["logits"], y_pred["deltas"], boxes),
+            targets,
+            ops.stop_gradient(box_coder.encode(targets.boxes, self.anchors, variances)),
+            settings,
+            scalars,
+            self.config.has_background,
         )
-        penalty = sum(
-            ops.sum(ops.square(weight)) for weight in self.trainable_weights if weight.path.endswith("kernel")
-        )
+        penalty = sum(ops.sum(ops.square(kernel)) for kernel in self.penalised)
         return (
-            self.scalars["classification_weight"] * classification
-            + self.scalars["localization_weight"] * localization
-            + self.scalars["l2"] * penalty
+            scalars["classification_weight"] * classification
+            + scalars["localization_weight"] * localization
+            + scalars["l2"] * penalty
         )
 
     def detect(self, images: Tensor) -> dict[str, Tensor]:
@@ -158,11 +172,13 @@ class Detector(keras.Model):
     def _boxes_and_scores(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Returns decoded boxes float32 [B, A, 4] and scores float32 [B, A, C]."""
         outputs = self(images, training=False)
-        if self.config.model.score_activation == "softmax":
-            scores = ops.softmax(outputs["logits"], axis=-1)[:, :, 1:]
-        else:
-            scores = ops.sigmoid(outputs["logits"])
-        return box_coder.decode(outputs["deltas"], self.anchors, VARIANCES), scores
+        boxes = box_coder.decode(outputs["deltas"], self.anchors, self.config.anchors.variances)
+        return boxes, self.scores(outputs["logits"])
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """Turns logits [B, A, C or C + 1] into scores float32 [B, A, C] in [0, 1], background left out."""
+        scores = ops.softmax(logits, axis=-1) if self.config.score_activation == "softmax" else ops.sigmoid(logits)
+        return scores[:, :, 1:] if self.config.has_background else scores
 
     def _select(self, boxes: Tensor, scores: Tensor) -> dict[str, Tensor]:
         settings = self.config.postprocess
@@ -172,8 +188,24 @@ class Detector(keras.Model):
             score_threshold=settings.score_threshold,
             iou_threshold=settings.nms_iou,
             max_detections=settings.max_detections,
+            max_per_class=settings.max_per_class,
+            candidates=settings.nms_candidates,
         )
 
     def predict_step(self, data: Tensor) -> dict[str, Tensor]:
         """Detects objects in a batch, so that `predict` returns detections."""
         return self.detect(data[0] if isinstance(data, tuple) else data)
+
+
+def _kernels(network: keras.Model) -> list[Any]:
+    """Lists the kernels that the L2 penalty takes: of ordinary convolutions.
+
+    Depthwise kernels have so few weights that a penalty only harms: Howard et al. 2017 (arXiv:1704.04861), section 3.2.
+    """
+    kernels = []
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.SeparableConv2D):
+            kernels.append(layer.pointwise_kernel)
+        elif isinstance(layer, keras.layers.Conv2D):
+            kernels.append(layer.kernel)
+    return kernels

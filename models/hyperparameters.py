@@ -10,68 +10,15 @@ The declarations live here, below the search, because training one configuration
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from data import tiles
 from data.errors import UserError, nearest
+from models import declarations
+from models.declarations import setting, tunable
 
-NUM_LEVELS = 6  # feature maps that the box predictor reads
-
-
-def setting(
-    default: Any,
-    *,
-    help: str,
-    choices: Sequence[Any] | None = None,
-    low: float | None = None,
-    high: float | None = None,
-    unit: str = "",
-    live: bool = False,
-) -> Any:
-    """Declares one setting of a config dataclass that is not searched.
-
-    Args:
-        default: the only default of this setting.
-        help: one sentence.
-        choices: allowed values; None allows any of the default's type.
-        low: smallest allowed value, inclusive.
-        high: largest allowed value, inclusive.
-        unit: unit of the value, empty when it has none.
-        live: whether a traced training step takes a new value without being traced again.
-
-    Returns:
-        A dataclass field with the declaration in its metadata.
-    """
-    metadata = {"help": help, "choices": choices, "low": low, "high": high, "unit": unit, "live": live}
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-def tunable(
-    default: Any, *, help: str, scale: str = "linear", search: Sequence[Any] | None = None, **limits: Any
-) -> Any:
-    """Declares one setting of a config dataclass that a search can vary.
-
-    Args:
-        default: the only default of this setting.
-        help: one sentence.
-        scale: "linear" or "log", how a numeric range is sampled.
-        search: (low, high) to search inside the allowed range; None searches all of it.
-        **limits: `choices`, `low`, `high`, `unit` and `live` as in `setting`.
-
-    Returns:
-        A dataclass field with the declaration in its metadata.
-
-    Raises:
-        ValueError: neither `choices` nor both of `low` and `high` are given.
-    """
-    field = setting(default, help=help, **limits)
-    metadata = dict(field.metadata)
-    if metadata["choices"] is None and (metadata["low"] is None or metadata["high"] is None):
-        raise ValueError("`tunable` needs `choices` or both `low` and `high`.")
-    low_high = search or (metadata["low"], metadata["high"])
-    metadata["search"] = {"scale": scale, "low": low_high[0], "high": low_high[1], "choices": metadata["choices"]}
-    return dataclasses.field(default=default, metadata=metadata)
+ACTIVATIONS = ("relu6", "relu", "leaky_relu", "silu", "hard_silu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,25 +73,69 @@ class AugmentConfig:
 class ModelConfig:
     """The network."""
 
-    backbone: str = setting("mobilenet_v2", choices=("mobilenet_v2",), help="Feature extractor.")
-    alpha: float = tunable(1.0, choices=(0.35, 0.5, 0.75, 1.0, 1.3, 1.4), help="Width multiplier of the backbone.")
+    backbone: str = tunable(
+        "mobilenet_v2",
+        choices=("mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"),
+        help="Feature extractor.",
+    )
+    alpha: float = tunable(
+        1.0, low=0.1, high=2.0, candidates=(0.35, 0.5, 0.75, 1.0, 1.3, 1.4), help="Width multiplier of the backbone."
+    )
     backbone_weights: str = setting(
         "none", help="`none`, `imagenet` (Keras' download) or the path of a Keras weights file."
     )
-    freeze_batch_norm: bool = setting(False, help="Keep the backbone's batch-norm statistics as loaded.")
+    backbone_activation: str = setting(
+        "own", choices=("own", *ACTIVATIONS), help="Activation inside the backbone; `own` is the published one."
+    )
+    freeze_batch_norm: bool = setting(False, help="Keep the backbone's batch-norm statistics and scales as loaded.")
     batch_norm_momentum: float = setting(
         0.99, low=0.5, high=0.9999, help="Share of the old moving statistics kept a step."
     )
-    first_stride: int = tunable(16, choices=(8, 16), unit="px", help="Stride of the finest of the 6 feature levels.")
-    head_kernel_size: int = tunable(1, choices=(1, 3), unit="cells", help="Kernel of the box predictor.")
-    dropout_rate: float = tunable(0.0, choices=(0.0, 0.1, 0.2, 0.3), help="Dropout before the box predictor.")
-    score_activation: str = tunable("sigmoid", choices=("sigmoid", "softmax"), help="Scores and classification loss.")
+    batch_norm_epsilon: float = setting(1e-3, low=1e-8, high=0.1, help="Added to the variance in batch norm.")
+    head: str = tunable("ssd", choices=("ssd", "ssdlite", "fpnlite"), help="Extra levels and box predictor.")
+    num_levels: int = tunable(6, low=1, high=8, search=(4, 7), help="Feature levels.")
+    first_stride: int = tunable(16, choices=(8, 16), unit="px", help="Stride of the finest feature level.")
+    extra_depths: tuple[int, ...] = setting(
+        (512, 256, 256, 128), unit="channels", help="Widths of the levels after the backbone, at alpha 1."
+    )
+    min_depth: int = setting(
+        16, low=1, high=1024, unit="channels", help="Least width of the levels after the backbone."
+    )
+    activation: str = tunable("relu6", choices=ACTIVATIONS, help="Activation of the layers after the backbone.")
+    head_kernel_size: int = tunable(1, choices=(1, 3, 5), unit="cells", help="Kernel of the box predictor.")
+    head_layers: int = tunable(0, low=0, high=8, search=(0, 4), help="Convolutions before the box predictor.")
+    head_depth: int = tunable(
+        128,
+        low=8,
+        high=1024,
+        candidates=(64, 96, 128, 192, 256),
+        unit="channels",
+        help="Width of the convolutions before the box predictor and of the feature pyramid of fpnlite.",
+    )
+    dropout_rate: float = tunable(
+        0.0, low=0.0, high=0.9, candidates=(0.0, 0.1, 0.2, 0.3), help="Dropout before the box predictor."
+    )
+    initializer: str = setting(
+        "truncated_normal",
+        choices=("truncated_normal", "random_normal", "variance_scaling"),
+        help="Of the convolutions after the backbone; `variance_scaling` is He's.",
+    )
+    initializer_stddev: float = setting(0.03, low=1e-5, high=1.0, help="Standard deviation of the normal ones.")
+    class_bias: float = setting(
+        0.0, low=-20.0, high=20.0, help="Initial bias of the class logits; -4.6 is a prior of 0.01, for focal loss."
+    )
+    background_class: bool = setting(
+        False, help="Learn background as a class of its own with a sigmoid, too; softmax always does."
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class AnchorConfig:
-    """Default boxes, after Liu et al. 2016, section 2.2."""
+    """Default boxes."""
 
+    kind: str = setting(
+        "ssd", choices=("ssd", "multiscale"), help="Scales after Liu et al. 2016, or those of RetinaNet."
+    )
     min_scale: float = tunable(
         0.2, low=0.02, high=0.5, search=(0.05, 0.3), scale="log", live=True, help="Side of the finest anchors / image."
     )
@@ -156,25 +147,82 @@ class AnchorConfig:
         low=0.001,
         high=1.0,
         live=True,
-        help="Side / image side on each of the 6 levels, finest first, in place of `min_scale` and `max_scale`; empty "
-        "spaces them evenly between those.",
+        help="Side / image side on each level, finest first, in place of `min_scale` and `max_scale`; empty spaces "
+        "them evenly between those.",
     )
     aspect_ratios: tuple[float, ...] = setting((1.0, 2.0, 0.5, 3.0, 0.3333), help="Width / height of anchors.")
-    reduce_lowest_level: bool = setting(True, help="Only three anchors a cell on the finest level.")
+    interpolated_aspect_ratio: float = setting(
+        1.0, low=0.0, high=10.0, help="Ratio of one more anchor between a level's scale and the next; 0 for none."
+    )
+    reduce_lowest_level: bool = setting(
+        True, help="Only three anchors a cell on the finest level; not with fpnlite, whose levels share a predictor."
+    )
+    lowest_scale: float = setting(
+        0.0,
+        low=0.0,
+        high=1.0,
+        live=True,
+        help="Side / image side of the first of the three anchors of `reduce_lowest_level`; 0 is half the level's.",
+    )
+    size_in_cells: float = tunable(
+        4.0, low=0.5, high=16.0, search=(1.0, 6.0), live=True, help="Side of `multiscale` anchors / cell."
+    )
+    scales_per_octave: int = setting(2, low=1, high=8, help="Sizes of `multiscale` anchors on one level.")
+    variances: tuple[float, ...] = setting(
+        (0.1, 0.1, 0.2, 0.2), help="Divisors of the box targets y, x, height and width."
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
     """Matching and the training objective."""
 
-    matched_iou: float = setting(
-        0.5, low=0.0, high=1.0, help="An anchor of at least this IoU with an object is positive."
+    matched_iou: float = tunable(
+        0.5,
+        low=0.0,
+        high=1.0,
+        search=(0.35, 0.6),
+        live=True,
+        help="An anchor of at least this IoU with an object is positive.",
     )
+    unmatched_iou: float = setting(
+        1.0, low=0.0, high=1.0, live=True, help="Below `matched_iou` and from this IoU on an anchor is ignored."
+    )
+    negatives_below_unmatched: bool = setting(
+        True, help="If false, anchors below `unmatched_iou` are ignored and those from it on are negative."
+    )
+    force_match: bool = setting(True, help="Every object gets an anchor, whatever the IoU.")
+    classification: str = tunable(
+        "sigmoid", choices=("sigmoid", "softmax", "focal"), help="Classification loss; `focal` goes without mining."
+    )
+    focal_alpha: float = tunable(
+        0.25, low=0.0, high=1.0, search=(0.1, 0.75), live=True, help="Weight of positives in focal loss."
+    )
+    focal_gamma: float = tunable(
+        2.0, low=0.0, high=10.0, search=(0.5, 4.0), live=True, help="Focus of focal loss on hard examples."
+    )
+    label_smoothing: float = tunable(
+        0.0, low=0.0, high=0.5, search=(0.0, 0.2), live=True, help="Share of the class targets spread evenly."
+    )
+    localization: str = tunable("smooth_l1", choices=("smooth_l1", "giou"), help="Box loss.")
+    smooth_l1_delta: float = setting(1.0, low=1e-3, high=100.0, live=True, help="Error from which smooth L1 is linear.")
     negatives_per_positive: float = tunable(
-        3.0, low=0.5, high=20.0, search=(1.0, 6.0), live=True, help="Hard negatives kept for one positive."
+        3.0,
+        low=0.0,
+        high=100.0,
+        search=(1.0, 6.0),
+        live=True,
+        help="Hard negatives kept for one positive; 0 keeps all.",
     )
     min_negatives: int = setting(
         3, low=0, high=1000, live=True, help="Hard negatives kept in an image without objects."
+    )
+    mining_iou: float = setting(
+        1.0, low=0.0, high=1.0, help="Predicted boxes above this IoU count once in mining; 1 counts all."
+    )
+    mining_max_examples: int = setting(3000, low=1, high=100_000, help="Anchors an image that `mining_iou` leaves.")
+    mining_by: str = setting(
+        "classification", choices=("classification", "localization", "both"), help="Loss that mining ranks by."
     )
     classification_weight: float = setting(
         1.0, low=0.0, high=100.0, live=True, help="Weight of the classification loss."
@@ -182,8 +230,15 @@ class LossConfig:
     localization_weight: float = tunable(
         1.0, low=0.0, high=100.0, search=(0.3, 3.0), scale="log", live=True, help="Weight of the box loss."
     )
+    normalize_by_matches: bool = setting(True, help="Divide the losses by the matched anchors of the batch.")
     l2: float = tunable(
-        4e-5, low=0.0, high=0.1, search=(1e-6, 1e-3), scale="log", live=True, help="L2 penalty of convolution kernels."
+        4e-5,
+        low=0.0,
+        high=0.1,
+        search=(1e-6, 1e-3),
+        scale="log",
+        live=True,
+        help="Weight of the sum of squares of the convolution kernels, depthwise ones left out.",
     )
 
 
@@ -191,24 +246,58 @@ class LossConfig:
 class OptimizerConfig:
     """How weights are updated."""
 
-    name: str = tunable("adam", choices=("adam", "momentum"), help="Update rule.")
+    name: str = tunable("adam", choices=("sgd", "momentum", "rmsprop", "adam", "adamw", "lion"), help="Update rule.")
     learning_rate: float = tunable(
         0.002, low=1e-7, high=10.0, search=(5e-4, 1e-2), scale="log", live=True, help="Peak learning rate, per step."
     )
-    schedule: str = setting(
-        "cosine", choices=("cosine", "constant"), help="Learning rate over the steps of a training."
+    schedule: str = tunable(
+        "cosine", choices=("constant", "exponential", "cosine", "cyclic"), help="Learning rate over the steps."
     )
     warmup_fraction: float = setting(0.05, low=0.0, high=0.9, live=True, help="Share of the steps of linear warm-up.")
-    momentum: float = setting(0.9, low=0.0, high=0.9999, help="Momentum of `momentum`.")
-    clip_norm: float = setting(10.0, low=0.0, high=1e6, help="Global norm that gradients are clipped to.")
+    decay_steps: int = tunable(
+        1000,
+        low=1,
+        high=100_000_000,
+        search=(100, 10_000),
+        scale="log",
+        live=True,
+        unit="steps",
+        help="`exponential`: steps of one decay. `cyclic`: steps from the lowest rate to the peak.",
+    )
+    decay_factor: float = tunable(
+        0.95, low=0.01, high=1.0, search=(0.5, 0.99), live=True, help="`exponential`: rate after / before one decay."
+    )
+    staircase: bool = setting(False, help="`exponential`: decay at once after each `decay_steps`.")
+    final_fraction: float = setting(
+        0.0, low=0.0, high=1.0, live=True, help="Lowest rate / peak of `cosine`, at its end, and of `cyclic`."
+    )
+    momentum: float = tunable(
+        0.9, low=0.0, high=0.9999, search=(0.8, 0.98), help="Of momentum and rmsprop; beta 1 of adam, adamw and lion."
+    )
+    rho: float = setting(0.9, low=0.0, high=0.9999, help="Decay of rmsprop's squared gradients.")
+    epsilon: float = setting(1e-7, low=1e-12, high=10.0, help="Added in the denominators of rmsprop, adam and adamw.")
+    weight_decay: float = tunable(
+        0.0, low=0.0, high=0.5, search=(1e-5, 1e-1), help="Decoupled weight decay of kernels, times the learning rate."
+    )
+    clip_norm: float = setting(10.0, low=0.0, high=1e6, help="Global norm that gradients are clipped to; 0 for none.")
+    ema_momentum: float = setting(
+        0.0, low=0.0, high=0.99999, help="Moving average of the weights, which is what is scored and exported; 0: none."
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class PostprocessConfig:
     """From network outputs to detections."""
 
+    score_converter: str = tunable(
+        "loss", choices=("loss", "sigmoid", "softmax"), help="From logits to scores; `loss` is what the loss uses."
+    )
     score_threshold: float = setting(0.01, low=0.0, high=1.0, help="Detections below this score are dropped.")
     nms_iou: float = setting(0.6, low=0.0, high=1.0, help="Boxes of one class above this IoU suppress each other.")
+    nms_candidates: int = setting(
+        400, low=1, high=100_000, unit="boxes", help="Boxes of highest score a class that suppression looks at."
+    )
+    max_per_class: int = setting(100, low=1, high=1000, unit="boxes", help="Detections an image and class.")
     max_detections: int = setting(100, low=1, high=1000, unit="boxes", help="Detections an image.")
 
 
@@ -235,18 +324,38 @@ class ExperimentConfig:
 
     def __post_init__(self) -> None:
         for path, field, value in self.items():
-            _check_value(path, field, value)
+            declarations.check_value(path, field, value)
         tiles.parse_grid(self.input.tile)
         if self.anchors.max_scale <= self.anchors.min_scale:
             raise UserError(
                 f"`anchors.max_scale` must exceed `anchors.min_scale`: got {self.anchors.max_scale} and "
                 f"{self.anchors.min_scale}. Raise the one or lower the other."
             )
-        scales = self.anchors.scales
-        if scales and (len(scales) != NUM_LEVELS or any(b <= a for a, b in itertools.pairwise(scales))):
+        scales, levels = self.anchors.scales, self.model.num_levels
+        if scales and (len(scales) != levels or any(b <= a for a, b in itertools.pairwise(scales))):
             raise UserError(
-                f"`anchors.scales` needs {NUM_LEVELS} ascending numbers, one a feature level, or none: got {scales}."
+                f"`anchors.scales` needs {levels} ascending numbers, one a feature level, or none: got {scales}."
             )
+        if len(self.anchors.variances) != 4:
+            raise UserError(f"`anchors.variances` needs 4 numbers (y, x, height, width): got {self.anchors.variances}.")
+        extra = levels - (3 if self.model.first_stride == 8 else 2)
+        if self.model.head != "fpnlite" and extra > len(self.model.extra_depths):
+            raise UserError(
+                f"`model.extra_depths` needs {extra} widths for {levels} levels from stride {self.model.first_stride}: "
+                f"got {self.model.extra_depths}."
+            )
+
+    @property
+    def has_background(self) -> bool:
+        """Whether the class logits begin with background."""
+        return self.model.background_class or "softmax" in (self.loss.classification, self.score_activation)
+
+    @property
+    def score_activation(self) -> str:
+        """What turns logits into scores: "sigmoid" or "softmax"."""
+        if self.postprocess.score_converter != "loss":
+            return self.postprocess.score_converter
+        return "softmax" if self.loss.classification == "softmax" else "sigmoid"
 
     def items(self) -> Iterator[tuple[str, dataclasses.Field, Any]]:
         """Yields (path, field, value) of every setting in declaration order."""
@@ -293,41 +402,7 @@ class ExperimentConfig:
             if path not in known:
                 raise UserError(f"Unknown setting `{path}`.{nearest(path, known)}")
             group, name = path.split(".")
-            groups.setdefault(group, {})[name] = _convert(path, known[path], value)
+            groups.setdefault(group, {})[name] = declarations.convert(path, known[path], value)
         return dataclasses.replace(
             self, **{group: dataclasses.replace(getattr(self, group), **entries) for group, entries in groups.items()}
         )
-
-
-def _convert(path: str, field: dataclasses.Field, value: Any) -> Any:
-    """Converts a JSON value or a command-line text to the type of the field's default."""
-    kind = type(field.default)
-    try:
-        if kind is bool:
-            if isinstance(value, bool):
-                return value
-            return {"true": True, "1": True, "false": False, "0": False}[str(value).strip().lower()]
-        if kind is tuple:
-            text = value.strip("()[] ") if isinstance(value, str) else None
-            parts = value if text is None else text.split(",") if text else ()
-            return tuple(float(part) for part in parts)
-        if kind is int and float(value) != int(float(value)):
-            raise ValueError("not a whole number")
-        return kind(float(value)) if kind is int else kind(value)
-    except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise UserError(f"`{path}` needs a value of type {kind.__name__}: got {value!r}.") from error
-
-
-def _check_value(path: str, field: dataclasses.Field, value: Any) -> None:
-    limits = field.metadata
-    if limits["choices"] is not None and value not in limits["choices"]:
-        known = ", ".join(str(choice) for choice in limits["choices"])
-        raise UserError(f"`{path}` must be one of {known}: got {value!r}.")
-    positive = not isinstance(value, tuple) or all(0 < entry < float("inf") for entry in value)
-    if not positive or (value == () and field.default):
-        raise UserError(f"`{path}` needs positive numbers: got {value}.")
-    for number in value if isinstance(value, tuple) else (value,):
-        if isinstance(number, (int, float)) and not isinstance(number, bool):
-            low, high = limits["low"], limits["high"]
-            if not (low is None or number >= low) or not (high is None or number <= high):
-                raise UserError(f"`{path}` must lie in [{low}, {high}]: got {number}.")

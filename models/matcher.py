@@ -99,17 +99,30 @@ def forced_matches(overlaps: Tensor, valid: Tensor) -> Tensor:
     return ops.while_loop(some_left, one_round, (forced, valid), maximum_iterations=num_gt)[0]
 
 
-def assign(gt_boxes: Tensor, gt_labels: Tensor, anchors: Tensor, matched_iou: float) -> Targets:
+def assign(
+    gt_boxes: Tensor,
+    gt_labels: Tensor,
+    anchors: Tensor,
+    matched_iou: Tensor,
+    unmatched_iou: Tensor = 1.0,
+    *,
+    negatives_below_unmatched: bool = True,
+    force_match: bool = True,
+) -> Targets:
     """Matches anchors to objects.
 
-    An anchor takes the object of highest IoU if that is at least `matched_iou`; every object keeps one anchor of its
-    own whatever the IoU. Other anchors of which at least half lies in an ignored region are ignored.
+    An anchor takes the object of highest IoU if that is at least `matched_iou`; with `force_match` every object keeps
+    one anchor of its own whatever the IoU. Other anchors are ignored if at least half of one lies in an ignored region,
+    or if their IoU lies between the thresholds.
 
     Args:
         gt_boxes: float32 [B, G, 4].
         gt_labels: int32 [B, G]; -1 is padding, -2 an ignored region.
         anchors: float32 [A, 4].
         matched_iou: in [0, 1].
+        unmatched_iou: in [0, 1]; from `matched_iou` on it has no effect.
+        negatives_below_unmatched: if false, anchors below `unmatched_iou` are ignored in place of those from it on.
+        force_match: as above.
 
     Returns:
         The targets of all anchors.
@@ -117,13 +130,18 @@ def assign(gt_boxes: Tensor, gt_labels: Tensor, anchors: Tensor, matched_iou: fl
     overlaps = iou(gt_boxes, anchors[None])  # [B, G, A]
     valid = gt_labels >= 0
     overlaps = ops.where(valid[:, :, None], overlaps, -1.0)
-    best = ops.cast(ops.argmax(overlaps, axis=1), "int32")  # [B, A]
-    forced = forced_matches(overlaps, valid)
-    matched = ops.where(forced >= 0, forced, best)
-    positive = (forced >= 0) | (ops.max(overlaps, axis=1) >= matched_iou)
+    matched = ops.cast(ops.argmax(overlaps, axis=1), "int32")  # [B, A]
+    highest = ops.max(overlaps, axis=1)
+    # An object that nothing overlaps, or no object at all, must not match at a threshold of 0.
+    positive = (highest >= matched_iou) & (highest > 0.0)
+    if force_match:
+        forced = forced_matches(overlaps, valid)
+        matched = ops.where(forced >= 0, forced, matched)
+        positive = positive | (forced >= 0)
     boxes = ops.take_along_axis(gt_boxes, matched[:, :, None], axis=1)  # [B, A, 4]
     labels = ops.where(positive, ops.take_along_axis(gt_labels, matched, axis=1), PADDING)
     inside = intersection(gt_boxes, anchors[None]) / ops.maximum(area(anchors), 1e-12)
     inside = ops.where((gt_labels == IGNORED_REGION)[:, :, None], inside, 0.0)
-    ignored = ops.any(inside >= 0.5, axis=1) & ~positive
-    return Targets(boxes=boxes, labels=ops.cast(labels, "int32"), positive=positive, ignored=ignored)
+    between = (highest >= unmatched_iou) if negatives_below_unmatched else (highest < unmatched_iou)
+    ignored = ops.any(inside >= 0.5, axis=1) | (between & (unmatched_iou < matched_iou))
+    return Targets(boxes=boxes, labels=ops.cast(labels, "int32"), positive=positive, ignored=ignored & ~positive)

@@ -67,7 +67,14 @@ def merge_tiles(boxes: Tensor, scores: Tensor, windows: Tensor, cells: Tensor) -
 
 
 def detect(
-    boxes: Tensor, scores: Tensor, *, score_threshold: float, iou_threshold: float, max_detections: int
+    boxes: Tensor,
+    scores: Tensor,
+    *,
+    score_threshold: float,
+    iou_threshold: float,
+    max_detections: int,
+    max_per_class: int | None = None,
+    candidates: int | None = None,
 ) -> dict[str, Tensor]:
     """Selects the detections of each image, class by class.
 
@@ -76,7 +83,9 @@ def detect(
         scores: float32 [B, A, C] in [0, 1].
         score_threshold: boxes of lower score are dropped.
         iou_threshold: for the suppression within one class.
-        max_detections: D; also the candidates a class before suppression.
+        max_detections: D.
+        max_per_class: detections an image and class; None for D.
+        candidates: boxes of highest score a class that suppression looks at; None for all.
 
     Returns:
         detection_boxes float32 [B, D, 4], detection_scores float32 [B, D] by falling score, detection_classes
@@ -84,13 +93,16 @@ def detect(
     """
     boxes = ops.clip(boxes, 0.0, 1.0)
     num_classes = scores.shape[-1]
-    candidates = min(max_detections, scores.shape[1])
+    candidates = min(candidates or scores.shape[1], scores.shape[1])
+    max_per_class = min(max_per_class or max_detections, candidates)
     scores = ops.where(scores >= score_threshold, scores, 0.0)
     class_scores, indices = ops.top_k(ops.transpose(scores, (0, 2, 1)), candidates)  # [B, C, k]
     flat = ops.reshape(indices, (-1, num_classes * candidates))
     class_boxes = ops.take_along_axis(boxes, flat[:, :, None], axis=1)  # [B, C k, 4]
     class_boxes = ops.reshape(class_boxes, (-1, num_classes, candidates, 4))
     kept = suppress(class_boxes, class_scores, iou_threshold)
+    if max_per_class < candidates:
+        kept = kept & (ops.cumsum(ops.cast(kept, "int32"), axis=-1) <= max_per_class)
     merged = ops.reshape(ops.where(kept, class_scores, 0.0), (-1, num_classes * candidates))
     top_scores, order = ops.top_k(merged, min(max_detections, num_classes * candidates))  # [B, D]
     found = top_scores > 0.0

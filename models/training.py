@@ -1,6 +1,7 @@
 """Training of one configuration: the same function for a trial and for the final model."""
 
 import collections
+import contextlib
 import dataclasses
 import json
 import math
@@ -8,14 +9,14 @@ import os
 import pathlib
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from data import augment, input_pipeline
-from models import detection_metrics, detections, devices, schedules
+from data import augment, input_pipeline, progress
+from models import detection_metrics, detections, devices, optimizers, schedules
 from models.detector import Detector
 from models.hyperparameters import ExperimentConfig
 
@@ -33,7 +34,8 @@ class TrainingResult:
     """A finished training.
 
     Attributes:
-        detector: the model with its last weights. Valid until the next `train` of the process, which may reuse it.
+        detector: the model with its last weights, or their moving average where the optimizer keeps one. Valid until
+            the next `train` of the process, which may reuse it.
         history: one report an epoch, from the first, also over earlier parts that were continued.
     """
 
@@ -61,8 +63,8 @@ class Program:
         random.seed(config.training.seed)
         self.detector = Detector(config, num_classes)
         random.setstate(outside)
-        self.schedule = schedules.LiveSchedule(config.optimizer.schedule)
-        optimizer = _make_optimizer(config, self.schedule)
+        self.schedule = schedules.LiveSchedule(config.optimizer.schedule, config.optimizer.staircase)
+        optimizer = optimizers.make_optimizer(config.optimizer, self.schedule)
         optimizer.build(self.detector.trainable_variables)
         self.detector.compile(optimizer=optimizer, jit_compile=False)
         self.initial = [np.asarray(variable) for variable in self.variables()]
@@ -79,8 +81,19 @@ class Program:
     def configure(self, config: ExperimentConfig, total_steps: int) -> None:
         """Takes over the live settings of a training of `total_steps` steps."""
         self.detector.apply_live_settings(config)
-        settings = config.optimizer
-        self.schedule.configure(settings.learning_rate, settings.warmup_fraction, total_steps)
+        self.schedule.configure(config.optimizer, total_steps)
+
+    @contextlib.contextmanager
+    def scored_weights(self) -> Iterator[None]:
+        """Puts the moving averages in the place of the weights for a while, where the optimizer keeps any."""
+        optimizer, weights = self.detector.optimizer, self.detector.trainable_variables
+        own = [np.asarray(weight) for weight in weights] if optimizer.use_ema else []
+        optimizer.finalize_variable_values(weights)
+        try:
+            yield
+        finally:
+            for weight, value in zip(weights, own, strict=False):
+                weight.assign(value)
 
 
 _programs: collections.OrderedDict[str, Program] = collections.OrderedDict()
@@ -97,16 +110,11 @@ def _program(config: ExperimentConfig, num_classes: int) -> Program:
         while len(_programs) >= 2:
             _programs.popitem(last=False)
         _programs[key] = Program(config, num_classes)
+        restored = _programs[key].detector.restored
+        if restored is not None:
+            progress.emit("note", text=restored.summary())
     _programs.move_to_end(key)
     return _programs[key]
-
-
-def _make_optimizer(config: ExperimentConfig, schedule: schedules.LiveSchedule) -> keras.optimizers.Optimizer:
-    settings = config.optimizer
-    clip = settings.clip_norm or None
-    if settings.name == "momentum":
-        return keras.optimizers.SGD(schedule, momentum=settings.momentum, global_clipnorm=clip)
-    return keras.optimizers.Adam(schedule, global_clipnorm=clip)
 
 
 def train(
@@ -169,6 +177,7 @@ def train(
         program.detector.fit(
             batches, initial_epoch=first, epochs=epochs, steps_per_epoch=steps, verbose=0, callbacks=[report]
         )
+    program.detector.optimizer.finalize_variable_values(program.detector.trainable_variables)
     return TrainingResult(program.detector, history)
 
 
@@ -212,7 +221,8 @@ class _Reporter(keras.callbacks.Callback):
             "images_per_s": self.images / (trained - self.started),
         }
         if (epoch + 1) % self.validate_every == 0 or epoch + 1 == self.epochs:
-            report.update(self.validation.metrics(self.program.detector))
+            with self.program.scored_weights():
+                report.update(self.validation.metrics(self.program.detector))
         report["seconds"] = time.perf_counter() - self.started
         self.history.append(report)
         if self.checkpoint is not None:

@@ -27,10 +27,8 @@ def write_hparams_domain(logdir: str | os.PathLike[str], config: ExperimentConfi
     columns = []
     for name in names:
         search = declared[name]
-        discrete = search["choices"] is not None
-        domain = (
-            hparams.Discrete(search["choices"]) if discrete else hparams.RealInterval(search["low"], search["high"])
-        )
+        interval = hparams.IntInterval if isinstance(search["low"], int) else hparams.RealInterval
+        domain = hparams.Discrete(search["choices"]) if search["choices"] else interval(search["low"], search["high"])
         columns.append(hparams.HParam(name, domain))
     metrics = [hparams.Metric("AP", display_name="val AP"), hparams.Metric("AP50", display_name="val AP50")]
     with tf.summary.create_file_writer(str(logdir)).as_default():

@@ -28,7 +28,8 @@ def make_search_space(config: ExperimentConfig, names: Sequence[str]) -> keras_t
             continue
         low, high = min(search["low"], value), max(search["high"], value)
         sampling = search["scale"] if low > 0 else "linear"
-        space.Float(name, low, high, sampling=sampling, default=value)
+        register = space.Int if isinstance(field.default, int) else space.Float
+        register(name, low, high, sampling=sampling, default=value)
     return space
 
 

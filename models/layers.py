@@ -1,0 +1,78 @@
+"""The layer that everything after the backbone is built of: convolution, batch norm, activation."""
+
+from typing import Any
+
+import keras
+
+from models.hyperparameters import ModelConfig
+
+Tensor = Any
+
+
+def kernel_initializer(config: ModelConfig) -> keras.initializers.Initializer:
+    """Makes the initializer of one convolution after the backbone; one used twice would draw the same numbers."""
+    if config.initializer == "truncated_normal":
+        return keras.initializers.TruncatedNormal(stddev=config.initializer_stddev)
+    if config.initializer == "random_normal":
+        return keras.initializers.RandomNormal(stddev=config.initializer_stddev)
+    return keras.initializers.HeNormal()
+
+
+def batch_norm(x: Tensor, config: ModelConfig, name: str) -> Tensor:
+    """Applies batch norm with the configured momentum and epsilon."""
+    settings = {"momentum": config.batch_norm_momentum, "epsilon": config.batch_norm_epsilon}
+    return keras.layers.BatchNormalization(name=name, **settings)(x)
+
+
+def depthwise_bn(x: Tensor, config: ModelConfig, name: str, *, kernel: int, stride: int = 1) -> Tensor:
+    """Applies a depthwise convolution without bias, batch norm and the activation; see `conv_bn`."""
+    x = keras.layers.DepthwiseConv2D(
+        kernel,
+        stride,
+        padding="same",
+        use_bias=False,
+        depthwise_initializer=kernel_initializer(config),
+        name=f"{name}_depthwise",
+    )(x)
+    x = batch_norm(x, config, f"{name}_depthwise_bn")
+    return keras.layers.Activation(config.activation, name=f"{name}_depthwise_act")(x)
+
+
+def conv_bn(
+    x: Tensor,
+    channels: int,
+    config: ModelConfig,
+    name: str,
+    *,
+    kernel: int = 1,
+    stride: int = 1,
+    separable: bool = False,
+) -> Tensor:
+    """Applies a convolution without bias, batch norm and the activation.
+
+    Args:
+        x: [B, h, w, channels].
+        channels: of the result.
+        config: initializer, batch norm and activation.
+        name: prefix of the layers' names.
+        kernel: cells a side.
+        stride: cells.
+        separable: a depthwise convolution with batch norm and activation, then a 1x1 convolution.
+
+    Returns:
+        [B, ceil(h / stride), ceil(w / stride), channels].
+    """
+    if separable:
+        x = depthwise_bn(x, config, name, kernel=kernel, stride=stride)
+        kernel = stride = 1
+    x = keras.layers.Conv2D(
+        channels,
+        kernel,
+        stride,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=kernel_initializer(config),
+        name=name,
+    )(x)
+    x = batch_norm(x, config, f"{name}_bn")
+    return keras.layers.Activation(config.activation, name=f"{name}_act")(x)

@@ -1,0 +1,44 @@
+"""Optimizers from their settings."""
+
+import keras
+
+from models.hyperparameters import OptimizerConfig
+
+
+def make_optimizer(
+    config: OptimizerConfig, schedule: keras.optimizers.schedules.LearningRateSchedule
+) -> keras.optimizers.Optimizer:
+    """Makes a Keras optimizer.
+
+    `rmsprop` with momentum and epsilon inside the root is TensorFlow 1's, which the Object Detection API used; its
+    squared gradients start at 0, not at 1. Weight decay leaves biases and batch norm alone.
+
+    Args:
+        config: update rule and its numbers.
+        schedule: of the learning rate.
+
+    Returns:
+        The optimizer, with the moving average of the weights where one is asked for.
+    """
+    common = {
+        "weight_decay": config.weight_decay or None,
+        "global_clipnorm": config.clip_norm or None,
+        "use_ema": config.ema_momentum > 0.0,
+        "ema_momentum": config.ema_momentum or 0.99,
+    }
+    momentum, epsilon = config.momentum, config.epsilon
+    makers = {
+        "sgd": lambda: keras.optimizers.SGD(schedule, **common),
+        "momentum": lambda: keras.optimizers.SGD(schedule, momentum=momentum, **common),
+        "rmsprop": lambda: keras.optimizers.RMSprop(
+            schedule, rho=config.rho, momentum=momentum, epsilon=epsilon, **common
+        ),
+        "adam": lambda: keras.optimizers.Adam(schedule, beta_1=momentum, epsilon=epsilon, **common),
+        "adamw": lambda: keras.optimizers.AdamW(
+            schedule, beta_1=momentum, epsilon=epsilon, **{**common, "weight_decay": config.weight_decay}
+        ),
+        "lion": lambda: keras.optimizers.Lion(schedule, beta_1=momentum, **common),
+    }
+    optimizer = makers[config.name]()
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
