@@ -96,7 +96,9 @@ class ModelConfig:
     num_levels: int = tunable(6, low=1, high=8, search=(4, 7), help="Feature levels.")
     first_stride: int = tunable(16, choices=(8, 16), unit="px", help="Stride of the finest feature level.")
     extra_depths: tuple[int, ...] = setting(
-        (512, 256, 256, 128), unit="channels", help="Widths of the levels after the backbone, at alpha 1."
+        (512, 256, 256, 128),
+        unit="channels",
+        help="Widths of the levels after the backbone at alpha 1; the last is that of all further ones.",
     )
     min_depth: int = setting(
         16, low=1, high=1024, unit="channels", help="Least width of the levels after the backbone."
@@ -338,12 +340,6 @@ class ExperimentConfig:
             )
         if len(self.anchors.variances) != 4:
             raise UserError(f"`anchors.variances` needs 4 numbers (y, x, height, width): got {self.anchors.variances}.")
-        extra = levels - (3 if self.model.first_stride == 8 else 2)
-        if self.model.head != "fpnlite" and extra > len(self.model.extra_depths):
-            raise UserError(
-                f"`model.extra_depths` needs {extra} widths for {levels} levels from stride {self.model.first_stride}: "
-                f"got {self.model.extra_depths}."
-            )
 
     @property
     def has_background(self) -> bool:

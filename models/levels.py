@@ -25,7 +25,8 @@ def feature_levels(backbone: Backbone, config: ModelConfig) -> list[Tensor]:
         return _feature_pyramid(backbone, config)
     strides = _backbone_strides(config)
     levels = [backbone.feature_map(stride, expanded=True) for stride in strides]
-    for number, depth in enumerate(config.extra_depths[: config.num_levels - len(levels)], start=1):
+    for number in range(1, config.num_levels - len(levels) + 1):
+        depth = config.extra_depths[min(number, len(config.extra_depths)) - 1]
         width = max(config.min_depth, int(depth * config.alpha))
         squeezed = max(config.min_depth, int(depth // 2 * config.alpha))
         x = conv_bn(levels[-1], squeezed, config, f"extra_{number}_squeeze")

@@ -11,7 +11,7 @@ from models import anchor_fit, anchors
 from models.hyperparameters import AnchorConfig, ExperimentConfig
 from pipeline import configs
 
-MAPS = anchors.map_sizes(128, 8)
+MAPS = anchors.map_sizes(128, 8, 6)
 SIDES = st.lists(st.tuples(*[st.floats(0.01, 1.0)] * 2), min_size=1, max_size=6).map(np.array)
 
 

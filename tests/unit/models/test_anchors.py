@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from models import anchors
-from models.hyperparameters import AnchorConfig
+from models.detector import Detector
+from models.hyperparameters import AnchorConfig, ExperimentConfig
 
 
 def test_300_px_with_six_levels_has_1917_anchors() -> None:
@@ -17,7 +18,7 @@ def test_300_px_with_six_levels_has_1917_anchors() -> None:
 
 def test_scales_are_evenly_spaced_as_in_the_paper() -> None:
     """Liu et al. 2016, eq. 4, with s_min 0.2, s_max 0.9 and m = 6."""
-    assert anchors.level_scales(0.2, 0.9) == pytest.approx([0.2, 0.34, 0.48, 0.62, 0.76, 0.9])
+    assert anchors.level_scales(0.2, 0.9, 6) == pytest.approx([0.2, 0.34, 0.48, 0.62, 0.76, 0.9])
 
 
 def test_a_one_cell_map_by_hand() -> None:
@@ -58,32 +59,76 @@ def test_anchors_run_by_row_then_column() -> None:
 
 
 def test_map_sizes_of_the_published_detector() -> None:
-    assert anchors.map_sizes(300, 16) == [(19, 19), (10, 10), (5, 5), (3, 3), (2, 2), (1, 1)]
+    assert anchors.map_sizes(300, 16, 6) == [(19, 19), (10, 10), (5, 5), (3, 3), (2, 2), (1, 1)]
 
 
-@pytest.mark.parametrize(("image_size", "first_stride"), [(97, 8), (300, 16)])
-def test_map_sizes_are_those_of_the_network(image_size: int, first_stride: int) -> None:
-    from models import backbones
-    from models.hyperparameters import ModelConfig
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"model.backbone": "mobilenet_v1"}, 1917),
+        ({"model.head": "ssdlite"}, 1917),
+        ({"input.image_size": 97, "model.first_stride": 8}, 13 * 13 * 3 + 6 * (49 + 16 + 4 + 1 + 1)),
+        # The API's FPNLite at 320 px: 40, 20, 10, 5 and 3 cells a side, two sizes of three ratios.
+        (
+            {
+                "input.image_size": 320,
+                "model.head": "fpnlite",
+                "model.first_stride": 8,
+                "model.num_levels": 5,
+                "anchors.kind": "multiscale",
+                "anchors.aspect_ratios": (1.0, 2.0, 0.5),
+            },
+            (1600 + 400 + 100 + 25 + 9) * 6,
+        ),
+    ],
+)
+def test_anchors_are_as_many_as_the_network_predicts(changes, expected: int) -> None:
+    """Computed without the network, and the shape of its outputs."""
+    config = ExperimentConfig().replace({"model.alpha": 0.35, **changes})
+    assert anchors.detector_anchors(config).shape == (expected, 4)
+    assert Detector(config, 2).network.output["deltas"].shape == (None, expected, 4)
 
-    network = backbones.feature_levels(ModelConfig(alpha=0.35, first_stride=first_stride), image_size)
-    assert [tuple(level.shape[1:3]) for level in network.outputs] == anchors.map_sizes(image_size, first_stride)
+
+def test_multiscale_anchors_by_hand() -> None:
+    """On 64 px with stride 16, sizes of 2 cells and 2 sizes an octave: 32 and 32 sqrt(2) px, then 64 and 64 sqrt(2)."""
+    config = AnchorConfig(kind="multiscale", size_in_cells=2.0, scales_per_octave=2, aspect_ratios=(1.0, 4.0))
+    found = anchors.make_anchors([(4, 4), (2, 2)], config, cell=16 / 64)
+    assert found.shape == (16 * 4 + 4 * 4, 4)
+    sides_px = (found[:, 2:] - found[:, :2]) * 64
+    root = math.sqrt(2)
+    assert sides_px[:4] == pytest.approx(np.array([[32, 32], [16, 64], [32 * root] * 2, [16 * root, 64 * root]]))
+    assert sides_px[64] == pytest.approx([64, 64])
+    centres_px = (found[:, :2] + found[:, 2:]) * 32
+    assert centres_px[4] == pytest.approx([8, 24])
+    assert centres_px[-1] == pytest.approx([48, 48])
+
+
+def test_multiscale_anchors_begin_at_the_edge_where_the_stride_does_not_divide_the_image() -> None:
+    """The Object Detection API's rule: 5 cells of 16 px on an image of 72."""
+    config = AnchorConfig(kind="multiscale", scales_per_octave=1, aspect_ratios=(1.0,))
+    found = anchors.make_anchors([(5, 5)], config, cell=16 / 72)
+    assert ((found[:5, 1] + found[:5, 3]) * 36).tolist() == pytest.approx([0, 16, 32, 48, 64], abs=1e-4)
+
+
+def test_the_apis_reduced_lowest_level_has_a_first_scale_of_its_own() -> None:
+    found = anchors.cell_shapes(AnchorConfig(min_scale=0.15, lowest_scale=0.1), 6)[0]
+    assert found[0] == pytest.approx((0.1, 0.1))
 
 
 def test_given_scales_are_those_of_the_levels() -> None:
     scales = (0.05, 0.1, 0.2, 0.4, 0.6, 0.9)
-    shapes = anchors.cell_shapes(AnchorConfig(scales=scales, reduce_lowest_level=False))
+    shapes = anchors.cell_shapes(AnchorConfig(scales=scales, reduce_lowest_level=False), 6)
     assert [level[0] for level in shapes] == [pytest.approx((scale, scale)) for scale in scales]
     assert shapes[0][-1] == pytest.approx((math.sqrt(0.05 * 0.1),) * 2)
 
 
 def test_evenly_spaced_scales_may_be_written_out() -> None:
     """`scales` changes nothing where it says what the two ends say."""
-    spelled = AnchorConfig(scales=tuple(anchors.level_scales(0.2, 0.95)))
-    maps = anchors.map_sizes(128, 8)
+    spelled = AnchorConfig(scales=tuple(anchors.level_scales(0.2, 0.95, 6)))
+    maps = anchors.map_sizes(128, 8, 6)
     assert (anchors.make_anchors(maps, spelled) == anchors.make_anchors(maps, AnchorConfig())).all()
 
 
 def test_scales_that_are_not_one_a_level_are_an_error() -> None:
     with pytest.raises(ValueError, match="needs one number a level: got 2 for 6"):
-        anchors.cell_shapes(AnchorConfig(scales=(0.1, 0.2)))
+        anchors.cell_shapes(AnchorConfig(scales=(0.1, 0.2)), 6)

@@ -38,5 +38,5 @@ def test_wrong_shapes_and_variances_are_named() -> None:
     """Both messages say what arrived."""
     with pytest.raises(ValueError, match="last dimension of 4: got shape"):
         box_coder.encode(np.zeros((1, 1, 5), np.float32), ANCHOR)
-    with pytest.raises(ValueError, match="`variances` must be positive: got"):
-        box_coder.decode(np.zeros((1, 1, 4), np.float32), ANCHOR, (0.0, 0.2))
+    with pytest.raises(ValueError, match="`variances` needs 4 positive numbers: got"):
+        box_coder.decode(np.zeros((1, 1, 4), np.float32), ANCHOR, (0.0, 0.1, 0.2, 0.2))

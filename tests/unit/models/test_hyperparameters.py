@@ -32,7 +32,11 @@ def test_text_from_the_command_line_takes_the_settings_type() -> None:
         ("input.batch_size", "2.5", "needs a value of type int"),
         ("input.batch_size", 0, r"must lie in \[1, 1024\]: got 0"),
         ("optimizer.learning_rate", "nan", "must lie in"),
-        ("model.alpha", 0.36, "must be one of 0.35, 0.5"),
+        ("model.alpha", 0.05, r"must lie in \[0.1, 2.0\]: got 0.05"),
+        ("model.backbone", "mobilenet_v4", "must be one of mobilenet_v1, mobilenet_v2"),
+        ("model.extra_depths", "256,12.5", "needs a value of type tuple"),
+        ("model.extra_depths", "", "needs positive numbers"),
+        ("anchors.variances", "0.1,0.2", "needs 4 numbers"),
         ("model.freeze_batch_norm", "maybe", "needs a value of type bool"),
         ("anchors.min_scale", 0.99, "must lie in"),
         ("anchors.max_scale", 0.2 + 1e-9 - 1e-9, "must lie in"),
@@ -48,6 +52,36 @@ def test_text_from_the_command_line_takes_the_settings_type() -> None:
 def test_each_mistake_is_named(path, value, message) -> None:
     with pytest.raises(UserError, match=message):
         ExperimentConfig().replace({path: value})
+
+
+@pytest.mark.parametrize(
+    ("loss", "converter", "background", "activation", "has_background"),
+    [
+        ("sigmoid", "loss", False, "sigmoid", False),
+        ("sigmoid", "loss", True, "sigmoid", True),
+        (
+            "sigmoid",
+            "softmax",
+            False,
+            "softmax",
+            True,
+        ),  # the study's: scores need the background that they compete with
+        ("softmax", "loss", False, "softmax", True),
+        ("softmax", "sigmoid", False, "sigmoid", True),
+        ("focal", "loss", False, "sigmoid", False),
+    ],
+)
+def test_scores_and_background_follow_from_loss_and_converter(
+    loss, converter, background, activation, has_background
+) -> None:
+    config = ExperimentConfig().replace(
+        {
+            "loss.classification": loss,
+            "postprocess.score_converter": converter,
+            "model.background_class": background,
+        }
+    )
+    assert (config.score_activation, config.has_background) == (activation, has_background)
 
 
 def test_the_scales_of_the_levels_may_be_given_and_taken_back() -> None:

@@ -4,21 +4,35 @@ import pytest
 
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import presets, search_space
+from tuner_fn import presets, reporting, search_space
 
 
 def test_ranges_choices_and_defaults_are_the_declared_ones() -> None:
     config = ExperimentConfig().replace({"optimizer.learning_rate": 0.05})
-    space = search_space.make_search_space(config, ["optimizer.learning_rate", "model.score_activation"])
-    rate, activation = space.space
+    names = ["optimizer.learning_rate", "postprocess.score_converter", "model.alpha", "model.head_layers"]
+    space = search_space.make_search_space(config, names)
+    rate, converter, alpha, layers = space.space
     assert (rate.min_value, rate.max_value, rate.default, rate.sampling) == (5e-4, 0.05, 0.05, "log")
-    assert (activation.values, activation.default) == (["sigmoid", "softmax"], "sigmoid")
+    assert (converter.values, converter.default) == (["loss", "sigmoid", "softmax"], "loss")
+    assert alpha.values == [0.35, 0.5, 0.75, 1.0, 1.3, 1.4]
+    assert (type(layers).__name__, layers.min_value, layers.max_value) == ("Int", 0, 4)
 
 
 def test_a_trials_values_become_settings() -> None:
     values = {"optimizer.learning_rate": 0.01, "tuner/epochs": 3, "tuner/trial_id": "0001"}
     config = search_space.configuration(ExperimentConfig(), values)
     assert config == ExperimentConfig().replace({"optimizer.learning_rate": 0.01})
+
+
+def test_every_declared_hyperparameter_can_be_searched_and_shown(tmp_path) -> None:
+    """Each draw of each is a valid configuration of its own, and TensorBoard takes its domain."""
+    config = ExperimentConfig()
+    names = [path for path, field, _ in config.items() if "search" in field.metadata]
+    space = search_space.make_search_space(config, names)
+    for parameter in space.space:
+        for draw in (0.0, 0.5, 0.999):
+            search_space.configuration(config, {parameter.name: parameter.prob_to_value(draw)})
+    reporting.write_hparams_domain(tmp_path, config, names)
 
 
 @pytest.mark.parametrize("name", presets.PRESETS)

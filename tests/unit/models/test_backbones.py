@@ -1,0 +1,96 @@
+"""Backbones: their maps, their copies with other settings, and what weights files give them."""
+
+import keras
+import numpy as np
+import pytest
+
+from data.errors import UserError
+from models import backbones
+from models.hyperparameters import ModelConfig
+
+NAMES = ("mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_maps_have_their_stride_at_even_and_odd_sizes(name) -> None:
+    """Rounded up: 75 is odd after one halving, 19 and 5 after three and five."""
+    backbone = backbones.load_backbone(ModelConfig(backbone=name, alpha=0.35), 150)
+    for stride, side in ((8, 19), (16, 10), (32, 5)):
+        for expanded in (True, False):
+            assert backbone.feature_map(stride, expanded).shape[1:3] == (side, side)
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_the_expanded_map_is_the_wide_one(name) -> None:
+    backbone = backbones.load_backbone(ModelConfig(backbone=name, alpha=0.35), 64)
+    assert backbone.feature_map(16, True).shape[-1] > 2 * backbone.feature_map(16, False).shape[-1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_copy_computes_what_keras_applications_does(name, tmp_path) -> None:
+    """The same weights and default settings of batch norm; only the padding is written differently."""
+    builder, options = backbones._BUILDERS[name]
+    original = builder(input_shape=(64, 64, 3), alpha=0.35, include_top=False, weights=None, **options)
+    path = tmp_path / "own.weights.h5"
+    original.save_weights(path)
+    epsilon = next(one for one in original.layers if isinstance(one, keras.layers.BatchNormalization)).epsilon
+    config = ModelConfig(backbone=name, alpha=0.35, backbone_weights=str(path), batch_norm_epsilon=epsilon)
+    backbone = backbones.load_backbone(config, 64)
+    assert backbone.weights.missing == ()
+    assert len(backbone.weights.restored) == len(original.weights)
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32)
+    assert np.asarray(backbone.model(images)) == pytest.approx(np.asarray(original(images)), abs=1e-5)
+
+
+def test_an_activation_replaces_that_of_the_convolutions_only() -> None:
+    """The gates of squeeze-and-excitation stay."""
+    model = backbones.load_backbone(
+        ModelConfig(backbone="mobilenet_v3_small", alpha=0.35, backbone_activation="silu"), 64
+    ).model
+    kinds = [layer.get_config()["activation"] for layer in model.layers if isinstance(layer, keras.layers.Activation)]
+    gates = [layer for layer in model.layers if isinstance(layer, keras.layers.ReLU)]
+    assert set(kinds) == {"silu"}
+    assert len(gates) == 2 * 9  # a ReLU and a hard sigmoid in each of nine blocks
+
+
+def test_batch_norm_takes_the_settings() -> None:
+    config = ModelConfig(alpha=0.35, batch_norm_momentum=0.9, batch_norm_epsilon=0.01, freeze_batch_norm=True)
+    layers = backbones.load_backbone(config, 64).model.layers
+    norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert {(layer.momentum, layer.epsilon, layer.trainable) for layer in norms} == {(0.9, 0.01, False)}
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(UserError, match=r"no file nowhere.weights.h5. Give `none`, `imagenet`"):
+        backbones.load_backbone(ModelConfig(backbone_weights="nowhere.weights.h5"), 64)
+
+
+def test_a_damaged_file_is_named(tmp_path) -> None:
+    path = tmp_path / "broken.weights.h5"
+    path.write_bytes(b"no HDF5 at all")
+    with pytest.raises(UserError, match="is no Keras weights file"):
+        backbones.load_backbone(ModelConfig(backbone_weights=str(path)), 64)
+
+
+@pytest.mark.parametrize("change", [{"alpha": 0.5}, {"backbone": "mobilenet_v1"}])
+def test_weights_of_another_architecture_are_refused(change, tmp_path) -> None:
+    """A few tensors have the right shape by chance; they would be of no use."""
+    path = tmp_path / "v2.weights.h5"
+    keras.applications.MobileNetV2(input_shape=(64, 64, 3), alpha=0.35, include_top=False, weights=None).save_weights(
+        path
+    )
+    with pytest.raises(UserError, match=r"does not fit mobilenet_v\d with alpha 0.\d+: only \d+ of its \d+ tensors"):
+        backbones.load_backbone(ModelConfig(**{"alpha": 0.35, "backbone_weights": str(path), **change}), 64)
+
+
+def test_what_a_file_lacks_keeps_its_initial_value_and_is_named(tmp_path) -> None:
+    """Weights up to an inner layer of the same network."""
+    whole = keras.applications.MobileNetV2(input_shape=(64, 64, 3), alpha=0.35, include_top=False, weights=None)
+    part = keras.Model(whole.input, whole.get_layer("block_12_add").output)
+    path = tmp_path / "part.weights.h5"
+    part.save_weights(path)
+    restored = backbones.load_backbone(ModelConfig(alpha=0.35, backbone_weights=str(path)), 64).weights
+    assert len(restored.restored) == len(part.weights)
+    assert "Conv_1/kernel" in restored.missing
+    assert restored.summary().startswith(f"Restored {len(part.weights)} of {len(whole.weights)} backbone tensors from")
+    assert "not found: block_13_expand/kernel" in restored.summary()

@@ -1,0 +1,56 @@
+"""Update rules against their definitions, one variable and a few steps."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from models import optimizers
+from models.hyperparameters import OptimizerConfig
+
+PLAIN = OptimizerConfig(learning_rate=0.1, clip_norm=0.0)
+
+
+def trajectory(config: OptimizerConfig, gradients: list[float], name: str = "kernel") -> list[float]:
+    """Applies gradients to a variable that starts at 1; returns its values."""
+    variable = keras.Variable(np.float32(1.0), name=name)
+    optimizer = optimizers.make_optimizer(config, 0.1)
+    optimizer.build([variable])
+    found = []
+    for gradient in gradients:
+        optimizer.apply([np.float32(gradient)], [variable])
+        found.append(float(variable))
+    return found
+
+
+def test_momentum_by_hand() -> None:
+    """v = 0.9 v - 0.1 g; w += v."""
+    found = trajectory(dataclasses.replace(PLAIN, name="momentum"), [1.0, 1.0])
+    assert found == pytest.approx([0.9, 0.9 - 0.19])
+
+
+def test_rmsprop_is_tensorflow_1s_with_epsilon_inside_the_root() -> None:
+    """The study's: decay 0.9, momentum 0.9, epsilon 1; ms = 0.1 g^2 after one step."""
+    config = dataclasses.replace(PLAIN, name="rmsprop", rho=0.9, momentum=0.9, epsilon=1.0)
+    first = 0.1 * 2.0 / np.sqrt(0.1 * 4 + 1.0)
+    second = 0.9 * first + 0.1 * 2.0 / np.sqrt(0.9 * 0.4 + 0.1 * 4 + 1.0)
+    assert trajectory(config, [2.0, 2.0]) == pytest.approx([1 - first, 1 - first - second], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "lion"])
+def test_the_first_step_has_the_size_of_the_rate(name) -> None:
+    assert trajectory(dataclasses.replace(PLAIN, name=name), [5.0]) == pytest.approx([0.9], abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "rmsprop", "adam", "adamw", "lion"])
+def test_weight_decay_takes_kernels_and_leaves_biases(name) -> None:
+    """Without a gradient a kernel shrinks by rate times decay, 0.1 * 0.5."""
+    config = dataclasses.replace(PLAIN, name=name, weight_decay=0.5)
+    assert trajectory(config, [0.0]) == pytest.approx([0.95])
+    assert trajectory(config, [0.0], name="bias") == pytest.approx([1.0])
+
+
+def test_gradients_are_clipped_to_the_global_norm() -> None:
+    config = dataclasses.replace(PLAIN, name="sgd", clip_norm=2.0)
+    assert trajectory(config, [10.0, 1.0]) == pytest.approx([0.8, 0.7])
