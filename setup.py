@@ -33,6 +33,7 @@ EXTRAS = {
     # Tests, lint, notebooks, and pycocotools as the reference that metrics and benchmarks compare with.
     "dev": [
         "hypothesis",
+        "jax",  # the second backend that models are checked on
         "ipykernel",
         "nbclient",
         "nbformat",

@@ -1,0 +1,37 @@
+"""Every backbone with every head learns eight images by heart."""
+
+import pytest
+from tiny_data import CLASS_NAMES, scene_record, write_split
+
+from models import training
+from models.hyperparameters import ExperimentConfig
+
+EPOCHS = 90  # of one step each
+PLAIN = ExperimentConfig().replace(
+    {
+        "input.image_size": 96,
+        "input.batch_size": 8,
+        "input.max_boxes": 8,
+        "augment.flip_probability": 0.0,
+        "augment.crop_probability": 0.0,
+        "augment.photometric_strength": 0.0,
+        "model.alpha": 0.35,
+        "model.batch_norm_momentum": 0.7,
+        "model.first_stride": 8,
+        "model.num_levels": 4,
+        "model.head_depth": 32,
+        "model.head_kernel_size": 3,
+        "anchors.min_scale": 0.15,
+        "optimizer.learning_rate": 0.005,
+    }
+)
+
+
+@pytest.mark.parametrize("backbone", ["mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"])
+@pytest.mark.parametrize("head", ["ssd", "ssdlite", "fpnlite"])
+def test_eight_images_are_learned_by_heart(backbone, head, tmp_path) -> None:
+    """The whole chain of targets, losses, decoding and metrics agrees with itself."""
+    files = write_split(tmp_path, "train", [scene_record("train", index) for index in range(8)])
+    config = PLAIN.replace({"model.backbone": backbone, "model.head": head})
+    result = training.train(config, files, files, CLASS_NAMES, epochs=EPOCHS, validate_every=EPOCHS)
+    assert result.history[-1]["AP50"] >= 0.95
