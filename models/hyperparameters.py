@@ -255,7 +255,9 @@ class OptimizerConfig:
     schedule: str = tunable(
         "cosine", choices=("constant", "exponential", "cosine", "cyclic"), help="Learning rate over the steps."
     )
-    warmup_fraction: float = setting(0.05, low=0.0, high=0.9, live=True, help="Share of the steps of linear warm-up.")
+    warmup_fraction: float = setting(
+        0.05, low=0.0, high=0.9, live=True, help="Share of the steps of linear warm-up; not with `cyclic`."
+    )
     decay_steps: int = tunable(
         1000,
         low=1,

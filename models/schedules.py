@@ -13,7 +13,7 @@ _LIVE = ("peak", "warmup_steps", "total_steps", "decay_steps", "decay_factor", "
 
 
 class LiveSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up, then a constant, exponential, cosine or cyclic triangular rate.
+    """Linear warm-up, then a constant, exponential or cosine rate; or a cyclic triangular one, which needs no warm-up.
 
     Its parameters are variables, so that one traced training step serves trainings of any rate and length.
 
@@ -57,6 +57,8 @@ class LiveSchedule(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step: Tensor) -> Tensor:
         """Returns the learning rate, a float32 scalar, of a step counted from 0."""
         step = ops.cast(step, "float32")
+        if self.kind == "cyclic":
+            return self.live["peak"] * self._share(step)
         warm = ops.minimum((step + 1.0) / self.live["warmup_steps"], 1.0)
         return self.live["peak"] * warm * self._share(step)
 

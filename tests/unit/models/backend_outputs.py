@@ -1,7 +1,7 @@
 """A process of its own computes what a detector does on the Keras backend of its environment, without TensorFlow.
 
-python backend_outputs.py IN.npz OUT.npz, with the arrays `config` (JSON), `images`, `gt_boxes`, `gt_labels`, `boxes`, `scores` and
-w0, w1, ... (the detector's weights).
+python backend_outputs.py IN.npz OUT.npz, with the arrays `config` (JSON), `images`, `gt_boxes`, `gt_labels`, `boxes`,
+`scores` and w0, w1, ... (the detector's weights).
 """
 
 import json

@@ -45,6 +45,7 @@ def test_cyclic_rises_and_falls_in_straight_lines() -> None:
     """From a quarter of the peak to the peak in two steps and back, again and again."""
     found = rates("cyclic", 7, decay_steps=2, final_fraction=0.25)
     assert found == pytest.approx([0.2, 0.5, 0.8, 0.5, 0.2, 0.5, 0.8])
+    assert rates("cyclic", 7, decay_steps=2, final_fraction=0.25, warmup_fraction=0.5) == found
 
 
 def test_an_unknown_kind_is_named() -> None:
