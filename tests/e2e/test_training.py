@@ -1,5 +1,12 @@
 """Training: it learns, it goes on after a kill, it stops on NaN, and it starts each trial afresh."""
 
+import json
+import pathlib
+import random
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 from tiny_data import CLASS_NAMES, scene_record, write_split
@@ -7,6 +14,7 @@ from tiny_data import CLASS_NAMES, scene_record, write_split
 from models import training
 from models.hyperparameters import ExperimentConfig
 
+ROOT = pathlib.Path(__file__).parents[2]
 SMALL = ExperimentConfig().replace(
     {
         "input.image_size": 64,
@@ -74,6 +82,35 @@ def test_a_killed_training_goes_on_to_the_same_weights(data, tmp_path, changes) 
     for found, wanted in zip(weights(resumed), expected, strict=True):
         np.testing.assert_array_equal(found, wanted)
     assert [report["loss"] for report in resumed.history] == [report["loss"] for report in history]
+
+
+KILLED_PROCESS = """
+import json, sys
+from models import training
+from models.hyperparameters import ExperimentConfig
+settings, train_files, val_files, names, state = json.loads(sys.argv[1])
+training.train(ExperimentConfig.from_dict(settings), train_files, val_files, names, epochs=4, checkpoint=state,
+               on_epoch=lambda report: print("epoch", flush=True))
+"""
+
+
+def test_a_process_killed_within_an_epoch_loses_that_epoch_only(data, tmp_path) -> None:
+    """SIGKILL some time after the second epoch's end: in the third, or while its state is written."""
+    whole = training.train(SMALL, *data, CLASS_NAMES, epochs=4)
+    expected, history = weights(whole), whole.history
+    state = tmp_path / "state.npz"
+    arguments = json.dumps([SMALL.to_dict(), *data, CLASS_NAMES, str(state)])
+    process = subprocess.Popen([sys.executable, "-c", KILLED_PROCESS, arguments], stdout=subprocess.PIPE, cwd=ROOT)
+    for _ in range(2):
+        assert process.stdout.readline() == b"epoch\n"
+    time.sleep(random.random() * history[-1]["seconds"])
+    process.kill()
+    process.communicate()
+    first = []
+    resumed = training.train(SMALL, *data, CLASS_NAMES, epochs=4, checkpoint=state, on_epoch=first.append)
+    assert first[0]["epoch"] >= 3
+    for found, wanted in zip(weights(resumed), expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_a_promoted_trial_goes_on_from_its_parent(data, tmp_path) -> None:
