@@ -66,8 +66,8 @@ def _operation(given: float | None, node: Node) -> Outcome:
     """Judges what the kit's crop takes of an operation: how often it is skipped, and its least area."""
     operations = node.parent.nodes["operations"] if "operations" in node.parent.spec.fields else [node]
     columns = [[each[name] or 0.0 for each in operations] for name in ("random_coef", "min_area", "max_aspect_ratio")]
-    several = " over all operations" if len(operations) > 1 else ""
-    return honoured(_crop_settings(*columns), f"the mean chance and the least area{several}")
+    several = "the mean chance and the least area of all operations" if len(operations) > 1 else ""
+    return honoured(_crop_settings(*columns), several)
 
 
 def _ratio(low: bool) -> od.Rule:

@@ -5,6 +5,7 @@ settings mean what the file means, even where our own defaults differ.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -83,28 +84,36 @@ def read(text: str, train_images: int | None = None) -> Imported:
         Settings and report.
 
     Raises:
-        UserError: the text breaks the format; names the line.
+        UserError: the text breaks the format (names the line), or is not of an SSD.
 
     Source: the protos of tensorflow/models, research/object_detection/protos.
     """
     root = Node(_PIPELINE, train_images=train_images)
+    lost = _fill(root, od_api_text.parse(text))
+    if not root.has("model.ssd"):
+        raise UserError("no `model { ssd { ... } }` in it; the kit's detectors are SSDs.")
     report = _Report()
-    for judgement in [*_fill(root, od_api_text.parse(text)), *_judge(root)]:
+    for judgement in [*lost, *_judge(root)]:
         report.add(judgement)
     off = {path: value for path, value in od_api_augment.NONE.items() if path not in report.settings}
     report.add(_Judgement(None, "train_config.data_augmentation_options", "no others", od.honoured(off)))
-    rows = sorted(report.rows, key=lambda row: (row.line is None, row.line or 0))
-    return Imported(report.settings, tuple(rows))
+    rows = sorted(report.rows, key=lambda placed: placed[0])
+    return Imported(report.settings, tuple(row for _, row in rows))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Judgement:
-    """What becomes of a field; `line` is None where it is a default."""
+    """What becomes of a field; `entry` is None where it is a default."""
 
-    line: int | None
+    entry: od_api_text.Entry | None
     path: str
     shown: str
     outcome: Outcome
+
+    @property
+    def line(self) -> int | None:
+        """Where it stands in the file."""
+        return self.entry.line if self.entry else None
 
 
 def _fill(node: Node, block: od_api_text.Block) -> list[_Judgement]:
@@ -117,7 +126,7 @@ def _fill(node: Node, block: od_api_text.Block) -> list[_Judgement]:
         elif isinstance(spec, Field):
             lost += _fill_value(node, entry, spec, path)
         elif not all(isinstance(value, od_api_text.Block) for value in entry.values):
-            lost.append(_Judgement(entry.line, path, str(entry), od.refused("needs a block in braces")))
+            lost.append(_Judgement(entry, path, str(entry), od.refused("needs a block in braces")))
         else:
             lost += _fill_child(node, entry, spec, path)
     for name, spec in node.spec.fields.items():
@@ -134,7 +143,7 @@ def _fill_value(node: Node, entry: od_api_text.Entry, spec: Field, path: str) ->
         if not repeated and len(values) != 1:
             raise ValueError("takes one value.")
     except ValueError as error:
-        return [_Judgement(entry.line, path, str(entry), od.refused(str(error).rstrip(".")))]
+        return [_Judgement(entry, path, str(entry), od.refused(str(error).rstrip(".")))]
     if repeated:
         node.values[name] = (*node.values.get(name, ()), *values)
         node.entries.setdefault(name, []).append(entry)
@@ -166,7 +175,7 @@ def _judge_all(entry: od_api_text.Entry, path: str, outcome: Outcome) -> list[_J
     """Gives every field in an entry the same judgement."""
     inner = [each for value in entry.values if isinstance(value, od_api_text.Block) for each in value.entries]
     if not inner:
-        return [_Judgement(entry.line, path, str(entry), outcome)]
+        return [_Judgement(entry, path, str(entry), outcome)]
     return [judgement for each in inner for judgement in _judge_all(each, f"{path}.{each.name}", outcome)]
 
 
@@ -188,7 +197,7 @@ def _judge_value(node: Node, name: str, spec: Field) -> Iterator[_Judgement]:
         yield _Judgement(None, path, _written(spec.default), outcome)
     for number, entry in enumerate(entries):
         again = Outcome(outcome.verdict, why=f"with line {entries[0].line}") if number else outcome
-        yield _Judgement(entry.line, path, str(entry), again)
+        yield _Judgement(entry, path, str(entry), again)
 
 
 def _judge_child(node: Node, spec: Child) -> Iterator[_Judgement]:
@@ -196,12 +205,10 @@ def _judge_child(node: Node, spec: Child) -> Iterator[_Judgement]:
     chosen = spec.chosen(node) if spec.chosen is not None else None
     if node.is_empty:
         inner = [judgement.outcome for judgement in _judge(node)]
-        yield _Judgement(node.entry.line, node.path, "{}", _combined([chosen, *inner] if chosen else inner))
+        yield _Judgement(node.entry, node.path, "{}", _combined([chosen, *inner] if chosen else inner))
         return
     if chosen is not None and (chosen.settings or chosen.verdict == CANNOT) and node.spec.other is None:
-        yield _Judgement(
-            node.entry.line if node.entry else None, node.path, "{...}" if node.entry else "absent", chosen
-        )
+        yield _Judgement(node.entry, node.path, "{...}" if node.entry else "absent", chosen)
     yield from _judge(node)
 
 
@@ -221,7 +228,7 @@ class _Report:
 
     def __init__(self) -> None:
         self.settings: dict[str, Any] = {}
-        self.rows: list[Row] = []
+        self.rows: list[tuple[float, Row]] = []  # with the place in the file
         self._givers: dict[str, _Judgement] = {}
 
     def add(self, judgement: _Judgement) -> None:
@@ -239,7 +246,8 @@ class _Report:
         becomes = ", ".join(f"{path}={_written(value)}" for path, value in taken.items())
         text = ": ".join(part for part in (becomes, why) if part)
         shown = text if line is not None else f"default of the API: {text}"
-        self.rows.append(Row(line, judgement.path, judgement.shown, verdict, shown))
+        place = judgement.entry.place if judgement.entry else math.inf
+        self.rows.append((place, Row(line, judgement.path, judgement.shown, verdict, shown)))
 
     def _problem(self, path: str, value: Any, judgement: _Judgement) -> str | None:
         """Says why a setting cannot have a value; "" where it shall not, None where it can."""

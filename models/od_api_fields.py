@@ -231,6 +231,11 @@ def cannot(why: str) -> Rule:
     return lambda given, node: refused(why) if given not in ("", (), None, False) else Outcome(IGNORED, why="empty")
 
 
+def one_needed(what: str) -> Callable[[Node], Outcome]:
+    """Makes a rule for a message of which one child must be there."""
+    return lambda node: honoured() if node.nodes else refused(f"the API needs {what}")
+
+
 def unsupported(why: str) -> Child:
     """Declares a message that the kit cannot follow, whatever is in it."""
     outcome = Outcome(CANNOT, why=why)

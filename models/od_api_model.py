@@ -187,10 +187,6 @@ def _loss(path: str, name: str, **fields: od.Field) -> Child:
     return Child(Message({"anchorwise_output": _DEPRECATED, **fields}), chosen=lambda node: honoured({path: name}))
 
 
-def _missing(what: str) -> Any:
-    return lambda node: refused(f"the API needs {what}") if not node.nodes else honoured()
-
-
 _CLASSIFICATION = Message(
     {
         "weighted_sigmoid": _loss("loss.classification", "sigmoid"),
@@ -254,8 +250,8 @@ _MINER = {
 _NO_MINING = honoured({"loss.negatives_per_positive": 0.0, "loss.mining_iou": 1.0}, "no hard example miner")
 LOSS = Message(
     {
-        "classification_loss": Child(_CLASSIFICATION, always=True, chosen=_missing("a classification loss")),
-        "localization_loss": Child(_LOCALIZATION, always=True, chosen=_missing("a localization loss")),
+        "classification_loss": Child(_CLASSIFICATION, always=True, chosen=od.one_needed("a classification loss")),
+        "localization_loss": Child(_LOCALIZATION, always=True, chosen=od.one_needed("a localization loss")),
         "hard_example_miner": Child(Message(_MINER), absent=lambda node: _NO_MINING),
         "classification_weight": value(1.0, _class_weight),
         "localization_weight": value(1.0, _box_weight),
@@ -313,13 +309,15 @@ POST_PROCESSING = Message(
 )
 _SSD = {
     "num_classes": value(None, ignored("the dataset's classes count; --classes picks some"), int),
-    "image_resizer": Child(IMAGE_RESIZER, always=True),
+    "image_resizer": Child(IMAGE_RESIZER, always=True, chosen=od.one_needed("an image resizer")),
     "feature_extractor": Child(od_api_network.FEATURE_EXTRACTOR, always=True),
-    "box_predictor": Child(od_api_network.BOX_PREDICTOR, always=True),
-    "anchor_generator": Child(od_api_network.ANCHOR_GENERATOR, always=True),
-    "box_coder": Child(BOX_CODER),
-    "matcher": Child(MATCHER),
-    "similarity_calculator": Child(SIMILARITY),
+    "box_predictor": Child(od_api_network.BOX_PREDICTOR, always=True, chosen=od.one_needed("a box predictor")),
+    "anchor_generator": Child(
+        od_api_network.ANCHOR_GENERATOR, always=True, chosen=od.one_needed("an anchor generator")
+    ),
+    "box_coder": Child(BOX_CODER, always=True, chosen=od.one_needed("a box coder")),
+    "matcher": Child(MATCHER, always=True, chosen=od.one_needed("a matcher")),
+    "similarity_calculator": Child(SIMILARITY, always=True, chosen=od.one_needed("a similarity")),
     "encode_background_as_zeros": value(False, _background),
     "add_background_class": value(True, _background),
     "explicit_background_class": value(False, fixed(False, "the dataset's labels hold no background")),

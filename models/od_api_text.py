@@ -43,12 +43,14 @@ class Entry:
     Attributes:
         name: of the field.
         line: counted from 1.
+        place: grows through the file.
         values: one, or those of a list in brackets.
         listed: whether it is such a list.
     """
 
     name: str
     line: int
+    place: int
     values: "tuple[Scalar | Block, ...]"
     listed: bool = False
 
@@ -120,7 +122,7 @@ class _Parser:
         return tuple(found)
 
     def _entry(self) -> Entry:
-        line = self.tokens[self.position][2]
+        place, line = self.position, self.tokens[self.position][2]
         name = self._name()
         colon = self._take(":")
         listed = self._take("[")
@@ -133,7 +135,7 @@ class _Parser:
         else:
             self._fail(f"`:` or `{{` after `{name}`")
         _ = self._take(",") or self._take(";")
-        return Entry(name, line, values, listed)
+        return Entry(name, line, place, values, listed)
 
     def _name(self) -> str:
         kind, text, _ = self.tokens[self.position]

@@ -83,7 +83,7 @@ LEARNING_RATE = Message(
 
 
 def _optimizer(name: str, **fields: od.Field) -> Child:
-    fields["learning_rate"] = Child(LEARNING_RATE, always=True)
+    fields["learning_rate"] = Child(LEARNING_RATE, always=True, chosen=od.one_needed("a learning rate"))
     return Child(Message(fields), chosen=lambda node: honoured({"optimizer.name": name}))
 
 
@@ -109,7 +109,8 @@ OPTIMIZER = Message(
         "adam_optimizer": _optimizer("adam", epsilon=value(1e-8, sets("optimizer.epsilon"))),
         "use_moving_average": value(True, _averages),
         "moving_average_decay": value(0.9999, _averages),
-    }
+    },
+    one_of=True,
 )
 
 
@@ -135,7 +136,7 @@ TRAIN_CONFIG = Message(
     {
         "batch_size": value(32, sets("input.batch_size")),
         "num_steps": value(0, _epochs),
-        "optimizer": Child(OPTIMIZER, always=True),
+        "optimizer": Child(OPTIMIZER, always=True, chosen=od.one_needed("an optimizer")),
         "gradient_clipping_by_norm": value(0.0, sets("optimizer.clip_norm")),
         "bias_grad_multiplier": value(0.0, fixed(0.0, "the kit's biases learn as the kernels do")),
         "add_regularization_loss": value(True, lambda given, node: honoured(why="" if given else "loss.l2 is 0")),
@@ -183,8 +184,9 @@ EVAL_CONFIG = Message(
             "batch_size num_visualizations num_examples eval_interval_secs max_evals save_graph eval_master export_path"
             " visualization_export_dir ignore_groundtruth eval_instance_masks min_score_threshold skip_scores"
             " use_dummy_loss_in_eval max_num_boxes_to_visualize visualize_groundtruth_boxes"
-            " groundtruth_box_visualization_color keep_image_id_for_visualization_export retain_original_images skip_labels include_metrics_per_category"
-            " all_metrics_per_category retain_original_image_additional_channels force_no_resize",
+            " groundtruth_box_visualization_color keep_image_id_for_visualization_export skip_labels"
+            " retain_original_images include_metrics_per_category all_metrics_per_category force_no_resize"
+            " retain_original_image_additional_channels",
             "the kit evaluates the whole val and test splits",
         ),
         "recall_lower_bound": value(0.0, fixed(0.0, "COCO's metrics take all recalls")),

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import pathlib
 import shlex
+import textwrap
 from collections.abc import Sequence
 
 from absl import flags
@@ -18,7 +19,8 @@ USAGE = "FILE [--output=config.json] [--report=report.csv] [--train_images=N] [-
 EXAMPLE = "ssd-tuner import-config pipeline.config --train_images=8862 --output=config.json"
 
 STATUS_CANNOT = 3  # with --strict: the kit cannot follow some field
-_SHOWN_NAMES = 2  # of a field's path; the line number says the rest
+_VALUE_WIDTH = 14  # the report file has values whole
+_LEAST_WIDTH = 30
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -84,16 +86,39 @@ def _read(path: str) -> str:
 
 
 def _show(screen: display.Display, imported: od_api_config.Imported, source: str, output: str) -> None:
-    rows = [
-        (row.line, ".".join(row.field.split(".")[-_SHOWN_NAMES:]), row.value, row.verdict, row.becomes)
-        for row in imported.report
-    ]
-    screen.print_table(f"Fields of {source}", ["line", "field", "value", "verdict", "becomes"], rows)
+    screen.note(f"Fields of {source}")
+    for line in _table(imported.report, screen.console.width):
+        screen.note(line)
     counts = ", ".join(f"{imported.count(verdict)} {verdict}" for verdict in od_api_config.VERDICTS)
     defaults = sum(row.line is None for row in imported.report)
+    screen.note("")
     screen.note(f"{counts}; {defaults} more where the API's defaults differ from the kit's.")
     screen.note(f"Settings written to {output}. Next:")
     screen.note(f"  ssd-tuner run --dataset=DATASET --workdir=FOLDER --config={shlex.quote(output)}")
+
+
+def _table(rows: Sequence[od_api_config.Row], width: int) -> list[str]:
+    """Lays the report out: the message's path as a heading of its fields, since paths are long and names short."""
+    names = max(len(row.field.rpartition(".")[2]) for row in rows)
+    form = f"{{:>4}}  {{:<{names}}}  {{:<{_VALUE_WIDTH}}}  {{:<8}}  ".format
+    indent = form("", "", "", "")
+    lines, before = [form("line", "field", "value", "verdict") + "becomes"], None
+    for row in rows:
+        message, _, name = row.field.rpartition(".")
+        if (message, row.line is None) != before:
+            lines.append("  " * 3 + message)
+        before = (message, row.line is None)
+        value = row.value if len(row.value) <= _VALUE_WIDTH else f"{row.value[: _VALUE_WIDTH - 3]}..."
+        head = form(row.line or "-", name, value, row.verdict)
+        lines += textwrap.wrap(
+            row.becomes,
+            max(width, len(indent) + _LEAST_WIDTH),
+            initial_indent=head,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return lines
 
 
 def _csv(rows: Sequence[od_api_config.Row]) -> str:

@@ -1,8 +1,8 @@
 """`ssd-tuner COMMAND`: chooses the command and turns errors into lines and exit statuses.
 
-A command is a module `pipeline.cli.<command>` (`data check`: `data_check`, `import-config`: `import_config`) with SUMMARY, USAGE, EXAMPLE,
-`define_flags(flag_values)` and `main(arguments, flag_values) -> int`. Nothing here imports TensorFlow: help and
-mistakes answer at once.
+A command is a module `pipeline.cli.<command>` (`data check`: `data_check`, `import-config`: `import_config`) with
+SUMMARY, USAGE, EXAMPLE, `define_flags(flag_values)` and `main(arguments, flag_values) -> int`. Nothing here imports
+TensorFlow: help and mistakes answer at once.
 """
 
 import contextlib

@@ -48,8 +48,8 @@ def define_experiment_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "config",
         None,
-        "Settings to start from, in place of the preset's: the config.json of `ssd-tuner import-config`, the config.json"
-        " or best_config.json of a run. --set wins over it; how much is searched stays the preset's.",
+        "Settings to start from, in place of the preset's: a config.json of `ssd-tuner import-config` or of a run, or a"
+        " best_config.json. --set wins over it; how much is searched stays the preset's.",
         flag_values=flag_values,
     )
     flags.DEFINE_multi_string(
