@@ -53,7 +53,7 @@ class Field:
             ValueError: it is of another type; the message says which was expected.
         """
         if isinstance(value, od_api_text.Block):
-            raise ValueError(f"needs a {self.kind.__name__}, not a block.")
+            raise ValueError(f"needs {_KINDS[self.kind]}, not a block.")
         if self.choices:
             if value.text not in self.choices:
                 raise ValueError(f"is one of {', '.join(self.choices)}.{_close(value.text, self.choices)}")
