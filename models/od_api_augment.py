@@ -46,7 +46,7 @@ def _options(node: Node) -> list[Node]:
 def _crop_settings(skipped: Sequence[float], areas: Sequence[float], ratios: Sequence[float]) -> dict[str, float]:
     """Computes the kit's settings: the shortest side that such a crop can have, and how often there is one."""
     ratio = max(1.0, *(min(each, _MAX_RATIO) for each in ratios))
-    area = min(areas)
+    area = max(min(areas), 0.0)
     shortest = max(math.sqrt(area / ratio), area)  # the longer side is 1 at most
     return {
         "augment.crop_probability": round(1.0 - sum(skipped) / len(skipped), 6),
@@ -111,9 +111,10 @@ def _operation_fields(**defaults: float | None) -> Message:
 
 
 def _patches(_: Any, node: Node) -> Outcome:
+    probability, tries = min(max(node["probability"], 0.0), 1.0), max(node["max_black_patches"], 0)
     settings = {
-        "augment.patch_probability": round(1.0 - (1.0 - node["probability"]) ** node["max_black_patches"], 6),
-        "augment.patch_max_count": node["max_black_patches"],
+        "augment.patch_probability": round(1.0 - (1.0 - probability) ** tries, 6),
+        "augment.patch_max_count": max(tries, 1),
         "augment.patch_max_side": node["size_to_image_ratio"],
     }
     return honoured(settings, "chance of any; the kit draws number and sides below the largest")

@@ -270,6 +270,8 @@ class _Report:
 
 def _written(value: Any) -> str:
     """Writes a value as `--set` takes it."""
+    if value is None:
+        return "absent"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):

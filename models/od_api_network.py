@@ -156,7 +156,7 @@ HYPERPARAMS = Message(
 
 
 def _pyramid_stride(given: int, node: Node) -> Outcome:
-    return honoured({"model.first_stride": 2**given})
+    return honoured({"model.first_stride": 2 ** max(0, min(given, 20))})
 
 
 def _pyramid_levels(given: int, node: Node) -> Outcome:

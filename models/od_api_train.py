@@ -118,7 +118,7 @@ def _epochs(given: int, node: Node) -> Outcome:
     """Turns steps into epochs; the last, smaller batch of an epoch is left out, as in training."""
     if not given:
         return refused("0 trains without end; set training.epochs")
-    batch, images = node["batch_size"], node.root.train_images
+    batch, images = max(node["batch_size"], 1), node.root.train_images
     if images is None:
         return refused(
             f"epochs need the number of images: --train_images=N, or set training.epochs to {given * batch} / N"

@@ -423,3 +423,14 @@ def test_scales_that_contradict_one_another():
     text = configs.ssd(anchors=configs.SSD_ANCHORS[:-1] + "min_scale: 0.9 max_scale: 0.5 }")
     with pytest.raises(UserError, match="`anchors.max_scale` must exceed `anchors.min_scale`"):
         od_api_config.read(text).experiment()
+
+
+@pytest.mark.parametrize("odd", ["-1", "0", "1e30", "1000000000", "'x'", "{}", "[1, 2]", "RELU", "0.5", ""])
+def test_an_odd_value_anywhere_is_told_and_breaks_nothing(odd):
+    text = configs.ssdlite() + "train_config { data_augmentation_options { random_black_patches { probability: 1 } } }"
+    for place in re.finditer(r":\s*([^\s{\[,]+)", text):
+        changed = text[: place.start(1)] + odd + text[place.end(1) :]
+        try:
+            od_api_config.read(changed, train_images=100).experiment()
+        except UserError as error:
+            assert "\n" not in str(error)
