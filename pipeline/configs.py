@@ -59,11 +59,7 @@ class RunConfig:
             overrides["training.epochs"] = values["epochs"]
         if values["tile"] is not None:
             overrides["input.tile"] = values["tile"]
-        if values.get("config") is None:
-            experiment = presets.experiment(preset, overrides, values["seed"])
-        else:
-            seed = {"training.seed": values["seed"]} if values.get("seed_given") else {}
-            experiment = read_config(values["config"]).replace({**seed, **overrides})
+        experiment = _experiment(values, preset, overrides)
         search = presets.search(
             preset,
             values["search"],
@@ -111,6 +107,14 @@ def read_config(path: str) -> ExperimentConfig:
         raise UserError(f"`--config={path}`: {error}") from error
     except ValueError as error:
         raise UserError(f"`--config={path}` is no JSON: {error}.") from error
+
+
+def _experiment(values: Mapping[str, Any], preset: presets.Preset, overrides: Mapping[str, Any]) -> ExperimentConfig:
+    """Builds the base settings, from `--config` or from the preset; the seed of `--config` stays unless one is given."""
+    if values.get("config") is None:
+        return presets.experiment(preset, overrides, values["seed"])
+    seed = {"training.seed": values["seed"]} if values.get("seed_given") else {}
+    return read_config(values["config"]).replace({**seed, **overrides})
 
 
 def _without_effect(experiment: ExperimentConfig) -> list[str]:
