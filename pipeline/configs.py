@@ -110,7 +110,7 @@ def read_config(path: str) -> ExperimentConfig:
 
 
 def _experiment(values: Mapping[str, Any], preset: presets.Preset, overrides: Mapping[str, Any]) -> ExperimentConfig:
-    """Builds the base settings, from `--config` or from the preset; the seed of `--config` stays unless one is given."""
+    """Builds the base settings, from `--config` or the preset; the seed of `--config` stays unless one is given."""
     if values.get("config") is None:
         return presets.experiment(preset, overrides, values["seed"])
     seed = {"training.seed": values["seed"]} if values.get("seed_given") else {}
