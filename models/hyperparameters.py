@@ -26,7 +26,7 @@ class InputConfig:
     """Images and boxes as the detector gets them."""
 
     image_size: int = setting(300, low=64, high=1280, unit="px", help="Side of the square that images are resized to.")
-    batch_size: int = setting(16, low=1, high=1024, unit="images", help="Images a training step.")
+    batch_size: int = setting(16, low=1, high=4096, unit="images", help="Images a training step.")
     tile: str = setting(
         "1x1", help="Tiles that images are cut into, ROWSxCOLS or ROWSxCOLS:OVERLAP with the overlap / side of a tile."
     )
@@ -62,7 +62,9 @@ class AugmentConfig:
         0.0, low=0.0, high=128.0, search=(0.0, 25.0), unit="grey levels", help="Largest deviation of Gaussian noise."
     )
     patch_probability: float = tunable(0.0, low=0.0, high=1.0, help="Chance of black patches on an image.")
-    patch_max_count: int = tunable(4, choices=(1, 2, 4, 8, 16), unit="patches", help="Most black patches on an image.")
+    patch_max_count: int = tunable(
+        4, low=1, high=64, candidates=(1, 2, 4, 8, 16), unit="patches", help="Most black patches on an image."
+    )
     patch_max_side: float = tunable(
         0.2, low=0.01, high=1.0, search=(0.05, 0.5), help="Largest side of a black patch / image side; half at least."
     )
@@ -139,7 +141,7 @@ class AnchorConfig:
         "ssd", choices=("ssd", "multiscale"), help="Scales after Liu et al. 2016, or those of RetinaNet."
     )
     min_scale: float = tunable(
-        0.2, low=0.02, high=0.5, search=(0.05, 0.3), scale="log", live=True, help="Side of the finest anchors / image."
+        0.2, low=0.005, high=0.9, search=(0.05, 0.3), scale="log", live=True, help="Side of the finest anchors / image."
     )
     max_scale: float = tunable(
         0.95, low=0.3, high=1.0, search=(0.6, 0.95), live=True, help="Side of the coarsest / image."

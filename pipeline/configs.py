@@ -1,6 +1,7 @@
 """The settings of one pipeline run, from the command line's flags."""
 
 import dataclasses
+import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,9 +45,9 @@ class RunConfig:
         """Builds the settings from flag values.
 
         Args:
-            values: dataset, data (`DataOptions`), tile, workdir, preset, search, max_trials, max_epochs, epochs, set,
-                tune, seed, min_map50, direct_num_workers, beam_args, as `ssd-tuner run --help` describes them; None
-                where not given.
+            values: dataset, data (`DataOptions`), tile, workdir, preset, config, search, max_trials, max_epochs,
+                epochs, set, tune, seed, min_map50, direct_num_workers, beam_args, as `ssd-tuner run --help` describes
+                them; None where not given. seed_given says whether the seed is the user's.
 
         Raises:
             UserError: a value is unknown or out of its range.
@@ -58,6 +59,7 @@ class RunConfig:
             overrides["training.epochs"] = values["epochs"]
         if values["tile"] is not None:
             overrides["input.tile"] = values["tile"]
+        experiment = _experiment(values, preset, overrides)
         search = presets.search(
             preset,
             values["search"],
@@ -65,9 +67,8 @@ class RunConfig:
             max_trials=values["max_trials"],
             max_epochs=values["max_epochs"],
             tune=values["tune"],
-            pinned=tuple(overrides),
+            pinned=(*overrides, *_without_effect(experiment)),
         )
-        experiment = presets.experiment(preset, overrides, values["seed"])
         return cls(
             dataset=values["dataset"],
             preset=name,
@@ -84,6 +85,46 @@ class RunConfig:
 def default_preset(dataset: str) -> str:
     """Returns the preset that `ssd-tuner run` takes for a dataset on this machine."""
     return presets.default_preset(dataset, has_gpu=pathlib.Path("/dev/nvidia0").exists())  # TensorFlow tells in 10 s
+
+
+def read_config(path: str) -> ExperimentConfig:
+    """Reads a `config.json` or `best_config.json`.
+
+    Args:
+        path: of a file with settings by group; those that are missing keep their declared default.
+
+    Raises:
+        UserError: no such file, no such content, or a setting is unknown or out of its range; names the file.
+    """
+    try:
+        values = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise UserError("needs settings by group, as config.json in a run's report/ has them.")
+        return ExperimentConfig.from_dict(values)
+    except OSError as error:
+        raise UserError(f"`--config={path}` cannot be read: {error.strerror}.") from error
+    except UserError as error:
+        raise UserError(f"`--config={path}`: {error}") from error
+    except ValueError as error:
+        raise UserError(f"`--config={path}` is no JSON: {error}.") from error
+
+
+def _experiment(values: Mapping[str, Any], preset: presets.Preset, overrides: Mapping[str, Any]) -> ExperimentConfig:
+    """Builds the base settings, from `--config` or the preset; the seed of `--config` stays unless one is given."""
+    if values.get("config") is None:
+        return presets.experiment(preset, overrides, values["seed"])
+    seed = {"training.seed": values["seed"]} if values.get("seed_given") else {}
+    return read_config(values["config"]).replace({**seed, **overrides})
+
+
+def _without_effect(experiment: ExperimentConfig) -> list[str]:
+    """Lists hyperparameters of the kit's choice that these settings make idle, so that no trial varies them."""
+    idle = []
+    if experiment.anchors.kind == "multiscale" or experiment.anchors.scales:
+        idle.append("anchors.min_scale")
+    if experiment.loss.classification == "focal":
+        idle.append("loss.negatives_per_positive")
+    return idle
 
 
 def parse_overrides(assignments: Sequence[str]) -> dict[str, str]:

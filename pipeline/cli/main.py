@@ -1,8 +1,8 @@
 """`ssd-tuner COMMAND`: chooses the command and turns errors into lines and exit statuses.
 
-A command is a module `pipeline.cli.<command>` (`data check`: `data_check`) with SUMMARY, USAGE, EXAMPLE,
-`define_flags(flag_values)` and `main(arguments, flag_values) -> int`. Nothing here imports TensorFlow: help and
-mistakes answer at once.
+A command is a module `pipeline.cli.<command>` (`data check`: `data_check`, `import-config`: `import_config`) with
+SUMMARY, USAGE, EXAMPLE, `define_flags(flag_values)` and `main(arguments, flag_values) -> int`. Nothing here imports
+TensorFlow: help and mistakes answer at once.
 """
 
 import contextlib
@@ -18,8 +18,19 @@ from typing import Any
 from data import errors
 from pipeline import environment, failures
 
-COMMANDS = ("run", "data check", "data stats", "data show", "data convert", "evaluate", "predict", "kubeflow")
+COMMANDS = (
+    "run",
+    "data check",
+    "data stats",
+    "data show",
+    "data convert",
+    "evaluate",
+    "predict",
+    "import-config",
+    "kubeflow",
+)
 GROUPS = ("data",)  # of commands of two words; their modules are pipeline.cli.<group>_<word>
+_TO_MODULE = str.maketrans(" -", "__")
 _HELP = ("--help", "-h", "-help")
 
 
@@ -116,7 +127,7 @@ def _load(name: str) -> Any:
     if name not in COMMANDS:
         raise errors.UserError(f"`{name}` is no command.{errors.nearest(name, COMMANDS)} See `ssd-tuner --help`.")
     try:
-        return importlib.import_module(f"pipeline.cli.{name.replace(' ', '_')}")
+        return importlib.import_module(f"pipeline.cli.{name.translate(_TO_MODULE)}")
     except ImportError:
         environment.check_environment()  # says which library is missing, where that is the reason
         raise

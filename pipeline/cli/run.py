@@ -45,6 +45,13 @@ def define_experiment_flags(flag_values: flags.FlagValues) -> None:
     data_flags.define_flags(flag_values)
     data_flags.define_training_flags(flag_values)
     _define_search_flags(flag_values)
+    flags.DEFINE_string(
+        "config",
+        None,
+        "Settings to start from, in place of the preset's: a config.json of `ssd-tuner import-config` or of a run, or a"
+        " best_config.json. --set wins over it; how much is searched stays the preset's.",
+        flag_values=flag_values,
+    )
     flags.DEFINE_multi_string(
         "set",
         None,
@@ -77,6 +84,7 @@ def experiment_values(flag_values: flags.FlagValues) -> dict[str, Any]:
         "dataset",
         "tile",
         "preset",
+        "config",
         "set",
         "search",
         "tune",
@@ -88,7 +96,8 @@ def experiment_values(flag_values: flags.FlagValues) -> dict[str, Any]:
         "direct_num_workers",
         "beam_args",
     )
-    return {name: flag_values[name].value for name in names} | {"data": data_flags.options(flag_values)}
+    values = {name: flag_values[name].value for name in names}
+    return values | {"data": data_flags.options(flag_values), "seed_given": bool(flag_values["seed"].present)}
 
 
 def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
@@ -110,6 +119,8 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         display.open_display(flag_values["verbosity"].value, folder.log) as screen,
     ):
         facts = {"dataset": config.dataset, "preset": config.preset}
+        if flag_values["config"].value is not None:
+            facts["config"] = flag_values["config"].value
         screen.print_facts(facts | {"workdir": str(folder.root), "log": str(folder.log)})
         screen.note("Starting TensorFlow and TFX (about 15 s) ...")
         from pipeline import local_runner

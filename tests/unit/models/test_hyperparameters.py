@@ -30,7 +30,7 @@ def test_text_from_the_command_line_takes_the_settings_type() -> None:
         ("optimizer.learning_rat", 0.1, "Did you mean `optimizer.learning_rate`"),
         ("input.batch_size", "many", "`input.batch_size` needs a value of type int: got 'many'"),
         ("input.batch_size", "2.5", "needs a value of type int"),
-        ("input.batch_size", 0, r"must lie in \[1, 1024\]: got 0"),
+        ("input.batch_size", 0, r"must lie in \[1, 4096\]: got 0"),
         ("optimizer.learning_rate", "nan", "must lie in"),
         ("model.alpha", 0.05, r"must lie in \[0.1, 2.0\]: got 0.05"),
         ("model.backbone", "mobilenet_v4", "must be one of mobilenet_v1, mobilenet_v2"),

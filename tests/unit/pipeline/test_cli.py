@@ -75,7 +75,7 @@ def test_each_command_has_help_with_flags_and_an_example(name, form, capfd):
     assert cli.main([part.format(name) for part in form]) == 0
     text = capfd.readouterr().out
     assert f"Usage: ssd-tuner {name} " in text
-    assert re.search(r"  --\w+ +\S.*\(required\)", text, re.DOTALL)
+    assert re.search(r"  --\w+ +\S.*\(required\)", text, re.DOTALL) or f"{name} FILE" in text
     assert "--verbosity" in text
     assert re.search(rf"Example:\n  ssd-tuner {name} --?\w+|Example:\n  ssd-tuner {name} \w+", text)
     assert "repeat this option" not in text
@@ -151,6 +151,7 @@ def test_a_flag_without_its_value(mistake):
         ("--classes=person,bycicle", "Did you mean `bicycle`?"),
         ("--dataset=road_scene", "Did you mean `road_scenes`?"),
         ("--dataset=coco:/nowhere", "/nowhere"),
+        ("--config=nowhere.json", "`--config=nowhere.json` cannot be read: No such file or directory."),
         ("--verbosity=loud", "`--verbosity=loud` is unknown."),
     ],
 )
