@@ -16,7 +16,7 @@ def make_search_space(config: ExperimentConfig, names: Sequence[str]) -> keras_t
         names: paths declared with `tunable`.
 
     Returns:
-        Keras Tuner's space; a range is widened to hold the configuration's own value.
+        Keras Tuner's space; ranges and candidates are widened to hold the configuration's own value.
     """
     space = keras_tuner.HyperParameters()
     declared = {path: (field, value) for path, field, value in config.items()}
@@ -24,7 +24,8 @@ def make_search_space(config: ExperimentConfig, names: Sequence[str]) -> keras_t
         field, value = declared[name]
         search = field.metadata["search"]
         if search["choices"] is not None:
-            space.Choice(name, list(search["choices"]), default=value)
+            choices = [*search["choices"], *({value} - set(search["choices"]))]
+            space.Choice(name, choices, default=value)
             continue
         low, high = min(search["low"], value), max(search["high"], value)
         sampling = search["scale"] if low > 0 else "linear"

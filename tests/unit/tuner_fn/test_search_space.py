@@ -18,6 +18,13 @@ def test_ranges_choices_and_defaults_are_the_declared_ones() -> None:
     assert (type(layers).__name__, layers.min_value, layers.max_value) == ("Int", 0, 4)
 
 
+def test_a_value_that_is_no_candidate_is_tried_too() -> None:
+    """An imported configuration may have any width; the first trial is the configuration itself."""
+    space = search_space.make_search_space(ExperimentConfig().replace({"model.alpha": 0.6}), ["model.alpha"])
+    assert space.space[0].values == [0.35, 0.5, 0.75, 1.0, 1.3, 1.4, 0.6]
+    assert space.space[0].default == 0.6
+
+
 def test_a_trials_values_become_settings() -> None:
     values = {"optimizer.learning_rate": 0.01, "tuner/epochs": 3, "tuner/trial_id": "0001"}
     config = search_space.configuration(ExperimentConfig(), values)
