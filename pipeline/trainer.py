@@ -13,11 +13,11 @@ import numpy as np
 from PIL import Image
 
 from data import dataset_info, files, input_pipeline, progress
-from models import detection_metrics, export, predict, training
+from models import detection_metrics, detections, export, predict, training
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import reporting, search_space
 
-HISTORY_FILE = f"{export.EXTRAS}/history.json"  # epoch by epoch, beside the model
+HISTORY_FILE = f"{detections.EXTRAS}/history.json"  # epoch by epoch, beside the model
 PICTURES = 8  # validation images with predictions in TensorBoard
 PICTURE_SCORE = 0.3
 VALIDATIONS = 6  # during the training; each costs a fraction of an epoch

@@ -18,7 +18,7 @@ from typing import Any
 from data import errors
 from pipeline import environment, failures
 
-COMMANDS = ("run", "data check", "data stats", "data show", "data convert", "evaluate", "predict", "kubeflow")
+COMMANDS = ("run", "data check", "data stats", "data show", "data convert", "evaluate", "predict", "export", "kubeflow")
 GROUPS = ("data",)  # of commands of two words; their modules are pipeline.cli.<group>_<word>
 _HELP = ("--help", "-h", "-help")
 
