@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from data import errors, input_pipeline
-from models import decoding, detections
+from models import decoding, detections, tflite_quantisation
 from models.formats import Format
 
 Tensor = Any
@@ -107,17 +107,25 @@ def convert(
         if kind.precision == "float16":
             converter.target_spec.supported_types = [tf.float16]
         if kind.precision == "int8":
-            _quantise(converter, kind, calibration)
-        return _append(converter.convert(), extras)
+            content = _quantised(converter, model, decoder, kind, calibration)
+        else:
+            content = converter.convert()
+    return _append(content, extras)
 
 
-def _quantise(converter: Any, kind: Format, calibration: Sequence[np.ndarray]) -> None:
+def _quantised(
+    converter: Any, model: Any, decoder: decoding.Decoder, kind: Format, calibration: Sequence[np.ndarray]
+) -> bytes:
     if not len(calibration):
         raise ValueError(f"`calibration` needs images for `{kind.name}`: got none.")
-    converter.representative_dataset = lambda: ({"images": image[None].astype(np.float32)} for image in calibration)
+    images = [image[None].astype(np.float32) for image in calibration]
+    converter.representative_dataset = lambda: ({"images": image} for image in images)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.uint8
-    converter.inference_output_type = tf.float32 if kind.nms else tf.int8
+    converter._experimental_calibrate_only = True  # the ranges of the outputs are cut before it quantises
+    outputs = [model.network_outputs(image) for image in images]
+    logits, deltas = (np.concatenate([one[name] for one in outputs]) for name in ("logits", "deltas"))
+    ranges = tflite_quantisation.output_ranges(logits, deltas, decoder)
+    return tflite_quantisation.quantise(converter.convert(), ranges, tf.float32 if kind.nms else tf.int8)
 
 
 def _network(model: Any, decoder: decoding.Decoder) -> Any:

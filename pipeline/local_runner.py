@@ -23,7 +23,7 @@ from data import dataset_info, files, progress
 from data.errors import UserError
 from data.sources import DataOptions, open_source
 from models import detection_metrics
-from pipeline import evaluator, serving_check
+from pipeline import evaluator, exporter, serving_check
 from pipeline.configs import NAME, RunConfig
 from pipeline.pipeline import make_components
 from pipeline.trainer import HISTORY_FILE
@@ -50,6 +50,7 @@ class RunResult:
         final_val: the metrics of the last epoch of the final training on the val split.
         seconds: by component.
         cached: names of the components that were taken from the cache.
+        export: as `exporter.read_report`.
     """
 
     blessed: bool
@@ -61,6 +62,7 @@ class RunResult:
     final_val: dict[str, float]
     seconds: dict[str, float]
     cached: list[str]
+    export: dict[str, Any]
 
 
 def run(config: RunConfig) -> RunResult:
@@ -189,6 +191,7 @@ def _summarise(
         final_val={name: math.nan if value is None else value for name, value in last_epoch.items()},
         seconds=seconds,
         cached=cached,
+        export=exporter.read_report(outputs["Exporter"]["exported_model"][0].uri),
     )
     values = dataclasses.asdict(result)
     for name in ("metrics", "final_val"):
