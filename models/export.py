@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from data import files, input_pipeline, tiles
@@ -96,7 +95,7 @@ def export_saved_model(detector: Detector, class_names: Sequence[str], folder: s
     """
     if len(class_names) != detector.num_classes:
         raise ValueError(f"`class_names` needs {detector.num_classes} names: got {len(class_names)}.")
-    detector = in_float32(detector)
+    detector = for_serving(detector)
     module = ServingModule(detector)
     names = ("serving_default", "serving_bytes", "serving_tensor")
     tf.saved_model.save(module, str(folder), signatures={name: getattr(module, name) for name in names})
@@ -114,7 +113,7 @@ def decoder_of(model: Detector) -> decoding.Decoder:
         image_size=config.input.image_size,
         tile=config.input.tile,
         score_converter=config.model.score_activation,
-        anchors=np.array(model.anchors, np.float32),
+        anchors=keras.ops.convert_to_numpy(model.anchors),
         variances=(centre, centre, size, size),
         score_threshold=config.postprocess.score_threshold,
         nms_iou=config.postprocess.nms_iou,
@@ -122,13 +121,17 @@ def decoder_of(model: Detector) -> decoding.Decoder:
     )
 
 
-def in_float32(model: Detector) -> Detector:
-    """Returns the detector, or a float32 copy where it computes in half precision.
+def for_serving(model: Detector) -> Detector:
+    """Copies a detector as it is served: in float32, without the optimizer's state.
 
-    CPUs and TFLite have no fast half-precision convolutions; the weights are float32 in training, too.
+    CPUs and TFLite have no fast half-precision convolutions, and the weights are float32 in training, too.
+
+    Args:
+        model: trained, in any precision.
+
+    Returns:
+        A detector of its own with equal weights and settings.
     """
-    if model.compute_dtype == "float32":
-        return model
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:

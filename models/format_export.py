@@ -58,7 +58,7 @@ def export_formats(
     reports = [base]
     for name in names:
         progress.emit("note", text=f"{name}: converting and scoring ...")
-        reports.append(_judge(run.export(name, images), base, max_drop))
+        reports.append(judge(run.export(name, images), base, max_drop))
     progress.emit("note", text=f"Measuring time and memory on {footprint.THREADS} CPU thread ...")
     return ExportReport(tuple(run.measure(reports)), run.num_images, len(images), max_drop)
 
@@ -127,8 +127,17 @@ class _Export:
         return measured
 
 
-def _judge(report: FormatReport, base: FormatReport, max_drop: float) -> FormatReport:
-    """Decides whether a format is kept."""
+def judge(report: FormatReport, base: FormatReport, max_drop: float) -> FormatReport:
+    """Decides whether a format is kept.
+
+    Args:
+        report: of the format, scored.
+        base: of the SavedModel, scored on the same images.
+        max_drop: most mAP@[.5:.95] that it may lose.
+
+    Returns:
+        The report with `drop`, and with `kept` and `reason` where it is left out.
+    """
     if not report.kept:
         return report
     if base.map is None or report.map is None:

@@ -8,7 +8,7 @@ from models import formats
 from models.hyperparameters import ExperimentConfig
 
 FILE_NAME = "model_card.md"
-TRAINING_FILE = "training.json"  # dataset, versions: written by the Trainer
+TRAINING_FILE = "training.json"  # dataset, options, search_seed, versions: written by the Trainer
 EVALUATION_FILE = "evaluation.json"  # what the Evaluator measured
 SOURCES = ("labels.txt", "config.json", TRAINING_FILE, EVALUATION_FILE, formats.REPORT_FILE)
 _METRICS = (
@@ -36,12 +36,12 @@ def write(extras: Mapping[str, str | None]) -> str:
     names = [name for name in labels if name.strip()]
     sections = [
         ("", _head(names, config)),
-        ("Data", _data(training.get("dataset") or {}, evaluation, config)),
+        ("Data", _data(training.get("dataset") or {}, training.get("options") or {}, config)),
         ("Metrics", _metrics(evaluation, names, config)),
         ("Formats", _formats(export)),
         ("Settings", _settings(config)),
         ("Seeds and versions", _origin(config, training)),
-        ("Use and limits", _limits(training.get("dataset") or {}, evaluation, config)),
+        ("Use and limits", _limits(training.get("dataset") or {}, config)),
     ]
     return "\n".join("\n".join([*([f"## {title}", ""] if title else []), *lines, ""]) for title, lines in sections)
 
@@ -55,12 +55,15 @@ def _head(names: Sequence[str], config: Mapping[str, Any]) -> Iterator[str]:
         yield f"Backbone {model['backbone']}, width {model['alpha']:g}, input {size} x {size} px."
 
 
-def _data(dataset: Mapping[str, Any], evaluation: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
+def _data(dataset: Mapping[str, Any], options: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
     if not dataset:
         yield "The training data is not recorded."
         return
     yield f"- Dataset: `{dataset['spec']}`"
     yield f"- Fingerprint: `{dataset['fingerprint']}`"
+    taken = {name: value for name, value in options.items() if value not in (None, "", "1x1", "auto", 0, 0.0)}
+    if taken:
+        yield f"- Taken of it: {', '.join(f'{name} {value}' for name, value in taken.items())}"
     if config and config["input"]["tile"] != "1x1":
         yield f"- Trained on tiles, {config['input']['tile']}; the images of train and val are tiles."
     yield "- Train is what the weights were fitted to, val chose the hyperparameters, test was opened for the"
@@ -106,7 +109,7 @@ def _formats(export: Mapping[str, Any]) -> Iterator[str]:
         (
             one["name"],
             one["file"] or ("SavedModel" if one["kept"] else f"left out: {one['reason']}"),
-            *(None if one[key] is None else f"{one[key]:.4f}" for key in ("map", "drop", "map50")),
+            *(None if one[key] is None else f"{round(one[key], 4) + 0.0:.4f}" for key in ("map", "drop", "map50")),
             one["size_bytes"],
             None if one["latency_ms"] is None else f"{one['latency_ms']:.2f}",
             one["peak_memory_bytes"],
@@ -141,7 +144,7 @@ def _origin(config: Mapping[str, Any], training: Mapping[str, Any]) -> Iterator[
         yield f"- {name} {version}"
 
 
-def _limits(dataset: Mapping[str, Any], evaluation: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
+def _limits(dataset: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
     yield "- It finds the classes above and no other, as axis-aligned boxes."
     if config:
         size = config["input"]["image_size"]

@@ -98,9 +98,11 @@ def convert(
     """
     if kind.nms and decoder.grid.count > 1:
         raise ValueError(f"`kind` needs suppression outside for a model of tiles: got {kind.name}, {decoder.tile}.")
-    function = _with_nms(model, decoder) if kind.nms else _network(model, decoder)
+    function = (_with_nms(model, decoder) if kind.nms else _network(model, decoder)).get_concrete_function()
+    holder = tf.Module()  # the converter saves and loads its object: the weights alone, not three signatures
+    holder.weights = list(function.graph.variables)
     with _quiet():
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], model)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
         converter.allow_custom_ops = kind.nms
         if kind.precision != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]

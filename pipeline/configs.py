@@ -50,8 +50,8 @@ class RunConfig:
 
         Args:
             values: dataset, data (`DataOptions`), tile, workdir, preset, search, max_trials, max_epochs, epochs, set,
-                tune, seed, min_map50, export, max_drop, direct_num_workers, beam_args, as `ssd-tuner run --help` describes them; None
-                where not given.
+                tune, seed, min_map50, export, max_drop, direct_num_workers, beam_args, as `ssd-tuner run --help`
+                describes them; None where not given.
 
         Raises:
             UserError: a value is unknown or out of its range.

@@ -145,9 +145,10 @@ class Display:
         """Prints an export's report: `models.formats.ExportReport.to_dict` with `dataset` and `split`."""
         over = f"{report['dataset']}, split {report['split']}, {report['num_images']} images"
         table, left_out = tables.formats_table(report["formats"], f"Formats: {over}")
-        self.console.print(table)
-        self._print("Time is the median for one decoded image on one CPU thread; without _nms a file leaves the")
-        self._print("suppression to its caller. Peak memory is what loading and one run add to a fresh process.")
+        if report["num_images"]:
+            self.console.print(table)
+            self._print("Time is the median for one decoded image on one CPU thread; without _nms a file leaves the")
+            self._print("suppression to its caller. Peak memory is what loading and one run add to a fresh process.")
         for sentence in left_out:
             self._print(sentence)
 

@@ -124,6 +124,6 @@ def _trainer_settings(run: RunConfig) -> dict[str, Any]:
     return {
         "config": run.experiment.to_dict(),
         "workdir": str(run.workdir),
-        "search_seed": run.search.seed,
+        "origin": {"options": run.data.to_dict(), "search_seed": run.search.seed},
         "source_hash": source_hash("pipeline.trainer"),
     }

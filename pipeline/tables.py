@@ -142,7 +142,7 @@ def formats_table(rows: Sequence[Mapping[str, Any]], title: str) -> tuple[Table,
 
 
 def _digits(value: float | None, digits: int, unit: float = 1.0) -> str | None:
-    return None if value is None else f"{value * unit:.{digits}f}"
+    return None if value is None else f"{round(value * unit, digits) + 0.0:.{digits}f}"  # no "-0.00"
 
 
 def _columns_that_fit(heads: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> int:

@@ -31,7 +31,7 @@ def run_fn(fn_args: Any) -> None:
 
     Args:
         fn_args: TFX's FnArgs; `hyperparameters` is the best trial's, `custom_config` holds "config"
-            (`ExperimentConfig.to_dict`), "workdir", "search_seed" and "source_hash".
+            (`ExperimentConfig.to_dict`), "workdir", "origin" (goes to `training.json`) and "source_hash".
     """
     settings = fn_args.custom_config
     config = search_space.configuration(
@@ -64,7 +64,7 @@ def run_fn(fn_args: Any) -> None:
     export.export_saved_model(result.detector, info.class_names, model_dir)
     files.write_json(
         model_dir / detections.EXTRAS / model_card.TRAINING_FILE,
-        {"dataset": dataclasses.asdict(info), "versions": versions.installed(), "search_seed": settings["search_seed"]},
+        {"dataset": dataclasses.asdict(info), "versions": versions.installed(), **settings["origin"]},
     )
     files.write_json(model_dir / HISTORY_FILE, [detection_metrics.to_json_numbers(one) for one in result.history])
     log.images("val/predictions", draw_predictions(str(model_dir), val_files), epochs)
