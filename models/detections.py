@@ -1,7 +1,9 @@
 """What an exported model answers: outputs without padding, class names, results in the form of metrics."""
 
 import dataclasses
+import os
 import pathlib
+import zipfile
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -9,8 +11,9 @@ import numpy as np
 
 from data import errors, examples
 from models import detection_metrics
+from models.formats import TFLITE_SUFFIX
 
-LABELS_FILE = "assets.extra/labels.txt"
+EXTRAS = "assets.extra"  # files beside a SavedModel that TensorFlow Serving leaves alone
 OUTPUT_NAMES = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
 
 
@@ -54,27 +57,47 @@ class Detections:
         return dataclasses.replace(self, boxes=self.boxes[rows], scores=self.scores[rows], classes=self.classes[rows])
 
 
-def read_class_names(model_dir: str) -> tuple[str, ...]:
+def read_extra(model: str | os.PathLike[str], name: str) -> str | None:
+    """Reads one of the text files that travel with a model.
+
+    Args:
+        model: folder of a SavedModel, or a .tflite file; that has them in a ZIP archive at its end.
+        name: as "labels.txt".
+
+    Returns:
+        The text; None where there is none.
+    """
+    path = pathlib.Path(model)
+    try:
+        if path.suffix == TFLITE_SUFFIX:
+            with zipfile.ZipFile(path) as archive:
+                return archive.read(name).decode()
+        return (path / EXTRAS / name).read_text("utf-8")
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def read_class_names(model: str) -> tuple[str, ...]:
     """Reads an exported model's class names.
 
     Args:
-        model_dir: folder of the SavedModel.
+        model: folder of a SavedModel, or a .tflite file.
 
     Returns:
         The names in label order.
 
     Raises:
-        UserError: the model has no labels file, or the file names nothing.
+        UserError: the model has no labels, or names nothing.
     """
-    path = pathlib.Path(model_dir) / LABELS_FILE
-    try:
-        names = tuple(line for line in path.read_text("utf-8").splitlines() if line.strip())
-    except OSError as error:
+    text = read_extra(model, "labels.txt")
+    if text is None:
+        where = "labels.txt at its end" if str(model).endswith(TFLITE_SUFFIX) else f"{EXTRAS}/labels.txt"
         raise errors.UserError(
-            f"`{model_dir}` has no {LABELS_FILE}, which names its classes. Give a model that `ssd-tuner` exported."
-        ) from error
+            f"`{model}` has no {where}, which names its classes. Give a model that `ssd-tuner` exported."
+        )
+    names = tuple(line for line in text.splitlines() if line.strip())
     if not names:
-        raise errors.UserError(f"`{path}` is empty. It needs one class name a line, in label order.")
+        raise errors.UserError(f"labels.txt of `{model}` is empty. It needs one class name a line, in label order.")
     return names
 
 

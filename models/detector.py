@@ -177,8 +177,7 @@ class Detector(keras.Model):
 
     def scores(self, logits: Tensor) -> Tensor:
         """Turns logits [B, A, C or C + 1] into scores float32 [B, A, C] in [0, 1], background left out."""
-        scores = ops.softmax(logits, axis=-1) if self.config.score_activation == "softmax" else ops.sigmoid(logits)
-        return scores[:, :, 1:] if self.config.has_background else scores
+        return postprocess.to_scores(logits, self.config.score_activation, self.config.has_background)
 
     def _select(self, boxes: Tensor, scores: Tensor) -> dict[str, Tensor]:
         settings = self.config.postprocess

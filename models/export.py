@@ -5,13 +5,15 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from data import files, input_pipeline, tiles
+from models import decoding
+from models.detections import EXTRAS
 from models.detector import Detector
 
 Tensor = Any
-EXTRAS = "assets.extra"  # files beside the model that TensorFlow Serving leaves alone
 
 
 class ServingModule(tf.Module):
@@ -28,6 +30,9 @@ class ServingModule(tf.Module):
         self.image_size = detector.config.input.image_size
         self.grid = tiles.parse_grid(detector.config.input.tile)
         self.cells = tf.constant(self.grid.cells())
+        # No signature, but saved with the model: what other formats are converted from, without the Keras code.
+        spec = tf.TensorSpec([None, self.image_size, self.image_size, 3], tf.float32, name="images")
+        self.network_outputs = tf.function(self._network_outputs, input_signature=[spec])
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def serving_default(self, examples: Tensor) -> dict[str, Tensor]:
@@ -44,6 +49,11 @@ class ServingModule(tf.Module):
     def serving_tensor(self, images: Tensor) -> dict[str, Tensor]:
         """Detects in uint8 images [B, H, W, 3] of any size."""
         return self._detect(*input_pipeline.resize_tiles(images, self.image_size, self.grid))
+
+    def _network_outputs(self, images: Tensor) -> dict[str, Tensor]:
+        """Returns logits and deltas of float32 images [B, S, S, 3] in [0, 255]."""
+        outputs = self.detector(images, training=False)
+        return {name: tf.cast(outputs[name], tf.float32, name=name) for name in ("logits", "deltas")}
 
     def _detect_encoded(self, encoded: Tensor) -> dict[str, Tensor]:
         size, count = self.image_size, self.grid.count
@@ -71,7 +81,9 @@ def export_saved_model(detector: Detector, class_names: Sequence[str], folder: s
 
     All three return detection_boxes float32 [B, D, 4] (normalised ymin, xmin, ymax, xmax), detection_scores float32
     [B, D] by falling score, detection_classes int32 [B, D] from 0 and num_detections int32 [B].
-    `assets.extra/labels.txt` has a class name a line, `assets.extra/config.json` all settings.
+    `assets.extra/labels.txt` has a class name a line, `assets.extra/config.json` all settings, and
+    `assets.extra/decoder.json` what turns the outputs of the function `network_outputs` into detections. The model
+    computes in float32, also where it was trained in half precision.
 
     Args:
         detector: trained.
@@ -83,9 +95,52 @@ def export_saved_model(detector: Detector, class_names: Sequence[str], folder: s
     """
     if len(class_names) != detector.num_classes:
         raise ValueError(f"`class_names` needs {detector.num_classes} names: got {len(class_names)}.")
+    detector = for_serving(detector)
     module = ServingModule(detector)
     names = ("serving_default", "serving_bytes", "serving_tensor")
     tf.saved_model.save(module, str(folder), signatures={name: getattr(module, name) for name in names})
     extras = pathlib.Path(folder) / EXTRAS
     files.write_text(extras / "labels.txt", "".join(f"{name}\n" for name in class_names))
     files.write_json(extras / "config.json", detector.config.to_dict())
+    files.write_text(extras / decoding.FILE_NAME, decoder_of(detector).to_json())
+
+
+def decoder_of(model: Detector) -> decoding.Decoder:
+    """Collects what turns a detector's outputs into detections."""
+    config, settings = model.config, model.config.postprocess
+    return decoding.Decoder(
+        image_size=config.input.image_size,
+        tile=config.input.tile,
+        score_converter=config.score_activation,
+        has_background=config.has_background,
+        anchors=keras.ops.convert_to_numpy(model.anchors),
+        variances=config.anchors.variances,
+        score_threshold=settings.score_threshold,
+        nms_iou=settings.nms_iou,
+        max_detections=settings.max_detections,
+        max_per_class=settings.max_per_class,
+        nms_candidates=settings.nms_candidates,
+    )
+
+
+def for_serving(model: Detector) -> Detector:
+    """Copies a detector as it is served: in float32, without the optimizer's state.
+
+    CPUs and TFLite have no fast half-precision convolutions, and the weights are float32 in training, too.
+
+    Args:
+        model: trained, in any precision.
+
+    Returns:
+        A detector of its own with equal weights and settings.
+    """
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        copy = Detector(model.config.replace({"model.backbone_weights": "none"}), model.num_classes)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    copy.config = model.config
+    for new, old in zip(copy.weights, model.weights, strict=True):
+        new.assign(old)
+    return copy

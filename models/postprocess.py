@@ -9,6 +9,21 @@ from models import matcher
 Tensor = Any
 
 
+def to_scores(logits: Tensor, activation: str, has_background: bool) -> Tensor:
+    """Turns logits into scores.
+
+    Args:
+        logits: float32 [..., C], or [..., C + 1] with background first.
+        activation: "sigmoid" or "softmax".
+        has_background: whether the first logit is background.
+
+    Returns:
+        float32 [..., C] in [0, 1].
+    """
+    scores = ops.softmax(logits, axis=-1) if activation == "softmax" else ops.sigmoid(logits)
+    return scores[..., 1:] if has_background else scores
+
+
 def suppress(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """Finds the boxes that greedy non-maximum suppression keeps.
 

@@ -3,14 +3,18 @@
 import math
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from data import drawing, errors
 from models import detections as model_outputs
+from models import formats
 from models.detections import Detections
+
+if TYPE_CHECKING:
+    from models import tflite_detector
 
 _GROUND_TRUTH_COLOUR = "#ffffff"
 _SMALLEST_DRAWN_SIDE_PX = 400
@@ -47,11 +51,12 @@ class SavedDetector:
             yield from model_outputs.all_detections(signature(image_bytes=tf.constant(batch)))
 
 
-def load_detector(model_dir: str) -> SavedDetector:
+def load_detector(model_dir: str) -> Union["SavedDetector", "tflite_detector.NetworkDetector"]:
     """Loads an exported model.
 
     Args:
-        model_dir: folder of a SavedModel with `serving_bytes` and `assets.extra/labels.txt`.
+        model_dir: folder of a SavedModel with `serving_bytes` and `assets.extra/labels.txt`, or a .tflite file of
+            `ssd-tuner export`.
 
     Returns:
         The model, ready to `detect`.
@@ -60,6 +65,10 @@ def load_detector(model_dir: str) -> SavedDetector:
         UserError: the folder is missing, is no SavedModel, does not load, or is not of this project.
     """
     check_model_dir(model_dir)
+    if model_dir.endswith(formats.TFLITE_SUFFIX):
+        from models import tflite_detector  # brings Keras, which the checks before do not need
+
+        return tflite_detector.load(model_dir)
     class_names = model_outputs.read_class_names(model_dir)
     import tensorflow as tf
 
@@ -77,18 +86,20 @@ def load_detector(model_dir: str) -> SavedDetector:
 
 
 def check_model_dir(model_dir: str) -> None:
-    """Checks, without TensorFlow, that a folder looks like an exported model.
+    """Checks, without TensorFlow, that a path looks like an exported model.
 
     Args:
         model_dir: what the user gave.
 
     Raises:
-        UserError: it does not exist or holds no `saved_model.pb`.
+        UserError: it does not exist, or is no .tflite file and holds no `saved_model.pb`.
     """
     path = pathlib.Path(model_dir)
     expected = "a SavedModel's folder (it holds saved_model.pb), for example runs/demo/serving_model/1"
     if not path.exists():
         raise errors.UserError(f"`--model={model_dir}` does not exist. It needs {expected}.")
+    if path.suffix == formats.TFLITE_SUFFIX and path.is_file():
+        return
     if not (path / "saved_model.pb").is_file():
         inside = sorted(str(p.parent) for p in path.glob("*/saved_model.pb")) if path.is_dir() else []
         hint = f" Did you mean `{inside[-1]}`?" if inside else ""

@@ -8,6 +8,7 @@ from typing import Any
 
 from data.errors import UserError
 from data.sources import DataOptions
+from models import formats
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import presets
 
@@ -28,6 +29,8 @@ class RunConfig:
         direct_num_workers: processes that ingestion uses.
         beam_args: options for Beam, each as "--NAME=VALUE".
         min_map50: a model is blessed from this mAP@.5 on the test split on, in [0, 1].
+        export: names of `models.formats.FORMATS` to push beside the SavedModel.
+        max_drop: a format is pushed only if its mAP@[.5:.95] on val is lower by no more than this, in [0, 1].
     """
 
     dataset: str
@@ -37,6 +40,8 @@ class RunConfig:
     experiment: ExperimentConfig
     search: presets.SearchConfig
     min_map50: float
+    export: tuple[str, ...] = ()
+    max_drop: float = 0.02
     direct_num_workers: int = 1
     beam_args: tuple[str, ...] = ()
 
@@ -46,8 +51,8 @@ class RunConfig:
 
         Args:
             values: dataset, data (`DataOptions`), tile, workdir, preset, config, search, max_trials, max_epochs,
-                epochs, set, tune, seed, min_map50, direct_num_workers, beam_args, as `ssd-tuner run --help` describes
-                them; None where not given. seed_given says whether the seed is the user's.
+                epochs, set, tune, seed, min_map50, export, max_drop, direct_num_workers, beam_args, as `ssd-tuner run
+                --help` describes them; None where not given. seed_given says whether the seed is the user's.
 
         Raises:
             UserError: a value is unknown or out of its range.
@@ -77,6 +82,8 @@ class RunConfig:
             experiment=experiment,
             search=search,
             min_map50=values["min_map50"],
+            export=formats.parse(values["export"] or (), "--export", experiment.input.tile),
+            max_drop=values["max_drop"],
             direct_num_workers=values.get("direct_num_workers", 1),
             beam_args=tuple(values.get("beam_args") or ()),
         )

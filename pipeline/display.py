@@ -141,6 +141,17 @@ class Display:
         for table in tables.metrics_tables(metrics, title):
             self.console.print(table)
 
+    def print_formats(self, report: Mapping[str, Any]) -> None:
+        """Prints an export's report: `models.formats.ExportReport.to_dict` with `dataset` and `split`."""
+        over = f"{report['dataset']}, split {report['split']}, {report['num_images']} images"
+        table, left_out = tables.formats_table(report["formats"], f"Formats: {over}")
+        if report["num_images"]:
+            self.console.print(table)
+            self._print("Time is the median for one decoded image on one CPU thread; without _nms a file leaves the")
+            self._print("suppression to its caller. Peak memory is what loading and one run add to a fresh process.")
+        for sentence in left_out:
+            self._print(sentence)
+
     def print_leaderboard(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Prints the trials of a search, rows as `tuner_fn.reporting.leaderboard` makes them."""
         table, left_out = tables.leaderboard_table(rows, self.console.width)

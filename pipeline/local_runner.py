@@ -22,8 +22,9 @@ from tfx.utils import path_utils
 from data import dataset_info, files, progress
 from data.errors import UserError
 from data.sources import DataOptions, open_source
-from models import detection_metrics
-from pipeline import evaluator, serving_check
+from models import detection_metrics, model_card
+from models.detections import EXTRAS
+from pipeline import evaluator, exporter, serving_check
 from pipeline.configs import NAME, RunConfig
 from pipeline.pipeline import make_components
 from pipeline.trainer import HISTORY_FILE
@@ -50,6 +51,7 @@ class RunResult:
         final_val: the metrics of the last epoch of the final training on the val split.
         seconds: by component.
         cached: names of the components that were taken from the cache.
+        export: as `exporter.read_report`.
     """
 
     blessed: bool
@@ -61,6 +63,7 @@ class RunResult:
     final_val: dict[str, float]
     seconds: dict[str, float]
     cached: list[str]
+    export: dict[str, Any]
 
 
 def run(config: RunConfig) -> RunResult:
@@ -176,7 +179,10 @@ def _summarise(
     model = path_utils.serving_model_path(outputs["Trainer"]["model"][0].uri)
     report = config.workdir / "report"
     sources = [search / name for name in ("leaderboard.json", "leaderboard.csv", "best_config.json")]
-    for path in [*sources, pathlib.Path(examples) / "quarantine.csv", pathlib.Path(model) / HISTORY_FILE]:
+    exported = outputs["Exporter"]["exported_model"][0].uri
+    sources += [pathlib.Path(examples) / "quarantine.csv", pathlib.Path(model) / HISTORY_FILE]
+    sources += [pathlib.Path(path_utils.serving_model_path(exported)) / EXTRAS / model_card.FILE_NAME]
+    for path in sources:
         files.write_bytes(report / path.name, path.read_bytes())
     last_epoch = json.loads((report / "history.json").read_text())[-1]
     result = RunResult(
@@ -189,6 +195,7 @@ def _summarise(
         final_val={name: math.nan if value is None else value for name, value in last_epoch.items()},
         seconds=seconds,
         cached=cached,
+        export=exporter.read_report(exported),
     )
     values = dataclasses.asdict(result)
     for name in ("metrics", "final_val"):

@@ -16,6 +16,7 @@ from data.sources import Source
 from pipeline import evaluator
 from pipeline.configs import RunConfig
 from pipeline.example_gen import DetectionExampleGen
+from pipeline.exporter import Exporter
 from pipeline.serving_check import ServingCheck
 from pipeline.source_hash import source_hash
 
@@ -59,21 +60,30 @@ def make_components(
         min_map=run.min_map50,
         source_hash=source_hash("pipeline.coco_metric"),
     )
-    check = ServingCheck(
+    export = Exporter(
         model=trainer.outputs["model"],
+        model_blessing=judge.outputs["blessing"],
+        evaluation=judge.outputs["evaluation"],
+        examples=examples.outputs["examples"],
+        export_formats=",".join(run.export),
+        max_drop=run.max_drop,
+        source_hash=source_hash("pipeline.exporter"),
+    )
+    check = ServingCheck(
+        model=export.outputs["exported_model"],
         model_blessing=judge.outputs["blessing"],
         examples=examples.outputs["examples"],
         source_hash=source_hash("pipeline.serving_check"),
     )
     pusher = Pusher(
-        model=trainer.outputs["model"],
+        model=export.outputs["exported_model"],
         model_blessing=judge.outputs["blessing"],
         infra_blessing=check.outputs["blessing"],
         push_destination=pusher_pb2.PushDestination(
             filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=str(run.workdir / "serving_model"))
         ),
     )
-    return [examples, statistics, schema, validator, tuner, trainer, resolver, judge, check, pusher]
+    return [examples, statistics, schema, validator, tuner, trainer, resolver, judge, export, check, pusher]
 
 
 def _make_example_gen(run: RunConfig, source: Source) -> DetectionExampleGen:
@@ -114,5 +124,6 @@ def _trainer_settings(run: RunConfig) -> dict[str, Any]:
     return {
         "config": run.experiment.to_dict(),
         "workdir": str(run.workdir),
+        "origin": {"options": run.data.to_dict(), "search_seed": run.search.seed},
         "source_hash": source_hash("pipeline.trainer"),
     }

@@ -35,7 +35,7 @@ def ServingCheck(  # noqa: N802 - the name is the component's, as TFX shows it
     A failed check does not fail the component: the reason is written, and the Pusher pushes nothing.
 
     Args:
-        model: the Trainer's model.
+        model: the Exporter's copy of the Trainer's model.
         model_blessing: the Evaluator's verdict; a model it refused is not tried.
         examples: Examples with a test split.
         blessing: for the Pusher's `infra_blessing`.

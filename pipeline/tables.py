@@ -113,6 +113,38 @@ def leaderboard_table(rows: Sequence[Mapping[str, Any]], width: int) -> tuple[Ta
     return result, f"{hidden} more trials: see report/leaderboard.csv." if hidden else ""
 
 
+def formats_table(rows: Sequence[Mapping[str, Any]], title: str) -> tuple[Table, list[str]]:
+    """Makes the table of an export's formats.
+
+    Args:
+        rows: `models.formats.FormatReport` as dictionaries.
+        title: what the mAP is over: dataset, split, images.
+
+    Returns:
+        The table, and a sentence for each format that was left out.
+    """
+    heads = ["format", "mAP@[.5:.95]", "drop", "mAP@.5", "size MB", "ms an image", "peak MB", ""]
+    cells = [
+        [
+            row["name"],
+            _digits(row["map"], 4),
+            _digits(row["drop"], 4),
+            _digits(row["map50"], 4),
+            _digits(row["size_bytes"], 2, 1e-6),
+            _digits(row["latency_ms"], 2),
+            _digits(row["peak_memory_bytes"], 1, 1e-6),
+            "" if row["kept"] else "left out",
+        ]
+        for row in rows
+    ]
+    left_out = [f"{row['name']} is left out: {row['reason']}." for row in rows if not row["kept"]]
+    return table(title, heads, cells), left_out
+
+
+def _digits(value: float | None, digits: int, unit: float = 1.0) -> str | None:
+    return None if value is None else f"{round(value * unit, digits) + 0.0:.{digits}f}"  # no "-0.00"
+
+
 def _columns_that_fit(heads: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> int:
     """Counts the columns that a table of this width holds, at least the first two."""
     used, shown = 0, 0

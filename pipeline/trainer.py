@@ -1,5 +1,6 @@
 """`run_fn(fn_args)`, the function that the TFX Trainer component calls: trains the winner in full and exports it."""
 
+import dataclasses
 import hashlib
 import io
 import itertools
@@ -13,11 +14,11 @@ import numpy as np
 from PIL import Image
 
 from data import dataset_info, files, input_pipeline, progress
-from models import detection_metrics, export, predict, training
+from models import detection_metrics, detections, export, model_card, predict, training, versions
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import reporting, search_space
 
-HISTORY_FILE = f"{export.EXTRAS}/history.json"  # epoch by epoch, beside the model
+HISTORY_FILE = f"{detections.EXTRAS}/history.json"  # epoch by epoch, beside the model
 PICTURES = 8  # validation images with predictions in TensorBoard
 PICTURE_SCORE = 0.3
 VALIDATIONS = 6  # during the training; each costs a fraction of an epoch
@@ -30,7 +31,7 @@ def run_fn(fn_args: Any) -> None:
 
     Args:
         fn_args: TFX's FnArgs; `hyperparameters` is the best trial's, `custom_config` holds "config"
-            (`ExperimentConfig.to_dict`), "workdir" and "source_hash".
+            (`ExperimentConfig.to_dict`), "workdir", "origin" (goes to `training.json`) and "source_hash".
     """
     settings = fn_args.custom_config
     config = search_space.configuration(
@@ -61,6 +62,10 @@ def run_fn(fn_args: Any) -> None:
     )
     model_dir = pathlib.Path(fn_args.serving_model_dir)
     export.export_saved_model(result.detector, info.class_names, model_dir)
+    files.write_json(
+        model_dir / detections.EXTRAS / model_card.TRAINING_FILE,
+        {"dataset": dataclasses.asdict(info), "versions": versions.installed(), **settings["origin"]},
+    )
     files.write_json(model_dir / HISTORY_FILE, [detection_metrics.to_json_numbers(one) for one in result.history])
     log.images("val/predictions", draw_predictions(str(model_dir), val_files), epochs)
     shutil.rmtree(state.parent)

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from data import examples
 from data.road_scenes import scenes
+from models.detector import Detector
+from models.hyperparameters import ExperimentConfig
 
 CLASS_NAMES = scenes.CLASS_NAMES
 
@@ -39,3 +41,17 @@ def write_split(folder: pathlib.Path, split: str, records: list[examples.Detecti
         for record in records:
             writer.write(examples.encode_example(record, CLASS_NAMES).SerializeToString(deterministic=True))
     return [str(path)]
+
+
+def lively_detector(num_classes: int, **settings) -> Detector:
+    """Builds an untrained detector whose answers depend on the image, as those of fresh weights hardly do."""
+    detector = Detector(ExperimentConfig().replace({"model.batch_norm_momentum": 0.5} | settings), num_classes)
+    draw = np.random.default_rng(0)
+    size = detector.config.input.image_size
+    scene = tf.image.resize(tf.io.decode_png(scene_record("train", 0).encoded), (size, size))
+    for _ in range(6):  # the moving statistics of batch norm become those of images
+        detector(tf.stack([scene, scene[::-1], scene[:, ::-1], 255 - scene]), training=True)
+    for weight in detector.network.weights:
+        if "head_" in weight.path and weight.path.endswith("kernel"):
+            weight.assign(draw.normal(scale=0.1, size=weight.shape))
+    return detector

@@ -88,7 +88,7 @@ def export(
     if defect == "no_tensor":
         del signatures["serving_tensor"]
     tf.saved_model.save(detector, str(model_dir), signatures)
-    labels = model_dir / detections.LABELS_FILE
+    labels = model_dir / detections.EXTRAS / "labels.txt"
     labels.parent.mkdir()
     labels.write_text("".join(f"{name}\n" for name in class_names))
     return str(model_dir)

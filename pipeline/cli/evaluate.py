@@ -3,8 +3,7 @@
 import dataclasses
 import json
 import math
-import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from absl import flags
@@ -22,7 +21,9 @@ _MOST_NAMED = 5
 
 def define_flags(flag_values: flags.FlagValues) -> None:
     """Adds the command's flags."""
-    flags.DEFINE_string("model", None, "Folder of an exported model.", required=True, flag_values=flag_values)
+    flags.DEFINE_string(
+        "model", None, "Folder of an exported model, or a .tflite file.", required=True, flag_values=flag_values
+    )
     data_flags.define_flags(flag_values)
     flags.DEFINE_enum("split", "test", list(sources.SPLITS), "Split to read.", flag_values=flag_values)
     flags.DEFINE_string("output", "metrics.json", "File for the numbers.", flag_values=flag_values)
@@ -100,7 +101,7 @@ def evaluate(detector: Any, source: sources.Source, split: str) -> dict[str, Any
     """Scores a model on a split; bad examples are left out and listed.
 
     Args:
-        detector: a `predict.SavedDetector`.
+        detector: as `predict.load_detector` gives.
         source: dataset with classes the model knows; detections of others are dropped.
         split: to read.
 
@@ -111,38 +112,40 @@ def evaluate(detector: Any, source: sources.Source, split: str) -> dict[str, Any
     Raises:
         UserError: more than `validation.MOST_BAD_SHARE` of the examples are bad, or no image is left.
     """
-    import numpy as np
-
-    from models import detection_metrics, detections
+    from models import detection_metrics, evaluation
 
     names = list(source.class_names)
-    labels = [names.index(name) if name in names else -1 for name in detector.class_names]
     quarantined: list[dict[str, str]] = []
-    results = []
-    for batch in _batches(_records(source, split, quarantined)):
-        found = detector.detect([record.encoded for record in batch], len(batch))
-        for record, one in zip(batch, found, strict=True):
-            kept = one.with_labels(np.array(labels, np.int32))
-            results.append((record.source_id, detections.image_result(record, kept)))
-    if not results:
+    metrics, num_images = evaluation.evaluate(detector, good_records(source, split, quarantined), names)
+    if not num_images:
         raise errors.UserError(f"The split {split} of `{source.spec}` has no images. Choose another --split.")
-    results.sort(key=lambda row: row[0])  # the Evaluator's order: ties in score come out the same
-    metrics = detection_metrics.coco_metrics([result for _, result in results], names)
     return {
         "dataset": source.spec,
         "split": split,
         "class_names": names,
-        "num_images": len(results),
+        "num_images": num_images,
         "quarantined": quarantined,
         "max_detections": detection_metrics.MAX_DETECTIONS,
         "metrics": detection_metrics.to_json_numbers(metrics),
     }
 
 
-def _records(
+def good_records(
     source: sources.Source, split: str, quarantined: list[dict[str, str]]
 ) -> Iterator[examples.DetectionRecord]:
-    """Yields the good examples and notes the bad ones; too many of these stop it at the end."""
+    """Loads the examples of a split that are not bad.
+
+    Args:
+        source: the dataset.
+        split: of it.
+        quarantined: gets file and reason of each bad one.
+
+    Yields:
+        The others.
+
+    Raises:
+        UserError: at the end, where more than `validation.MOST_BAD_SHARE` were bad.
+    """
     num_good = 0
     for record in loading.load_split(source, split, quarantined):
         num_good += 1
@@ -157,23 +160,14 @@ def _records(
         )
 
 
-def _batches(records: Iterable[examples.DetectionRecord], size: int = 16) -> Iterator[list[examples.DetectionRecord]]:
-    batch = []
-    for record in records:
-        batch.append(record)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _settings(model_dir: str) -> dict[str, Any]:
+def _settings(model: str) -> dict[str, Any]:
     """Reads what a mAP depends on from the model's settings; {} where it was exported without."""
-    path = pathlib.Path(model_dir) / "assets.extra" / "config.json"
-    if not path.is_file():
+    from models import detections
+
+    text = detections.read_extra(model, "config.json")
+    if text is None:
         return {}
-    config = json.loads(path.read_text("utf-8"))
+    config = json.loads(text)
     return {"image_size_px": config["input"]["image_size"], **config["postprocess"]}
 
 

@@ -26,6 +26,7 @@ COMMANDS = (
     "data convert",
     "evaluate",
     "predict",
+    "export",
     "import-config",
     "kubeflow",
 )

@@ -22,7 +22,9 @@ _JSON_FILE = "detections.json"
 
 def define_flags(flag_values: flags.FlagValues) -> None:
     """Adds the command's flags."""
-    flags.DEFINE_string("model", None, "Folder of an exported model.", required=True, flag_values=flag_values)
+    flags.DEFINE_string(
+        "model", None, "Folder of an exported model, or a .tflite file.", required=True, flag_values=flag_values
+    )
     flags.DEFINE_string(
         "output",
         "predictions",

@@ -7,7 +7,7 @@ from absl import flags
 
 from data import sources
 from pipeline import configs, display, workdir
-from pipeline.cli import data_flags, parsing
+from pipeline.cli import data_flags, export, parsing
 from tuner_fn import presets
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ SUMMARY = "Search, train, evaluate and export a detector; run it again to go on 
 USAGE = "--dataset=DATASET --workdir=FOLDER [flags]"
 EXAMPLE = "ssd-tuner run --dataset=road_scenes --workdir=runs/demo"
 
-# The run came to its end, but its model was not good enough to be pushed.
+# The run came to its end, but its model, or a format of it, was not good enough to be pushed.
 STATUS_NOT_BLESSED = 3
 
 
@@ -76,6 +76,7 @@ def define_experiment_flags(flag_values: flags.FlagValues) -> None:
         upper_bound=1,
         flag_values=flag_values,
     )
+    export.define_format_flags(flag_values, "export", None)
 
 
 def experiment_values(flag_values: flags.FlagValues) -> dict[str, Any]:
@@ -93,6 +94,8 @@ def experiment_values(flag_values: flags.FlagValues) -> dict[str, Any]:
         "epochs",
         "seed",
         "min_map50",
+        "export",
+        "max_drop",
         "direct_num_workers",
         "beam_args",
     )
@@ -108,7 +111,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         flag_values: parsed flags.
 
     Returns:
-        0 where the model was pushed, `STATUS_NOT_BLESSED` where it was not good enough.
+        0 where the model was pushed with every format asked for, `STATUS_NOT_BLESSED` where one was not good enough.
     """
     parsing.no_arguments("run", arguments, "dataset")
     config = configs.RunConfig.from_flags({**experiment_values(flag_values), "workdir": flag_values["workdir"].value})
@@ -127,7 +130,8 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
 
         result = local_runner.run(config)
         _show(screen, result, config, folder)
-    return 0 if result.blessed else STATUS_NOT_BLESSED
+    pushed_all = result.blessed and all(one["kept"] for one in result.export["formats"])
+    return 0 if pushed_all else STATUS_NOT_BLESSED
 
 
 def _show(
@@ -142,6 +146,8 @@ def _show(
     screen.note("")
     screen.print_leaderboard(result.leaderboard)
     screen.print_metrics(result.metrics, about)
+    if result.export["formats"]:
+        screen.print_formats(result.export)
     screen.print_facts(_facts(result, folder))
 
 

@@ -31,10 +31,21 @@ def test_a_model_of_tiles_is_judged_on_whole_images_of_another_dataset(converted
     options = (f"--classes={CLASSES}", "--search=random", "--max_trials=1", "--min_map50=0", "--direct_num_workers=2")
     test = (f"--test_dataset={converted}", f"--test_classes={CLASSES}")
     workdir = tmp_path / "run"
-    run = ssd_tuner("run", f"--dataset={SCENES}", f"--workdir={workdir}", "--tile=1x2:0.2", *options, *test, *SMALL)
+    run = ssd_tuner(
+        "run",
+        f"--dataset={SCENES}",
+        f"--workdir={workdir}",
+        "--tile=1x2:0.2",
+        *options,
+        *test,
+        *SMALL,
+        "--export=tflite_float32",
+    )
     assert run.returncode == 0, run.stdout + run.stderr
     summary = json.loads((workdir / "report" / "summary.json").read_text())
     assert summary["num_test_images"] == 6
+    saved, float32 = summary["export"]["formats"]
+    assert float32["map"] == pytest.approx(saved["map"], abs=1e-3)  # on val's tiles
     assert {"AP/person", "AP/vehicle"} <= set(summary["metrics"])
     output = tmp_path / "metrics.json"
     evaluated = ssd_tuner(
@@ -48,3 +59,11 @@ def test_a_model_of_tiles_is_judged_on_whole_images_of_another_dataset(converted
     metrics = json.loads(output.read_text())["metrics"]
     for name, value in summary["metrics"].items():
         assert metrics[name] == pytest.approx(value, abs=1e-6), name
+    whole = tmp_path / "tflite.json"
+    path = pathlib.Path(summary["pushed_model"]) / "assets.extra" / float32["file"]
+    done = ssd_tuner(
+        "evaluate", f"--model={path}", f"--dataset={converted}", f"--classes={CLASSES}", f"--output={whole}"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(whole.read_text())["metrics"]
+    assert found["AP50"] == pytest.approx(metrics["AP50"], abs=1e-3)  # the file's caller cuts the same tiles

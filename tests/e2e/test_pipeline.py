@@ -19,6 +19,7 @@ from data.road_scenes import scenes
 DATASET = "road_scenes:train=48,val=12,test=12"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SMALL = ("--set=input.image_size=64", "--set=input.batch_size=8", "--max_epochs=2", "--epochs=2")
+EXPORT = ("--export=tflite_float32,tflite_int8_nms", "--max_drop=1")
 PROBE = "models/losses.py"  # search, training and evaluation depend on it, ingestion does not
 
 
@@ -58,7 +59,7 @@ def project(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(scope="module")
 def run_arguments(tmp_path_factory) -> list[str]:
     workdir = tmp_path_factory.mktemp("runs") / "demo"
-    return ["run", f"--dataset={DATASET}", f"--workdir={workdir}", "--min_map50=0", *SMALL]
+    return ["run", f"--dataset={DATASET}", f"--workdir={workdir}", "--min_map50=0", *SMALL, *EXPORT]
 
 
 def workdir_of(arguments: list[str]) -> pathlib.Path:
@@ -76,6 +77,11 @@ def test_a_run_ends_with_a_pushed_model_and_a_report(run_arguments, project) -> 
     assert (pathlib.Path(summary["pushed_model"]) / "assets.extra" / "labels.txt").read_text().split() == list(
         scenes.CLASS_NAMES
     )
+    extras = pathlib.Path(summary["pushed_model"]) / "assets.extra"
+    assert sorted(path.name for path in extras.glob("*.tflite")) == ["model_float32.tflite", "model_int8_nms.tflite"]
+    assert [one["name"] for one in summary["export"]["formats"]] == ["saved_model", "tflite_float32", "tflite_int8_nms"]
+    assert "| test | 12 |" in (extras / "model_card.md").read_text()
+    assert "tflite_int8_nms" in done.stdout
     assert summary["num_test_images"] == 12
     assert {"AP", "AP50", "AR_100", "AP/person", "AP/bicycle", "AP/car"} <= set(summary["metrics"])
     assert len(summary["leaderboard"]) >= 2
@@ -104,7 +110,7 @@ def test_after_an_edit_of_a_loss_only_what_depends_on_it_runs_again(run_argument
     done = ssd_tuner(*run_arguments, cwd=project)
     assert done.returncode in (0, 3), done.stdout + done.stderr  # the new model may be worse than the blessed one
     found = states(done.stdout)
-    again = {"Tuner", "Trainer", "Evaluator", "ServingCheck", "Pusher"}
+    again = {"Tuner", "Trainer", "Evaluator", "Exporter", "ServingCheck", "Pusher"}
     assert {name for name, state in found.items() if state == "done"} - {"last_blessed_model"} == again
     assert found["DetectionExampleGen"] == found["StatisticsGen"] == found["SchemaGen"] == "cached"
 
@@ -117,6 +123,20 @@ def test_a_model_below_the_threshold_is_not_pushed_and_the_reason_is_printed(run
     assert "is below the threshold 0.9900" in " ".join(done.stdout.split())
     assert sorted((workdir_of(run_arguments) / "serving_model").iterdir()) == before
     assert states(done.stdout)["Trainer"] == "cached"
+    assert "tflite_float32 is left out: not tried" in done.stdout
+
+
+def test_a_format_that_loses_too_much_is_not_pushed(run_arguments, project) -> None:
+    """The limit is part of the cache's key: search, training and evaluation are not repeated."""
+    arguments = [argument for argument in run_arguments if not argument.startswith(("--export", "--max_drop"))]
+    done = ssd_tuner(*arguments, "--export=tflite_float16", "--max_drop=0", cwd=project)
+    summary = json.loads((workdir_of(run_arguments) / "report" / "summary.json").read_text())
+    (saved, float16) = summary["export"]["formats"]
+    assert float16["kept"] == (float16["map"] >= saved["map"] - 1e-9)
+    assert done.returncode == (0 if summary["blessed"] and float16["kept"] else 3), done.stdout + done.stderr
+    found = states(done.stdout)
+    assert {found[name] for name in ("Tuner", "Trainer", "Evaluator")} == {"cached"}
+    assert found["Exporter"] == "done"
 
 
 def test_the_pushed_model_predicts_and_evaluates_as_the_pipeline_did(run_arguments, tmp_path) -> None:
@@ -168,7 +188,9 @@ def test_the_pipeline_compiles_for_kubeflow_with_the_options_given_to_beam(tmp_p
     done = ssd_tuner("kubeflow", "compile", f"--dataset={DATASET}", *arguments, *beam, f"--output={output}")
     assert done.returncode == 0, done.stdout + done.stderr
     job = next(yaml.safe_load_all(output.read_text()))
-    assert {"DetectionExampleGen", "Tuner", "Trainer", "Evaluator", "ServingCheck", "Pusher"} <= set(job["components"])
+    assert {"DetectionExampleGen", "Tuner", "Trainer", "Evaluator", "Exporter", "ServingCheck", "Pusher"} <= set(
+        job["components"]
+    )
     container = job["deploymentSpec"]["executors"]["DetectionExampleGen_executor"]["container"]
     assert container["image"] == "registry.example/ssd-tuner:1"
     assert {"--runner=DataflowRunner", "--project=cars"} <= set(container["args"])
