@@ -5,7 +5,6 @@ import json
 from typing import Any, Self
 
 import numpy as np
-from keras import ops
 
 from data import tiles
 from models import box_coder, postprocess
