@@ -37,7 +37,7 @@ BIN := .venv/bin
 # Two worker processes share the cores: without caps each would start a thread per core for every library.
 TEST_ENV := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 TF_CPP_MIN_LOG_LEVEL=2
 
-.PHONY: help setup run test unit convergence e2e lint format lock clean
+.PHONY: help setup run test unit integration e2e lint format lock clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -63,13 +63,13 @@ $(STAMP):
 run: $(STAMP)  ## Tune, train, evaluate and export a detector on the embedded dataset.
 	@$(BIN)/ssd-tuner run --dataset=road_scenes --workdir=$(WORKDIR)
 
-test: unit convergence e2e  ## Run every test, the quick ones first.
+test: unit integration e2e  ## Run every test, the quick ones first.
 
 unit: $(STAMP)  ## Run the unit tests.
 	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal tests/unit
 
-convergence: $(STAMP)  ## Run the convergence tests: every backbone and head learns eight images by heart.
-	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal tests/convergence
+integration: $(STAMP)  ## Run the tests of whole models: learning by heart, TFLite, JAX.
+	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal tests/integration
 
 e2e: $(STAMP)  ## Run the end-to-end tests: synthetic data through search, blessing and push.
 	@TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest tests/e2e

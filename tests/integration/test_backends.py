@@ -42,7 +42,7 @@ def test_jax_computes_what_tensorflow_does(changes, tmp_path) -> None:
     arrays |= {f"w{number}": weight for number, weight in enumerate(weights)}
     expected = compute(arrays, tf.function)
     np.savez(tmp_path / "in.npz", **arrays)
-    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(HERE.parents[2])}
+    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(HERE.parents[1])}
     command = [sys.executable, str(HERE / "backend_outputs.py"), str(tmp_path / "in.npz"), str(tmp_path / "out.npz")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
