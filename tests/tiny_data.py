@@ -49,8 +49,8 @@ def lively_detector(num_classes: int, **settings) -> Detector:
     draw = np.random.default_rng(0)
     size = detector.config.input.image_size
     scene = tf.image.resize(tf.io.decode_png(scene_record("train", 0).encoded), (size, size))
-    for _ in range(6):  # the moving statistics of batch norm become those of images
-        detector(tf.stack([scene, scene[::-1], scene[:, ::-1], 255 - scene]), training=True)
+    for _ in range(3):  # the moving statistics of batch norm become those of images
+        detector(tf.stack([scene, 255 - scene]), training=True)
     for weight in detector.network.weights:
         if "head_" in weight.path and weight.path.endswith("kernel"):
             weight.assign(draw.normal(scale=0.1, size=weight.shape))
