@@ -59,7 +59,10 @@ def iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     Returns:
         float32 [..., N, M] in [0, 1]; 0 where both boxes are empty.
     """
-    shared = intersection(boxes1, boxes2)
+    return _iou(intersection(boxes1, boxes2), boxes1, boxes2)
+
+
+def _iou(shared: Tensor, boxes1: Tensor, boxes2: Tensor) -> Tensor:
     union = area(boxes1)[..., :, None] + area(boxes2)[..., None, :] - shared
     return shared / ops.maximum(union, 1e-12)
 
@@ -79,24 +82,30 @@ def forced_matches(overlaps: Tensor, valid: Tensor) -> Tensor:
     """
     batch, num_gt, num_anchors = ops.shape(overlaps)
     object_index = ops.arange(num_gt, dtype="int32")[None, :]
-    rows = ops.arange(batch, dtype="int32")[:, None] * num_anchors  # [B, 1]
+    images = ops.arange(batch, dtype="int32")[:, None]  # [B, 1]
+    pairs = (images * num_gt + object_index)[:, :, None] * num_anchors  # [B, G, 1], where each object's row begins
+    flat = ops.reshape(overlaps, (-1,))
 
     def some_left(_: Tensor, waiting: Tensor) -> Tensor:
         return ops.any(waiting)
 
     def one_round(forced: Tensor, waiting: Tensor) -> tuple[Tensor, Tensor]:
-        free = waiting[:, :, None] & (forced < 0)[:, None, :]
-        left = ops.where(free, overlaps, -1.0)  # [B, G, A]
+        return pair(ops.where((forced < 0)[:, None, :], overlaps, -1.0), forced, waiting)
+
+    def pair(left: Tensor, forced: Tensor, waiting: Tensor) -> tuple[Tensor, Tensor]:
         anchor = ops.cast(ops.argmax(left, axis=2), "int32")  # [B, G], each object's best
-        suitor = ops.cast(ops.argmax(left, axis=1), "int32")  # [B, A], each anchor's best
-        matched = waiting & (ops.take_along_axis(suitor, anchor, axis=1) == object_index)
+        # Only anchors that are some object's best need to look back: [B, G, G], a column an object's best anchor.
+        others = ops.where(waiting[:, :, None], ops.take(flat, pairs + anchor[:, None, :]), -1.0)
+        matched = waiting & (ops.cast(ops.argmax(others, axis=1), "int32") == object_index)
         # The matched anchors are all different, so adding index + 1 to -1 writes the index.
         gain = ops.where(matched, object_index + 1, 0)
-        update = ops.scatter(ops.reshape(rows + anchor, (-1, 1)), ops.reshape(gain, (-1,)), (batch * num_anchors,))
+        places = ops.reshape(images * num_anchors + anchor, (-1, 1))
+        update = ops.scatter(places, ops.reshape(gain, (-1,)), (batch * num_anchors,))
         return forced + ops.reshape(update, (batch, num_anchors)), waiting & ~matched
 
-    forced = ops.full((batch, num_anchors), -1, dtype="int32")
-    return ops.while_loop(some_left, one_round, (forced, valid), maximum_iterations=num_gt)[0]
+    # All anchors are free at first: most objects find theirs without a mask.
+    first = pair(overlaps, ops.full((batch, num_anchors), -1, dtype="int32"), valid)
+    return ops.while_loop(some_left, one_round, first, maximum_iterations=num_gt)[0]
 
 
 def assign(
@@ -127,9 +136,9 @@ def assign(
     Returns:
         The targets of all anchors.
     """
-    overlaps = iou(gt_boxes, anchors[None])  # [B, G, A]
+    shared = intersection(gt_boxes, anchors[None])  # [B, G, A]
     valid = gt_labels >= 0
-    overlaps = ops.where(valid[:, :, None], overlaps, -1.0)
+    overlaps = ops.where(valid[:, :, None], _iou(shared, gt_boxes, anchors[None]), -1.0)
     matched = ops.cast(ops.argmax(overlaps, axis=1), "int32")  # [B, A]
     highest = ops.max(overlaps, axis=1)
     # An object that nothing overlaps, or no object at all, must not match at a threshold of 0.
@@ -140,8 +149,8 @@ def assign(
         positive = positive | (forced >= 0)
     boxes = ops.take_along_axis(gt_boxes, matched[:, :, None], axis=1)  # [B, A, 4]
     labels = ops.where(positive, ops.take_along_axis(gt_labels, matched, axis=1), PADDING)
-    inside = intersection(gt_boxes, anchors[None]) / ops.maximum(area(anchors), 1e-12)
-    inside = ops.where((gt_labels == IGNORED_REGION)[:, :, None], inside, 0.0)
+    inside = shared / ops.maximum(area(anchors), 1e-12) >= 0.5
+    inside = ops.any(inside & (gt_labels == IGNORED_REGION)[:, :, None], axis=1)
     between = (highest >= unmatched_iou) if negatives_below_unmatched else (highest < unmatched_iou)
-    ignored = ops.any(inside >= 0.5, axis=1) | (between & (unmatched_iou < matched_iou))
+    ignored = inside | (between & (unmatched_iou < matched_iou))
     return Targets(boxes=boxes, labels=ops.cast(labels, "int32"), positive=positive, ignored=ignored & ~positive)

@@ -1,5 +1,6 @@
 """From scores and boxes to detections: non-maximum suppression inside the graph."""
 
+import dataclasses
 from typing import Any
 
 from keras import ops
@@ -7,6 +8,19 @@ from keras import ops
 from models import matcher
 
 Tensor = Any
+Kept = tuple[Tensor, Tensor, Tensor, Tensor]  # scores [B, D], boxes [B, D, 4], classes [B, D], seen [B, C]
+BLOCK = 128  # candidates whose overlaps are looked at together
+BLOCKS = 8  # that are sorted together
+
+
+@dataclasses.dataclass(frozen=True)
+class _Limits:
+    """Settings of the suppression, as the arguments of `detect`."""
+
+    iou_threshold: float
+    candidates: int
+    max_per_class: int
+    num_classes: int
 
 
 def to_scores(logits: Tensor, activation: str, has_background: bool) -> Tensor:
@@ -27,10 +41,6 @@ def to_scores(logits: Tensor, activation: str, has_background: bool) -> Tensor:
 def suppress(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """Finds the boxes that greedy non-maximum suppression keeps.
 
-    A box is kept when no kept box before it overlaps it by more than the threshold. Starting from "all kept" and
-    applying that rule to all boxes at once until nothing changes reaches the greedy answer: after round n the first n
-    boxes are right, and a few rounds do.
-
     Args:
         boxes: float32 [..., N, 4], by falling score.
         scores: float32 [..., N]; a score of 0 or less is never kept and suppresses nothing.
@@ -39,19 +49,34 @@ def suppress(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     Returns:
         bool [..., N].
     """
-    num_boxes = boxes.shape[-2]
-    before = ops.arange(num_boxes)[:, None] < ops.arange(num_boxes)[None, :]
-    clashes = (matcher.iou(boxes, boxes) > iou_threshold) & before  # [..., N, N], row suppresses column
-    candidates = scores > 0.0
+    return _greedy(matcher.iou(boxes, boxes) > iou_threshold, scores > 0.0)
+
+
+def _greedy(clashes: Tensor, candidates: Tensor) -> Tensor:
+    """Keeps the candidates that clash with no kept one before them.
+
+    Starting from "all kept" and applying that rule to all at once until nothing changes reaches the greedy answer:
+    after round n the first n are right, and a few rounds do.
+
+    Args:
+        clashes: bool [..., N, N], symmetric.
+        candidates: bool [..., N], best first.
+
+    Returns:
+        bool [..., N].
+    """
+    count = clashes.shape[-1]
+    before = ops.arange(count)[None, :] < ops.arange(count)[:, None]
+    clashes = clashes & before  # [..., N, N], column suppresses row
 
     def changing(kept: Tensor, previous: Tensor) -> Tensor:
         return ops.any(ops.logical_xor(kept, previous))
 
     def one_round(kept: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
-        return candidates & ~ops.any(clashes & kept[..., :, None], axis=-2), kept
+        return candidates & ~ops.any(clashes & kept[..., None, :], axis=-1), kept
 
-    start = (candidates & ~ops.any(clashes & candidates[..., :, None], axis=-2), candidates)
-    return ops.while_loop(changing, one_round, start, maximum_iterations=num_boxes)[0]
+    start = (candidates & ~ops.any(clashes & candidates[..., None, :], axis=-1), candidates)
+    return ops.while_loop(changing, one_round, start, maximum_iterations=count)[0]
 
 
 def merge_tiles(boxes: Tensor, scores: Tensor, windows: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,26 +131,99 @@ def detect(
         detection_boxes float32 [B, D, 4], detection_scores float32 [B, D] by falling score, detection_classes
         int32 [B, D], num_detections int32 [B]; zeros beyond `num_detections`.
     """
+    num_anchors, num_classes = scores.shape[1], scores.shape[2]
+    candidates = min(candidates or num_anchors, num_anchors)
+    settings = _Limits(iou_threshold, candidates, max_per_class or max_detections, num_classes)
     boxes = ops.clip(boxes, 0.0, 1.0)
-    num_classes = scores.shape[-1]
-    candidates = min(candidates or scores.shape[1], scores.shape[1])
-    max_per_class = min(max_per_class or max_detections, candidates)
-    scores = ops.where(scores >= score_threshold, scores, 0.0)
-    class_scores, indices = ops.top_k(ops.transpose(scores, (0, 2, 1)), candidates)  # [B, C, k]
-    flat = ops.reshape(indices, (-1, num_classes * candidates))
-    class_boxes = ops.take_along_axis(boxes, flat[:, :, None], axis=1)  # [B, C k, 4]
-    class_boxes = ops.reshape(class_boxes, (-1, num_classes, candidates, 4))
-    kept = suppress(class_boxes, class_scores, iou_threshold)
-    if max_per_class < candidates:
-        kept = kept & (ops.cumsum(ops.cast(kept, "int32"), axis=-1) <= max_per_class)
-    merged = ops.reshape(ops.where(kept, class_scores, 0.0), (-1, num_classes * candidates))
-    top_scores, order = ops.top_k(merged, min(max_detections, num_classes * candidates))  # [B, D]
+    flat = ops.reshape(ops.where(scores >= score_threshold, scores, 0.0), (-1, num_anchors * num_classes))
+    block = min(BLOCK, flat.shape[1])
+    pool = block * max(1, min(BLOCKS, flat.shape[1] // block))
+    places = ops.arange(flat.shape[1], dtype="int32")[None]
+
+    def unfinished(last_scores: Tensor, _: Tensor, kept: Kept) -> Tensor:
+        return ops.any((last_scores > 0.0) & (kept[0][:, -1:] <= 0.0))
+
+    def next_pool(last_scores: Tensor, last_places: Tensor, kept: Kept) -> tuple[Tensor, Tensor, Kept]:
+        left = (flat < last_scores) | ((flat == last_scores) & (places > last_places))
+        return take_pool(ops.where(left, flat, 0.0), kept)
+
+    def take_pool(remaining: Tensor, kept: Kept) -> tuple[Tensor, Tensor, Kept]:
+        best, found = ops.top_k(remaining, pool)
+        found = ops.cast(found, "int32")
+        return best[:, -1:], found[:, -1:], _suppress_pool(boxes, best, found, block, kept, settings)
+
+    rows = ops.zeros_like(boxes[:, :1, 0])  # [B, 1]
+    size = min(max_detections, num_classes * candidates)
+    nothing = (
+        ops.tile(rows, (1, size)),
+        ops.tile(rows[:, :, None], (1, size, 4)),
+        ops.cast(ops.tile(rows, (1, size)), "int32") - 1,
+        ops.cast(ops.tile(rows, (1, num_classes)), "int32"),
+    )
+    state = take_pool(flat, nothing)
+    if pool < flat.shape[1]:
+        state = ops.while_loop(unfinished, next_pool, state)
+    top_scores, top_boxes, classes, _ = state[2]
     found = top_scores > 0.0
-    flat_boxes = ops.reshape(class_boxes, (-1, num_classes * candidates, 4))
-    top_boxes = ops.take_along_axis(flat_boxes, order[:, :, None], axis=1)
     return {
         "detection_boxes": ops.where(found[:, :, None], top_boxes, 0.0),
         "detection_scores": top_scores,
-        "detection_classes": ops.cast(ops.where(found, order // candidates, 0), "int32"),
+        "detection_classes": ops.where(found, classes, 0),
         "num_detections": ops.sum(ops.cast(found, "int32"), axis=-1),
     }
+
+
+def _suppress_pool(boxes: Tensor, best: Tensor, places: Tensor, block: int, kept: Kept, limits: _Limits) -> Kept:
+    """Goes through a pool of scores by falling score, a block at a time, until the detections are complete.
+
+    Args:
+        boxes: float32 [B, A, 4].
+        best: float32 [B, P], positive or 0.
+        places: int32 [B, P], anchor times classes plus class.
+        block: divides P.
+        kept: what was kept of higher scores.
+        limits: of the suppression.
+
+    Returns:
+        `kept` with what the pool adds.
+    """
+    blocks = best.shape[1] // block
+    best, places = (ops.reshape(values, (-1, blocks, block)) for values in (best, places))
+
+    def unfinished(number: Tensor, kept: Kept) -> Tensor:
+        left = ops.take(best, ops.minimum(number, blocks - 1), axis=1)[:, 0] > 0.0
+        return (number < blocks) & ops.any(left & (kept[0][:, -1] <= 0.0))
+
+    def one_block(number: Tensor, kept: Kept) -> tuple[Tensor, Kept]:
+        scores, place = ops.take(best, number, axis=1), ops.take(places, number, axis=1)
+        anchor, classes = place // limits.num_classes, place % limits.num_classes
+        found = ops.take_along_axis(boxes, anchor[:, :, None], axis=1)
+        return number + 1, _suppress_block(scores, found, classes, kept, limits)
+
+    return ops.while_loop(unfinished, one_block, (ops.convert_to_tensor(0, "int32"), kept))[1]
+
+
+def _suppress_block(scores: Tensor, boxes: Tensor, classes: Tensor, kept: Kept, limits: _Limits) -> Kept:
+    """Suppresses the next [B, N] candidates by falling score with what is kept and with each other."""
+    kept_scores, kept_boxes, kept_classes, seen = kept
+    candidates = scores > 0.0
+    same = classes[:, :, None] == classes[:, None, :]
+    earlier = same & (ops.arange(scores.shape[1])[None, :] < ops.arange(scores.shape[1])[:, None])
+    # How many of its class came before: within the block and in those before it.
+    rank = _count(earlier) + ops.take_along_axis(seen, classes, axis=1)
+    candidates = candidates & (rank < limits.candidates)
+    beside = classes[:, :, None] == kept_classes[:, None, :]  # [B, N, D]
+    candidates = candidates & ~ops.any(beside & (matcher.iou(boxes, kept_boxes) > limits.iou_threshold), axis=-1)
+    chosen = _greedy(same & (matcher.iou(boxes, boxes) > limits.iou_threshold), candidates)
+    if limits.max_per_class < kept_scores.shape[1]:
+        chosen = chosen & (_count(earlier & chosen[:, None, :]) + _count(beside) < limits.max_per_class)
+    merged = ops.concatenate([kept_scores, ops.where(chosen, scores, 0.0)], axis=1)
+    top, order = ops.top_k(merged, kept_scores.shape[1])  # equal scores keep their order
+    top_boxes = ops.take_along_axis(ops.concatenate([kept_boxes, boxes], axis=1), order[:, :, None], axis=1)
+    top_classes = ops.take_along_axis(ops.concatenate([kept_classes, classes], axis=1), order, axis=1)
+    counts = ops.sum(ops.one_hot(classes, limits.num_classes, dtype="int32"), axis=1)
+    return top, top_boxes, ops.where(top > 0.0, top_classes, -1), seen + counts
+
+
+def _count(flags: Tensor) -> Tensor:
+    return ops.sum(ops.cast(flags, "int32"), axis=-1)

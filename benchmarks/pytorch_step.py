@@ -1,0 +1,198 @@
+"""Times our training step beside the same architecture's in PyTorch on the CPU, in the same run.
+
+Both train on one batch of road scenes in memory with the same objective, gradient clipping and Adam. Each has a process
+of its own with a thread a core, and they take turns: a round of steps of ours while PyTorch waits, then the other way.
+PyTorch runs eagerly, as it does unless told otherwise, with channels last, the fused Adam and denormals flushed to zero
+(as TensorFlow does), its faster choices on a CPU. Before that our weights are copied, and outputs, objective and
+the gradients of the box predictors have to be equal; those of the first layers are not compared, because rounding alone
+changes them by some percent after 50 batch norms. Measure on a quiet machine: PyTorch's threads wait for each other after every operation,
+so that other work slows it down more than TensorFlow.
+
+    .venv/bin/python -m pip install -r requirements/benchmarks.txt
+    .venv/bin/python -m benchmarks.pytorch_step
+"""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from benchmarks import rounds
+from data.road_scenes import scenes
+from models import anchors
+from models.hyperparameters import ExperimentConfig
+from tuner_fn import presets
+
+ROUNDS = 5
+# Preset and steps a round.
+CASES = {
+    "128 px, alpha 0.35 (preset quick)": ("quick", 20),
+    "300 px, alpha 1.0 (preset standard)": ("standard", 3),
+}
+TARGET = 1.0
+TOLERANCE = 1e-3  # of the largest value; some 60 convolutions round differently, by about 1e-5
+
+
+def main() -> int:
+    """Prints images a second of both and their ratio; returns 0, or 1 where the two do not compute the same."""
+    rounds.print_heading("python -m benchmarks.pytorch_step", ("tensorflow", "keras", "torch", "numpy"))
+    print(f"median images/s of {ROUNDS} rounds (least to most)\n")
+    return max(_compare(name, preset, steps) for name, (preset, steps) in CASES.items())
+
+
+def _compare(name: str, preset: str, steps: int) -> int:
+    """Checks and times one preset; returns 1 where the two do not compute the same."""
+    config = presets.experiment(presets.get_preset(preset), {}, 0)
+    batch = rounds.road_scenes_batch(config.input.batch_size, config.input.image_size)
+    with _Worker(_serve_tensorflow, config, batch) as ours, _Worker(_serve_pytorch, config, batch) as theirs:
+        weights, expected = ours.ask(("check", None))
+        differences = _differences(expected, theirs.ask(("check", weights)))
+        print(f"{name}, batch {config.input.batch_size}, rounds of {steps} steps")
+        print(f"  threads               ssd-tuner {ours.ask(('threads', 0))}, PyTorch {theirs.ask(('threads', 0))}")
+        print("  largest difference    " + ", ".join(f"{key} {value:.1e}" for key, value in differences.items()))
+        if max(differences.values()) > TOLERANCE:
+            print(f"  not the same computation (more than {TOLERANCE}): nothing is timed\n", flush=True)
+            return 1
+        workers = {"ssd-tuner": ours, "PyTorch": theirs}
+        asks = {label: lambda worker=worker: worker.ask(("steps", steps)) for label, worker in workers.items()}
+        times = rounds.seconds_in_turn(asks, ROUNDS)
+    for label, found in times.items():
+        rates = [steps * config.input.batch_size / seconds for seconds in found]
+        print(f"  {label:<22}{rounds.spread(rates)}")
+    ratio = rounds.median_ratio(times["PyTorch"], times["ssd-tuner"])
+    print(
+        f"  ssd-tuner / PyTorch   {ratio:8.2f} (median of the rounds' ratios; target: at least {TARGET})\n", flush=True
+    )
+    return 0
+
+
+def _differences(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> dict[str, float]:
+    """Computes the largest differences, relative to the largest value."""
+    return {
+        name: float(np.abs(theirs[name] - value).max() / np.abs(value).max())
+        if theirs[name].shape == value.shape
+        else np.inf
+        for name, value in ours.items()
+    }
+
+
+class _Worker:
+    """A process that answers ("check", weights), ("threads", _) and ("steps", count), and waits in between."""
+
+    def __init__(self, serve: Callable[..., None], config: ExperimentConfig, batch: dict[str, np.ndarray]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, other = context.Pipe()
+        self.process = context.Process(target=serve, args=(other, config, batch), daemon=True)
+        self.process.start()
+        other.close()
+
+    def __enter__(self) -> "_Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pipe.close()
+        self.process.join()
+
+    def ask(self, question: tuple[str, Any]) -> Any:
+        """Sends a question and waits for the answer; EOFError where the process died."""
+        self.pipe.send(question)
+        return self.pipe.recv()
+
+
+def _answer(pipe: Connection, answers: dict[str, Callable[[Any], Any]]) -> None:
+    """Answers until the other end is closed."""
+    try:
+        while True:
+            name, value = pipe.recv()
+            pipe.send(answers[name](value))
+    except EOFError:
+        return
+
+
+def _serve_tensorflow(pipe: Connection, config: ExperimentConfig, batch: dict[str, np.ndarray]) -> None:
+    import tensorflow as tf  # each library only in its own process
+
+    from models import devices, training
+
+    devices.configure_device()
+    program = training.Program(config, len(scenes.CLASS_NAMES))
+    program.configure(config, 1000)
+    detector = program.detector
+    images, truth = tf.constant(batch["images"]), {name: tf.constant(batch[name]) for name in ("gt_boxes", "gt_labels")}
+    one_batch = tf.data.Dataset.from_tensors((images, truth))
+
+    def check(_: None) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        layers = (layer for layer in detector.network.layers if layer.weights)
+        weights = {f"{layer.name}/{weight.name}": np.asarray(weight) for layer in layers for weight in layer.weights}
+        found = {name: np.asarray(value) for name, value in detector(images, training=False).items()}
+        with tf.GradientTape() as tape:
+            loss = detector.compute_loss(y=truth, y_pred=detector(images, training=True))
+        kernels = [weight for weight in detector.trainable_variables if "head_" in weight.path]
+        norm = tf.linalg.global_norm(tape.gradient(loss, [kernel.value for kernel in kernels]))
+        return weights, found | {"objective": np.asarray(loss), "gradients of predictors": np.asarray(norm)}
+
+    threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()  # 0 is a thread a core
+    _answer(
+        pipe,
+        {
+            "check": check,
+            "threads": lambda _: threads,
+            "steps": lambda count: detector.fit(one_batch.repeat(count), verbose=0).history["loss"],
+        },
+    )
+
+
+def _serve_pytorch(pipe: Connection, config: ExperimentConfig, batch: dict[str, np.ndarray]) -> None:
+    import torch  # each library only in its own process
+
+    from benchmarks import pytorch_ssd
+
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(os.cpu_count())
+    per_cell = [len(shapes) for shapes in anchors.detector_shapes(config)]
+    detector = pytorch_ssd.Detector(config, len(scenes.CLASS_NAMES), per_cell, anchors.detector_anchors(config))
+    detector = detector.to(memory_format=torch.channels_last)
+    images = torch.from_numpy(batch["images"]).permute(0, 3, 1, 2)  # channels last in memory
+    gt_boxes, gt_labels = torch.from_numpy(batch["gt_boxes"]), torch.from_numpy(batch["gt_labels"]).long()
+    settings = config.optimizer
+    optimizer = torch.optim.Adam(
+        detector.parameters(), settings.learning_rate, (settings.momentum, 0.999), settings.epsilon, fused=True
+    )
+
+    def backward(clip_norm: float) -> torch.Tensor:
+        """Computes the gradients, clipped; returns the objective."""
+        optimizer.zero_grad()
+        loss = pytorch_ssd.objective(detector, *detector(images), gt_boxes, gt_labels)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(detector.parameters(), clip_norm)
+        return loss.detach()
+
+    def check(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        detector.load_keras(weights)
+        detector.eval()
+        with torch.no_grad():
+            logits, deltas = detector(images)
+        detector.train()
+        loss = backward(np.inf)  # without clipping
+        gradients = [weight.grad for name, weight in detector.named_parameters() if "head_" in name]
+        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]))
+        detector.exact_padding = False  # from here on PyTorch's own padding: no copies
+        found = {"logits": logits, "deltas": deltas, "objective": loss, "gradients of predictors": norm}
+        return {name: value.numpy() for name, value in found.items()}
+
+    def steps(count: int) -> list[float]:
+        losses = []
+        for _ in range(count):
+            loss = backward(settings.clip_norm)
+            optimizer.step()
+            losses.append(loss.item())
+        return losses
+
+    _answer(pipe, {"check": check, "threads": lambda _: torch.get_num_threads(), "steps": steps})
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
