@@ -5,8 +5,8 @@ of its own with a thread a core, and they take turns: a round of steps of ours w
 PyTorch runs eagerly, as it does unless told otherwise, with channels last, the fused Adam and denormals flushed to zero
 (as TensorFlow does), its faster choices on a CPU. Before that our weights are copied, and outputs, objective and
 the gradients of the box predictors have to be equal; those of the first layers are not compared, because rounding alone
-changes them by some percent after 50 batch norms. Measure on a quiet machine: PyTorch's threads wait for each other after every operation,
-so that other work slows it down more than TensorFlow.
+changes them by some percent after 50 batch norms. Measure on a quiet machine: PyTorch's threads wait for each other
+after every operation, so that other work slows it down more than TensorFlow.
 
     .venv/bin/python -m pip install -r requirements/benchmarks.txt
     .venv/bin/python -m benchmarks.pytorch_step

@@ -16,7 +16,7 @@ def compute(arrays: dict[str, np.ndarray], jit: Callable[[Callable], Callable]) 
     """Computes raw outputs, detections and the objective; `jit` compiles a function for the backend."""
     from keras import ops
 
-    from models import box_coder, postprocess
+    from models import box_coder, losses, postprocess
     from models.detector import Detector
     from models.hyperparameters import ExperimentConfig
 
@@ -26,10 +26,13 @@ def compute(arrays: dict[str, np.ndarray], jit: Callable[[Callable], Callable]) 
 
     def everything(images: Any) -> dict[str, Any]:
         raw = detector(images)
-        # Scores of random weights tie but for rounding, so suppression gets boxes and scores of its own.
+        # Scores of random weights tie but for rounding, so suppression and mining get boxes and scores of their own.
         found = postprocess.detect(
             arrays["boxes"], arrays["scores"], score_threshold=0.1, iou_threshold=0.5, max_detections=20
         )
+        values, none = arrays["scores"][..., 0], arrays["scores"][..., 0] > 1.0
+        found["hard"] = losses.hard_negatives(values, values > 0.9, none, 3.0, 2)
+        found["distinct"] = losses.distinct(arrays["boxes"], values, 0.3, 40)
         boxes = box_coder.decode(raw["deltas"], detector.anchors, detector.config.anchors.variances)
         scores, loss = detector.scores(raw["logits"]), detector.compute_loss(y=truth, y_pred=raw)
         return {**raw, **found, "boxes": boxes, "scores": scores, "loss": loss}

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = pathlib.Path(__file__).parents[2]
 CODE = (
     "import sys; sys.modules['tensorflow'] = None; from benchmarks import gpu_training; sys.exit(gpu_training.main())"
 )
