@@ -195,6 +195,22 @@ def objective(
     )
 
 
+def train_step(
+    detector: Detector,
+    optimizer: torch.optim.Optimizer,
+    images: torch.Tensor,
+    gt_boxes: torch.Tensor,
+    gt_labels: torch.Tensor,
+) -> float:
+    """Does one step of training with clipped gradients; returns the objective before it."""
+    optimizer.zero_grad()
+    loss = objective(detector, *detector(images), gt_boxes, gt_labels)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(detector.parameters(), detector.config.optimizer.clip_norm)
+    optimizer.step()
+    return loss.item()
+
+
 def assign(
     gt_boxes: torch.Tensor, gt_labels: torch.Tensor, anchors: torch.Tensor, matched_iou: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
