@@ -40,6 +40,7 @@ class Detector(nn.Module):
         super().__init__()
         self.config, self.num_classes, self.exact_padding = config, num_classes, True
         self.layers = nn.ModuleDict()
+        self.keras_norms: dict[str, str] = {}  # Keras's name of each batch norm
         self.register_buffer("anchors", torch.from_numpy(anchors))
         self.blocks: list[tuple[str, bool]] = []  # prefix, whether its input is added
         taps = self._add_backbone(config.model.alpha)
@@ -89,7 +90,7 @@ class Detector(nn.Module):
         model = self.config.model
         # PyTorch's momentum is the share of the new statistics.
         self.layers[f"{name}/norm"] = nn.BatchNorm2d(outputs, model.batch_norm_epsilon, 1 - model.batch_norm_momentum)
-        self.keras_norms = getattr(self, "keras_norms", {}) | {f"{name}/norm": norm or f"{name}_bn"}
+        self.keras_norms[f"{name}/norm"] = norm or f"{name}_bn"
 
     def load_keras(self, weights: Mapping[str, np.ndarray]) -> None:
         """Takes over the weights of a Keras network.
@@ -193,6 +194,22 @@ def objective(
         + settings.localization_weight * localization
         + settings.l2 * penalty
     )
+
+
+def train_step(
+    detector: Detector,
+    optimizer: torch.optim.Optimizer,
+    images: torch.Tensor,
+    gt_boxes: torch.Tensor,
+    gt_labels: torch.Tensor,
+) -> float:
+    """Does one step of training with clipped gradients; returns the objective before it."""
+    optimizer.zero_grad()
+    loss = objective(detector, *detector(images), gt_boxes, gt_labels)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(detector.parameters(), detector.config.optimizer.clip_norm)
+    optimizer.step()
+    return loss.item()
 
 
 def assign(

@@ -3,10 +3,12 @@
 Both train on one batch of road scenes in memory with the same objective, gradient clipping and Adam. Each has a process
 of its own with a thread a core, and they take turns: a round of steps of ours while PyTorch waits, then the other way.
 PyTorch runs eagerly, as it does unless told otherwise, with channels last, the fused Adam and denormals flushed to zero
-(as TensorFlow does), its faster choices on a CPU. Before that our weights are copied, and outputs, objective and
-the gradients of the box predictors have to be equal; those of the first layers are not compared, because rounding alone
-changes them by some percent after 50 batch norms. Measure on a quiet machine: PyTorch's threads wait for each other
-after every operation, so that other work slows it down more than TensorFlow.
+(as TensorFlow does), its faster choices on a CPU. Before that our weights are copied; outputs, objective, its
+slopes for the outputs, and the objective in training mode have to be equal. Gradients of the weights are not compared:
+through 50 batch norms rounding alone changes those of the first layers by some percent.
+
+Measure on a quiet machine: PyTorch's threads wait for each other after every operation, so that other work slows it
+down more than TensorFlow.
 
     .venv/bin/python -m pip install -r requirements/benchmarks.txt
     .venv/bin/python -m benchmarks.pytorch_step
@@ -127,12 +129,14 @@ def _serve_tensorflow(pipe: Connection, config: ExperimentConfig, batch: dict[st
     def check(_: None) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         layers = (layer for layer in detector.network.layers if layer.weights)
         weights = {f"{layer.name}/{weight.name}": np.asarray(weight) for layer in layers for weight in layer.weights}
-        found = {name: np.asarray(value) for name, value in detector(images, training=False).items()}
+        outputs = detector(images, training=False)
         with tf.GradientTape() as tape:
-            loss = detector.compute_loss(y=truth, y_pred=detector(images, training=True))
-        kernels = [weight for weight in detector.trainable_variables if "head_" in weight.path]
-        norm = tf.linalg.global_norm(tape.gradient(loss, [kernel.value for kernel in kernels]))
-        return weights, found | {"objective": np.asarray(loss), "gradients of predictors": np.asarray(norm)}
+            tape.watch(outputs)
+            loss = detector.compute_loss(y=truth, y_pred=outputs)
+        slopes = {f"slopes of {name}": slope for name, slope in tape.gradient(loss, outputs).items()}
+        in_training = detector.compute_loss(y=truth, y_pred=detector(images, training=True))
+        found = {**outputs, **slopes, "objective": loss, "objective in training": in_training}
+        return weights, {name: np.asarray(value) for name, value in found.items()}
 
     threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()  # 0 is a thread a core
     _answer(
@@ -156,40 +160,25 @@ def _serve_pytorch(pipe: Connection, config: ExperimentConfig, batch: dict[str, 
     detector = pytorch_ssd.Detector(config, len(scenes.CLASS_NAMES), per_cell, anchors.detector_anchors(config))
     detector = detector.to(memory_format=torch.channels_last)
     images = torch.from_numpy(batch["images"]).permute(0, 3, 1, 2)  # channels last in memory
-    gt_boxes, gt_labels = torch.from_numpy(batch["gt_boxes"]), torch.from_numpy(batch["gt_labels"]).long()
+    truth = torch.from_numpy(batch["gt_boxes"]), torch.from_numpy(batch["gt_labels"]).long()
     settings = config.optimizer
     optimizer = torch.optim.Adam(
         detector.parameters(), settings.learning_rate, (settings.momentum, 0.999), settings.epsilon, fused=True
     )
 
-    def backward(clip_norm: float) -> torch.Tensor:
-        """Computes the gradients, clipped; returns the objective."""
-        optimizer.zero_grad()
-        loss = pytorch_ssd.objective(detector, *detector(images), gt_boxes, gt_labels)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(detector.parameters(), clip_norm)
-        return loss.detach()
-
     def check(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         detector.load_keras(weights)
-        detector.eval()
-        with torch.no_grad():
-            logits, deltas = detector(images)
-        detector.train()
-        loss = backward(np.inf)  # without clipping
-        gradients = [weight.grad for name, weight in detector.named_parameters() if "head_" in name]
-        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]))
+        logits, deltas = detector.eval()(images)
+        loss = pytorch_ssd.objective(detector, logits, deltas, *truth)
+        slopes = torch.autograd.grad(loss, (logits, deltas))
+        in_training = pytorch_ssd.objective(detector, *detector.train()(images), *truth)
         detector.exact_padding = False  # from here on PyTorch's own padding: no copies
-        found = {"logits": logits, "deltas": deltas, "objective": loss, "gradients of predictors": norm}
-        return {name: value.numpy() for name, value in found.items()}
+        found = {"logits": logits, "deltas": deltas, "objective": loss, "objective in training": in_training}
+        found |= {"slopes of logits": slopes[0], "slopes of deltas": slopes[1]}
+        return {name: value.detach().numpy() for name, value in found.items()}
 
     def steps(count: int) -> list[float]:
-        losses = []
-        for _ in range(count):
-            loss = backward(settings.clip_norm)
-            optimizer.step()
-            losses.append(loss.item())
-        return losses
+        return [pytorch_ssd.train_step(detector, optimizer, images, *truth) for _ in range(count)]
 
     _answer(pipe, {"check": check, "threads": lambda _: torch.get_num_threads(), "steps": steps})
 

@@ -118,6 +118,9 @@ def detect(
 ) -> dict[str, Tensor]:
     """Selects the detections of each image, class by class.
 
+    Greedy suppression visits the scores of all classes by falling score; a box clashes only with those of its class. So
+    only as many scores are sorted and compared as it takes to fill the detections.
+
     Args:
         boxes: float32 [B, A, 4] decoded boxes; clipped here to the image.
         scores: float32 [B, A, C] in [0, 1].
@@ -128,12 +131,12 @@ def detect(
         candidates: boxes of highest score a class that suppression looks at; None for all.
 
     Returns:
-        detection_boxes float32 [B, D, 4], detection_scores float32 [B, D] by falling score, detection_classes
-        int32 [B, D], num_detections int32 [B]; zeros beyond `num_detections`.
+        detection_boxes float32 [B, D, 4], detection_scores float32 [B, D] by falling score (equal ones by
+        anchor, then class), detection_classes int32 [B, D], num_detections int32 [B]; zeros beyond `num_detections`.
     """
     num_anchors, num_classes = scores.shape[1], scores.shape[2]
     candidates = min(candidates or num_anchors, num_anchors)
-    settings = _Limits(iou_threshold, candidates, max_per_class or max_detections, num_classes)
+    limits = _Limits(iou_threshold, candidates, max_per_class or max_detections, num_classes)
     boxes = ops.clip(boxes, 0.0, 1.0)
     flat = ops.reshape(ops.where(scores >= score_threshold, scores, 0.0), (-1, num_anchors * num_classes))
     block = min(BLOCK, flat.shape[1])
@@ -150,17 +153,9 @@ def detect(
     def take_pool(remaining: Tensor, kept: Kept) -> tuple[Tensor, Tensor, Kept]:
         best, found = ops.top_k(remaining, pool)
         found = ops.cast(found, "int32")
-        return best[:, -1:], found[:, -1:], _suppress_pool(boxes, best, found, block, kept, settings)
+        return best[:, -1:], found[:, -1:], _suppress_pool(boxes, best, found, block, kept, limits)
 
-    rows = ops.zeros_like(boxes[:, :1, 0])  # [B, 1]
-    size = min(max_detections, num_classes * candidates)
-    nothing = (
-        ops.tile(rows, (1, size)),
-        ops.tile(rows[:, :, None], (1, size, 4)),
-        ops.cast(ops.tile(rows, (1, size)), "int32") - 1,
-        ops.cast(ops.tile(rows, (1, num_classes)), "int32"),
-    )
-    state = take_pool(flat, nothing)
+    state = take_pool(flat, _nothing_kept(boxes, min(max_detections, num_classes * candidates), num_classes))
     if pool < flat.shape[1]:
         state = ops.while_loop(unfinished, next_pool, state)
     top_scores, top_boxes, classes, _ = state[2]
@@ -171,6 +166,14 @@ def detect(
         "detection_classes": ops.where(found, classes, 0),
         "num_detections": ops.sum(ops.cast(found, "int32"), axis=-1),
     }
+
+
+def _nothing_kept(boxes: Tensor, size: int, num_classes: int) -> Kept:
+    """Makes the empty detections of each image."""
+    rows = ops.zeros_like(boxes[:, :1, 0])  # [B, 1]
+    whole = ops.cast(rows, "int32")
+    boxes = ops.tile(rows[:, :, None], (1, size, 4))
+    return ops.tile(rows, (1, size)), boxes, ops.tile(whole - 1, (1, size)), ops.tile(whole, (1, num_classes))
 
 
 def _suppress_pool(boxes: Tensor, best: Tensor, places: Tensor, block: int, kept: Kept, limits: _Limits) -> Kept:
