@@ -31,16 +31,20 @@ def load_exported(model_dir: str) -> tuple[Any, decoding.Decoder]:
         The model and its decoder.
 
     Raises:
-        UserError: it has no decoder or no function `network_outputs`: an earlier version exported it.
+        UserError: it has no decoder or no function `network_outputs`: another version exported it.
     """
     text = detections.read_extra(model_dir, decoding.FILE_NAME)
+    earlier = errors.UserError(
+        f"`{model_dir}` holds no network to convert: another version of ssd-tuner exported it."
+        " Export it again with `ssd-tuner run`."
+    )
     model = tf.saved_model.load(model_dir)
     if text is None or not hasattr(model, "network_outputs"):
-        raise errors.UserError(
-            f"`{model_dir}` holds no network to convert: an earlier version of ssd-tuner exported it."
-            " Export it again with `ssd-tuner run`."
-        )
-    return model, decoding.Decoder.from_json(text)
+        raise earlier
+    try:
+        return model, decoding.Decoder.from_json(text)
+    except ValueError as error:
+        raise earlier from error
 
 
 def calibration_images(encoded: Iterable[bytes], image_size: int) -> list[np.ndarray]:

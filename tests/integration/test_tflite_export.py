@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from tiny_data import CLASS_NAMES, lively_detector, scene_record
 
+from data import errors
 from models import decoding, detections, export, predict, tflite_detector, tflite_export, tflite_quantisation
 from models.formats import FORMATS
 
@@ -173,9 +174,19 @@ def test_int8_without_calibration_is_an_error(exported):
         tflite_export.convert(exported.model, exported.decoder, FORMATS["tflite_int8"], {})
 
 
-def test_a_model_of_an_earlier_version_is_one_clear_line(tmp_path):
+def test_a_model_of_another_version_is_one_clear_line(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path))
-    with pytest.raises(ValueError, match="holds no network to convert: an earlier version of ssd-tuner exported it"):
+    with pytest.raises(errors.UserError, match="holds no network to convert: another version of ssd-tuner exported it"):
+        tflite_export.load_exported(str(tmp_path))
+
+
+def test_a_decoder_of_other_fields_is_one_clear_line(tmp_path):
+    module = tf.Module()
+    module.network_outputs = tf.function(lambda images: images, input_signature=[tf.TensorSpec([None, 8, 8, 3])])
+    tf.saved_model.save(module, str(tmp_path))
+    (tmp_path / detections.EXTRAS).mkdir(exist_ok=True)
+    (tmp_path / detections.EXTRAS / decoding.FILE_NAME).write_text('{"image_size": 64}')
+    with pytest.raises(errors.UserError, match="Export it again with `ssd-tuner run`"):
         tflite_export.load_exported(str(tmp_path))
 
 
