@@ -69,15 +69,7 @@ def _print_case(settings: PostprocessConfig, boxes: np.ndarray, scores: np.ndarr
 
     @tf.function
     def ours(boxes: tf.Tensor, scores: tf.Tensor) -> dict[str, tf.Tensor]:
-        return postprocess.detect(
-            boxes,
-            scores,
-            score_threshold=settings.score_threshold,
-            iou_threshold=settings.nms_iou,
-            max_detections=settings.max_detections,
-            max_per_class=settings.max_per_class,
-            candidates=settings.nms_candidates,
-        )
+        return postprocess.detect(boxes, scores, settings)
 
     @tf.function
     def peer(boxes: tf.Tensor, scores: tf.Tensor) -> dict[str, tf.Tensor]:

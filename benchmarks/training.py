@@ -8,26 +8,24 @@ alternate.
 """
 
 import dataclasses
-import importlib.metadata
-import os
 import pathlib
-import platform
 import statistics
 import tempfile
-import time
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import rounds
 from data import augment, examples, input_pipeline
 from data.road_scenes import scenes
-from models import training
+from models import devices, training
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import presets
 
 ROUNDS = 5
 IMAGES = 96
+TARGET = 0.85
 # Preset and epochs a round, so that building a dataset and entering `fit` do not count for much.
 CASES = {
     "128 px, alpha 0.35 (preset quick)": ("quick", 10),
@@ -37,21 +35,20 @@ CASES = {
 
 def main() -> int:
     """Prints images a second of both, their ratio, and the input pipeline's; returns 0."""
-    print(f"machine: {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print("command: python -m benchmarks.training")
-    print("versions:", *(f"{p} {importlib.metadata.version(p)}" for p in ("tensorflow", "keras", "numpy")))
+    rounds.print_heading("python -m benchmarks.training", ("tensorflow", "keras", "numpy"))
     print(f"median images/s of {ROUNDS} rounds (least to most)\n")
+    devices.configure_device()
     for name, (preset, epochs) in CASES.items():
         config = presets.experiment(presets.get_preset(preset), {}, 0)
         with tempfile.TemporaryDirectory() as folder:
             split = _road_scenes(pathlib.Path(folder), config)
-        detector, bare, pipeline = _rates(config, split, epochs)
+        rates = _rates(config, split, epochs)
         print(f"{name}, rounds of {IMAGES * epochs} images")
-        for label, rates in (("detector", detector), ("bare MobileNetV2", bare), ("input pipeline alone", pipeline)):
-            print(f"  {label:<22}{statistics.median(rates):8.1f} ({min(rates):.1f} to {max(rates):.1f})")
-        ratio = statistics.median(ours / peer for ours, peer in zip(detector, bare, strict=True))
-        print(f"  detector / bare       {ratio:8.2f} (median of the rounds' ratios; target: at least 0.85)")
-        feed = statistics.median(pipeline) / statistics.median(detector)
+        for label, found in rates.items():
+            print(f"  {label:<22}{rounds.spread(found)}")
+        ratio = rounds.median_ratio(rates["detector"], rates["bare MobileNetV2"])
+        print(f"  detector / bare       {ratio:8.2f} (median of the rounds' ratios; target: at least {TARGET})")
+        feed = statistics.median(rates["input pipeline alone"]) / statistics.median(rates["detector"])
         print(f"  input / detector      {feed:8.1f} (target: at least 3)\n", flush=True)
     return 0
 
@@ -90,10 +87,8 @@ def _batches(config: ExperimentConfig, split: input_pipeline.Split, epochs: int)
     )
 
 
-def _rates(
-    config: ExperimentConfig, split: input_pipeline.Split, epochs: int
-) -> tuple[list[float], list[float], list[float]]:
-    """Times rounds of detector, backbone and input pipeline in turn, after one round that is not counted."""
+def _rates(config: ExperimentConfig, split: input_pipeline.Split, epochs: int) -> dict[str, list[float]]:
+    """Times rounds of detector, backbone and input pipeline in turn; returns their images a second."""
     program = training.Program(config, len(scenes.CLASS_NAMES))
     program.configure(config, 1000)
     batch = config.input.batch_size
@@ -102,19 +97,13 @@ def _rates(
     size = config.input.image_size
     images = np.random.default_rng(0).uniform(-1, 1, (batch, size, size, 3)).astype(np.float32)
     one_batch = tf.data.Dataset.from_tensors((tf.constant(images), tf.zeros([batch]))).repeat(steps)
-    times: dict[str, list[float]] = {"detector": [], "bare": [], "input": []}
-    for _ in range(ROUNDS + 1):
-        fits = {
-            "detector": lambda: program.detector.fit(_batches(config, split, epochs), steps_per_epoch=steps, verbose=0),
-            "bare": lambda: bare.fit(one_batch, verbose=0),
-            "input": lambda: sum(1 for _ in _batches(config, split, epochs)),
-        }
-        for name, fit in fits.items():
-            start = time.perf_counter()
-            fit()
-            times[name].append(time.perf_counter() - start)
-    detector, peer, feed = ([steps * batch / t for t in times[name][1:]] for name in times)
-    return detector, peer, feed
+    contestants = {
+        "detector": lambda: program.detector.fit(_batches(config, split, epochs), steps_per_epoch=steps, verbose=0),
+        "bare MobileNetV2": lambda: bare.fit(one_batch, verbose=0),
+        "input pipeline alone": lambda: sum(1 for _ in _batches(config, split, epochs)),
+    }
+    times = rounds.seconds_in_turn(contestants, ROUNDS)
+    return {name: [steps * batch / seconds for seconds in found] for name, found in times.items()}
 
 
 def _bare_backbone(config: ExperimentConfig) -> keras.Model:

@@ -8,6 +8,7 @@ import numpy as np
 
 from data import tiles
 from models import box_coder, postprocess
+from models.hyperparameters import PostprocessConfig
 
 Tensor = Any
 FILE_NAME = "decoder.json"
@@ -24,11 +25,7 @@ class Decoder:
         has_background: whether the first logit is background.
         anchors: float32 [A, 4] normalised ymin, xmin, ymax, xmax.
         variances: (y, x, height, width) divisors of the box coder, positive.
-        score_threshold: detections of lower score are dropped, in [0, 1].
-        nms_iou: boxes of one class above this IoU suppress each other, in [0, 1].
-        max_detections: D.
-        max_per_class: detections an image and class.
-        nms_candidates: boxes of highest score a class that suppression looks at.
+        postprocess: thresholds and limits of the suppression.
     """
 
     image_size: int
@@ -37,11 +34,7 @@ class Decoder:
     has_background: bool
     anchors: np.ndarray
     variances: tuple[float, float, float, float]
-    score_threshold: float
-    nms_iou: float
-    max_detections: int
-    max_per_class: int
-    nms_candidates: int
+    postprocess: PostprocessConfig
 
     def to_json(self) -> str:
         """Writes the decoder as JSON; `from_json` inverts."""
@@ -59,6 +52,7 @@ class Decoder:
             values = values | {
                 "anchors": np.asarray(values["anchors"], np.float32),
                 "variances": tuple(values["variances"]),
+                "postprocess": PostprocessConfig(**values["postprocess"]),
             }
             return cls(**values)
         except (TypeError, KeyError) as error:
@@ -90,12 +84,4 @@ class Decoder:
             boxes, scores = boxes[:, 0], scores[:, 0]
         else:
             boxes, scores = postprocess.merge_tiles(boxes, scores, windows, self.grid.cells())
-        return postprocess.detect(
-            boxes,
-            scores,
-            score_threshold=self.score_threshold,
-            iou_threshold=self.nms_iou,
-            max_detections=self.max_detections,
-            max_per_class=self.max_per_class,
-            candidates=self.nms_candidates,
-        )
+        return postprocess.detect(boxes, scores, self.postprocess)

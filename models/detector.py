@@ -150,7 +150,7 @@ class Detector(keras.Model):
         Returns:
             As `postprocess.detect`.
         """
-        return self._select(*self._boxes_and_scores(images))
+        return postprocess.detect(*self._boxes_and_scores(images), self.config.postprocess)
 
     def detect_tiles(self, tiles: Tensor, windows: Tensor, cells: Tensor) -> dict[str, Tensor]:
         """Detects objects of whole images in their tiles.
@@ -167,7 +167,7 @@ class Detector(keras.Model):
         boxes, scores = self._boxes_and_scores(ops.reshape(tiles, (-1, size, size, 3)))
         boxes = ops.reshape(boxes, (-1, count, *boxes.shape[1:]))
         scores = ops.reshape(scores, (-1, count, *scores.shape[1:]))
-        return self._select(*postprocess.merge_tiles(boxes, scores, windows, cells))
+        return postprocess.detect(*postprocess.merge_tiles(boxes, scores, windows, cells), self.config.postprocess)
 
     def _boxes_and_scores(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Returns decoded boxes float32 [B, A, 4] and scores float32 [B, A, C]."""
@@ -178,18 +178,6 @@ class Detector(keras.Model):
     def scores(self, logits: Tensor) -> Tensor:
         """Turns logits [B, A, C or C + 1] into scores float32 [B, A, C] in [0, 1], background left out."""
         return postprocess.to_scores(logits, self.config.score_activation, self.config.has_background)
-
-    def _select(self, boxes: Tensor, scores: Tensor) -> dict[str, Tensor]:
-        settings = self.config.postprocess
-        return postprocess.detect(
-            boxes,
-            scores,
-            score_threshold=settings.score_threshold,
-            iou_threshold=settings.nms_iou,
-            max_detections=settings.max_detections,
-            max_per_class=settings.max_per_class,
-            candidates=settings.nms_candidates,
-        )
 
     def predict_step(self, data: Tensor) -> dict[str, Tensor]:
         """Detects objects in a batch, so that `predict` returns detections."""

@@ -4,7 +4,9 @@ import dataclasses
 from collections import Counter
 
 import numpy as np
+from keras import ops
 
+from models import matcher
 from models.detection_metrics import ImageResult
 
 # Kinds of false detections, and objects that nothing accounts for.
@@ -54,7 +56,7 @@ def image_errors(result: ImageResult, min_score: float) -> ImageErrors:
 
     Source: Bolya et al. 2020 (arXiv:2008.08115), section 2.2.
     """
-    overlaps = box_iou(result.det_boxes, result.gt_boxes)  # [D, G]
+    overlaps = ops.convert_to_numpy(matcher.iou(result.det_boxes, result.gt_boxes))  # [D, G]
     is_object = ~np.asarray(result.gt_is_crowd, bool)
     taken = np.zeros(len(result.gt_labels), bool)
     accounted = np.zeros(len(result.gt_labels), bool)  # by a detection of a wrong class or place
@@ -95,16 +97,6 @@ def _is_ignored(result: ImageResult, row: int) -> bool:
     regions = result.gt_boxes[np.asarray(result.gt_is_crowd, bool)]
     if not len(regions):
         return False
-    box = result.det_boxes[row]
-    low, high = np.maximum(box[:2], regions[:, :2]), np.minimum(box[2:], regions[:, 2:])
-    inside = np.maximum(high - low, 0.0).prod(axis=1)
-    return bool(inside.max() >= 0.5 * max(float((box[2:] - box[:2]).prod()), 1e-12))
-
-
-def box_iou(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
-    """Computes the IoU [N, M] of boxes [N, 4] and [M, 4]."""
-    low = np.maximum(boxes1[:, None, :2], boxes2[None, :, :2])
-    high = np.minimum(boxes1[:, None, 2:], boxes2[None, :, 2:])
-    shared = np.maximum(high - low, 0.0).prod(axis=2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (boxes1, boxes2)]
-    return shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-12)
+    box = result.det_boxes[row : row + 1]
+    inside = ops.convert_to_numpy(matcher.intersection(box, regions) / ops.maximum(matcher.area(box), 1e-12)[:, None])
+    return bool(inside.max() >= 0.5)

@@ -107,7 +107,7 @@ def export_saved_model(detector: Detector, class_names: Sequence[str], folder: s
 
 def decoder_of(model: Detector) -> decoding.Decoder:
     """Collects what turns a detector's outputs into detections."""
-    config, settings = model.config, model.config.postprocess
+    config = model.config
     return decoding.Decoder(
         image_size=config.input.image_size,
         tile=config.input.tile,
@@ -115,11 +115,7 @@ def decoder_of(model: Detector) -> decoding.Decoder:
         has_background=config.has_background,
         anchors=keras.ops.convert_to_numpy(model.anchors),
         variances=config.anchors.variances,
-        score_threshold=settings.score_threshold,
-        nms_iou=settings.nms_iou,
-        max_detections=settings.max_detections,
-        max_per_class=settings.max_per_class,
-        nms_candidates=settings.nms_candidates,
+        postprocess=config.postprocess,
     )
 
 

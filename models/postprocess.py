@@ -1,26 +1,16 @@
 """From scores and boxes to detections: non-maximum suppression inside the graph."""
 
-import dataclasses
 from typing import Any
 
 from keras import ops
 
 from models import matcher
+from models.hyperparameters import PostprocessConfig
 
 Tensor = Any
 Kept = tuple[Tensor, Tensor, Tensor, Tensor]  # scores [B, D], boxes [B, D, 4], classes [B, D], seen [B, C]
 BLOCK = 128  # candidates whose overlaps are looked at together
 BLOCKS = 8  # that are sorted together
-
-
-@dataclasses.dataclass(frozen=True)
-class _Limits:
-    """Settings of the suppression, as the arguments of `detect`."""
-
-    iou_threshold: float
-    candidates: int
-    max_per_class: int
-    num_classes: int
 
 
 def to_scores(logits: Tensor, activation: str, has_background: bool) -> Tensor:
@@ -106,16 +96,7 @@ def merge_tiles(boxes: Tensor, scores: Tensor, windows: Tensor, cells: Tensor) -
     )
 
 
-def detect(
-    boxes: Tensor,
-    scores: Tensor,
-    *,
-    score_threshold: float,
-    iou_threshold: float,
-    max_detections: int,
-    max_per_class: int | None = None,
-    candidates: int | None = None,
-) -> dict[str, Tensor]:
+def detect(boxes: Tensor, scores: Tensor, settings: PostprocessConfig) -> dict[str, Tensor]:
     """Selects the detections of each image, class by class.
 
     Greedy suppression visits the scores of all classes by falling score; a box clashes only with those of its class. So
@@ -124,21 +105,15 @@ def detect(
     Args:
         boxes: float32 [B, A, 4] decoded boxes; clipped here to the image.
         scores: float32 [B, A, C] in [0, 1].
-        score_threshold: boxes of lower score are dropped.
-        iou_threshold: for the suppression within one class.
-        max_detections: D.
-        max_per_class: detections an image and class; None for D.
-        candidates: boxes of highest score a class that suppression looks at; None for all.
+        settings: thresholds and limits; `max_detections` is D. `score_converter` is not read.
 
     Returns:
         detection_boxes float32 [B, D, 4], detection_scores float32 [B, D] by falling score (equal ones by
         anchor, then class), detection_classes int32 [B, D], num_detections int32 [B]; zeros beyond `num_detections`.
     """
     num_anchors, num_classes = scores.shape[1], scores.shape[2]
-    candidates = min(candidates or num_anchors, num_anchors)
-    limits = _Limits(iou_threshold, candidates, max_per_class or max_detections, num_classes)
     boxes = ops.clip(boxes, 0.0, 1.0)
-    flat = ops.reshape(ops.where(scores >= score_threshold, scores, 0.0), (-1, num_anchors * num_classes))
+    flat = ops.reshape(ops.where(scores >= settings.score_threshold, scores, 0.0), (-1, num_anchors * num_classes))
     block = min(BLOCK, flat.shape[1])
     pool = block * max(1, min(BLOCKS, flat.shape[1] // block))
     places = ops.arange(flat.shape[1], dtype="int32")[None]
@@ -153,9 +128,10 @@ def detect(
     def take_pool(remaining: Tensor, kept: Kept) -> tuple[Tensor, Tensor, Kept]:
         best, found = ops.top_k(remaining, pool)
         found = ops.cast(found, "int32")
-        return best[:, -1:], found[:, -1:], _suppress_pool(boxes, best, found, block, kept, limits)
+        return best[:, -1:], found[:, -1:], _suppress_pool(boxes, best, found, block, kept, settings)
 
-    state = take_pool(flat, _nothing_kept(boxes, min(max_detections, num_classes * candidates), num_classes))
+    size = min(settings.max_detections, num_classes * min(settings.nms_candidates, num_anchors))
+    state = take_pool(flat, _nothing_kept(boxes, size, num_classes))
     if pool < flat.shape[1]:
         state = ops.while_loop(unfinished, next_pool, state)
     top_scores, top_boxes, classes, _ = state[2]
@@ -176,7 +152,9 @@ def _nothing_kept(boxes: Tensor, size: int, num_classes: int) -> Kept:
     return ops.tile(rows, (1, size)), boxes, ops.tile(whole - 1, (1, size)), ops.tile(whole, (1, num_classes))
 
 
-def _suppress_pool(boxes: Tensor, best: Tensor, places: Tensor, block: int, kept: Kept, limits: _Limits) -> Kept:
+def _suppress_pool(
+    boxes: Tensor, best: Tensor, places: Tensor, block: int, kept: Kept, settings: PostprocessConfig
+) -> Kept:
     """Goes through a pool of scores by falling score, a block at a time, until the detections are complete.
 
     Args:
@@ -185,12 +163,12 @@ def _suppress_pool(boxes: Tensor, best: Tensor, places: Tensor, block: int, kept
         places: int32 [B, P], anchor times classes plus class.
         block: divides P.
         kept: what was kept of higher scores.
-        limits: of the suppression.
+        settings: of the suppression.
 
     Returns:
         `kept` with what the pool adds.
     """
-    blocks = best.shape[1] // block
+    blocks, num_classes = best.shape[1] // block, kept[3].shape[1]
     best, places = (ops.reshape(values, (-1, blocks, block)) for values in (best, places))
 
     def unfinished(number: Tensor, kept: Kept) -> Tensor:
@@ -199,14 +177,14 @@ def _suppress_pool(boxes: Tensor, best: Tensor, places: Tensor, block: int, kept
 
     def one_block(number: Tensor, kept: Kept) -> tuple[Tensor, Kept]:
         scores, place = ops.take(best, number, axis=1), ops.take(places, number, axis=1)
-        anchor, classes = place // limits.num_classes, place % limits.num_classes
+        anchor, classes = place // num_classes, place % num_classes
         found = ops.take_along_axis(boxes, anchor[:, :, None], axis=1)
-        return number + 1, _suppress_block(scores, found, classes, kept, limits)
+        return number + 1, _suppress_block(scores, found, classes, kept, settings)
 
     return ops.while_loop(unfinished, one_block, (ops.convert_to_tensor(0, "int32"), kept))[1]
 
 
-def _suppress_block(scores: Tensor, boxes: Tensor, classes: Tensor, kept: Kept, limits: _Limits) -> Kept:
+def _suppress_block(scores: Tensor, boxes: Tensor, classes: Tensor, kept: Kept, settings: PostprocessConfig) -> Kept:
     """Suppresses the next [B, N] candidates by falling score with what is kept and with each other."""
     kept_scores, kept_boxes, kept_classes, seen = kept
     candidates = scores > 0.0
@@ -214,17 +192,17 @@ def _suppress_block(scores: Tensor, boxes: Tensor, classes: Tensor, kept: Kept, 
     earlier = same & (ops.arange(scores.shape[1])[None, :] < ops.arange(scores.shape[1])[:, None])
     # How many of its class came before: within the block and in those before it.
     rank = _count(earlier) + ops.take_along_axis(seen, classes, axis=1)
-    candidates = candidates & (rank < limits.candidates)
+    candidates = candidates & (rank < settings.nms_candidates)
     beside = classes[:, :, None] == kept_classes[:, None, :]  # [B, N, D]
-    candidates = candidates & ~ops.any(beside & (matcher.iou(boxes, kept_boxes) > limits.iou_threshold), axis=-1)
-    chosen = _greedy(same & (matcher.iou(boxes, boxes) > limits.iou_threshold), candidates)
-    if limits.max_per_class < kept_scores.shape[1]:
-        chosen = chosen & (_count(earlier & chosen[:, None, :]) + _count(beside) < limits.max_per_class)
+    candidates = candidates & ~ops.any(beside & (matcher.iou(boxes, kept_boxes) > settings.nms_iou), axis=-1)
+    chosen = _greedy(same & (matcher.iou(boxes, boxes) > settings.nms_iou), candidates)
+    if settings.max_per_class < kept_scores.shape[1]:
+        chosen = chosen & (_count(earlier & chosen[:, None, :]) + _count(beside) < settings.max_per_class)
     merged = ops.concatenate([kept_scores, ops.where(chosen, scores, 0.0)], axis=1)
     top, order = ops.top_k(merged, kept_scores.shape[1])  # equal scores keep their order
     top_boxes = ops.take_along_axis(ops.concatenate([kept_boxes, boxes], axis=1), order[:, :, None], axis=1)
     top_classes = ops.take_along_axis(ops.concatenate([kept_classes, classes], axis=1), order, axis=1)
-    counts = ops.sum(ops.one_hot(classes, limits.num_classes, dtype="int32"), axis=1)
+    counts = ops.sum(ops.one_hot(classes, seen.shape[1], dtype="int32"), axis=1)
     return top, top_boxes, ops.where(top > 0.0, top_classes, -1), seen + counts
 
 

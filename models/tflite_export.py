@@ -16,6 +16,7 @@ from models import decoding, detections, tflite_quantisation
 from models.formats import Format
 
 Tensor = Any
+CALIBRATION_SEED = 0
 CALIBRATION_IMAGES = 200  # at most; the ranges of the activations hardly change from 100 on
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # the ZIP format's first date: equal contents give equal files
 _LEAST_IOU = 1e-6  # the operation wants a positive one
@@ -65,7 +66,7 @@ def calibration_images(encoded: Iterable[bytes], image_size: int) -> list[np.nda
     return images
 
 
-def choose(items: Sequence[Any], seed: int, count: int = CALIBRATION_IMAGES) -> list[Any]:
+def choose(items: Sequence[Any], seed: int = CALIBRATION_SEED, count: int = CALIBRATION_IMAGES) -> list[Any]:
     """Draws up to `count` items, in their order; equal seeds draw equal ones."""
     rows = random.Random(seed).sample(range(len(items)), min(count, len(items)))
     return [items[row] for row in sorted(rows)]
@@ -162,21 +163,22 @@ def _with_nms(model: Any, decoder: decoding.Decoder) -> Any:
 
 def _suppression(decoder: decoding.Decoder, num_classes: int) -> Any:
     """Makes the function that the converter replaces by TFLite_Detection_PostProcess; its own body is never run."""
+    settings = decoder.postprocess
     ints = {
-        "max_detections": decoder.max_detections,
+        "max_detections": settings.max_detections,
         "max_classes_per_detection": 1,  # of the fast suppression, which mixes the classes; not used
-        "detections_per_class": decoder.max_per_class,
+        "detections_per_class": settings.max_per_class,
         "num_classes": num_classes,
     }
     floats = {
-        "nms_score_threshold": decoder.score_threshold,
-        "nms_iou_threshold": max(decoder.nms_iou, _LEAST_IOU),
+        "nms_score_threshold": settings.score_threshold,
+        "nms_iou_threshold": max(settings.nms_iou, _LEAST_IOU),
         **{f"{side}_scale": 1.0 / by for side, by in zip("yxhw", decoder.variances, strict=True)},
     }
     attributes = [f'attr {{ key: "{name}" value {{ i: {value} }} }}' for name, value in ints.items()]
     attributes += [f'attr {{ key: "{name}" value {{ f: {value:.9g} }} }}' for name, value in floats.items()]
     attributes += ['attr { key: "use_regular_nms" value { b: true } }']
-    shapes = ([1, decoder.max_detections, 4], [1, decoder.max_detections], [1, decoder.max_detections], [1])
+    shapes = ([1, settings.max_detections, 4], [1, settings.max_detections], [1, settings.max_detections], [1])
 
     @tf.function(experimental_implements=" ".join(['name: "TFLite_Detection_PostProcess"', *attributes]))
     def post_process(box_encodings: Tensor, class_predictions: Tensor, anchors: Tensor) -> tuple[Tensor, ...]:

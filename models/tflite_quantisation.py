@@ -56,7 +56,7 @@ def output_ranges(logits: np.ndarray, deltas: np.ndarray, decoder: decoding.Deco
         The ranges; those of `logits` are the whole range where the score threshold is 0, those of `deltas` are over the
         anchors whose score reaches half the threshold, or all where there is none.
     """
-    least = decoder.score_threshold * _MARGIN
+    least = decoder.postprocess.score_threshold * _MARGIN
     low, high = float(logits.min()), float(logits.max())
     if least > 0.0:
         if decoder.score_converter == "softmax":

@@ -72,7 +72,8 @@ class RunConfig:
             max_trials=values["max_trials"],
             max_epochs=values["max_epochs"],
             tune=values["tune"],
-            pinned=(*overrides, *_without_effect(experiment)),
+            pinned=tuple(overrides),
+            idle=presets.without_effect(experiment),
         )
         return cls(
             dataset=values["dataset"],
@@ -122,16 +123,6 @@ def _experiment(values: Mapping[str, Any], preset: presets.Preset, overrides: Ma
         return presets.experiment(preset, overrides, values["seed"])
     seed = {"training.seed": values["seed"]} if values.get("seed_given") else {}
     return read_config(values["config"]).replace({**seed, **overrides})
-
-
-def _without_effect(experiment: ExperimentConfig) -> list[str]:
-    """Lists hyperparameters of the kit's choice that these settings make idle, so that no trial varies them."""
-    idle = []
-    if experiment.anchors.kind == "multiscale" or experiment.anchors.scales:
-        idle.append("anchors.min_scale")
-    if experiment.loss.classification == "focal":
-        idle.append("loss.negatives_per_positive")
-    return idle
 
 
 def parse_overrides(assignments: Sequence[str]) -> dict[str, str]:

@@ -17,7 +17,6 @@ from models import detection_metrics, detections, formats, model_card
 from pipeline import evaluator
 
 TRAIN, SCORED = "train", "val"  # calibrates; measures the drop. The test split is the Evaluator's alone
-CALIBRATION_SEED = 0
 NOT_BLESSED = "not tried, because the Evaluator did not bless the model"
 
 
@@ -109,7 +108,7 @@ def _calibration(folder: pathlib.Path) -> Iterator[bytes]:
 
     tfrecords = dataset_info.split_files(folder, TRAIN)
     rows = range(dataset_info.read(folder).num_examples[TRAIN])
-    chosen = set(tflite_export.choose(rows, CALIBRATION_SEED))
+    chosen = set(tflite_export.choose(rows))
     for row, record in enumerate(input_pipeline.read_records(tfrecords)):
         if row in chosen:
             yield record.encoded

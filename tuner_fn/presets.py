@@ -177,6 +177,16 @@ def experiment(preset: Preset, overrides: Mapping[str, Any], seed: int) -> Exper
     return ExperimentConfig().replace({**preset.settings, "training.seed": seed, **overrides})
 
 
+def without_effect(config: ExperimentConfig) -> tuple[str, ...]:
+    """Lists hyperparameters of the kit's choice that change nothing with these settings."""
+    idle = []
+    if config.anchors.kind == "multiscale" or config.anchors.scales:
+        idle.append("anchors.min_scale")
+    if config.loss.classification == "focal":
+        idle.append("loss.negatives_per_positive")
+    return tuple(idle)
+
+
 def search(
     preset: Preset,
     strategy: str,
@@ -186,6 +196,7 @@ def search(
     max_epochs: int | None = None,
     tune: Sequence[str] | None = None,
     pinned: Sequence[str] = (),
+    idle: Sequence[str] = (),
 ) -> SearchConfig:
     """Builds the settings of a search: the preset's, the user's where given.
 
@@ -197,12 +208,12 @@ def search(
         max_epochs: overrides the preset's.
         tune: hyperparameters to search; None for the kit's choice.
         pinned: settings that the user fixed; they leave the kit's choice.
+        idle: settings that have no effect, as `without_effect` lists them; they leave it, too.
 
     Raises:
         UserError: as `SearchConfig`.
     """
     max_epochs = preset.max_epochs if max_epochs is None else max_epochs
-    idle = ("anchors.min_scale", "anchors.max_scale") if "anchors.scales" in pinned else ()
     return SearchConfig(
         strategy=strategy,
         max_trials=preset.max_trials if max_trials is None else max_trials,

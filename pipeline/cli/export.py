@@ -19,7 +19,6 @@ EXAMPLE = "ssd-tuner export --model=runs/demo/serving_model/1 --dataset=road_sce
 
 STATUS_LEFT_OUT = 3  # a format asked for lost too much, or could not be made
 CALIBRATION_SPLIT = "train"
-_CALIBRATION_SEED = 0
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -120,7 +119,7 @@ class _Job:
     def _calibration(self) -> Iterator[bytes]:
         from models import tflite_export
 
-        for item in tflite_export.choose(self.train.items(CALIBRATION_SPLIT), _CALIBRATION_SEED):
+        for item in tflite_export.choose(self.train.items(CALIBRATION_SPLIT)):
             try:
                 yield self.train.load(item).encoded
             except errors.BadExampleError:

@@ -18,7 +18,7 @@ def compute(arrays: dict[str, np.ndarray], jit: Callable[[Callable], Callable]) 
 
     from models import box_coder, losses, postprocess
     from models.detector import Detector
-    from models.hyperparameters import ExperimentConfig
+    from models.hyperparameters import ExperimentConfig, PostprocessConfig
 
     detector = Detector(ExperimentConfig.from_dict(json.loads(str(arrays["config"]))), 2)
     detector.set_weights([arrays[f"w{number}"] for number in range(len(detector.weights))])
@@ -27,9 +27,8 @@ def compute(arrays: dict[str, np.ndarray], jit: Callable[[Callable], Callable]) 
     def everything(images: Any) -> dict[str, Any]:
         raw = detector(images)
         # Scores of random weights tie but for rounding, so suppression and mining get boxes and scores of their own.
-        found = postprocess.detect(
-            arrays["boxes"], arrays["scores"], score_threshold=0.1, iou_threshold=0.5, max_detections=20
-        )
+        settings = PostprocessConfig(score_threshold=0.1, nms_iou=0.5, max_detections=20)
+        found = postprocess.detect(arrays["boxes"], arrays["scores"], settings)
         values, none = arrays["scores"][..., 0], arrays["scores"][..., 0] > 1.0
         found["hard"] = losses.hard_negatives(values, values > 0.9, none, 3.0, 2)
         found["distinct"] = losses.distinct(arrays["boxes"], values, 0.3, 40)

@@ -13,6 +13,7 @@ from tiny_data import CLASS_NAMES, lively_detector, scene_record
 from data import errors
 from models import decoding, detections, export, predict, tflite_detector, tflite_export, tflite_quantisation
 from models.formats import FORMATS
+from models.hyperparameters import PostprocessConfig
 
 SIZE_PX = 64
 SETTINGS = {"input.image_size": SIZE_PX, "model.alpha": 0.35, "model.first_stride": 8}
@@ -208,13 +209,15 @@ def test_broken_files_are_one_clear_line(tmp_path, exported):
 
 
 def test_ranges_are_those_of_scores_that_count(exported):
-    decoder = dataclasses.replace(exported.decoder, score_threshold=0.02)
+    decoder = dataclasses.replace(exported.decoder, postprocess=PostprocessConfig(score_threshold=0.02))
     logits = np.array([[[-100.0, 2.0], [-50.0, -60.0]]], np.float32)  # [1, 2, 2]
     deltas = np.array([[[1.0, -1.0, 0.5, 0.0], [90.0, -90.0, 3.0, 3.0]]], np.float32)
     found = tflite_quantisation.output_ranges(logits, deltas, decoder)
     assert found.logits == pytest.approx((np.log(0.01 / 0.99), 2.0))
     assert found.deltas == (-1.0, 1.0)
-    everything = tflite_quantisation.output_ranges(logits, deltas, dataclasses.replace(decoder, score_threshold=0.0))
+    everything = tflite_quantisation.output_ranges(
+        logits, deltas, dataclasses.replace(decoder, postprocess=PostprocessConfig(score_threshold=0.0))
+    )
     assert everything.logits == (-100.0, 2.0)
     assert everything.deltas == (-90.0, 90.0)
 
@@ -222,7 +225,10 @@ def test_ranges_are_those_of_scores_that_count(exported):
 def test_softmax_logits_that_saturate_make_no_detection(exported):
     """The background of the second anchor is far above the range and all classes of the third below it."""
     decoder = dataclasses.replace(
-        exported.decoder, score_converter="softmax", has_background=True, score_threshold=0.02
+        exported.decoder,
+        score_converter="softmax",
+        has_background=True,
+        postprocess=PostprocessConfig(score_threshold=0.02),
     )
     logits = np.array([[[0.0, 5.0, -40.0], [80.0, 3.0, -40.0], [-10.0, -70.0, -90.0]]], np.float32)
     found = tflite_quantisation.output_ranges(logits, np.zeros((1, 3, 4), np.float32), decoder)

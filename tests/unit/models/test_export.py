@@ -38,13 +38,10 @@ def by_hand(module, image):
         own = (centre_y >= cell[0]) & (centre_y < cell[2]) & (centre_x >= cell[1]) & (centre_x < cell[3])
         all_boxes.append(boxes)
         all_scores.append(np.where(own[:, None], scores, 0))
-    settings = module.detector.config.postprocess
     return postprocess.detect(
         np.concatenate(all_boxes)[None].astype(np.float32),
         np.concatenate(all_scores)[None].astype(np.float32),
-        score_threshold=settings.score_threshold,
-        iou_threshold=settings.nms_iou,
-        max_detections=settings.max_detections,
+        module.detector.config.postprocess,
     )
 
 

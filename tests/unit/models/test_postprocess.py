@@ -8,6 +8,7 @@ from test_matcher import numpy_iou
 
 from data import tiles
 from models import postprocess
+from models.hyperparameters import PostprocessConfig
 
 
 def greedy_nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> list[int]:
@@ -34,8 +35,8 @@ def test_suppression_equals_the_greedy_loop(rng: np.random.Generator) -> None:
 
 def detect(boxes: np.ndarray, scores: np.ndarray, **settings_: float) -> dict[str, np.ndarray]:
     """Runs `postprocess.detect` with defaults."""
-    values = {"score_threshold": 0.1, "iou_threshold": 0.5, "max_detections": 4} | settings_
-    return {name: np.asarray(value) for name, value in postprocess.detect(boxes, scores, **values).items()}
+    values = PostprocessConfig(**{"score_threshold": 0.1, "nms_iou": 0.5, "max_detections": 4} | settings_)
+    return {name: np.asarray(value) for name, value in postprocess.detect(boxes, scores, values).items()}
 
 
 def test_classes_do_not_suppress_each_other() -> None:
@@ -66,6 +67,45 @@ def test_boxes_are_clipped_and_counted_up_to_the_maximum() -> None:
     assert found["detection_scores"][0] == pytest.approx([0.8, 0.7, 0.6, 0.5], abs=1e-6)
     assert found["detection_boxes"].min() == 0.0
     assert found["detection_boxes"].max() == 1.0
+
+
+def greedy_detections(boxes: np.ndarray, scores: np.ndarray, config: PostprocessConfig) -> list[tuple]:
+    """Lists (score, class, anchor) of one image as a plain loop over the classes finds them, best first."""
+    found = []
+    for label in range(scores.shape[1]):
+        order = np.argsort(-scores[:, label], kind="stable")[: config.nms_candidates]
+        order = order[scores[order, label] >= config.score_threshold]
+        kept = greedy_nms(boxes[order], scores[order, label], config.nms_iou)[: config.max_per_class]
+        found += [(float(scores[order[row], label]), label, int(order[row])) for row in kept]
+    return sorted(found, key=lambda one: (-one[0], one[2], one[1]))[: config.max_detections]
+
+
+@pytest.mark.parametrize(
+    ("levels", "changes"),
+    [
+        (None, {}),
+        (None, {"max_per_class": 3}),
+        (None, {"nms_candidates": 50}),
+        (40, {"score_threshold": 0.0001}),  # many equal scores
+    ],
+    ids=["plain", "limit a class", "few candidates", "equal scores"],
+)
+def test_thousands_of_scores_give_what_the_greedy_loop_does(levels, changes) -> None:
+    """More than are sorted at once, so crowded that the detections are never filled."""
+    rng = np.random.default_rng(0)
+    centres = make_boxes(rng, 3, smallest=0.4)[rng.integers(0, 3, (2, 700))]
+    boxes = np.clip(centres + rng.normal(0, 0.02, (2, 700, 4)), 0, 1).astype(np.float32)
+    scores = rng.random((2, 700, 3)).astype(np.float32)
+    scores = scores if levels is None else np.round(scores * levels).astype(np.float32) / levels
+    config = PostprocessConfig(**{"score_threshold": 0.05, "nms_iou": 0.5, "nms_candidates": 700, **changes})
+    found = {name: np.asarray(value) for name, value in postprocess.detect(boxes, scores, config).items()}
+    for row in range(2):
+        expected = greedy_detections(boxes[row], scores[row], config)
+        count = found["num_detections"][row]
+        assert count == len(expected) < config.max_detections
+        assert found["detection_scores"][row, :count].tolist() == [score for score, _, _ in expected]
+        assert found["detection_classes"][row, :count].tolist() == [label for _, label, _ in expected]
+        assert (found["detection_boxes"][row, :count] == boxes[row][[anchor for _, _, anchor in expected]]).all()
 
 
 @settings(max_examples=20, deadline=None)

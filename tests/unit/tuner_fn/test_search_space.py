@@ -58,11 +58,20 @@ def test_a_setting_the_user_fixed_is_not_searched() -> None:
     assert "loss.l2" not in search.tune
 
 
-def test_scales_that_have_no_effect_are_not_searched() -> None:
-    """With a scale given for each level, `anchors.min_scale` changes nothing."""
-    search = presets.search(presets.get_preset("quick"), "hyperband", 0, pinned=["anchors.scales"])
-    assert "anchors.min_scale" in presets.SEARCHED
-    assert "anchors.min_scale" not in search.tune
+@pytest.mark.parametrize(
+    ("changes", "idle"),
+    [
+        ({"anchors.scales": (0.05, 0.1, 0.2, 0.4, 0.6, 0.9)}, "anchors.min_scale"),
+        ({"anchors.kind": "multiscale"}, "anchors.min_scale"),
+        ({"loss.classification": "focal"}, "loss.negatives_per_positive"),
+    ],
+)
+def test_what_has_no_effect_is_not_searched(changes, idle) -> None:
+    found = presets.without_effect(ExperimentConfig().replace(changes))
+    assert found == (idle,)
+    assert idle in presets.SEARCHED
+    search = presets.search(presets.get_preset("quick"), "hyperband", 0, idle=found)
+    assert set(presets.SEARCHED) - set(search.tune) == {idle}
 
 
 @pytest.mark.parametrize(
