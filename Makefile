@@ -68,7 +68,7 @@ test: unit integration e2e  ## Run every test, the quick ones first.
 unit: $(STAMP)  ## Run the unit tests.
 	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal tests/unit
 
-integration: $(STAMP)  ## Run the tests of whole models: learning by heart, TFLite, JAX.
+integration: $(STAMP)  ## Run the tests of whole models and components: learning by heart, TFLite, JAX, TFMA.
 	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal tests/integration
 
 e2e: $(STAMP)  ## Run the end-to-end tests: synthetic data through search, blessing and push.

@@ -97,21 +97,6 @@ def test_a_bad_image_is_left_out_and_listed(tmp_path, capfd):
     assert "has no readable image. First:" in capfd.readouterr().err
 
 
-def test_real_thermal_images(shared_data, tmp_path):
-    """The counts are those of the dataset's README; better anchors than the preset's exist for its small objects."""
-    assert _stats(f"--dataset=coco:{shared_data / 'hituav_night_dev'}", "--preset=cpu") == 0
-    report = json.loads((tmp_path / "dataset_stats" / "stats.json").read_text())
-    splits = report["splits"].values()
-    for name, count in (("Person", 2061), ("Bicycle", 902), ("Car", 818)):
-        assert sum(values["by_class"][name]["objects"] for values in splits) == count
-    assert [values["images"] for values in splits] == [318, 31, 72]
-    assert report["splits"]["train"]["ignored_regions"] > 0
-    found = report["anchors"]["anchors"]
-    for split in ("train", "val"):
-        before, after = (found[name]["recall"][split]["all"]["recall"] for name in ("configured", "proposed"))
-        assert after > before + 0.05
-
-
 def test_a_sheet_is_drawn_and_seeded(tmp_path, capfd):
     for output, seed in (("a.png", 0), ("b.png", 0), ("c.png", 1)):
         assert _show(f"--dataset={SCENES}", "--split=val", "--count=6", f"--seed={seed}", f"--output={output}") == 0

@@ -14,7 +14,7 @@ NAMES = ("optimizer.learning_rate", "anchors.min_scale", "augment.crop_probabili
 OBJECTIVE = keras_tuner.Objective("val_AP", "max")
 
 
-def make(name: str, folder, *, seed: int = 0, max_epochs: int = 4, max_trials: int | None = 8, **settings):
+def make(name: str, folder, *, seed: int = 0, max_epochs: int = 4, max_trials: int | None = 5, **settings):
     space = search_space.make_search_space(ExperimentConfig(), NAMES)
     oracle = oracles.make_oracle(
         name,

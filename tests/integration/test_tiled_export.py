@@ -1,3 +1,5 @@
+"""A detector of tiles, exported: its signatures against the same steps done one by one."""
+
 import io
 
 import numpy as np
