@@ -29,7 +29,8 @@ Tensor = Any
 Example = tuple[Tensor, Tensor, Tensor]
 ROUNDING = 1e-4  # a visible share below this is a rounding error
 MAX_ASPECT_RATIO = 2.0  # of a crop, either way
-MIN_OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)  # a crop's, one drawn; 0 admits any
+# What a crop must have of some object, one drawn; 0 admits any: its IoU with it, or the share of it that it covers.
+MIN_OVERLAPS = {"iou": (0.0, 0.1, 0.3, 0.5, 0.7, 0.9), "covered": (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)}
 CROPS_TRIED = 50
 MOSAIC_ROOM = 2  # boxes of a mosaic / boxes of an example; each costs matching time in every step
 MOSAIC_CUT = (0.25, 0.75)  # where a mosaic's four parts meet / image side
@@ -83,29 +84,38 @@ def scale_jitter(
 
 
 def ssd_crop(
-    image: Tensor, gt_boxes: Tensor, gt_labels: Tensor, seed: Tensor, probability: float, min_scale: float
+    image: Tensor,
+    gt_boxes: Tensor,
+    gt_labels: Tensor,
+    seed: Tensor,
+    probability: float,
+    min_scale: float,
+    min_area: float = 0.0,
+    overlap: str = "iou",
 ) -> Example:
     """Cuts a random patch and resizes it to the image's size, with the given probability.
 
     The patch's sides are drawn from [min_scale, 1] of the image's, one at most twice the other. One of `MIN_OVERLAPS`
-    is drawn, of those that some patch tried has with some object, and the first patch of at least that IoU is taken.
-    The paper's first choice, the whole image, is left to `probability`: 6/7 draws all choices alike.
+    is drawn, of those that some patch tried has with some object, and the first patch of at least that is taken. The
+    paper's first choice, the whole image, is left to `probability`: 6/7 draws all choices alike.
 
     Args:
         image, gt_boxes, gt_labels, seed: as everywhere here.
         probability: of cropping at all.
         min_scale: in (0, 1].
+        min_area: of a patch / image area, in [0, 1].
+        overlap: a key of `MIN_OVERLAPS`: "iou" is the paper's, "covered" the Object Detection API's.
 
     Returns:
         The example, of the same shapes.
 
-    Source: Liu et al. 2016 (arXiv:1512.02325), section 2.2, "Data augmentation".
+    Source: Liu et al. 2016 (arXiv:1512.02325), section 2.2, "Data augmentation"; the API's `ssd_random_crop`.
     """
     draws = tf.random.stateless_uniform([2 + 4 * CROPS_TRIED], seed)
 
     def crop() -> Example:
         places = tf.reshape(draws[2:], [CROPS_TRIED, 4])
-        low, sides = _ssd_patch(gt_boxes, gt_labels, places, draws[1], min_scale)
+        low, sides = _ssd_patch(gt_boxes, gt_labels, places, draws[1], min_scale, min_area, overlap)
         return _window(image, gt_boxes, gt_labels, low, sides, list(image.shape[:2]))
 
     return tf.cond(draws[0] < probability, crop, lambda: (image, gt_boxes, gt_labels))
@@ -218,6 +228,8 @@ def augmentation(
     jitter_max_zoom: float,
     crop_probability: float,
     crop_min_scale: float,
+    crop_min_area: float,
+    crop_overlap: str,
     photometric_strength: float,
     color_strength: float,
     noise_max_sigma: float,
@@ -235,6 +247,8 @@ def augmentation(
         jitter_max_zoom: its largest.
         crop_probability: of `ssd_crop`.
         crop_min_scale: smallest side of a crop / image side.
+        crop_min_area: least area of a crop / image area.
+        crop_overlap: what a crop must have of some object, a key of `MIN_OVERLAPS`.
         photometric_strength: of `augment_pixels.photometric`.
         color_strength: of `augment_pixels.color_distortion`.
         noise_max_sigma: of `augment_pixels.gaussian_noise`, grey levels.
@@ -249,10 +263,17 @@ def augmentation(
     bind = functools.partial
     jitter = bind(scale_jitter, probability=jitter_probability, min_zoom=jitter_min_zoom, max_zoom=jitter_max_zoom)
     patches = bind(black_patches, probability=patch_probability, max_count=patch_max_count, max_side=patch_max_side)
+    crop = bind(
+        ssd_crop,
+        probability=crop_probability,
+        min_scale=crop_min_scale,
+        min_area=crop_min_area,
+        overlap=crop_overlap,
+    )
     all_changes = (
         (flip_probability, bind(horizontal_flip, probability=flip_probability)),
         (jitter_probability, jitter),
-        (crop_probability, bind(ssd_crop, probability=crop_probability, min_scale=crop_min_scale)),
+        (crop_probability, crop),
         (photometric_strength, bind(augment_pixels.photometric, strength=photometric_strength)),
         (color_strength, bind(augment_pixels.color_distortion, strength=color_strength)),
         (noise_max_sigma, bind(augment_pixels.gaussian_noise, max_sigma=noise_max_sigma)),
@@ -289,24 +310,34 @@ def _keep(boxes: Tensor, labels: Tensor, visible_area: Tensor) -> tuple[Tensor, 
 
 
 def _ssd_patch(
-    gt_boxes: Tensor, gt_labels: Tensor, places: Tensor, choice: Tensor, min_scale: float
+    gt_boxes: Tensor,
+    gt_labels: Tensor,
+    places: Tensor,
+    choice: Tensor,
+    min_scale: float,
+    min_area: float,
+    overlap: str,
 ) -> tuple[Tensor, Tensor]:
     """Picks the patch of `ssd_crop`: low [2] and sides [2] (y, x).
 
     The patches tried come from `places` [N, 4] in [0, 1), the overlap from `choice` in [0, 1). The whole image is the
-    last patch, for when no other has an allowed aspect ratio.
+    last patch, for when no other has an allowed aspect ratio and area.
     """
     sides = tf.concat([min_scale + (1.0 - min_scale) * places[:, :2], tf.ones([1, 2])], axis=0)  # [N + 1, 2]
     low = tf.concat([places[:, 2:], tf.zeros([1, 2])], axis=0) * (1.0 - sides)
     allowed = tf.reduce_max(sides, axis=1) <= MAX_ASPECT_RATIO * tf.reduce_min(sides, axis=1)
+    allowed &= tf.reduce_prod(sides, axis=1) >= min_area
     patches = tf.concat([low, low + sides], axis=1)[:, None]  # [N + 1, 1, 4]
     shared = tf.concat(
         [tf.maximum(patches[..., :2], gt_boxes[:, :2]), tf.minimum(patches[..., 2:], gt_boxes[:, 2:])], -1
     )
     shared = _area(shared)  # [N + 1, G]
-    iou = shared / (_area(patches) + _area(gt_boxes) - shared)
-    best = tf.reduce_max(tf.where(gt_labels >= 0, iou, 0.0), axis=1)
-    admitted = allowed[:, None] & (best[:, None] >= tf.constant(MIN_OVERLAPS))  # [N + 1, overlaps]
+    if overlap == "iou":
+        share = shared / (_area(patches) + _area(gt_boxes) - shared)
+    else:
+        share = shared / tf.maximum((1.0 - ROUNDING) * _area(gt_boxes), 1e-12)
+    best = tf.reduce_max(tf.where(gt_labels >= 0, share, 0.0), axis=1)
+    admitted = allowed[:, None] & (best[:, None] >= tf.constant(MIN_OVERLAPS[overlap]))  # [N + 1, overlaps]
     possible = tf.where(tf.reduce_any(admitted, axis=0))[:, 0]
     drawn = possible[tf.cast(choice * tf.cast(tf.size(possible), tf.float32), tf.int32)]
     first = tf.where(admitted[:, drawn])[0, 0]

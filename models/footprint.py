@@ -27,7 +27,7 @@ WARM_UP_RUNS = 5
 TIMED_RUNS = 50
 LONGEST_S = 20.0  # of timing one model; slow ones are timed less often, at least `FEWEST_RUNS` times
 FEWEST_RUNS = 5
-_TIMEOUT_S = 600
+_TIMEOUT_S = 300  # a model
 
 
 def measure(models: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -37,12 +37,12 @@ def measure(models: Sequence[str]) -> dict[str, dict[str, float]]:
         models: folders of SavedModels and .tflite files, as `ssd-tuner` exports them.
 
     Returns:
-        For each its `latency_ms`, the median of an image of the network's size on `THREADS` thread of the CPU,
-        without decoding and resizing; and `peak_memory_bytes`, by which loading it and running it grow a process at
-        their peak.
+        For each its `latency_ms`, the median of an image (all its tiles, each of the network's size) on `THREADS`
+        thread of the CPU, without decoding and resizing; and `peak_memory_bytes`, by which loading it and running it
+        grow a process at their peak.
 
     Raises:
-        RuntimeError: a model could not be measured; says why.
+        RuntimeError: a model could not be measured, or took too long; says why.
     """
     environment = os.environ | {
         "CUDA_VISIBLE_DEVICES": "",
@@ -53,14 +53,12 @@ def measure(models: Sequence[str]) -> dict[str, dict[str, float]]:
         "PYTHONPATH": os.pathsep.join(filter(None, (_root(), os.environ.get("PYTHONPATH")))),
     }
     environment.pop("TF_USE_LEGACY_KERAS", None)
-    done = subprocess.run(
-        [sys.executable, "-m", "models.footprint", *models],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_S,
-        check=False,
-    )
+    command = [sys.executable, "-m", "models.footprint", *models]
+    limit_s = _TIMEOUT_S * len(models)
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit_s, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"Measuring {len(models)} models took more than {limit_s} s.") from error
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode or len(rows) != len(models):
         raise RuntimeError(f"Measuring ended with status {done.returncode}: {done.stderr[-2000:]}")
@@ -109,7 +107,8 @@ def _runner(model: str) -> Callable[[], Any]:
     text = detections.read_extra(model, decoding.FILE_NAME)
     if text is None:
         raise errors.UserError(f"`{model}` has no {decoding.FILE_NAME}. Export it again.")
-    size = decoding.Decoder.from_json(text).image_size
+    decoder = decoding.Decoder.from_json(text)
+    size = decoder.image_size
     image = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
     if model.endswith(formats.TFLITE_SUFFIX):
         from models import tflite_detector
@@ -118,7 +117,8 @@ def _runner(model: str) -> Callable[[], Any]:
         interpreter.allocate_tensors()
         (tensor,) = interpreter.get_input_details()
         interpreter.set_tensor(tensor["index"], image[None].astype(tensor["dtype"]))
-        return interpreter.invoke
+        tiles = decoder.grid.count
+        return lambda: [interpreter.invoke() for _ in range(tiles)]  # the SavedModel cuts its image itself
     loaded = tf.saved_model.load(model)
     signature = loaded.signatures["serving_tensor"]
     images = tf.constant(image[None])

@@ -112,14 +112,19 @@ class _Export:
             return FormatReport(name, kept=False, reason=f"the conversion failed: {lines[0][:200]}")
 
     def measure(self, reports: Sequence[FormatReport]) -> list[FormatReport]:
-        """Adds time and memory of everything that was written, and deletes what is not kept."""
+        """Adds time and memory of everything that was written, if they can be had; deletes what is not kept."""
         paths = {one.name: str(self._output / one.file) if one.file else self._model_dir for one in reports}
         written = [one.name for one in reports if one.size_bytes is not None]
-        found = footprint.measure([paths[name] for name in written])
+        found: dict[str, dict[str, float]] = {}
+        try:
+            found = footprint.measure([paths[name] for name in written])
+        except RuntimeError as error:
+            logging.exception("Time and memory were not measured.")
+            progress.emit("note", text=f"Time and memory are left out: {str(error).strip().splitlines()[0][:200]}")
         measured = []
         for one in reports:
             if one.name in written:
-                one = dataclasses.replace(one, **found[paths[one.name]])
+                one = dataclasses.replace(one, **found.get(paths[one.name], {}))
                 if not one.kept:
                     pathlib.Path(paths[one.name]).unlink()
                     one = dataclasses.replace(one, file="")

@@ -52,6 +52,12 @@ class AugmentConfig:
     crop_min_scale: float = tunable(
         0.6, low=0.1, high=1.0, search=(0.4, 0.9), help="Smallest side of a crop / image side; 0.1 in the paper."
     )
+    crop_min_area: float = setting(0.0, low=0.0, high=1.0, help="Least area of a crop / image area.")
+    crop_overlap: str = setting(
+        "iou",
+        choices=("iou", "covered"),
+        help="What a crop must have of some object: IoU (Liu et al. 2016) or a covered share (Object Detection API).",
+    )
     photometric_strength: float = tunable(
         0.2, low=0.0, high=0.9, search=(0.0, 0.6), help="Range of brightness and contrast."
     )
@@ -106,7 +112,7 @@ class ModelConfig:
         16, low=1, high=1024, unit="channels", help="Least width of the levels after the backbone."
     )
     activation: str = tunable("relu6", choices=ACTIVATIONS, help="Activation of the layers after the backbone.")
-    head_kernel_size: int = tunable(1, choices=(1, 3, 5), unit="cells", help="Kernel of the box predictor.")
+    head_kernel_size: int = tunable(1, choices=(1, 3, 5), unit="cells", help="Kernel of the box predictor; 3 at least but in `ssd`.")
     head_layers: int = tunable(0, low=0, high=8, search=(0, 4), help="Convolutions before the box predictor.")
     head_depth: int = tunable(
         128,
@@ -218,9 +224,7 @@ class LossConfig:
         live=True,
         help="Hard negatives kept for one positive; 0 keeps all.",
     )
-    min_negatives: int = setting(
-        3, low=0, high=1000, live=True, help="Hard negatives kept in an image without objects."
-    )
+    min_negatives: int = setting(3, low=0, high=1000, live=True, help="Hard negatives kept in an image, at least.")
     mining_iou: float = setting(
         1.0, low=0.0, high=1.0, help="Predicted boxes above this IoU count once in mining; 1 counts all."
     )

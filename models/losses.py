@@ -142,7 +142,7 @@ def hard_negatives(losses: Tensor, positive: Tensor, ignored: Tensor, ratio: Ten
         minimum: negatives in an image, at least.
 
     Returns:
-        bool [B, A]. Anchors whose loss ties with the last one chosen are chosen too.
+        bool [B, A]. Of equal losses the first anchors are chosen.
 
     Source: Liu et al. 2016 (arXiv:1512.02325), section 2.2, "Hard negative mining".
     """
@@ -153,7 +153,9 @@ def hard_negatives(losses: Tensor, positive: Tensor, ignored: Tensor, ratio: Ten
     count = ops.cast(ops.where(ratio > 0.0, count, float(losses.shape[-1])), "int32")
     last = ops.minimum(count, losses.shape[-1]) - 1
     threshold = ops.take_along_axis(ranked, ops.maximum(last, 0)[:, None], axis=-1)  # [B, 1]
-    return candidates & (losses >= threshold) & (count > 0)[:, None]
+    above, equal = candidates & (losses > threshold), candidates & (losses == threshold)
+    room = count - ops.sum(ops.cast(above, "int32"), axis=-1)  # for those that tie with the last one
+    return above | (equal & (ops.cumsum(ops.cast(equal, "int32"), axis=-1) <= room[:, None]))
 
 
 def distinct(boxes: Tensor, losses: Tensor, iou_threshold: float, max_examples: int) -> Tensor:

@@ -98,12 +98,15 @@ def _formats(export: Mapping[str, Any]) -> Iterator[str]:
     if not export.get("formats"):
         yield "The SavedModel alone; no other format was asked for."
         return
-    yield f"mAP on the split {export['split']} of `{export['dataset']}` ({export['num_images']} images). A format"
-    yield f"is left out where it loses more than {export['max_drop']:g}. int8 was calibrated on"
-    yield f"{export['num_calibration_images']} images of the train split, preprocessed as in training. Time: median of"
-    yield "one image on one CPU thread where it was exported; without _nms the suppression is the caller's. Memory:"
-    yield "what loading and one run add to a fresh process at their peak."
-    yield ""
+    if export["num_images"]:
+        yield f"mAP on the split {export['split']} of `{export['dataset']}` ({export['num_images']} images). A format"
+        yield f"is left out where it loses more than {export['max_drop']:g}."
+        if export["num_calibration_images"]:
+            count = export["num_calibration_images"]
+            yield f"int8 was calibrated on {count} images of the train split, preprocessed as in training."
+        yield "Time: median of one image on one CPU thread where it was exported, the suppression included in the"
+        yield "SavedModel's and in _nms alone. Memory: what loading and one run add to a fresh process at their peak."
+        yield ""
     heads = ["format", "file", "mAP@[.5:.95]", "drop", "mAP@.5", "size, bytes", "ms", "peak memory, bytes"]
     rows = [
         (

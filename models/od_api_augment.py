@@ -24,7 +24,6 @@ NONE = {
 _MAX_RATIO = 2.0  # of a crop's sides in the kit
 _CROP = {
     "min_object_covered": (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0),
-    "overlap_thresh": (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0),
     "min_area": (0.1,) * 7,
     "max_aspect_ratio": (2.0,) * 7,
     "random_coef": (0.15,) * 7,
@@ -44,13 +43,15 @@ def _options(node: Node) -> list[Node]:
 
 
 def _crop_settings(skipped: Sequence[float], areas: Sequence[float], ratios: Sequence[float]) -> dict[str, float]:
-    """Computes the kit's settings: the shortest side that such a crop can have, and how often there is one."""
+    """Computes the kit's settings: how often there is a crop, its least side and area, and what it has of an object."""
     ratio = max(1.0, *(min(each, _MAX_RATIO) for each in ratios))
     area = max(min(areas), 0.0)
     shortest = max(math.sqrt(area / ratio), area)  # the longer side is 1 at most
     return {
         "augment.crop_probability": round(1.0 - sum(skipped) / len(skipped), 6),
         "augment.crop_min_scale": round(min(max(shortest, 0.1), 1.0), 4),
+        "augment.crop_min_area": min(area, 1.0),
+        "augment.crop_overlap": "covered",
     }
 
 
@@ -80,14 +81,11 @@ def _ratio(low: bool) -> od.Rule:
     return rule
 
 
-def _overlap(name: str, why: str) -> od.Rule:
-    def rule(given: float | None, node: Node) -> Outcome:
-        operations = node.parent.nodes.get("operations", [])
-        if tuple(each[name] for each in operations) == _CROP[name]:
-            return honoured(why="the seven choices of the paper")
-        return refused(why)
-
-    return rule
+def _covered(given: float | None, node: Node) -> Outcome:
+    operations = node.parent.nodes.get("operations", [])
+    if tuple(each["min_object_covered"] for each in operations) == _CROP["min_object_covered"]:
+        return honoured(why="the seven choices of the API's own list")
+    return refused("the kit draws one of the seven shares of the API's own list")
 
 
 def _operation_fields(**defaults: float | None) -> Message:
@@ -99,12 +97,8 @@ def _operation_fields(**defaults: float | None) -> Message:
         ),
         "min_aspect_ratio": value(defaults.get("min_aspect_ratio"), _ratio(low=True), float),
         "max_aspect_ratio": value(defaults.get("max_aspect_ratio"), _ratio(low=False), float),
-        "min_object_covered": value(
-            defaults.get("min_object_covered"),
-            _overlap("min_object_covered", "the kit draws the least IoU of the paper's six"),
-            float,
-        ),
-        "overlap_thresh": value(defaults.get("overlap_thresh"), _overlap("overlap_thresh", _KEPT), float),
+        "min_object_covered": value(defaults.get("min_object_covered"), _covered, float),
+        "overlap_thresh": value(defaults.get("overlap_thresh"), lambda given, node: refused(_KEPT), float),
         "clip_boxes": value(True, fixed(True, "the kit clips boxes to the image")),
     }
     return Message(fields)

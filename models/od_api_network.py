@@ -4,6 +4,7 @@ Names and defaults are those of ssd.proto, fpn.proto, hyperparams.proto, box_pre
 and multiscale_anchor_generator.proto.
 """
 
+import math
 import re
 from typing import Any
 
@@ -18,8 +19,8 @@ _TYPES = [
 _EXTRACTOR, _PREDICTOR = "model.ssd.feature_extractor", "model.ssd.box_predictor"
 _CONVOLUTIONAL, _SHARED = "convolutional_box_predictor", "weight_shared_convolutional_box_predictor"
 _NARROWEST = 128  # channels of the coarsest level after the backbone, at depth multiplier 1
-# Of the batch norm in the API's own MobileNets: of the slim ones, and of the Keras ones.
-_BACKBONE_DECAY = {False: 0.9997, True: 0.999}
+# Batch norm and L2 weight in the API's own MobileNets.
+_BACKBONE_DECAY, _BACKBONE_EPSILON, _BACKBONE_L2 = 0.9997, 0.001, 4e-5
 _ACTIVATIONS = {"RELU": "relu", "RELU_6": "relu6", "SWISH": "silu"}
 
 
@@ -54,17 +55,22 @@ def _depthwise(given: bool, node: Node) -> Outcome:
 def _override(given: bool, node: Node) -> Outcome:
     """The kit has one batch norm and one L2 penalty for the backbone and what follows it."""
     hyperparams = node.find("conv_hyperparams")
-    batch_norm = hyperparams.find("batch_norm")
     if given:
         activation = _ACTIVATIONS.get(hyperparams["activation"])
         why = "batch norm and L2 hold for the backbone, too; its initializer stays Keras' own"
         if activation in (None, "relu6"):
             return honoured(why=why)
         return honoured({"model.backbone_activation": activation}, why)
-    decay = _BACKBONE_DECAY["_keras" in (node["type"] or "")]
-    if batch_norm is None or (batch_norm["decay"], batch_norm["epsilon"]) == (decay, 0.001):
-        return honoured(why="the API's backbone has the same batch norm")
-    return refused(f"the API's backbone has batch norm of its own, decay {decay}; the kit's takes the file's")
+    batch_norm, l2 = hyperparams.find("batch_norm"), hyperparams.find("regularizer.l2_regularizer")
+    theirs = (_BACKBONE_DECAY, _BACKBONE_EPSILON)
+    own = []
+    if batch_norm is not None and (batch_norm["decay"], batch_norm["epsilon"]) != theirs:
+        own.append(f"batch norm of its own, decay {theirs[0]} and epsilon {theirs[1]}")
+    if l2 is not None and not math.isclose(l2["weight"], _BACKBONE_L2):
+        own.append(f"an L2 weight of its own, {_BACKBONE_L2:g}")
+    if own:
+        return refused(f"the API's backbone has {' and '.join(own)}; the kit's takes the file's")
+    return honoured(why="the API's backbone has the same batch norm and L2")
 
 
 def _padding(given: int, node: Node) -> Outcome:

@@ -1,8 +1,22 @@
 """Optimizers from their settings."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from models.hyperparameters import OptimizerConfig
+
+
+class _RMSpropOfTensorFlow1(keras.optimizers.RMSprop):
+    """RMSProp whose mean of squared gradients starts at 1, so that its first steps are not the longest."""
+
+    def build(self, variables: Sequence[Any]) -> None:
+        """Makes the state, as Keras does, and sets the start."""
+        if not self.built:
+            super().build(variables)
+            for mean_square in self._velocities:
+                mean_square.assign(keras.ops.ones_like(mean_square))
 
 
 def make_optimizer(
@@ -10,8 +24,8 @@ def make_optimizer(
 ) -> keras.optimizers.Optimizer:
     """Makes a Keras optimizer.
 
-    `rmsprop` with momentum and epsilon inside the root is TensorFlow 1's, which the Object Detection API used; its
-    squared gradients start at 0, not at 1. Weight decay leaves biases and batch norm alone.
+    `rmsprop`, with momentum, epsilon inside the root and squared gradients that start at 1, is TensorFlow 1's, which
+    the Object Detection API used. Weight decay leaves biases and batch norm alone.
 
     Args:
         config: update rule and its numbers.
@@ -30,7 +44,7 @@ def make_optimizer(
     makers = {
         "sgd": lambda: keras.optimizers.SGD(schedule, **common),
         "momentum": lambda: keras.optimizers.SGD(schedule, momentum=momentum, **common),
-        "rmsprop": lambda: keras.optimizers.RMSprop(
+        "rmsprop": lambda: _RMSpropOfTensorFlow1(
             schedule, rho=config.rho, momentum=momentum, epsilon=epsilon, **common
         ),
         "adam": lambda: keras.optimizers.Adam(schedule, beta_1=momentum, epsilon=epsilon, **common),

@@ -95,15 +95,14 @@ def check_model_dir(model_dir: str) -> None:
         UserError: it does not exist, or is no .tflite file and holds no `saved_model.pb`.
     """
     path = pathlib.Path(model_dir)
-    expected = "a SavedModel's folder (it holds saved_model.pb), for example runs/demo/serving_model/1"
-    if not path.exists():
-        raise errors.UserError(f"`--model={model_dir}` does not exist. It needs {expected}.")
-    if path.suffix == formats.TFLITE_SUFFIX and path.is_file():
+    expected = "a SavedModel's folder (it holds saved_model.pb), as runs/demo/serving_model/VERSION"
+    if (path / "saved_model.pb").is_file() or (path.suffix == formats.TFLITE_SUFFIX and path.is_file()):
         return
-    if not (path / "saved_model.pb").is_file():
-        inside = sorted(str(p.parent) for p in path.glob("*/saved_model.pb")) if path.is_dir() else []
-        hint = f" Did you mean `{inside[-1]}`?" if inside else ""
-        raise errors.UserError(f"`--model={model_dir}` is no SavedModel. It needs {expected}.{hint}")
+    near = path if path.is_dir() else path.parent
+    inside = sorted(str(found.parent) for found in near.glob("*/saved_model.pb"))
+    hint = f" Did you mean `{inside[-1]}`?" if inside else ""
+    fault = "is no SavedModel" if path.exists() else "does not exist"
+    raise errors.UserError(f"`--model={model_dir}` {fault}. It needs {expected}.{hint}")
 
 
 def coco_json(

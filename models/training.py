@@ -65,8 +65,9 @@ class Program:
         random.setstate(outside)
         self.schedule = schedules.LiveSchedule(config.optimizer.schedule, config.optimizer.staircase)
         optimizer = optimizers.make_optimizer(config.optimizer, self.schedule)
-        optimizer.build(self.detector.trainable_variables)
         self.detector.compile(optimizer=optimizer, jit_compile=False)
+        # Compiling may have wrapped it, to scale the loss of float16; what the wrapper keeps is state, too.
+        self.detector.optimizer.build(self.detector.trainable_variables)
         self.initial = [np.asarray(variable) for variable in self.variables()]
 
     def variables(self) -> list[Any]:
@@ -87,7 +88,8 @@ class Program:
     def scored_weights(self) -> Iterator[None]:
         """Puts the moving averages in the place of the weights for a while, where the optimizer keeps any."""
         optimizer, weights = self.detector.optimizer, self.detector.trainable_variables
-        own = [np.asarray(weight) for weight in weights] if optimizer.use_ema else []
+        averaged = getattr(optimizer, "inner_optimizer", optimizer).use_ema
+        own = [np.asarray(weight) for weight in weights] if averaged else []
         optimizer.finalize_variable_values(weights)
         try:
             yield

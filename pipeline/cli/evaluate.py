@@ -14,7 +14,7 @@ from pipeline.cli import data_flags
 
 SUMMARY = "Compute COCO metrics of an exported model on a dataset."
 USAGE = "--model=DIR --dataset=KIND:PATH [--split=test] [--classes=a,b] [--output=metrics.json]"
-EXAMPLE = "ssd-tuner evaluate --model=runs/demo/serving_model/1 --dataset=road_scenes --split=test"
+EXAMPLE = "ssd-tuner evaluate --model=runs/demo/serving_model/VERSION --dataset=road_scenes --split=test"
 
 _MOST_NAMED = 5
 

@@ -15,7 +15,7 @@ from pipeline.cli import data_flags, evaluate, parsing
 
 SUMMARY = "Convert an exported model to TFLite, and measure what each format loses and costs."
 USAGE = "--model=DIR --dataset=KIND:PATH [--formats=tflite_int8] [--split=val] [--output=DIR] [--max_drop=0.02]"
-EXAMPLE = "ssd-tuner export --model=runs/demo/serving_model/1 --dataset=road_scenes --formats=tflite_int8"
+EXAMPLE = "ssd-tuner export --model=runs/demo/serving_model/VERSION --dataset=road_scenes --formats=tflite_int8"
 
 STATUS_LEFT_OUT = 3  # a format asked for lost too much, or could not be made
 CALIBRATION_SPLIT = "train"

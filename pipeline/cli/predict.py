@@ -14,7 +14,7 @@ from pipeline import display
 
 SUMMARY = "Detect objects in images: JSON and pictures with boxes."
 USAGE = "--model=DIR [--output=DIR] [--min_score=0.3] IMAGE..."
-EXAMPLE = "ssd-tuner predict --model=runs/demo/serving_model/1 street.jpg"
+EXAMPLE = "ssd-tuner predict --model=runs/demo/serving_model/VERSION street.jpg"
 
 _BATCH_SIZE = 8
 _JSON_FILE = "detections.json"

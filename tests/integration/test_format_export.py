@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny_data import CLASS_NAMES, lively_detector, scene_record
 
-from models import export, format_export, formats, predict
+from models import export, footprint, format_export, formats, predict
 
 SETTINGS = {"input.image_size": 64, "model.alpha": 0.35, "model.first_stride": 8}
 LEAST_SCORE = 0.5
@@ -66,6 +66,15 @@ def test_a_format_that_loses_too_much_is_left_out_and_the_others_are_measured(mo
         assert one.latency_ms > 0
         assert one.peak_memory_bytes > one.size_bytes / 2
     assert (report.num_images, report.num_calibration_images) == (6, 6)
+
+
+def test_where_time_cannot_be_measured_the_files_are_kept_all_the_same(model_dir, records, tmp_path, monkeypatch):
+    monkeypatch.setattr(footprint, "_TIMEOUT_S", 0.01)
+    report = _export(model_dir, records, tmp_path, ["tflite_float32", "tflite_int8"], max_drop=1e-4)
+    _, float32, int8 = report.formats
+    assert (float32.kept, float32.latency_ms, float32.peak_memory_bytes) == (True, None, None)
+    assert not int8.kept
+    assert [path.name for path in tmp_path.iterdir()] == [float32.file]
 
 
 @pytest.mark.parametrize(

@@ -247,6 +247,19 @@ def test_objects_too_small_for_any_overlap_are_cropped_all_the_same() -> None:
     assert (sides.min(axis=1) < 0.97).mean() > 0.9
 
 
+def test_crops_cover_objects_as_the_object_detection_api_asks() -> None:
+    """A third or more of the crops have all of a small object, and the least area holds."""
+    box = np.array([0.5, 0.5, 0.55, 0.53], np.float32)
+    settings = {"min_scale": 0.2236, "min_area": 0.1, "overlap": "covered"}
+    found = [(low, sides) for low, sides, *_ in windows("ssd_crop", box, 150, **settings)]
+    assert min(sides.prod() for _, sides in found) > 0.099
+    covered = np.array([(low <= box[:2]).all() and (low + sides >= box[2:]).all() for low, sides in found])
+    by_iou = [(low, sides) for low, sides, *_ in windows("ssd_crop", box, 150, min_scale=0.2236)]
+    before = np.array([(low <= box[:2]).all() and (low + sides >= box[2:]).all() for low, sides in by_iou])
+    assert covered.mean() > 0.85  # all but most of the crops whose share was drawn as 0
+    assert before.mean() < covered.mean() - 0.1
+
+
 def test_a_zoom_keeps_the_aspect_ratio_and_fills_with_the_mean() -> None:
     image, boxes, _ = change("scale_jitter", (photo(), BOXES, LABELS), [1, 8])
     before, after = (each[0, 2:] - each[0, :2] for each in (BOXES, boxes))

@@ -122,6 +122,14 @@ def test_an_image_without_objects_keeps_the_minimum() -> None:
     assert not np.asarray(losses.hard_negatives(values, none, none, ratio, 0)).any()
 
 
+def test_equal_losses_do_not_exceed_the_ratio() -> None:
+    """By box loss all negatives are at 0; the first ones count."""
+    positive = np.arange(10)[None] == 4
+    values = np.where(positive, 2.0, 0.0).astype(np.float32)
+    found = losses.hard_negatives(values, positive, np.zeros((1, 10), bool), np.float32(3.0), 0)
+    assert np.flatnonzero(found).tolist() == [0, 1, 2]
+
+
 @settings(max_examples=30, deadline=None)
 @given(seeds)
 def test_mining_equals_sorting(rng: np.random.Generator) -> None:

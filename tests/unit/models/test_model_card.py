@@ -92,3 +92,12 @@ def test_what_is_not_known_is_said_to_be():
 def test_a_name_cannot_break_a_table():
     card = _card(**{"labels.txt": "per|son\ncar\n"})
     assert "| per/son | no ground truth | no ground truth |" in card
+
+
+def test_what_was_not_calibrated_or_scored_is_not_claimed():
+    floats = EXPORT | {"num_calibration_images": 0}
+    assert "calibrated on" not in _card(**{"export.json": json.dumps(floats)})
+    untried = floats | {"num_images": 0, "formats": [EXPORT["formats"][1] | {"reason": "not tried"}]}
+    card = _card(**{"export.json": json.dumps(untried)})
+    assert "mAP on the split" not in card
+    assert "| tflite_int8 | left out: not tried |" in card

@@ -2,7 +2,8 @@
 
 import pytest
 
-from models import od_api_config
+from data import augment
+from models import od_api_augment, od_api_config
 from tests import od_api_configs as configs
 
 
@@ -26,7 +27,7 @@ def brightness_verdict(text):
         ),
         (
             "ssd_random_crop { operations { min_area: 0.5 max_area: 1 random_coef: 0.4 max_aspect_ratio: 2 } }",
-            {"augment.crop_probability": 0.6, "augment.crop_min_scale": 0.5},
+            {"augment.crop_probability": 0.6, "augment.crop_min_scale": 0.5, "augment.crop_min_area": 0.5},
         ),
         (
             "random_crop_image { min_area: 0.75 max_aspect_ratio: 3.0 }",
@@ -40,6 +41,12 @@ def test_augmentations(step, expected):
     imported = od_api_config.read(configs.ssd(train=f"data_augmentation_options {{ {step} }}"))
     assert {path: imported.settings[path] for path in expected} == pytest.approx(expected)
     imported.experiment()
+
+
+def test_crops_ask_for_the_shares_of_objects_that_the_api_asks_for():
+    imported = od_api_config.read(configs.ssd(train="data_augmentation_options { ssd_random_crop {} }"))
+    assert imported.settings["augment.crop_overlap"] == "covered"
+    assert od_api_augment._CROP["min_object_covered"] == augment.MIN_OVERLAPS["covered"]
 
 
 def test_brightness_and_contrast_of_one_strength_are_honoured_and_others_are_not():

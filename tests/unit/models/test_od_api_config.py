@@ -80,6 +80,8 @@ SAMPLE = {
     "augment.flip_probability": 0.5,
     "augment.crop_probability": 0.85,  # preprocessor.ssd_random_crop: random_coef 0.15
     "augment.crop_min_scale": 0.2236,  # the shorter side of area 0.1 at ratio 2 is sqrt(0.05)
+    "augment.crop_min_area": 0.1,
+    "augment.crop_overlap": "covered",
     "augment.jitter_probability": 0.0,
     "augment.photometric_strength": 0.0,
     "augment.color_strength": 0.0,
@@ -284,6 +286,23 @@ def test_what_the_kit_cannot_do_is_told(changes, field, expected):
     found, becomes = verdict(configs.ssd(**changes), field)
     assert found == "cannot"
     assert expected in becomes
+
+
+@pytest.mark.parametrize(
+    ("extractor", "change", "expected"),
+    [
+        ("ssd_mobilenet_v1", ("0.9997", "0.9997"), None),
+        ("ssd_mobilenet_v2_keras", ("0.9997", "0.9997"), None),
+        ("ssd_mobilenet_v2_keras", ("0.9997", "0.999"), "batch norm of its own, decay 0.9997 and epsilon 0.001;"),
+        ("ssd_mobilenet_v1", ("0.00004", "0.004"), "an L2 weight of its own, 4e-05;"),
+    ],
+)
+def test_a_backbone_that_is_not_overridden_keeps_the_apis_own(extractor, change, expected):
+    field = "override_base_feature_extractor_hyperparams"
+    text = configs.ssd(extractor=f"type: '{extractor}' {field}: false" + configs.HYPERPARAMS.replace(*change))
+    found, becomes = verdict(text, field)
+    assert found == ("honoured" if expected is None else "cannot")
+    assert (expected or "the same batch norm and L2") in becomes
 
 
 def test_different_hyperparameters_of_extractor_and_predictor():

@@ -31,10 +31,11 @@ def test_momentum_by_hand() -> None:
 
 
 def test_rmsprop_is_tensorflow_1s_with_epsilon_inside_the_root() -> None:
-    """The study's: decay 0.9, momentum 0.9, epsilon 1; ms = 0.1 g^2 after one step."""
+    """The study's: decay 0.9, momentum 0.9, epsilon 1; ms starts at 1 and is 0.9 + 0.1 g^2 after one step."""
     config = dataclasses.replace(PLAIN, name="rmsprop", rho=0.9, momentum=0.9, epsilon=1.0)
-    first = 0.1 * 2.0 / np.sqrt(0.1 * 4 + 1.0)
-    second = 0.9 * first + 0.1 * 2.0 / np.sqrt(0.9 * 0.4 + 0.1 * 4 + 1.0)
+    mean_square = 0.9 + 0.1 * 4
+    first = 0.1 * 2.0 / np.sqrt(mean_square + 1.0)
+    second = 0.9 * first + 0.1 * 2.0 / np.sqrt(0.9 * mean_square + 0.1 * 4 + 1.0)
     assert trajectory(config, [2.0, 2.0]) == pytest.approx([1 - first, 1 - first - second], rel=1e-5)
 
 

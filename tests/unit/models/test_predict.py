@@ -72,8 +72,9 @@ def test_model_folder_that_is_missing_or_none_is_named_with_the_way_out(tmp_path
         predict.check_model_dir(str(tmp_path))
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "saved_model.pb").touch()
-    with pytest.raises(errors.UserError, match=f"Did you mean `{tmp_path}/1`"):
-        predict.check_model_dir(str(tmp_path))
+    for wrong in (tmp_path, tmp_path / "2"):
+        with pytest.raises(errors.UserError, match=f"Did you mean `{tmp_path}/1`"):
+            predict.check_model_dir(str(wrong))
 
 
 def test_json_is_a_coco_dataset_that_pycocotools_reads(tmp_path):
