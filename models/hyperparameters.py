@@ -112,7 +112,9 @@ class ModelConfig:
         16, low=1, high=1024, unit="channels", help="Least width of the levels after the backbone."
     )
     activation: str = tunable("relu6", choices=ACTIVATIONS, help="Activation of the layers after the backbone.")
-    head_kernel_size: int = tunable(1, choices=(1, 3, 5), unit="cells", help="Kernel of the box predictor; 3 at least but in `ssd`.")
+    head_kernel_size: int = tunable(
+        1, choices=(1, 3, 5), unit="cells", help="Kernel of the box predictor; 3 at least but in `ssd`."
+    )
     head_layers: int = tunable(0, low=0, high=8, search=(0, 4), help="Convolutions before the box predictor.")
     head_depth: int = tunable(
         128,
