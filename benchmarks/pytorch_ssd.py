@@ -183,8 +183,8 @@ def objective(
         count = positive.sum(-1) * settings.negatives_per_positive
         count = count.clamp(settings.min_negatives, logits.shape[1]).long()
         ranked = class_losses.masked_fill(positive, -1.0)
-        threshold = ranked.sort(dim=-1, descending=True).values.gather(1, count[:, None] - 1)
-        counted = positive | (ranked >= threshold)
+        order = ranked.sort(dim=-1, descending=True, stable=True).indices
+        counted = positive | (order.argsort(dim=-1) < count[:, None])
     errors = functional.smooth_l1_loss(deltas, target_deltas, reduction="none", beta=settings.smooth_l1_delta).sum(-1)
     matches = positive.sum().clamp(min=1)
     classification, localization = (class_losses * counted).sum() / matches, (errors * positive).sum() / matches

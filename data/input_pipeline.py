@@ -161,22 +161,26 @@ def load_split(files: tuple[str, ...], image_size: int, max_boxes: int, cache_by
         cache_bytes: images are kept in memory up to this many bytes, else decoded anew in every epoch.
 
     Returns:
-        The split; kept in memory, its G is that of the example with the most boxes where that is less than `max_boxes`.
+        The split; its G is that of the example with the most boxes where that is less than `max_boxes`.
     """
+    records = tf.data.TFRecordDataset(list(files), compression_type="GZIP")
+    counts = list(records.map(_count_boxes, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator())
+    length = len(counts)
+    room = min(max_boxes, max([1, *counts]))  # padding costs matching time in every step
 
     def decode(serialized: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return parse_example(serialized, image_size, max_boxes)
+        return parse_example(serialized, image_size, room)
 
-    records = tf.data.TFRecordDataset(list(files), compression_type="GZIP")
-    length = sum(1 for _ in records)
     if not length or length * image_size * image_size * 3 > cache_bytes:
         return Split(records, decode, length)
     decoded = records.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(length)
-    images, boxes, labels = next(iter(decoded))
-    # Padding that no example needs costs matching time in every step.
-    used = max(int(tf.reduce_max(tf.reduce_sum(tf.cast(labels != -1, tf.int32), axis=1))), 1)
-    elements = tf.data.Dataset.from_tensor_slices((images, boxes[:, :used], labels[:, :used]))
+    elements = tf.data.Dataset.from_tensor_slices(next(iter(decoded)))
     return Split(elements, lambda *example: example, length)
+
+
+def _count_boxes(serialized: Tensor) -> Tensor:
+    labels = "image/object/class/label"
+    return tf.size(tf.io.parse_single_example(serialized, {labels: FEATURES[labels]})[labels].values)
 
 
 def read_records(files: Iterable[str]) -> Iterator[examples.DetectionRecord]:

@@ -149,8 +149,8 @@ def assign(
         positive = positive | (forced >= 0)
     boxes = ops.take_along_axis(gt_boxes, matched[:, :, None], axis=1)  # [B, A, 4]
     labels = ops.where(positive, ops.take_along_axis(gt_labels, matched, axis=1), PADDING)
-    inside = shared / ops.maximum(area(anchors), 1e-12) >= 0.5
-    inside = ops.any(inside & (gt_labels == IGNORED_REGION)[:, :, None], axis=1)
+    hidden = ops.max(ops.where((gt_labels == IGNORED_REGION)[:, :, None], shared, 0.0), axis=1)  # [B, A]
+    inside = hidden / ops.maximum(area(anchors), 1e-12) >= 0.5
     between = (highest >= unmatched_iou) if negatives_below_unmatched else (highest < unmatched_iou)
     ignored = inside | (between & (unmatched_iou < matched_iou))
     return Targets(boxes=boxes, labels=ops.cast(labels, "int32"), positive=positive, ignored=ignored & ~positive)

@@ -112,10 +112,9 @@ PRESETS = {
         factor=2,
     ),
     "cpu": Preset(
-        help="320 px, SSDLite, alpha 0.35, anchors from small on: real images without a GPU.",
+        help="320 px, alpha 0.35, anchors from small on: real images without a GPU.",
         settings={
             **_SMALL,
-            "model.head": "ssdlite",  # its 3x3 depthwise predictors tell small objects apart at little cost
             "input.image_size": 320,
             "input.batch_size": 8,
             "anchors.min_scale": 0.08,

@@ -43,6 +43,7 @@ def test_boxes_and_labels_come_back_padded(records, files, cache_bytes) -> None:
     for record, element in zip(records, split.elements, strict=True):
         image, boxes, labels = split.decode(*element) if isinstance(element, tuple) else split.decode(element)
         assert (image.shape, image.dtype) == ((64, 64, 3), tf.uint8)
+        assert len(labels) == max(len(record.labels) for record in records) < 12
         count = len(record.labels)
         found = {
             (*np.round(box, 5), label) for box, label in zip(boxes.numpy()[:count], labels.numpy()[:count], strict=True)
