@@ -133,7 +133,13 @@ def test_augmented_pictures_are_those_of_the_training_augmentation():
         ),
         0.0,
     )
-    off |= {"jitter_min_zoom": 0.5, "jitter_max_zoom": 1.0, "crop_min_scale": 0.5}
+    off |= {
+        "jitter_min_zoom": 0.5,
+        "jitter_max_zoom": 1.0,
+        "crop_min_scale": 0.5,
+        "crop_min_area": 0.0,
+        "crop_overlap": "iou",
+    }
     off |= {"patch_max_count": 1, "patch_max_side": 0.2}
 
     def cells(**changes):
