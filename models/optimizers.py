@@ -8,7 +8,7 @@ import keras
 from models.hyperparameters import OptimizerConfig
 
 
-class _RMSpropOfTensorFlow1(keras.optimizers.RMSprop):
+class RMSpropOfTensorFlow1(keras.optimizers.RMSprop):
     """RMSProp whose mean of squared gradients starts at 1, so that its first steps are not the longest."""
 
     def build(self, variables: Sequence[Any]) -> None:
@@ -44,7 +44,7 @@ def make_optimizer(
     makers = {
         "sgd": lambda: keras.optimizers.SGD(schedule, **common),
         "momentum": lambda: keras.optimizers.SGD(schedule, momentum=momentum, **common),
-        "rmsprop": lambda: _RMSpropOfTensorFlow1(
+        "rmsprop": lambda: RMSpropOfTensorFlow1(
             schedule, rho=config.rho, momentum=momentum, epsilon=epsilon, **common
         ),
         "adam": lambda: keras.optimizers.Adam(schedule, beta_1=momentum, epsilon=epsilon, **common),
