@@ -44,9 +44,7 @@ def make_optimizer(
     makers = {
         "sgd": lambda: keras.optimizers.SGD(schedule, **common),
         "momentum": lambda: keras.optimizers.SGD(schedule, momentum=momentum, **common),
-        "rmsprop": lambda: RMSpropOfTensorFlow1(
-            schedule, rho=config.rho, momentum=momentum, epsilon=epsilon, **common
-        ),
+        "rmsprop": lambda: RMSpropOfTensorFlow1(schedule, rho=config.rho, momentum=momentum, epsilon=epsilon, **common),
         "adam": lambda: keras.optimizers.Adam(schedule, beta_1=momentum, epsilon=epsilon, **common),
         "adamw": lambda: keras.optimizers.AdamW(
             schedule, beta_1=momentum, epsilon=epsilon, **{**common, "weight_decay": config.weight_decay}
