@@ -231,7 +231,7 @@ def training_batches(
 
     Returns:
         `steps_per_epoch` batches an epoch of (images uint8 [B, S, S, 3], {"gt_boxes": float32 [B, G, 4], "gt_labels":
-        int32 [B, G]}); G is the split's, `augment.MOSAIC_ROOM` times that with mosaics.
+        int32 [B, G]}); G is that of the batch's fullest image, at least 1.
     """
     steps, batch_size = steps_per_epoch(split.length, batch_size), min(batch_size, split.length)
 
@@ -259,7 +259,14 @@ def training_batches(
     )
     if augment.mosaic_probability > 0.0:
         batches = batches.enumerate(first_epoch * steps).map(mix, num_parallel_calls=tf.data.AUTOTUNE)
-    return batches.prefetch(4).with_options(options)
+    return batches.map(_trimmed, num_parallel_calls=tf.data.AUTOTUNE).prefetch(4).with_options(options)
+
+
+def _trimmed(images: Tensor, truth: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Drops the padding that every image of a batch has; matching takes time for each box, padding included."""
+    is_object = tf.reduce_any(truth["gt_labels"] != -1, axis=0)  # [G]
+    room = tf.reduce_max(tf.where(is_object, tf.range(1, tf.size(is_object) + 1), 1))
+    return images, {name: value[:, :room] for name, value in truth.items()}
 
 
 def _as_batch(image: Tensor, gt_boxes: Tensor, gt_labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from data.errors import UserError
+from models import layers
 from models.hyperparameters import ModelConfig
 
 Tensor = Any
@@ -168,6 +169,7 @@ def _adapted(model: keras.Model, config: ModelConfig) -> keras.Model:
         elif isinstance(layer, keras.layers.BatchNormalization):
             settings |= {"momentum": config.batch_norm_momentum, "epsilon": config.batch_norm_epsilon}
             settings["trainable"] = not config.freeze_batch_norm
+            return layers.BatchNormalization.from_config(settings)
         elif config.backbone_activation != "own" and _is_activation(layer, config.backbone):
             return keras.layers.Activation(config.backbone_activation, name=layer.name)
         return type(layer).from_config(settings)

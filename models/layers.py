@@ -18,10 +18,38 @@ def kernel_initializer(config: ModelConfig) -> keras.initializers.Initializer:
     return keras.initializers.HeNormal()
 
 
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras' batch norm over the last axis of maps, trained by TensorFlow's fused operation where that is the backend.
+
+    Keras trains by some ten operations, each of which writes a whole map: on a CPU three times slower than one.
+    """
+
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
+        """Normalises maps [B, h, w, C] by their own statistics in training, else by the moving averages."""
+        is_trained = training and self.trainable and mask is None
+        if not is_trained or keras.backend.backend() != "tensorflow":
+            return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf  # the other backends do without
+
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=tf.cast(self.gamma, "float32"),
+            offset=tf.cast(self.beta, "float32"),
+            mean=[],
+            variance=[],
+            epsilon=self.epsilon,
+            exponential_avg_factor=1.0,
+        )
+        count = tf.cast(tf.size(inputs) // inputs.shape[-1], "float32")
+        variance = variance * ((count - 1.0) / count)  # the operation's is over count - 1, Keras' over count
+        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
+        return outputs
+
+
 def batch_norm(x: Tensor, config: ModelConfig, name: str) -> Tensor:
     """Applies batch norm with the configured momentum and epsilon."""
-    settings = {"momentum": config.batch_norm_momentum, "epsilon": config.batch_norm_epsilon}
-    return keras.layers.BatchNormalization(name=name, **settings)(x)
+    return BatchNormalization(momentum=config.batch_norm_momentum, epsilon=config.batch_norm_epsilon, name=name)(x)
 
 
 def depthwise_bn(x: Tensor, config: ModelConfig, name: str, *, kernel: int, stride: int = 1) -> Tensor:

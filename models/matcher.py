@@ -57,14 +57,11 @@ def iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
         boxes2: float32 [..., M, 4].
 
     Returns:
-        float32 [..., N, M] in [0, 1]; 0 where both boxes are empty.
+        float32 [..., N, M] in [0, 1]; 0 where a box is empty.
     """
-    return _iou(intersection(boxes1, boxes2), boxes1, boxes2)
-
-
-def _iou(shared: Tensor, boxes1: Tensor, boxes2: Tensor) -> Tensor:
-    union = area(boxes1)[..., :, None] + area(boxes2)[..., None, :] - shared
-    return shared / ops.maximum(union, 1e-12)
+    shared = intersection(boxes1, boxes2)
+    # The bound that keeps 0 / 0 away costs little on the areas and a pass over all pairs on the unions.
+    return shared / (area(boxes1)[..., :, None] + ops.maximum(area(boxes2), 1e-12)[..., None, :] - shared)
 
 
 def forced_matches(overlaps: Tensor, valid: Tensor) -> Tensor:
@@ -136,9 +133,8 @@ def assign(
     Returns:
         The targets of all anchors.
     """
-    shared = intersection(gt_boxes, anchors[None])  # [B, G, A]
     valid = gt_labels >= 0
-    overlaps = ops.where(valid[:, :, None], _iou(shared, gt_boxes, anchors[None]), -1.0)
+    overlaps = iou(_only(gt_boxes, valid), anchors[None])  # [B, G, A]
     matched = ops.cast(ops.argmax(overlaps, axis=1), "int32")  # [B, A]
     highest = ops.max(overlaps, axis=1)
     # An object that nothing overlaps, or no object at all, must not match at a threshold of 0.
@@ -149,8 +145,25 @@ def assign(
         positive = positive | (forced >= 0)
     boxes = ops.take_along_axis(gt_boxes, matched[:, :, None], axis=1)  # [B, A, 4]
     labels = ops.where(positive, ops.take_along_axis(gt_labels, matched, axis=1), PADDING)
-    hidden = ops.max(ops.where((gt_labels == IGNORED_REGION)[:, :, None], shared, 0.0), axis=1)  # [B, A]
-    inside = hidden / ops.maximum(area(anchors), 1e-12) >= 0.5
     between = (highest >= unmatched_iou) if negatives_below_unmatched else (highest < unmatched_iou)
-    ignored = inside | (between & (unmatched_iou < matched_iou))
+    ignored = _in_ignored_region(gt_boxes, gt_labels, anchors) | (between & (unmatched_iou < matched_iou))
     return Targets(boxes=boxes, labels=ops.cast(labels, "int32"), positive=positive, ignored=ignored & ~positive)
+
+
+def _only(boxes: Tensor, kept: Tensor) -> Tensor:
+    """Makes the boxes [B, G, 4] empty that are not `kept` [B, G]: they overlap nothing."""
+    return ops.where(kept[:, :, None], boxes, 0.0)
+
+
+def _in_ignored_region(gt_boxes: Tensor, gt_labels: Tensor, anchors: Tensor) -> Tensor:
+    """Tells bool [B, A] of which anchors at least half lies in an ignored region."""
+    is_region = gt_labels == IGNORED_REGION
+
+    def inside() -> Tensor:
+        hidden = ops.max(intersection(_only(gt_boxes, is_region), anchors[None]), axis=1)  # [B, A]
+        return hidden >= 0.5 * ops.maximum(area(anchors), 1e-12)
+
+    def nowhere() -> Tensor:
+        return ops.zeros((gt_labels.shape[0] or ops.shape(gt_labels)[0], anchors.shape[0]), dtype="bool")
+
+    return ops.cond(ops.any(is_region), inside, nowhere)  # most batches have none

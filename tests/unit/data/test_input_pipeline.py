@@ -91,20 +91,34 @@ def test_a_split_smaller_than_a_batch_is_one_batch(files) -> None:
     assert [images.shape[0] for images, _ in batches] == [10, 10]
 
 
+def test_a_batch_has_room_for_its_fullest_image_and_no_more(files) -> None:
+    """Matching takes time for each box, padding included."""
+    split = input_pipeline.load_split(files, 64, 12, 10**9)
+    counts = [int((labels.numpy() != -1).sum()) for _, _, labels in split.elements]
+    settings = {"seed": 5, "first_epoch": 0, "epochs": 1, "augment": NO_CHANGE}
+    batches = input_pipeline.training_batches(split, batch_size=1, **settings)
+    assert sorted(truth["gt_labels"].shape[1] for _, truth in batches) == sorted(max(count, 1) for count in counts)
+    (together,) = input_pipeline.training_batches(split, batch_size=10, **settings)
+    assert together[1]["gt_boxes"].shape == (10, max(counts), 4)
+    assert int((together[1]["gt_labels"].numpy() != -1).sum()) == sum(counts)
+
+
 def test_mosaics_make_room_for_more_boxes_and_join_only_where_drawn(files) -> None:
     split = input_pipeline.load_split(files, 64, 12, 10**9)
     settings = {"batch_size": 5, "seed": 5, "first_epoch": 0, "epochs": 3}
     half = augment.augmentation(**dataclasses.asdict(dataclasses.replace(OFF, mosaic_probability=0.5)))
     plain = input_pipeline.training_batches(split, augment=NO_CHANGE, **settings)
     mixed = input_pipeline.training_batches(split, augment=half, **settings)
-    same = []
+    same, counts = [], []
     for (images, truth), (mixed_images, mixed_truth) in zip(plain, mixed, strict=True):
-        count = truth["gt_labels"].shape[1]
-        assert mixed_truth["gt_boxes"].shape == (5, augment.MOSAIC_ROOM * count, 4)
         assert mixed_images.dtype == tf.uint8
         for index in range(5):
             same.append(np.array_equal(images[index], mixed_images[index]))
+            kept, mixed_kept = (one["gt_labels"][index].numpy() != -1 for one in (truth, mixed_truth))
+            counts.append(mixed_kept.sum())
             if same[-1]:
-                np.testing.assert_array_equal(mixed_truth["gt_boxes"][index, :count], truth["gt_boxes"][index])
-                assert (mixed_truth["gt_labels"][index, count:].numpy() == -1).all()
+                np.testing.assert_array_equal(
+                    mixed_truth["gt_boxes"][index][mixed_kept], truth["gt_boxes"][index][kept]
+                )
+    assert max(counts) > max((labels.numpy() != -1).sum() for _, _, labels in split.elements)
     assert 0.2 < np.mean(same) < 0.8

@@ -55,3 +55,18 @@ def test_weight_decay_takes_kernels_and_leaves_biases(name) -> None:
 def test_gradients_are_clipped_to_the_global_norm() -> None:
     config = dataclasses.replace(PLAIN, name="sgd", clip_norm=2.0)
     assert trajectory(config, [10.0, 1.0]) == pytest.approx([0.8, 0.7])
+
+
+def test_fused_adam_is_keras_adam() -> None:
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=(20, 3, 4)).astype(np.float32)
+    settings = {"learning_rate": 0.05, "beta_1": 0.8, "epsilon": 1e-3, "weight_decay": 0.1, "global_clipnorm": 2.0}
+    found = []
+    for optimizer in (optimizers.FusedAdam(**settings), keras.optimizers.Adam(**settings)):
+        variable = keras.Variable(start, name="kernel")
+        for gradient in gradients:
+            optimizer.apply([gradient], [variable])
+        found.append([np.asarray(value) for value in (variable, *optimizer.variables)])
+    for ours, expected in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
+    assert np.abs(found[0][0] - start).max() > 0.3
