@@ -65,7 +65,7 @@ def _print_case(name: str, program: training.Program, batch: dict[str, Any], ste
 def _contestants(program: training.Program, batch: dict[str, Any], steps: int) -> dict[str, Any]:
     detector = program.detector
     images, truth = tf.constant(batch["images"]), {name: tf.constant(batch[name]) for name in ("gt_boxes", "gt_labels")}
-    one_batch = tf.data.Dataset.from_tensors((images, truth)).repeat(steps)
+    one_batch = rounds.repeated((images, truth), steps)
     raw = tf.function(lambda: detector(images, training=True))()
 
     @tf.function

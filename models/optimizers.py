@@ -22,6 +22,12 @@ class RMSpropOfTensorFlow1(keras.optimizers.RMSprop):
 class FusedAdam(keras.optimizers.Adam):
     """Adam by TensorFlow's one operation for a variable, where that is the backend, in place of Keras' dozen."""
 
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+        """Updates all variables; the powers of the betas are the same for each."""
+        step = keras.ops.cast(self.iterations + 1, "float32")
+        self._powers = [keras.ops.power(beta, step) for beta in (self.beta_1, self.beta_2)]
+        super().apply(grads, trainable_variables)
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Updates a variable and its two moments."""
         if keras.backend.backend() != "tensorflow":
@@ -30,13 +36,12 @@ class FusedAdam(keras.optimizers.Adam):
         import tensorflow as tf  # the other backends do without
 
         index = self._get_variable_index(variable)
-        step = tf.cast(self.iterations + 1, "float32")
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
             v=self._velocities[index].value.handle,
-            beta1_power=tf.pow(self.beta_1, step),
-            beta2_power=tf.pow(self.beta_2, step),
+            beta1_power=self._powers[0],
+            beta2_power=self._powers[1],
             lr=tf.cast(learning_rate, "float32"),
             beta1=self.beta_1,
             beta2=self.beta_2,

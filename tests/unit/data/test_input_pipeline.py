@@ -91,6 +91,14 @@ def test_a_split_smaller_than_a_batch_is_one_batch(files) -> None:
     assert [images.shape[0] for images, _ in batches] == [10, 10]
 
 
+@pytest.mark.parametrize("cache_bytes", [0, 10**9], ids=["disk", "memory"])
+def test_the_end_of_an_iteration_does_not_wait_for_a_tuner(files, cache_bytes) -> None:
+    split = input_pipeline.load_split(files, 64, 12, cache_bytes)
+    settings = {"batch_size": 4, "seed": 0, "first_epoch": 0, "epochs": 1, "augment": ALL_CHANGES}
+    assert split.elements.options().autotune.enabled is False
+    assert input_pipeline.training_batches(split, **settings).options().autotune.enabled is False
+
+
 def test_a_batch_has_room_for_its_fullest_image_and_no_more(files) -> None:
     """Matching takes time for each box, padding included."""
     split = input_pipeline.load_split(files, 64, 12, 10**9)
