@@ -134,7 +134,7 @@ class Detector(keras.Model):
             scalars,
             self.config.has_background,
         )
-        penalty = sum(ops.sum(ops.square(kernel)) for kernel in self.penalised)
+        penalty = ops.sum(ops.square(ops.concatenate([ops.ravel(kernel) for kernel in self.penalised])))
         return (
             scalars["classification_weight"] * classification
             + scalars["localization_weight"] * localization

@@ -64,6 +64,14 @@ def iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     return shared / (area(boxes1)[..., :, None] + ops.maximum(area(boxes2), 1e-12)[..., None, :] - shared)
 
 
+def _best(overlaps: Tensor, axis: int) -> Tensor:
+    """Finds the first place (int32) of the highest overlap along an axis; overlaps are -1 or lie in [0, 1].
+
+    The bits of such numbers are ordered as integers are. Keras looks for negative zeros among floats: four passes more.
+    """
+    return ops.cast(ops.argmax(ops.view(overlaps, "int32"), axis=axis), "int32")
+
+
 def forced_matches(overlaps: Tensor, valid: Tensor) -> Tensor:
     """Gives every object an anchor of its own, greedily by IoU.
 
@@ -90,10 +98,10 @@ def forced_matches(overlaps: Tensor, valid: Tensor) -> Tensor:
         return pair(ops.where((forced < 0)[:, None, :], overlaps, -1.0), forced, waiting)
 
     def pair(left: Tensor, forced: Tensor, waiting: Tensor) -> tuple[Tensor, Tensor]:
-        anchor = ops.cast(ops.argmax(left, axis=2), "int32")  # [B, G], each object's best
+        anchor = _best(left, axis=2)  # [B, G], each object's best
         # Only anchors that are some object's best need to look back: [B, G, G], a column an object's best anchor.
         others = ops.where(waiting[:, :, None], ops.take(flat, pairs + anchor[:, None, :]), -1.0)
-        matched = waiting & (ops.cast(ops.argmax(others, axis=1), "int32") == object_index)
+        matched = waiting & (_best(others, axis=1) == object_index)
         # The matched anchors are all different, so adding index + 1 to -1 writes the index.
         gain = ops.where(matched, object_index + 1, 0)
         places = ops.reshape(images * num_anchors + anchor, (-1, 1))
@@ -135,7 +143,7 @@ def assign(
     """
     valid = gt_labels >= 0
     overlaps = iou(_only(gt_boxes, valid), anchors[None])  # [B, G, A]
-    matched = ops.cast(ops.argmax(overlaps, axis=1), "int32")  # [B, A]
+    matched = _best(overlaps, axis=1)  # [B, A]
     highest = ops.max(overlaps, axis=1)
     # An object that nothing overlaps, or no object at all, must not match at a threshold of 0.
     positive = (highest >= matched_iou) & (highest > 0.0)
