@@ -65,7 +65,7 @@ def iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
 
 
 def _best(overlaps: Tensor, axis: int) -> Tensor:
-    """Finds the first place (int32) of the highest overlap along an axis; overlaps are -1 or lie in [0, 1].
+    """Finds the first place (int32) of the highest of overlaps [B, G, A] along an axis; they are -1 or lie in [0, 1].
 
     The bits of such numbers are ordered as integers are. Keras looks for negative zeros among floats: four passes more.
     """
@@ -101,7 +101,7 @@ def forced_matches(overlaps: Tensor, valid: Tensor) -> Tensor:
         anchor = _best(left, axis=2)  # [B, G], each object's best
         # Only anchors that are some object's best need to look back: [B, G, G], a column an object's best anchor.
         others = ops.where(waiting[:, :, None], ops.take(flat, pairs + anchor[:, None, :]), -1.0)
-        matched = waiting & (_best(others, axis=1) == object_index)
+        matched = waiting & (ops.cast(ops.argmax(others, axis=1), "int32") == object_index)
         # The matched anchors are all different, so adding index + 1 to -1 writes the index.
         gain = ops.where(matched, object_index + 1, 0)
         places = ops.reshape(images * num_anchors + anchor, (-1, 1))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from boxes_strategy import make_boxes, seeds
 from hypothesis import given, settings
 
@@ -97,3 +98,20 @@ def test_every_object_gets_an_anchor(rng: np.random.Generator) -> None:
     targets = matcher.assign(gt_boxes, gt_labels, make_boxes(rng, 40), 0.5)
     for row in np.asarray(targets.labels):
         assert set(row.tolist()) >= set(range(5))
+
+
+def test_targets_do_not_depend_on_whether_the_number_of_boxes_is_known() -> None:
+    """A traced training step takes batches of any number of boxes, with padding and ignored regions."""
+    rng = np.random.default_rng(0)
+    gt_boxes, anchors = np.stack([make_boxes(rng, 6) for _ in range(3)]), make_boxes(rng, 40)
+    gt_labels = np.array([[0, 1, -2, 1, -1, -1], [1, 0, 0, 1, 0, 1], [-1] * 6], np.int32)
+    signature = [tf.TensorSpec((3, None, 4)), tf.TensorSpec((3, None), tf.int32)]
+
+    @tf.function(input_signature=signature)
+    def traced(gt_boxes: tf.Tensor, gt_labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        return vars(matcher.assign(gt_boxes, gt_labels, anchors, 0.5, 0.4))
+
+    found = traced(gt_boxes, gt_labels)
+    for name, value in vars(matcher.assign(gt_boxes, gt_labels, anchors, 0.5, 0.4)).items():
+        np.testing.assert_array_equal(found[name], value)
+    assert found["ignored"].numpy().any()
