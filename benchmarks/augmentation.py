@@ -115,7 +115,7 @@ def _plain(file: str, side: int) -> tf.data.Dataset:
         image = tf.io.decode_jpeg(tf.io.parse_single_example(serialized, features)["image/encoded"], channels=3)
         return tf.cast(tf.image.resize(image, [side, side]), tf.uint8)
 
-    records = tf.data.TFRecordDataset(file, compression_type="GZIP").repeat(EPOCHS)
+    records = input_pipeline.untuned(tf.data.TFRecordDataset(file, compression_type="GZIP")).repeat(EPOCHS)
     return records.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(BATCH, drop_remainder=True).prefetch(4)
 
 

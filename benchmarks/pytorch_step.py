@@ -124,6 +124,7 @@ def _answer(pipe: Connection, answers: dict[str, Callable[[Any], Any]]) -> None:
 def _serve_tensorflow(pipe: Connection, config: ExperimentConfig, batch: dict[str, np.ndarray]) -> None:
     import tensorflow as tf  # each library only in its own process
 
+    from data import input_pipeline
     from models import devices, training
 
     devices.configure_device()
@@ -131,6 +132,7 @@ def _serve_tensorflow(pipe: Connection, config: ExperimentConfig, batch: dict[st
     program.configure(config, 1000)
     detector = program.detector
     images, truth = tf.constant(batch["images"]), {name: tf.constant(batch[name]) for name in ("gt_boxes", "gt_labels")}
+    one_batch = input_pipeline.untuned(tf.data.Dataset.from_tensors((images, truth)))
 
     def check(drawn: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         layers = (layer for layer in detector.network.layers if layer.weights)
@@ -151,7 +153,7 @@ def _serve_tensorflow(pipe: Connection, config: ExperimentConfig, batch: dict[st
         {
             "check": check,
             "threads": lambda _: threads,
-            "steps": lambda count: detector.fit(rounds.repeated((images, truth), count), verbose=0).history["loss"],
+            "steps": lambda count: detector.fit(one_batch.repeat(count), verbose=0).history["loss"],
         },
     )
 

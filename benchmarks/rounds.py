@@ -49,18 +49,6 @@ def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return statistics.median(our / its for our, its in zip(ours, theirs, strict=True))
 
 
-def repeated(tensors: Any, steps: int) -> Any:
-    """Makes a tf.data.Dataset of one batch, `steps` times, for `fit`.
-
-    Without tf.data's tuner: the end of an iterator often waits until its thread wakes, up to as long as the steps took.
-    """
-    import tensorflow as tf  # a peer's process does without
-
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return tf.data.Dataset.from_tensors(tensors).repeat(steps).with_options(options)
-
-
 def road_scenes_batch(batch: int, side: int, room: int = 0) -> dict[str, np.ndarray]:
     """Renders a batch of the embedded dataset.
 

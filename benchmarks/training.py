@@ -96,7 +96,8 @@ def _rates(config: ExperimentConfig, split: input_pipeline.Split, epochs: int) -
     bare = _bare_backbone(config)
     size = config.input.image_size
     images = np.random.default_rng(0).uniform(-1, 1, (batch, size, size, 3)).astype(np.float32)
-    one_batch = rounds.repeated((tf.constant(images), tf.zeros([batch])), steps)
+    one_batch = tf.data.Dataset.from_tensors((tf.constant(images), tf.zeros([batch]))).repeat(steps)
+    one_batch = input_pipeline.untuned(one_batch)  # or the peer would wait at each end
     contestants = {
         "detector": lambda: program.detector.fit(_batches(config, split, epochs), steps_per_epoch=steps, verbose=0),
         "bare MobileNetV2": lambda: bare.fit(one_batch, verbose=0),

@@ -163,7 +163,7 @@ def load_split(files: tuple[str, ...], image_size: int, max_boxes: int, cache_by
     Returns:
         The split; its G is that of the example with the most boxes where that is less than `max_boxes`.
     """
-    records = _untuned(tf.data.TFRecordDataset(list(files), compression_type="GZIP"))
+    records = untuned(tf.data.TFRecordDataset(list(files), compression_type="GZIP"))
     counts = list(records.map(_count_boxes, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator())
     length = len(counts)
     room = min(max_boxes, max([1, *counts]))  # padding costs matching time in every step
@@ -174,11 +174,11 @@ def load_split(files: tuple[str, ...], image_size: int, max_boxes: int, cache_by
     if not length or length * image_size * image_size * 3 > cache_bytes:
         return Split(records, decode, length)
     decoded = records.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(length)
-    elements = _untuned(tf.data.Dataset.from_tensor_slices(next(iter(decoded))))
+    elements = untuned(tf.data.Dataset.from_tensor_slices(next(iter(decoded))))
     return Split(elements, lambda *example: example, length)
 
 
-def _untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Turns tf.data's tuner off for a dataset and all that is made of it; maps then use every core.
 
     The tuner sleeps for 10 ms and each time twice as long. The end of an iterator often waits until it wakes: up to as
@@ -203,7 +203,7 @@ def read_records(files: Iterable[str]) -> Iterator[examples.DetectionRecord]:
     Yields:
         A record an example, in the order of the files.
     """
-    records = _untuned(tf.data.TFRecordDataset(list(files), compression_type="GZIP"))
+    records = untuned(tf.data.TFRecordDataset(list(files), compression_type="GZIP"))
     yield from map(examples.decode_example, records.as_numpy_iterator())
 
 

@@ -21,7 +21,7 @@ def kernel_initializer(config: ModelConfig) -> keras.initializers.Initializer:
 class BatchNormalization(keras.layers.BatchNormalization):
     """Keras' batch norm over the last axis of maps, trained by TensorFlow's fused operation where that is the backend.
 
-    Keras trains by some ten operations, each of which writes a whole map: on a CPU three times slower than one.
+    Keras trains by some ten operations, each of which writes a whole map.
     """
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:

@@ -172,6 +172,6 @@ def _in_ignored_region(gt_boxes: Tensor, gt_labels: Tensor, anchors: Tensor) -> 
         return hidden >= 0.5 * ops.maximum(area(anchors), 1e-12)
 
     def nowhere() -> Tensor:
-        return ops.zeros((gt_labels.shape[0] or ops.shape(gt_labels)[0], anchors.shape[0]), dtype="bool")
+        return ops.zeros((ops.shape(gt_labels)[0], anchors.shape[0]), dtype="bool")
 
     return ops.cond(ops.any(is_region), inside, nowhere)  # most batches have none
