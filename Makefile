@@ -45,6 +45,7 @@ help:  ## List the targets.
 setup: $(STAMP)  ## Make .venv from requirements.lock (done by the others where needed).
 
 # Always from an empty .venv: an interrupted set-up leaves no stamp, and the next call starts over from the cache.
+# Bytecode is compiled here: with PYTHONDONTWRITEBYTECODE, as images often have it, every start would compile TFX anew.
 $(STAMP):
 	@if ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' >/dev/null 2>&1; then \
 		found="$(if $(PYTHON),$(PYTHON),python3)"; \
@@ -56,7 +57,7 @@ $(STAMP):
 	@echo "Setting up .venv (about a minute; a later call skips this) ..."
 	@"$(PYTHON)" -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
-	@VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv pip sync --quiet $(LOCKS)
+	@VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv pip sync --quiet --compile-bytecode $(LOCKS)
 	@VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
