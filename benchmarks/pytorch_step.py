@@ -122,6 +122,9 @@ def _answer(pipe: Connection, answers: dict[str, Callable[[Any], Any]]) -> None:
 
 
 def _serve_tensorflow(pipe: Connection, config: ExperimentConfig, batch: dict[str, np.ndarray]) -> None:
+    from pipeline import environment
+
+    environment.share_threads(config.input.image_size)  # as `ssd-tuner run` does
     import tensorflow as tf  # each library only in its own process
 
     from data import input_pipeline
@@ -147,7 +150,8 @@ def _serve_tensorflow(pipe: Connection, config: ExperimentConfig, batch: dict[st
         found = {**outputs, **slopes, "objective": loss, "objective in training": in_training}
         return weights, {name: np.asarray(value) for name, value in found.items()}
 
-    threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()  # 0 is a thread a core
+    inside, between = (os.environ.get(f"TF_NUM_{kind}_THREADS", os.cpu_count()) for kind in ("INTRAOP", "INTEROP"))
+    threads = f"{inside} an operation, {between} operations at a time"
     _answer(
         pipe,
         {

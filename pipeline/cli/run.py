@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from data import sources
-from pipeline import configs, display, workdir
+from pipeline import configs, display, environment, workdir
 from pipeline.cli import data_flags, export, parsing
 from tuner_fn import presets
 
@@ -126,6 +126,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
             facts["config"] = flag_values["config"].value
         screen.print_facts(facts | {"workdir": str(folder.root), "log": str(folder.log)})
         screen.note("Starting TensorFlow and TFX (about 15 s) ...")
+        environment.share_threads(config.experiment.input.image_size)
         from pipeline import local_runner
 
         result = local_runner.run(config)

@@ -1,6 +1,7 @@
 """Each broken environment is one line that names the way out."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 import types
@@ -40,6 +41,29 @@ def test_keras_3_stays_for_this_process_and_its_children(monkeypatch):
     environment.check_environment()
     code = "import os; print(os.environ['TF_USE_LEGACY_KERAS'])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "0\n"
+
+
+@pytest.mark.parametrize(
+    ("cores", "image_size", "inside"),
+    [(2, 128, "1"), (2, 300, None), (8, 128, None)],
+    ids=["small", "large", "8 cores"],
+)
+def test_small_images_are_trained_with_one_thread_an_operation(monkeypatch, cores, image_size, inside):
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    environment.share_threads(image_size)
+    assert os.environ.get("TF_NUM_INTRAOP_THREADS") == inside
+    assert os.environ.get("TF_NUM_INTEROP_THREADS") == (inside and "2")
+
+
+def test_threads_that_the_user_has_set_stay(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "2")
+    monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "3")
+    environment.share_threads(128)
+    assert (os.environ["TF_NUM_INTRAOP_THREADS"], os.environ["TF_NUM_INTEROP_THREADS"]) == ("2", "3")
 
 
 def test_another_backend(monkeypatch):
