@@ -8,7 +8,6 @@ import pytest
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import oracles, search_space
-from tuner_fn.presets import SEARCHES
 
 NAMES = ("optimizer.learning_rate", "anchors.min_scale", "augment.crop_probability")
 OBJECTIVE = keras_tuner.Objective("val_AP", "max")
@@ -53,14 +52,14 @@ def run(oracle, failing: int | None = None) -> list[dict]:
         oracle.end_trial(trial)
 
 
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("name", oracles.NAMES)
 def test_it_ends_after_the_trials_it_planned(name, tmp_path) -> None:
     oracle = make(name, tmp_path)
     planned = oracle.max_trials
     assert len(run(oracle)) == planned
 
 
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("name", oracles.NAMES)
 @pytest.mark.parametrize("seed", [0, 7])
 def test_any_seed_gives_the_same_sequence_again(name, seed, tmp_path) -> None:
     """Zero too, which Keras Tuner takes for "random"."""
@@ -69,13 +68,13 @@ def test_any_seed_gives_the_same_sequence_again(name, seed, tmp_path) -> None:
     assert run(make(name, tmp_path / "c", seed=seed + 1)) != first
 
 
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("name", oracles.NAMES)
 def test_the_defaults_are_tried_first(name, tmp_path) -> None:
     first = run(make(name, tmp_path))[0]
     assert {key: first[key] for key in NAMES} == {key: ExperimentConfig().flat()[key] for key in NAMES}
 
 
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("name", oracles.NAMES)
 def test_a_failed_trial_does_not_end_the_search(name, tmp_path) -> None:
     oracle = make(name, tmp_path)
     asked = run(oracle, failing=1)
@@ -83,7 +82,7 @@ def test_a_failed_trial_does_not_end_the_search(name, tmp_path) -> None:
     assert oracle.get_best_trials(1)[0].status == "COMPLETED"
 
 
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("name", oracles.NAMES)
 def test_a_reloaded_oracle_goes_on_as_if_never_stopped(name, tmp_path) -> None:
     expected = run(make(name, tmp_path / "whole"))
     oracle, asked = make(name, tmp_path / "cut"), []

@@ -1,0 +1,244 @@
+"""What the kit's strategies share: reproducible proposals, no configuration twice, budgets, and a said end."""
+
+import abc
+import dataclasses
+from typing import Any
+
+import keras_tuner
+import numpy as np
+
+from tuner_fn.oracles.space import Space
+
+UNBOUNDED_TRIALS = 1_000_000  # where only epochs or the user end a search; TFX's Tuner needs a number
+_DRAWS = 100  # before a finite space is gone through one by one
+
+
+@dataclasses.dataclass
+class Configuration:
+    """A configuration and what is known of it.
+
+    Attributes:
+        values: {hyperparameter: value} of the active ones.
+        genes: float64 [P], `Space.genes` of the values.
+        curve: {epoch from 1: score}, higher is better; what its trials reported.
+        trial_id: of its last trial.
+        epochs: trained or being trained.
+        state: "running", "paused" (trained as far as `epochs`) or "failed".
+    """
+
+    values: dict[str, Any]
+    genes: np.ndarray
+    curve: dict[int, float]
+    trial_id: str
+    epochs: int
+    state: str
+
+    @property
+    def best(self) -> float:
+        """The highest score; -inf where there is none."""
+        return max(self.curve.values(), default=-np.inf)
+
+
+@dataclasses.dataclass(frozen=True)
+class Proposal:
+    """What to train next.
+
+    Attributes:
+        values: {hyperparameter: value} of a new configuration; None to go on with a known one.
+        epochs: to train up to, counted from the configuration's first.
+        known: index of the configuration to go on with; None for a new one.
+        notes: extra entries of the trial's values, by names that begin with "tuner/".
+    """
+
+    values: dict[str, Any] | None
+    epochs: int
+    known: int | None = None
+    notes: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class Wait(Exception):
+    """Says that nothing can be proposed before a running trial has ended."""
+
+
+class Exhausted(Exception):
+    """Says, in its text, why there is nothing left to propose."""
+
+
+class SeededOracle(keras_tuner.Oracle, abc.ABC):
+    """Base of the kit's strategies.
+
+    The first trial has the space's defaults. A proposal depends on the space, the seed, the number of trials before it
+    and their results alone, so a reloaded search goes on as if it had not been interrupted. No configuration is tried
+    twice; one that goes on carries the trial it continues in `tuner/trial_id`. Failed trials count as results.
+
+    Attributes:
+        end_reason: why the search ended, "" before that.
+    """
+
+    def __init__(
+        self,
+        *,
+        objective: keras_tuner.Objective,
+        hyperparameters: keras_tuner.HyperParameters,
+        max_epochs: int,
+        seed: int,
+        max_trials: int | None = None,
+        max_epochs_total: int | None = None,
+        **settings: Any,
+    ) -> None:
+        """Creates the oracle.
+
+        Args:
+            objective: one metric, maximised or minimised.
+            hyperparameters: the space.
+            max_epochs: of one configuration, at least 1.
+            seed: of the draws; every integer counts, 0 and negative ones too.
+            max_trials: ends the search; a continued trial counts again. None for no limit.
+            max_epochs_total: ends the search when so many epochs were given out; the last trial is cut to fit.
+            **settings: Keras Tuner's own.
+        """
+        super().__init__(
+            objective=objective,
+            hyperparameters=hyperparameters,
+            max_trials=max_trials or UNBOUNDED_TRIALS,
+            seed=seed,
+            **settings,
+        )
+        self.seed = self._seed_state = seed  # Keras Tuner's constructor replaces 0 by a random one
+        self.max_epochs, self.max_epochs_total = max_epochs, max_epochs_total
+        self.space = Space(self.hyperparameters)
+        self.end_reason = ""
+        self.configurations: list[Configuration] = []
+        self._counted: set[str] = set()  # trials whose results are in `configurations`
+        self._index: dict[str, int] = {}  # {trial: its configuration}
+
+    @abc.abstractmethod
+    def propose(self, rng: np.random.Generator) -> Proposal:
+        """Chooses what to train next from `configurations`.
+
+        Args:
+            rng: generator of this proposal alone.
+
+        Raises:
+            Wait: a running trial has to end first.
+            Exhausted: there is nothing left to try.
+        """
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Proposes a trial, as `keras_tuner.Oracle.populate_space`."""
+        self._gather()
+        left = self._epochs_left()
+        if left is not None and left <= 0:
+            return self._stop(f"the budget of {self.max_epochs_total} epochs is spent")
+        try:
+            # Seeds may be negative, what NumPy takes may not.
+            rng = np.random.default_rng([self.seed & 0xFFFFFFFF, len(self.trials)])
+            proposal = self.propose(rng) if self.trials else Proposal(self.space.defaults(), self.first_epochs())
+        except Wait:
+            return {"status": "IDLE"}
+        except Exhausted as reason:
+            return {"status": "IDLE"} if self.ongoing_trials else self._stop(str(reason))
+        before = 0 if proposal.known is None else self.configurations[proposal.known].epochs
+        epochs = proposal.epochs if left is None else min(proposal.epochs, before + left)
+        if proposal.known is None:
+            known, parent = self._add(trial_id, proposal.values), {}
+        else:
+            known = self.configurations[proposal.known]
+            parent = {"tuner/trial_id": known.trial_id}
+            self._index[trial_id] = proposal.known
+        known.trial_id, known.epochs, known.state = trial_id, epochs, "running"
+        about = {"tuner/epochs": epochs, "tuner/initial_epoch": before, **parent, **proposal.notes}
+        return {"status": "RUNNING", "values": known.values | about}
+
+    def first_epochs(self) -> int:
+        """Returns how long a new configuration is trained first."""
+        return self.max_epochs
+
+    def unseen(self, rng: np.random.Generator, count: int = 1) -> np.ndarray:
+        """Draws `count` or fewer different configurations that were not tried.
+
+        Returns:
+            Genes [N, P], N at least 1.
+
+        Raises:
+            Exhausted: all were tried.
+        """
+        fresh = self.not_tried(self.space.sample(rng, count))
+        for _ in range(_DRAWS):
+            if len(fresh):
+                return fresh
+            fresh = self.not_tried(self.space.sample(rng, count))
+        left = self.not_tried(np.array(list(self.space.all()))) if self.space.size else fresh
+        if not len(left):
+            raise Exhausted(self._exhausted())
+        return left[rng.permutation(len(left))[:count]]
+
+    def not_tried(self, genes: np.ndarray) -> np.ndarray:
+        """Keeps of configurations [N, P] each that was not tried, once."""
+        tried = {configuration.genes.tobytes() for configuration in self.configurations}
+        fresh = {row.tobytes(): row for row in genes if row.tobytes() not in tried}
+        return np.array(list(fresh.values())).reshape(-1, genes.shape[1])
+
+    def score(self, trial: keras_tuner.engine.trial.Trial) -> dict[int, float]:
+        """Reads {epoch: score} that a trial reported, higher is better; the last report is of its last epoch."""
+        name, values = self.objective.name, trial.hyperparameters.values
+        if not trial.metrics.exists(name):
+            return {}
+        sign = 1.0 if self.objective.direction == "max" else -1.0
+        history = trial.metrics.get_history(name)
+        last = history[-1].step if history else 0
+        # Steps may count from 0 or 1, from the configuration's beginning or from the trial's.
+        epochs = {values["tuner/epochs"] - int(last - one.step): sign * float(np.mean(one.value)) for one in history}
+        return {epoch: score for epoch, score in epochs.items() if epoch >= 1 and np.isfinite(score)}
+
+    def _gather(self) -> None:
+        """Brings `configurations` up to date; after a reload from the beginning."""
+        for trial_id in self.start_order:
+            if trial_id in self._counted:
+                continue
+            trial = self.trials[trial_id]
+            values = trial.hyperparameters.values
+            if trial_id not in self._index:
+                parent = values.get("tuner/trial_id")
+                if parent is None:
+                    self._add(trial_id, {name: one for name, one in values.items() if not name.startswith("tuner/")})
+                else:
+                    self._index[trial_id] = self._index[parent]
+                known = self.configurations[self._index[trial_id]]
+                known.trial_id, known.epochs, known.state = trial_id, values["tuner/epochs"], "running"
+            if trial.status in ("COMPLETED", "FAILED", "INVALID", "STOPPED") and trial_id in self.end_order:
+                self._counted.add(trial_id)
+                known = self.configurations[self._index[trial_id]]
+                known.curve.update(self.score(trial))
+                known.state = "paused" if trial.status == "COMPLETED" and known.curve else "failed"
+
+    def _add(self, trial_id: str, values: dict[str, Any]) -> Configuration:
+        """Notes a new configuration; the genes come from the values, to the last bit as after a reload."""
+        self.configurations.append(Configuration(values, self.space.genes(values), {}, trial_id, 0, "running"))
+        self._index[trial_id] = len(self.configurations) - 1
+        return self.configurations[-1]
+
+    def _epochs_left(self) -> int | None:
+        if self.max_epochs_total is None:
+            return None
+        given = (trial.hyperparameters.values for trial in self.trials.values())
+        return self.max_epochs_total - sum(values["tuner/epochs"] - values["tuner/initial_epoch"] for values in given)
+
+    def _exhausted(self) -> str:
+        return f"all {len(self.configurations)} configurations of the space were tried"
+
+    def _stop(self, reason: str) -> dict[str, Any]:
+        self.end_reason = reason
+        return {"status": "STOPPED"}
+
+    def _compute_values_hash(self, values: dict[str, Any]) -> str:
+        """Hashes a configuration; Keras Tuner's own entries and ours are not part of it."""
+        return super()._compute_values_hash({k: v for k, v in values.items() if not k.startswith("tuner/")})
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores `get_state`'s result; what was gathered is gathered anew from the trials."""
+        # A kill may have come between the writing of a trial and that of this state: then it is proposed again.
+        self.trials = {trial_id: self.trials[trial_id] for trial_id in state["start_order"]}
+        super().set_state(state)
+        self.configurations, self._counted, self._index = [], set(), {}
+        self.space = Space(self.hyperparameters)

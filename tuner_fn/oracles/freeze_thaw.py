@@ -1,0 +1,196 @@
+"""The kit's own strategy: a model of all learning curves decides which configuration to go on with or to start."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from tuner_fn.oracles.base import Exhausted, Proposal, SeededOracle
+from tuner_fn.oracles.curve_model import CurveModel, Points
+
+INITIAL = 4  # configurations before the model: the defaults and random ones
+MOST_POINTS, MOST_FITTED = 500, 250  # of curves: what the model is conditioned on, and its constants are fitted on
+REFIT_GROWTH = 1.15  # of the results, before the constants are fitted again
+FAILED = -0.25  # score of a failed configuration, below the worst, in units of best less worst
+_RANDOM, _NEAR_BEST, _BEST = 300, 200, 5  # candidates for a new configuration
+_ROUNDS, _KEPT, _CHILDREN = 3, 10, 15  # of improving them
+
+Acquisition = Callable[[Points], np.ndarray]
+
+
+class FreezeThawOracle(SeededOracle):
+    """Freeze-thaw search: short runs of many configurations, longer ones of those that the model believes in.
+
+    After each run a Gaussian process over all curves (`CurveModel`) predicts what every configuration will reach; the
+    one most likely to improve on the best is trained up to its next rung, be it new or paused. How far it looks ahead
+    and how large an improvement it wants is drawn anew each time, so near and far aims take turns.
+
+    Source: Swersky et al. 2014 (arXiv:1406.3896) for the idea; Rakotoarison et al. 2024 (arXiv:2404.16795), section 4,
+    for the acquisition with random horizon and threshold.
+    """
+
+    def __init__(self, *, min_epochs: int = 1, **settings: Any) -> None:
+        """Creates the oracle.
+
+        Args:
+            min_epochs: of a configuration's first run, at least 1: below it scores would rank noise.
+            **settings: of `SeededOracle`.
+        """
+        super().__init__(**settings)
+        self.rungs = make_rungs(max(min_epochs, math.ceil(0.05 * self.max_epochs)), self.max_epochs)
+        self._kept_epochs = set(make_rungs(1, self.max_epochs, 1.35))  # of earlier places on curves
+        self._constants: list[float] | None = None  # of the model, as last fitted
+        self._fitted_at = 0.0
+
+    def first_epochs(self) -> int:
+        """Returns the lowest rung."""
+        return self.rungs[0]
+
+    def propose(self, rng: np.random.Generator) -> Proposal:
+        """Chooses as the class says; `SeededOracle.propose`."""
+        paused = [
+            index
+            for index, one in enumerate(self.configurations)
+            if one.state == "paused" and one.epochs < self.max_epochs
+        ]
+        scored = [one for one in self.configurations if one.curve]
+        if len(self.configurations) < INITIAL or not scored:
+            return Proposal(self.space.values(self.unseen(rng)[0]), self.first_epochs())
+        acquisition = self._acquisition(rng)
+        chances = acquisition(self._ends(paused)) if paused else np.array([])
+        try:
+            genes, chance = self._best_new(rng, acquisition)
+        except Exhausted:
+            if not paused:
+                raise
+            genes, chance = None, -np.inf
+        if paused and chances.max() >= chance:
+            known = paused[int(chances.argmax())]
+            return Proposal(None, self._next_rung(self.configurations[known].epochs), known=known)
+        return Proposal(self.space.values(genes), self.first_epochs())
+
+    def _acquisition(self, rng: np.random.Generator) -> Acquisition:
+        """Conditions the model on all curves; returns the log chance of a draw of aim that points [N] improve on it.
+
+        The points' progress says what was trained; the aim's horizon is added to it.
+        """
+        points, scores = self._known_points()
+        spread = scores.max() - scores.min()
+        warped = _warp(scores)
+        mean, deviation = warped.mean(), max(warped.std(), 1e-9)
+        standard = (warped - mean) / deviation
+        model = self._fitted(points, standard, rng)
+        model.condition(points, standard)
+        horizon = rng.integers(1, self.max_epochs + 1) / self.max_epochs
+        threshold = 10.0 ** rng.uniform(-4.0, -1.0)
+        best = standard.max()
+        wanted = best + threshold * (best - standard.min()) if spread > 0 else best
+
+        def chances(at: Points) -> np.ndarray:
+            ahead = Points(at.features, np.minimum(at.progress + horizon, 1.0), at.curves)
+            predicted, uncertainty = model.predict(ahead)
+            return special.log_ndtr((predicted - wanted) / uncertainty)
+
+        return chances
+
+    def _known_points(self) -> tuple[Points, np.ndarray]:
+        """Collects what the model learns from: places on all curves [N] and their scores [N].
+
+        Each curve's last place comes first; of the others, those of good configurations, at epochs ever further apart.
+        """
+        scored = [one for one in self.configurations if one.curve]
+        scores = [score for one in scored for score in one.curve.values()]
+        lowest = min(scores) + FAILED * (max(scores) - min(scores))
+        last, others = [], []
+        for index, one in sorted(enumerate(self.configurations), key=lambda pair: -pair[1].best):
+            if one.state == "failed":
+                last.append((index, one.epochs, lowest))
+            elif one.curve:
+                *before, end = sorted(one.curve)
+                last.append((index, end, one.curve[end]))
+                others += [(index, epoch, one.curve[epoch]) for epoch in before if epoch in self._kept_epochs]
+        chosen = (last + others)[:MOST_POINTS]
+        curves, epochs, found = (np.array(column) for column in zip(*chosen, strict=True))
+        features = self.space.features(np.array([self.configurations[index].genes for index in curves]))
+        return Points(features, epochs / self.max_epochs, curves), found
+
+    def _fitted(self, points: Points, scores: np.ndarray, rng: np.random.Generator) -> CurveModel:
+        """Makes the model with the constants last fitted; fits them again when there are enough new results."""
+        model = CurveModel(points.features.shape[1])
+        if self._constants is not None:
+            model.constants = np.array(self._constants)
+        results = len(self.configurations) + sum(one.epochs for one in self.configurations) / 10
+        if results >= self._fitted_at:
+            chosen = np.arange(len(points))
+            if len(points) > MOST_FITTED:
+                first = MOST_FITTED // 2  # the last places of the best curves, then any
+                rest = rng.choice(np.arange(first, len(points)), MOST_FITTED - first, replace=False)
+                chosen = np.sort(np.concatenate([chosen[:first], rest]))
+            model.fit(points[chosen], scores[chosen])
+            self._constants = [float(constant) for constant in model.constants]
+            self._fitted_at = results * REFIT_GROWTH + 1.0
+        return model
+
+    def _ends(self, known: list[int]) -> Points:
+        """Makes the last places of known configurations' curves."""
+        chosen = [self.configurations[index] for index in known]
+        features = self.space.features(np.array([one.genes for one in chosen]))
+        return Points(features, np.array([one.epochs for one in chosen]) / self.max_epochs, np.array(known))
+
+    def _best_new(self, rng: np.random.Generator, acquisition: Acquisition) -> tuple[np.ndarray, float]:
+        """Searches the new configuration with the highest acquisition value.
+
+        Returns:
+            Its genes [P] and its value.
+
+        Raises:
+            Exhausted: every configuration was tried.
+        """
+
+        def value(genes: np.ndarray) -> np.ndarray:
+            curves = len(self.configurations) + np.arange(len(genes))
+            return acquisition(Points(self.space.features(genes), np.zeros(len(genes)), curves))
+
+        best = sorted(self.configurations, key=lambda one: -one.best)[:_BEST]
+        near = np.array([one.genes for one in best])[rng.integers(0, len(best), _NEAR_BEST)]
+        near = self.not_tried(self.space.vary(near, rng))
+        genes = np.concatenate([self.unseen(rng, _RANDOM), near])
+        values = value(genes)
+        for _ in range(_ROUNDS):
+            kept = np.argsort(-values, kind="stable")[:_KEPT]
+            children = self.not_tried(self.space.vary(genes[kept].repeat(_CHILDREN, axis=0), rng))
+            if not len(children):
+                break
+            genes = np.concatenate([genes[kept], children])
+            values = np.concatenate([values[kept], value(children)])
+        index = int(values.argmax())
+        return genes[index], float(values[index])
+
+    def _next_rung(self, epochs: int) -> int:
+        return next(rung for rung in self.rungs if rung > epochs)
+
+    def get_state(self) -> dict[str, Any]:
+        """Adds the model's constants to Keras Tuner's state."""
+        return super().get_state() | {"constants": self._constants, "fitted_at": self._fitted_at}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores `get_state`'s result."""
+        super().set_state(state)
+        self._constants, self._fitted_at = state["constants"], state["fitted_at"]
+
+
+def make_rungs(first: int, last: int, factor: float = 1.5) -> list[int]:
+    """Lists the epochs at which a run may pause: from `first` to `last`, each `factor` times the one before."""
+    rungs = [min(first, last)]
+    while rungs[-1] < last:
+        rungs.append(min(last, max(rungs[-1] + 1, round(rungs[-1] * factor))))
+    return rungs
+
+
+def _warp(scores: np.ndarray) -> np.ndarray:
+    """Stretches the differences between good scores: what matters is which of the best is best."""
+    below = scores.max() - scores
+    typical = np.median(below)
+    return -np.log1p(5.0 * below / (typical if typical > 0 else 1.0))

@@ -1,0 +1,165 @@
+"""A search space as numbers: what strategies draw, vary, count and fit models to."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras_tuner
+import numpy as np
+from keras_tuner.engine.hyperparameters import Boolean, Choice, Fixed, Int
+
+_INACTIVE = 0.5
+
+
+class Space:
+    """Configurations as genes: one number in [0, 1] a parameter, Keras Tuner's cumulative probability of its value.
+
+    Genes are canonical: those of a parameter with finitely many values lie in the middle of the value's share, those of
+    an inactive one are 0.5. So equal configurations have equal genes.
+
+    Attributes:
+        parameters: in the order of Keras Tuner's space, parents before what depends on them.
+        size: number of different configurations, None for infinitely many.
+    """
+
+    def __init__(self, hyperparameters: keras_tuner.HyperParameters) -> None:
+        """Reads the parameters; entries added to `hyperparameters` later are not seen."""
+        self.parameters = list(hyperparameters.space)
+        self._snaps = [_snap(parameter) for parameter in self.parameters]
+        self.size = self._count()
+
+    def canonical(self, genes: np.ndarray) -> np.ndarray:
+        """Moves any numbers [N, P] in [0, 1] to the nearest canonical genes [N, P]."""
+        genes = np.clip(np.asarray(genes, dtype=np.float64), 0.0, 1.0)
+        genes = np.stack([snap(column) for snap, column in zip(self._snaps, genes.T, strict=True)], axis=1)
+        return np.where(self._active(genes), genes, _INACTIVE)
+
+    def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Draws configurations: canonical genes [count, P]; every parameter evenly over its (log) range."""
+        return self.canonical(rng.random((count, len(self.parameters))))
+
+    def values(self, genes: np.ndarray) -> dict[str, Any]:
+        """Returns the active values {name: value} of one configuration's genes [P]."""
+        active = self._active(genes[None])[0]
+        chosen = zip(self.parameters, genes, active, strict=True)
+        return {
+            parameter.name: parameter.prob_to_value(float(gene)) for parameter, gene, is_active in chosen if is_active
+        }
+
+    def genes(self, values: Mapping[str, Any]) -> np.ndarray:
+        """Returns the genes [P] of active values; other names are left out."""
+        genes = np.full(len(self.parameters), _INACTIVE)
+        for index, parameter in enumerate(self.parameters):
+            if parameter.name in values and all(condition.is_active(values) for condition in parameter.conditions):
+                genes[index] = parameter.value_to_prob(values[parameter.name])
+        return self.canonical(genes[None])[0]
+
+    def defaults(self) -> dict[str, Any]:
+        """Returns the declared defaults {name: value} of the parameters that they make active."""
+        values: dict[str, Any] = {}
+        for parameter in self.parameters:
+            if all(condition.is_active(values) for condition in parameter.conditions):
+                values[parameter.name] = parameter.default
+        return values
+
+    def features(self, genes: np.ndarray) -> np.ndarray:
+        """Makes inputs [N, F] of a model from canonical genes [N, P]: an unordered choice takes a column a value."""
+        columns = []
+        for parameter, column in zip(self.parameters, np.asarray(genes).T, strict=True):
+            if isinstance(parameter, Choice) and not parameter.ordered and len(parameter.values) > 2:
+                chosen = np.floor(column * len(parameter.values)).astype(int)
+                # Two different values lie 1 apart, as the ends of a range do.
+                columns += list((np.arange(len(parameter.values))[:, None] == chosen) / math.sqrt(2.0))
+            else:
+                columns.append(column)
+        return np.stack(columns, axis=1) if columns else np.zeros((len(genes), 1))
+
+    def vary(self, genes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Changes some parameters of each configuration [N, P], slightly to strongly; returns canonical genes."""
+        count, width = genes.shape
+        some = rng.random((count, width)) < rng.choice([0.2, 0.5, 1.0], (count, 1))
+        some[np.arange(count), rng.integers(0, width, count)] = True
+        moved = genes + some * rng.normal(size=(count, width)) * rng.choice([0.01, 0.03, 0.1, 0.3], (count, 1))
+        # Values of a choice have no neighbours to be moved to: another is drawn.
+        drawn = some & np.array(
+            [_num_values(parameter) is not None and _num_values(parameter) <= 10 for parameter in self.parameters]
+        )
+        return self.canonical(np.where(drawn, rng.random((count, width)), moved))
+
+    def all(self, values_each: int = 0) -> Iterator[np.ndarray]:
+        """Yields the genes [P] of every configuration, the last parameter's value changing fastest.
+
+        Args:
+            values_each: of parameters with infinitely many values, so many are taken, evenly and with both ends.
+        """
+        yield from self._combine([], values_each)
+
+    def _combine(self, chosen: list[float], values_each: int) -> Iterator[np.ndarray]:
+        index = len(chosen)
+        if index == len(self.parameters):
+            yield np.array(chosen)
+            return
+        before = np.array([*chosen, *[_INACTIVE] * (len(self.parameters) - index)])
+        if not self._active(before[None])[0, index]:
+            yield from self._combine([*chosen, _INACTIVE], values_each)
+            return
+        for gene in _levels(self.parameters[index], values_each):
+            yield from self._combine([*chosen, gene], values_each)
+
+    def _count(self) -> int | None:
+        if any(_num_values(parameter) is None for parameter in self.parameters):
+            return None
+        if not any(parameter.conditions for parameter in self.parameters):
+            return math.prod(_num_values(parameter) for parameter in self.parameters)
+        most = 1_000_000  # nobody waits for the end of such a space
+        counted = sum(1 for _ in itertools.islice(self.all(), most))
+        return counted if counted < most else None
+
+    def _active(self, genes: np.ndarray) -> np.ndarray:
+        """Tells bool [N, P] which parameters of genes [N, P] are active."""
+        active = np.ones(genes.shape, dtype=bool)
+        for index, parameter in enumerate(self.parameters):
+            for condition in parameter.conditions:
+                held = np.zeros(len(genes), dtype=bool)
+                for parent, other in enumerate(self.parameters[:index]):
+                    if other.name == condition.name:
+                        found = [
+                            condition.is_active({other.name: other.prob_to_value(gene)}) for gene in genes[:, parent]
+                        ]
+                        held |= active[:, parent] & np.array(found, dtype=bool)
+                active[:, index] &= held
+        return active
+
+
+def _num_values(parameter: Any) -> int | None:
+    """Counts a parameter's values; None for infinitely many."""
+    if isinstance(parameter, Fixed):
+        return 1
+    if isinstance(parameter, Boolean | Choice):
+        return len(parameter.values)
+    if parameter.step is not None:
+        return parameter._get_n_values()
+    if parameter.min_value == parameter.max_value:
+        return 1
+    return parameter.max_value - parameter.min_value + 1 if isinstance(parameter, Int) else None
+
+
+def _levels(parameter: Any, values_each: int) -> list[float]:
+    """Lists the genes of a parameter's values; of infinitely many, `values_each`."""
+    count = _num_values(parameter)
+    if count is None:
+        return list(np.linspace(0.0, 1.0, values_each))
+    if isinstance(parameter, Int) and parameter.step is None:
+        return [parameter.value_to_prob(value) for value in range(parameter.min_value, parameter.max_value + 1)]
+    return [(index + 0.5) / count for index in range(count)]
+
+
+def _snap(parameter: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Makes the function that moves numbers [N] in [0, 1] to the genes of a parameter's values."""
+    count = _num_values(parameter)
+    if count is None:
+        return lambda genes: genes
+    if isinstance(parameter, Int) and parameter.step is None:
+        return np.vectorize(lambda gene: parameter.value_to_prob(parameter.prob_to_value(min(gene, 1.0 - 1e-12))))
+    return lambda genes: (np.minimum(np.floor(genes * count), count - 1) + 0.5) / count
