@@ -24,11 +24,11 @@ class FreezeThawOracle(SeededOracle):
     """Freeze-thaw search: short runs of many configurations, longer ones of those that the model believes in.
 
     After each run a Gaussian process over all curves (`CurveModel`) predicts what every configuration will reach; the
-    one most likely to improve on the best is trained up to its next rung, be it new or paused. How far it looks ahead
-    and how large an improvement it wants is drawn anew each time, so near and far aims take turns.
+    one with the highest expected improvement on the best score is trained up to its next rung, be it new or paused. How
+    many epochs it looks ahead is drawn anew each time, so near and far aims take turns.
 
     Source: Swersky et al. 2014 (arXiv:1406.3896) for the idea; Rakotoarison et al. 2024 (arXiv:2404.16795), section 4,
-    for the acquisition with random horizon and threshold.
+    for the random horizon.
     """
 
     def __init__(self, *, min_epochs: int = 1, **settings: Any) -> None:
@@ -39,7 +39,7 @@ class FreezeThawOracle(SeededOracle):
             **settings: of `SeededOracle`.
         """
         super().__init__(**settings)
-        self.rungs = make_rungs(max(min_epochs, math.ceil(0.05 * self.max_epochs)), self.max_epochs)
+        self.rungs = make_rungs(max(min_epochs, math.ceil(0.09 * self.max_epochs)), self.max_epochs)
         self._kept_epochs = set(make_rungs(1, self.max_epochs, 1.35))  # of earlier places on curves
         self._constants: list[float] | None = None  # of the model, as last fitted
         self._fitted_at = 0.0
@@ -59,41 +59,38 @@ class FreezeThawOracle(SeededOracle):
         if len(self.configurations) < INITIAL or not scored:
             return Proposal(self.space.values(self.unseen(rng)[0]), self.first_epochs())
         acquisition = self._acquisition(rng)
-        chances = acquisition(self._ends(paused)) if paused else np.array([])
+        gains = acquisition(self._ends(paused)) if paused else np.array([])
         try:
-            genes, chance = self._best_new(rng, acquisition)
+            genes, gain = self._best_new(rng, acquisition)
         except Exhausted:
             if not paused:
                 raise
-            genes, chance = None, -np.inf
-        if paused and chances.max() >= chance:
-            known = paused[int(chances.argmax())]
+            genes, gain = None, -np.inf
+        if paused and gains.max() >= gain:
+            known = paused[int(gains.argmax())]
             return Proposal(None, self._next_rung(self.configurations[known].epochs), known=known)
         return Proposal(self.space.values(genes), self.first_epochs())
 
     def _acquisition(self, rng: np.random.Generator) -> Acquisition:
-        """Conditions the model on all curves; returns the log chance of a draw of aim that points [N] improve on it.
+        """Conditions the model on all curves; returns the log of the expected improvement at points [N].
 
-        The points' progress says what was trained; the aim's horizon is added to it.
+        The points' progress says what was trained; a horizon, drawn here, is added to it.
         """
         points, scores = self._known_points()
-        spread = scores.max() - scores.min()
         warped = _warp(scores)
         mean, deviation = warped.mean(), max(warped.std(), 1e-9)
         standard = (warped - mean) / deviation
         model = self._fitted(points, standard, rng)
         model.condition(points, standard)
         horizon = rng.integers(1, self.max_epochs + 1) / self.max_epochs
-        threshold = 10.0 ** rng.uniform(-4.0, -1.0)
         best = standard.max()
-        wanted = best + threshold * (best - standard.min()) if spread > 0 else best
 
-        def chances(at: Points) -> np.ndarray:
+        def log_improvement(at: Points) -> np.ndarray:
             ahead = Points(at.features, np.minimum(at.progress + horizon, 1.0), at.curves)
             predicted, uncertainty = model.predict(ahead)
-            return special.log_ndtr((predicted - wanted) / uncertainty)
+            return _log_expected_improvement((predicted - best) / uncertainty) + np.log(uncertainty)
 
-        return chances
+        return log_improvement
 
     def _known_points(self) -> tuple[Points, np.ndarray]:
         """Collects what the model learns from: places on all curves [N] and their scores [N].
@@ -193,4 +190,13 @@ def _warp(scores: np.ndarray) -> np.ndarray:
     """Stretches the differences between good scores: what matters is which of the best is best."""
     below = scores.max() - scores
     typical = np.median(below)
-    return -np.log1p(5.0 * below / (typical if typical > 0 else 1.0))
+    return -np.log1p(20.0 * below / (typical if typical > 0 else 1.0))
+
+
+def _log_expected_improvement(z: np.ndarray) -> np.ndarray:
+    """Computes log(z Phi(z) + phi(z)) without underflow, for the improvement in standard deviations."""
+    log_density = -0.5 * z * z - 0.5 * np.log(2.0 * np.pi)
+    near = np.maximum(z, -5.0)
+    direct = np.log(near * special.ndtr(near) + np.exp(-0.5 * near * near) / np.sqrt(2.0 * np.pi))
+    far = np.minimum(z, -5.0)
+    return np.where(z > -5.0, direct, log_density - 2.0 * np.log(-far))  # phi(z) / z^2, its limit

@@ -95,8 +95,8 @@ def test_two_workers_never_share_a_configuration(tmp_path) -> None:
             trial.status = "COMPLETED"
             oracle.end_trial(trial)
         running[worker] = oracle.create_trial(worker)
-        rates = [trial.hyperparameters.values["rate"] for trial in running.values()]
-        assert len(rates) == len(set(rates))
+        values = [trial.hyperparameters.values for trial in running.values()]
+        assert len({(one["rate"], one["share"]) for one in values}) == len(running)
 
 
 def test_a_failing_region_is_left(tmp_path) -> None:
@@ -110,6 +110,17 @@ def test_a_failing_region_is_left(tmp_path) -> None:
             oracle.update_trial(trial.trial_id, {"score": height(values) * (1 - np.exp(-values["tuner/epochs"] / 5))})
         oracle.end_trial(trial)
     assert sum(failed[30:]) <= 8
+
+
+def test_the_expected_improvement_is_that_of_draws() -> None:
+    """E[max(z + n, 0)] of normal n; far below the best it is phi(z) / z^2 to a tenth."""
+    draws = np.random.default_rng(0).normal(size=1_000_000)
+    for z in (-2.0, 0.0, 1.5):
+        expected = np.maximum(z + draws, 0.0).mean()
+        assert np.exp(freeze_thaw._log_expected_improvement(np.array([z])))[0] == pytest.approx(expected, rel=0.01)
+    values = freeze_thaw._log_expected_improvement(np.array([-4.999, -5.001, -40.0]))
+    assert values[0] == pytest.approx(values[1], abs=0.15)
+    assert np.isfinite(values[2])
 
 
 def test_rungs_grow_and_end_at_the_last_epoch() -> None:
