@@ -47,17 +47,11 @@ class Proposal:
         values: {hyperparameter: value} of a new configuration; None to go on with a known one.
         epochs: to train up to, counted from the configuration's first.
         known: index of the configuration to go on with; None for a new one.
-        notes: extra entries of the trial's values, by names that begin with "tuner/".
     """
 
     values: dict[str, Any] | None
     epochs: int
     known: int | None = None
-    notes: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-class Wait(Exception):
-    """Says that nothing can be proposed before a running trial has ended."""
 
 
 class Exhausted(Exception):
@@ -120,8 +114,7 @@ class SeededOracle(keras_tuner.Oracle, abc.ABC):
             rng: generator of this proposal alone.
 
         Raises:
-            Wait: a running trial has to end first.
-            Exhausted: there is nothing left to try.
+            Exhausted: there is nothing to try; where trials are running it is asked again after them.
         """
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
@@ -134,8 +127,6 @@ class SeededOracle(keras_tuner.Oracle, abc.ABC):
             # Seeds may be negative, what NumPy takes may not.
             rng = np.random.default_rng([self.seed & 0xFFFFFFFF, len(self.trials)])
             proposal = self.propose(rng) if self.trials else Proposal(self.space.defaults(), self.first_epochs())
-        except Wait:
-            return {"status": "IDLE"}
         except Exhausted as reason:
             return {"status": "IDLE"} if self.ongoing_trials else self._stop(str(reason))
         before = 0 if proposal.known is None else self.configurations[proposal.known].epochs
@@ -147,7 +138,7 @@ class SeededOracle(keras_tuner.Oracle, abc.ABC):
             parent = {"tuner/trial_id": known.trial_id}
             self._index[trial_id] = proposal.known
         known.trial_id, known.epochs, known.state = trial_id, epochs, "running"
-        about = {"tuner/epochs": epochs, "tuner/initial_epoch": before, **parent, **proposal.notes}
+        about = {"tuner/epochs": epochs, "tuner/initial_epoch": before, **parent}
         return {"status": "RUNNING", "values": known.values | about}
 
     def first_epochs(self) -> int:
