@@ -14,7 +14,6 @@ from data import files, progress
 from models import training
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import failures, reporting, search_space
-from tuner_fn.oracles import planned_epochs
 
 OBJECTIVE = "val_AP"
 
@@ -57,7 +56,7 @@ class DetectionTuner(keras_tuner.Tuner):
         self.save()  # so that a search killed in its first trial is found again
         searched = [parameter.name for parameter in self.oracle.hyperparameters.space]
         reporting.write_hparams_domain(self.logdir, self.config, searched)
-        progress.emit("plan", trials=self.oracle.max_trials, epochs=planned_epochs(self.oracle, self.max_epochs))
+        progress.emit("plan", trials=self.oracle.planned_trials(), epochs=self.oracle.planned_epochs())
 
     def run_trial(
         self, trial: keras_tuner.engine.trial.Trial, train_files: Sequence[str], val_files: Sequence[str], **_: Any
@@ -77,7 +76,7 @@ class DetectionTuner(keras_tuner.Tuner):
             FatalError: anything else; the search stops.
         """
         values = trial.hyperparameters.values
-        number, total = int(trial.trial_id) + 1, self.oracle.max_trials
+        number, total = int(trial.trial_id) + 1, self.oracle.planned_trials()
         searched = {name: value for name, value in values.items() if not name.startswith("tuner/")}
         about = {"number": number, "total": total, "trial_id": trial.trial_id, "hyperparameters": searched}
         progress.emit("trial", state="started", score=None, reason=None, **about)

@@ -11,7 +11,7 @@ from tfx.components.tuner.component import TunerFnResult
 from data import dataset_info
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import search_space
-from tuner_fn.oracles import make_oracle
+from tuner_fn.oracles import make_oracle, options_of
 from tuner_fn.presets import SearchConfig
 from tuner_fn.trial_runner import OBJECTIVE, DetectionTuner
 
@@ -46,6 +46,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     examples = dataset_info.examples_dir(fn_args.train_files)
     info = dataset_info.read(examples)
     workdir, key = pathlib.Path(settings["workdir"]), search_key(info, settings)
+    halving = {"min_epochs": search.min_epochs, "factor": search.factor}
     oracle = make_oracle(
         search.strategy,
         objective=keras_tuner.Objective(OBJECTIVE, "max"),
@@ -53,8 +54,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         max_epochs=search.max_epochs,
         seed=search.seed,
         max_trials=search.max_trials,
-        min_epochs=search.min_epochs,
-        factor=search.factor,
+        **{name: value for name, value in halving.items() if name in options_of(search.strategy)},
     )
     tuner = DetectionTuner(
         oracle,

@@ -7,6 +7,7 @@ from typing import Any
 import keras_tuner
 import numpy as np
 
+from data.errors import UserError
 from tuner_fn.oracles.space import Space
 
 UNBOUNDED_TRIALS = 1_000_000  # where only epochs or the user end a search; TFX's Tuner needs a number
@@ -38,6 +39,12 @@ class Configuration:
         """The highest score; -inf where there is none."""
         return max(self.curve.values(), default=-np.inf)
 
+    def best_until(self, epochs: int) -> float:
+        """Returns the highest score of the first `epochs` epochs; -inf where it failed in them."""
+        if self.state == "failed" and self.epochs <= epochs:
+            return -np.inf
+        return max((score for epoch, score in self.curve.items() if epoch <= epochs), default=-np.inf)
+
 
 @dataclasses.dataclass(frozen=True)
 class Proposal:
@@ -67,6 +74,7 @@ class SeededOracle(keras_tuner.Oracle, abc.ABC):
 
     Attributes:
         end_reason: why the search ended, "" before that.
+        rungs: epochs at which a configuration's training may end, ascending; the last is `max_epochs`.
     """
 
     def __init__(
@@ -78,28 +86,37 @@ class SeededOracle(keras_tuner.Oracle, abc.ABC):
         seed: int,
         max_trials: int | None = None,
         max_epochs_total: int | None = None,
-        **settings: Any,
     ) -> None:
         """Creates the oracle.
 
         Args:
             objective: one metric, maximised or minimised.
-            hyperparameters: the space.
+            hyperparameters: the space; nothing is added to it later.
             max_epochs: of one configuration, at least 1.
             seed: of the draws; every integer counts, 0 and negative ones too.
-            max_trials: ends the search; a continued trial counts again. None for no limit.
-            max_epochs_total: ends the search when so many epochs were given out; the last trial is cut to fit.
-            **settings: Keras Tuner's own.
+            max_trials: ends the search, at least 1; a continued trial counts again. None for no limit.
+            max_epochs_total: ends the search when so many epochs were given out, at least 1; the last trial is cut to
+                fit. None for no limit.
+
+        Raises:
+            UserError: a number below 1.
         """
+        for name, number in (("max_trials", max_trials), ("max_epochs_total", max_epochs_total)):
+            if number is not None:
+                check_range(name, number, 1)
+        check_range("max_epochs", max_epochs, 1)
         super().__init__(
             objective=objective,
             hyperparameters=hyperparameters,
             max_trials=max_trials or UNBOUNDED_TRIALS,
             seed=seed,
-            **settings,
+            allow_new_entries=False,
+            tune_new_entries=False,
+            max_consecutive_failed_trials=UNBOUNDED_TRIALS,
         )
         self.seed = self._seed_state = seed  # Keras Tuner's constructor replaces 0 by a random one
         self.max_epochs, self.max_epochs_total = max_epochs, max_epochs_total
+        self.rungs = [max_epochs]
         self.space = Space(self.hyperparameters)
         self.end_reason = ""
         self.configurations: list[Configuration] = []
@@ -143,7 +160,29 @@ class SeededOracle(keras_tuner.Oracle, abc.ABC):
 
     def first_epochs(self) -> int:
         """Returns how long a new configuration is trained first."""
-        return self.max_epochs
+        return self.rungs[0]
+
+    def planned_trials(self) -> int | None:
+        """Counts the most trials that the search starts if none fails; None where nothing limits them."""
+        limits = [self.max_trials] if self.max_trials < UNBOUNDED_TRIALS else []
+        if self.max_epochs_total is not None:
+            limits.append(max(-(-self.max_epochs_total * n // epochs) for n, epochs in enumerate(self.rungs, 1)))
+        return min(limits, default=None)
+
+    def planned_epochs(self) -> int | None:
+        """Counts the most epochs that the search trains if no trial fails; None where nothing limits them."""
+        limits = [] if self.max_epochs_total is None else [self.max_epochs_total]
+        if self.max_trials < UNBOUNDED_TRIALS:
+            limits.append(max(self.max_trials * epochs // n for n, epochs in enumerate(self.rungs, 1)))
+        return min(limits, default=None)
+
+    def create_trial(self, tuner_id: str) -> keras_tuner.engine.trial.Trial:
+        """Gives a worker its trial, as `keras_tuner.Oracle.create_trial`; says why where there is none."""
+        trial = super().create_trial(tuner_id)
+        if trial.status == "STOPPED" and not self.end_reason:
+            done = f"the {self.max_trials} trials" if self.max_trials > 1 else "the one trial"
+            self.end_reason = f"{done} asked for {'are' if self.max_trials > 1 else 'is'} done"
+        return trial
 
     def unseen(self, rng: np.random.Generator, count: int = 1) -> np.ndarray:
         """Draws `count` or fewer different configurations that were not tried.
@@ -169,6 +208,12 @@ class SeededOracle(keras_tuner.Oracle, abc.ABC):
         tried = {configuration.genes.tobytes() for configuration in self.configurations}
         fresh = {row.tobytes(): row for row in genes if row.tobytes() not in tried}
         return np.array(list(fresh.values())).reshape(-1, genes.shape[1])
+
+    def finished(self) -> list[int]:
+        """Lists the configurations whose last trial has ended, by index, in the order of their ends."""
+        ended = {trial_id: position for position, trial_id in enumerate(self.end_order)}
+        done = [index for index, one in enumerate(self.configurations) if one.state != "running"]
+        return sorted(done, key=lambda index: ended[self.configurations[index].trial_id])
 
     def score(self, trial: keras_tuner.engine.trial.Trial) -> dict[int, float]:
         """Reads {epoch: score} that a trial reported, higher is better; the last report is of its last epoch."""
@@ -233,3 +278,14 @@ class SeededOracle(keras_tuner.Oracle, abc.ABC):
         super().set_state(state)
         self.configurations, self._counted, self._index = [], set(), {}
         self.space = Space(self.hyperparameters)
+
+
+def check_range(name: str, value: int, low: int, high: int | None = None) -> None:
+    """Checks an option.
+
+    Raises:
+        UserError: the value is below `low` or above `high`.
+    """
+    if value < low or (high is not None and value > high):
+        allowed = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise UserError(f"`{name}` must be {allowed}: got {value}.")

@@ -1,46 +1,124 @@
-"""Hyperband with a known end: Keras Tuner's, plus how many trials and epochs it will take."""
+"""Hyperband: brackets of successive halving, from many short trainings to few whole ones."""
 
+import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
-import keras_tuner
+import numpy as np
 
-from tuner_fn.oracles.defaults_first import DefaultsFirst
+from tuner_fn.oracles.base import UNBOUNDED_TRIALS, Exhausted, Proposal, SeededOracle, check_range
 
 
-class HyperbandOracle(DefaultsFirst, keras_tuner.oracles.HyperbandOracle):
-    """Keras Tuner's Hyperband that tries the defaults first and can count its trials beforehand.
+class HyperbandOracle(SeededOracle):
+    """Hyperband with Keras Tuner's brackets.
 
-    TFX's Tuner reads `max_trials` after the search and fails where it is None, as Keras Tuner's Hyperband leaves it.
+    A configuration is promoted as soon as it is certain to be among the best of its rung; a failed one counts as the
+    worst, so that its bracket is completed. Without a budget the search ends after the last bracket; with one, the
+    brackets are repeated until it is spent.
 
-    Source: Li et al. 2018 (JMLR 18-185), algorithm 1.
+    Source: Li et al. 2018 (JMLR 18-185), algorithm 1; sizes and epochs after `keras_tuner.oracles.HyperbandOracle`.
     """
 
-    def __init__(self, min_epochs: int = 1, **settings: Any) -> None:
+    def __init__(self, *, min_epochs: int = 1, factor: int = 3, **settings: Any) -> None:
         """Creates the oracle.
 
         Args:
-            min_epochs: of the lowest rung, at least 1: below it scores would rank noise.
-            **settings: Keras Tuner's: `objective`, `hyperparameters`, `max_epochs`, `factor` and so on.
+            min_epochs: of the lowest rung, from 1 to `max_epochs`: below it scores would rank noise.
+            factor: one of so many configurations goes on from rung to rung, at least 2.
+            **settings: of `SeededOracle`.
+
+        Raises:
+            UserError: a number out of its range.
         """
         super().__init__(**settings)
-        self.min_epochs = min_epochs
-        self._current_bracket = self._get_num_brackets() - 1
-        self._brackets = []
-        self._start_new_bracket()
+        check_range("min_epochs", min_epochs, 1, self.max_epochs)
+        check_range("factor", factor, 2)
+        self.min_epochs, self.factor = min_epochs, factor
+        self.rungs = make_halving_rungs(min_epochs, self.max_epochs, factor)
 
-    def rungs(self) -> Iterator[tuple[int, int, int, int]]:
-        """Yields (bracket, rung, trials, epochs to train) in the order in which they are run."""
-        for bracket in reversed(range(self._get_num_brackets())):
-            for rung in range(self._get_num_rounds(bracket)):
-                before = self._get_epochs(bracket, rung - 1) if rung else 0
-                yield bracket, rung, self._get_size(bracket, rung), self._get_epochs(bracket, rung) - before
+    def size(self, bracket: int, rung: int) -> int:
+        """Counts the configurations of a bracket (0 has whole trainings only) that are trained to a rung from 0."""
+        last = math.ceil(1 + math.log(self.max_epochs, self.factor)) / (bracket + 1)
+        return math.ceil(last * self.factor ** (bracket - rung))
+
+    def propose(self, rng: np.random.Generator) -> Proposal:
+        """Promotes a configuration or starts one, in the order of the brackets; `SeededOracle.propose`."""
+        start = 0  # of the bracket's configurations
+        for bracket in self._brackets():
+            members = range(start, min(start + self.size(bracket, 0), len(self.configurations)))
+            start += self.size(bracket, 0)
+            reason = None
+            if start > len(self.configurations):
+                try:
+                    return Proposal(self.space.values(self.unseen(rng)[0]), self._epochs(bracket)[0])
+                except Exhausted as error:
+                    reason = error  # the bracket goes on with what it has
+            promotion = self._promotion(bracket, members)
+            if promotion is not None:
+                return promotion
+            if reason is not None:
+                raise reason
+        raise Exhausted(f"all {len(self.rungs)} brackets are done")
 
     def planned_trials(self) -> int:
-        """Counts the trials of all brackets; a promotion to the next rung is a trial of its own."""
-        return self.hyperband_iterations * sum(trials for _, _, trials, _ in self.rungs())
+        """Counts the trials that one worker starts if none fails; a promotion is a trial of its own."""
+        return len(self._plan())
 
     def planned_epochs(self) -> int:
-        """Counts the epochs of the first `max_trials` trials; a promoted trial trains only what it lacks."""
-        each = [epochs for _, _, trials, epochs in self.rungs() for _ in range(trials)] * self.hyperband_iterations
-        return sum(each[: self.max_trials])
+        """Counts the epochs that one worker trains if no trial fails."""
+        return sum(self._plan())
+
+    def _has_budget(self) -> bool:
+        return self.max_trials < UNBOUNDED_TRIALS or self.max_epochs_total is not None
+
+    def _brackets(self) -> Iterator[int]:
+        """Yields the brackets, the one with the lowest rung first; without end where there is a budget."""
+        once = range(len(self.rungs) - 1, -1, -1)
+        return itertools.cycle(once) if self._has_budget() else iter(once)
+
+    def _epochs(self, bracket: int) -> list[int]:
+        """Lists the epochs up to which a bracket's rungs train."""
+        return self.rungs[len(self.rungs) - 1 - bracket :]
+
+    def _promotion(self, bracket: int, members: range) -> Proposal | None:
+        """Finds a configuration that is certain to be among the best of its rung.
+
+        Args:
+            bracket: its number.
+            members: its configurations, as many as there will be.
+        """
+        expected = len(members)
+        steps = itertools.pairwise([0, *self._epochs(bracket)])
+        for rung, (before, epochs) in enumerate(list(steps)[:-1]):
+            entered = [index for index in members if self.configurations[index].epochs > before]
+            staying = [index for index in entered if self.configurations[index].epochs <= epochs]
+            waiting = [index for index in staying if self.configurations[index].state != "running"]
+            failed = [index for index in waiting if self.configurations[index].state == "failed"]
+            size = self.size(bracket, rung + 1)
+            if len(waiting) > max(expected - size, len(failed)):
+                best = max(waiting, key=lambda index: self.configurations[index].best_until(epochs))
+                return Proposal(None, self._epochs(bracket)[rung + 1], known=best)
+            expected = min(size, expected - len(failed))
+        return None
+
+    def _plan(self) -> list[int]:
+        """Lists the epochs of every trial."""
+        trials, left = [], math.inf if self.max_epochs_total is None else self.max_epochs_total
+        for bracket in self._brackets():
+            for rung, (before, epochs) in enumerate(itertools.pairwise([0, *self._epochs(bracket)])):
+                for _ in range(self.size(bracket, rung)):
+                    if left <= 0 or len(trials) >= self.max_trials:
+                        return trials
+                    trials.append(int(min(epochs - before, left)))
+                    left -= trials[-1]
+        return trials
+
+
+def make_halving_rungs(min_epochs: int, max_epochs: int, factor: int) -> list[int]:
+    """Lists the epochs of rungs: `max_epochs` divided by `factor` as often as it stays at `min_epochs` or above."""
+    rungs, epochs = [], float(max_epochs)
+    while epochs >= min_epochs:
+        rungs.insert(0, math.ceil(max_epochs / factor ** len(rungs)))
+        epochs /= factor
+    return rungs

@@ -7,9 +7,10 @@ from typing import Any
 
 import keras_tuner
 import numpy as np
-from keras_tuner.engine.hyperparameters import Boolean, Choice, Fixed, Int
+from keras_tuner.engine.hyperparameters import Boolean, Choice, Fixed, Float, Int
 
 _INACTIVE = 0.5
+ROUNDING = 1e-9  # of genes
 
 
 class Space:
@@ -27,13 +28,13 @@ class Space:
         """Reads the parameters; entries added to `hyperparameters` later are not seen."""
         self.parameters = list(hyperparameters.space)
         self._snaps = [_snap(parameter) for parameter in self.parameters]
-        self.size = self._count()
+        self.size = None if any(num_values(one) is None for one in self.parameters) else self.count()
 
     def canonical(self, genes: np.ndarray) -> np.ndarray:
         """Moves any numbers [N, P] in [0, 1] to the nearest canonical genes [N, P]."""
         genes = np.clip(np.asarray(genes, dtype=np.float64), 0.0, 1.0)
         genes = np.stack([snap(column) for snap, column in zip(self._snaps, genes.T, strict=True)], axis=1)
-        return np.where(self._active(genes), genes, _INACTIVE)
+        return np.where(self.active(genes), genes, _INACTIVE)
 
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Draws configurations: canonical genes [count, P]; every parameter evenly over its (log) range."""
@@ -41,7 +42,7 @@ class Space:
 
     def values(self, genes: np.ndarray) -> dict[str, Any]:
         """Returns the active values {name: value} of one configuration's genes [P]."""
-        active = self._active(genes[None])[0]
+        active = self.active(genes[None])[0]
         chosen = zip(self.parameters, genes, active, strict=True)
         return {
             parameter.name: parameter.prob_to_value(float(gene)) for parameter, gene, is_active in chosen if is_active
@@ -63,6 +64,21 @@ class Space:
                 values[parameter.name] = parameter.default
         return values
 
+    def active(self, genes: np.ndarray) -> np.ndarray:
+        """Tells bool [N, P] which parameters of genes [N, P] are active."""
+        active = np.ones(genes.shape, dtype=bool)
+        for index, parameter in enumerate(self.parameters):
+            for condition in parameter.conditions:
+                held = np.zeros(len(genes), dtype=bool)
+                for parent, other in enumerate(self.parameters[:index]):
+                    if other.name == condition.name:
+                        found = [
+                            condition.is_active({other.name: other.prob_to_value(gene)}) for gene in genes[:, parent]
+                        ]
+                        held |= active[:, parent] & np.array(found, dtype=bool)
+                active[:, index] &= held
+        return active
+
     def features(self, genes: np.ndarray) -> np.ndarray:
         """Makes inputs [N, F] of a model from canonical genes [N, P]: an unordered choice takes a column a value."""
         columns = []
@@ -83,7 +99,7 @@ class Space:
         moved = genes + some * rng.normal(size=(count, width)) * rng.choice([0.01, 0.03, 0.1, 0.3], (count, 1))
         # Values of a choice have no neighbours to be moved to: another is drawn.
         drawn = some & np.array(
-            [_num_values(parameter) is not None and _num_values(parameter) <= 10 for parameter in self.parameters]
+            [num_values(parameter) is not None and num_values(parameter) <= 10 for parameter in self.parameters]
         )
         return self.canonical(np.where(drawn, rng.random((count, width)), moved))
 
@@ -91,9 +107,27 @@ class Space:
         """Yields the genes [P] of every configuration, the last parameter's value changing fastest.
 
         Args:
-            values_each: of parameters with infinitely many values, so many are taken, evenly and with both ends.
+            values_each: of ranges with more values, so many or, of integers, a few less are taken, evenly and with both
+                ends; 0 for all values of ranges in steps.
         """
         yield from self._combine([], values_each)
+
+    def count(self, values_each: int = 0) -> int | None:
+        """Counts what `all` yields; None for more than a million: nobody waits for the end of such a space."""
+        if not any(parameter.conditions for parameter in self.parameters):
+            return math.prod(len(_levels(parameter, values_each)) for parameter in self.parameters)
+        most = 1_000_000
+        counted = sum(1 for _ in itertools.islice(self.all(values_each), most + 1))
+        return counted if counted <= most else None
+
+    def on_grid(self, genes: np.ndarray, values_each: int) -> bool:
+        """Tells whether `all` yields a configuration [P], but for rounding."""
+        active = self.active(genes[None])[0]
+        levels = (_levels(parameter, values_each) for parameter in self.parameters)
+        return all(
+            not counts or np.abs(np.array(level) - gene).min() < ROUNDING
+            for gene, counts, level in zip(genes, active, levels, strict=True)
+        )
 
     def _combine(self, chosen: list[float], values_each: int) -> Iterator[np.ndarray]:
         index = len(chosen)
@@ -101,38 +135,14 @@ class Space:
             yield np.array(chosen)
             return
         before = np.array([*chosen, *[_INACTIVE] * (len(self.parameters) - index)])
-        if not self._active(before[None])[0, index]:
+        if not self.active(before[None])[0, index]:
             yield from self._combine([*chosen, _INACTIVE], values_each)
             return
         for gene in _levels(self.parameters[index], values_each):
             yield from self._combine([*chosen, gene], values_each)
 
-    def _count(self) -> int | None:
-        if any(_num_values(parameter) is None for parameter in self.parameters):
-            return None
-        if not any(parameter.conditions for parameter in self.parameters):
-            return math.prod(_num_values(parameter) for parameter in self.parameters)
-        most = 1_000_000  # nobody waits for the end of such a space
-        counted = sum(1 for _ in itertools.islice(self.all(), most))
-        return counted if counted < most else None
 
-    def _active(self, genes: np.ndarray) -> np.ndarray:
-        """Tells bool [N, P] which parameters of genes [N, P] are active."""
-        active = np.ones(genes.shape, dtype=bool)
-        for index, parameter in enumerate(self.parameters):
-            for condition in parameter.conditions:
-                held = np.zeros(len(genes), dtype=bool)
-                for parent, other in enumerate(self.parameters[:index]):
-                    if other.name == condition.name:
-                        found = [
-                            condition.is_active({other.name: other.prob_to_value(gene)}) for gene in genes[:, parent]
-                        ]
-                        held |= active[:, parent] & np.array(found, dtype=bool)
-                active[:, index] &= held
-        return active
-
-
-def _num_values(parameter: Any) -> int | None:
+def num_values(parameter: Any) -> int | None:
     """Counts a parameter's values; None for infinitely many."""
     if isinstance(parameter, Fixed):
         return 1
@@ -146,18 +156,25 @@ def _num_values(parameter: Any) -> int | None:
 
 
 def _levels(parameter: Any, values_each: int) -> list[float]:
-    """Lists the genes of a parameter's values; of infinitely many, `values_each`."""
-    count = _num_values(parameter)
+    """Lists the genes of a parameter's values; of a range with more values, about `values_each`."""
+    count = num_values(parameter)
     if count is None:
         return list(np.linspace(0.0, 1.0, values_each))
     if isinstance(parameter, Int) and parameter.step is None:
-        return [parameter.value_to_prob(value) for value in range(parameter.min_value, parameter.max_value + 1)]
-    return [(index + 0.5) / count for index in range(count)]
+        values = range(parameter.min_value, parameter.max_value + 1)
+        if 0 < values_each < count:
+            ends = parameter.value_to_prob(values[0]), parameter.value_to_prob(values[-1])
+            values = dict.fromkeys(parameter.prob_to_value(gene) for gene in np.linspace(*ends, values_each))
+        return [parameter.value_to_prob(value) for value in values]
+    indices = range(count)
+    if 0 < values_each < count and isinstance(parameter, Float | Int):
+        indices = dict.fromkeys(np.linspace(0, count - 1, values_each).round().astype(int).tolist())
+    return [(index + 0.5) / count for index in indices]
 
 
 def _snap(parameter: Any) -> Callable[[np.ndarray], np.ndarray]:
     """Makes the function that moves numbers [N] in [0, 1] to the genes of a parameter's values."""
-    count = _num_values(parameter)
+    count = num_values(parameter)
     if count is None:
         return lambda genes: genes
     if isinstance(parameter, Int) and parameter.step is None:

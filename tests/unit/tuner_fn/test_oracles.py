@@ -1,6 +1,7 @@
 """One contract for every search strategy, by plain ask and tell."""
 
 import math
+from collections.abc import Callable
 
 import keras_tuner
 import pytest
@@ -10,20 +11,30 @@ from models.hyperparameters import ExperimentConfig
 from tuner_fn import oracles, search_space
 
 NAMES = ("optimizer.learning_rate", "anchors.min_scale", "augment.crop_probability")
-OBJECTIVE = keras_tuner.Objective("val_AP", "max")
+MAX_EPOCHS = 4
+# What keeps the runs short: few configurations before the population is full.
+SETTINGS = {"evolution": {"population": 3, "sample": 2}}
 
 
-def make(name: str, folder, *, seed: int = 0, max_epochs: int = 4, max_trials: int | None = 5, **settings):
-    space = search_space.make_search_space(ExperimentConfig(), NAMES)
+def make_space() -> keras_tuner.HyperParameters:
+    return search_space.make_search_space(ExperimentConfig(), NAMES)
+
+
+def make_conditional_space() -> keras_tuner.HyperParameters:
+    """Has 2 * 3 + 1 configurations: the depth counts only with a head."""
+    space = keras_tuner.HyperParameters()
+    space.Choice("head", ["none", "one", "two"], default="one")
+    with space.conditional_scope("head", ["one", "two"]):
+        space.Int("depth", 1, 3, default=2)
+    return space
+
+
+def make(name: str, folder, space: keras_tuner.HyperParameters | None = None, *, direction: str = "max", **settings):
     oracle = oracles.make_oracle(
         name,
-        objective=OBJECTIVE,
-        hyperparameters=space,
-        max_epochs=max_epochs,
-        seed=seed,
-        max_trials=None if name == "hyperband" else max_trials,
-        **settings,
-        factor=2,
+        objective=keras_tuner.Objective("val_AP", direction),
+        hyperparameters=space or make_space(),
+        **{"max_epochs": MAX_EPOCHS, "seed": 0} | SETTINGS.get(name, {}) | settings,
     )
     oracle._set_project_dir(str(folder), "search")
     oracle.verbose = 0
@@ -31,97 +42,220 @@ def make(name: str, folder, *, seed: int = 0, max_epochs: int = 4, max_trials: i
 
 
 def score(values) -> float:
-    """Is best near a learning rate of 0.003."""
+    """Is best near a learning rate of 0.003, or with two heads and a depth of 3."""
+    if "head" in values:
+        return 0.1 * len(values["head"]) + values.get("depth", 0)
     return -abs(math.log(values["optimizer.learning_rate"] / 0.003))
 
 
-def run(oracle, failing: int | None = None) -> list[dict]:
+def tell(oracle, trial, fails: bool = False) -> None:
+    if fails:
+        trial.status = "FAILED"
+    else:
+        sign = 1.0 if oracle.objective.direction == "max" else -1.0
+        oracle.update_trial(trial.trial_id, {"val_AP": sign * score(trial.hyperparameters.values)})
+        trial.status = "COMPLETED"
+    oracle.end_trial(trial)
+
+
+def run(oracle, fails: Callable[[int], bool] = lambda number: False) -> list[dict]:
     """Asks and tells until the oracle stops; returns the values of every trial in order."""
     asked = []
-    while True:
-        trial = oracle.create_trial("tuner0")
-        if trial.status == "STOPPED":
-            return asked
-        assert trial.status == "RUNNING"
+    while (trial := oracle.create_trial("tuner0")).status == "RUNNING":
         asked.append(dict(trial.hyperparameters.values))
-        if failing == len(asked) - 1:
-            trial.status = "FAILED"
-        else:
-            oracle.update_trial(trial.trial_id, {"val_AP": score(trial.hyperparameters.values)})
-            trial.status = "COMPLETED"
-        oracle.end_trial(trial)
+        tell(oracle, trial, fails(len(asked) - 1))
+    assert trial.status == "STOPPED"
+    return asked
+
+
+def run_parallel(oracle, workers: int) -> list[dict]:
+    """Runs so many trials at once; the one that has run longest ends first."""
+    asked, running = [], {}
+    while True:
+        idle = next(number for number in range(workers) if number not in running)
+        trial = oracle.create_trial(f"tuner{idle}")
+        if trial.status == "RUNNING":
+            assert trial.hyperparameters.values.get("tuner/trial_id") not in [one.trial_id for one in running.values()]
+            running[idle] = trial
+            asked.append(dict(trial.hyperparameters.values))
+        elif not running:
+            assert trial.status == "STOPPED"
+            return asked
+        if len(running) == workers or trial.status != "RUNNING":
+            tell(oracle, running.pop(next(iter(running))))
+
+
+def configuration(values) -> tuple:
+    return tuple(sorted((name, value) for name, value in values.items() if not name.startswith("tuner/")))
+
+
+def started(asked) -> list[tuple]:
+    return [configuration(values) for values in asked if values["tuner/initial_epoch"] == 0]
+
+
+def epochs(asked) -> int:
+    return sum(values["tuner/epochs"] - values["tuner/initial_epoch"] for values in asked)
 
 
 @pytest.mark.parametrize("name", oracles.NAMES)
-def test_it_ends_after_the_trials_it_planned(name, tmp_path) -> None:
-    oracle = make(name, tmp_path)
-    planned = oracle.max_trials
-    assert len(run(oracle)) == planned
+@pytest.mark.parametrize("max_trials", [1, 7])
+def test_it_ends_after_the_trials_asked_for_and_says_so(name, max_trials, tmp_path) -> None:
+    oracle = make(name, tmp_path, max_trials=max_trials)
+    assert oracle.planned_trials() == max_trials
+    asked = run(oracle)
+    assert len(asked) == oracle.max_trials == max_trials
+    assert epochs(asked) <= oracle.planned_epochs() <= max_trials * MAX_EPOCHS
+    assert oracle.end_reason == (
+        "the 7 trials asked for are done" if max_trials == 7 else "the one trial asked for is done"
+    )
 
 
 @pytest.mark.parametrize("name", oracles.NAMES)
-@pytest.mark.parametrize("seed", [0, 7])
+@pytest.mark.parametrize("budget", [3, 22])
+def test_it_spends_its_epochs_exactly_and_says_so(name, budget, tmp_path) -> None:
+    oracle = make(name, tmp_path, max_epochs_total=budget, **({"values_each": 2} if name == "grid" else {}))
+    asked = run(oracle)
+    assert epochs(asked) == budget == oracle.planned_epochs()
+    assert len(asked) <= oracle.planned_trials() <= budget
+    assert oracle.end_reason == f"the budget of {budget} epochs is spent"
+    assert isinstance(oracle.max_trials, int)
+
+
+@pytest.mark.parametrize("name", oracles.NAMES)
+def test_a_new_configuration_trains_from_its_beginning_and_another_goes_on(name, tmp_path) -> None:
+    asked = run(make(name, tmp_path, max_trials=12))
+    for values in asked:
+        parent = values.get("tuner/trial_id")
+        before = 0 if parent is None else asked[int(parent)]["tuner/epochs"]
+        assert values["tuner/initial_epoch"] == before < values["tuner/epochs"] <= MAX_EPOCHS
+        assert parent is None or configuration(asked[int(parent)]) == configuration(values)
+
+
+@pytest.mark.parametrize("name", oracles.NAMES)
+@pytest.mark.parametrize("seed", [0, -5])
 def test_any_seed_gives_the_same_sequence_again(name, seed, tmp_path) -> None:
     """Zero too, which Keras Tuner takes for "random"."""
-    first = run(make(name, tmp_path / "a", seed=seed))
-    assert run(make(name, tmp_path / "b", seed=seed)) == first
-    assert run(make(name, tmp_path / "c", seed=seed + 1)) != first
+    first = run(make(name, tmp_path / "a", seed=seed, max_trials=7))
+    assert run(make(name, tmp_path / "b", seed=seed, max_trials=7)) == first
+    other = run(make(name, tmp_path / "c", seed=seed + 1, max_trials=7))
+    assert (other == first) == (name == "grid")
 
 
 @pytest.mark.parametrize("name", oracles.NAMES)
-def test_the_defaults_are_tried_first(name, tmp_path) -> None:
-    first = run(make(name, tmp_path))[0]
-    assert {key: first[key] for key in NAMES} == {key: ExperimentConfig().flat()[key] for key in NAMES}
+@pytest.mark.parametrize("space", [make_space, make_conditional_space])
+def test_the_defaults_are_tried_first(name, space, tmp_path) -> None:
+    asked = run(make(name, tmp_path, space(), max_trials=1))
+    assert dict(configuration(asked[0])) == space().values
 
 
 @pytest.mark.parametrize("name", oracles.NAMES)
-def test_a_failed_trial_does_not_end_the_search(name, tmp_path) -> None:
-    oracle = make(name, tmp_path)
-    asked = run(oracle, failing=1)
-    assert len(asked) >= oracle.max_trials - 2  # Hyperband lacks a trial to promote, on two rungs
-    assert oracle.get_best_trials(1)[0].status == "COMPLETED"
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_finite_space_is_gone_through_once_and_the_end_is_said(name, workers, tmp_path) -> None:
+    """The depth is a parameter of two of the three heads only."""
+    oracle = make(name, tmp_path, make_conditional_space(), max_trials=100)
+    asked = run_parallel(oracle, workers)
+    expected = [{"head": head, "depth": depth} for head in ("one", "two") for depth in (1, 2, 3)] + [{"head": "none"}]
+    assert sorted(started(asked)) == sorted(map(configuration, expected))
+    points = "points of the grid" if name == "grid" else "configurations of the space"
+    assert oracle.end_reason == f"all 7 {points} were tried"
 
 
 @pytest.mark.parametrize("name", oracles.NAMES)
-def test_a_reloaded_oracle_goes_on_as_if_never_stopped(name, tmp_path) -> None:
-    expected = run(make(name, tmp_path / "whole"))
-    oracle, asked = make(name, tmp_path / "cut"), []
-    for _ in range(3):
+def test_no_configuration_is_tried_twice(name, tmp_path) -> None:
+    asked = run_parallel(make(name, tmp_path, max_trials=28), workers=2)
+    assert len(asked) == 28
+    assert len(set(started(asked))) == len(started(asked))
+
+
+@pytest.mark.parametrize("name", oracles.NAMES)
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_failed_trials_do_not_end_the_search(name, every, tmp_path) -> None:
+    """All, every second, every third."""
+    oracle = make(name, tmp_path, max_trials=9)
+    asked = run(oracle, fails=lambda number: number % every == 0)
+    assert len(asked) == 9
+    failed = [str(number) for number in range(0, 9, every)]
+    assert not {values.get("tuner/trial_id") for values in asked}.intersection(failed)
+
+
+@pytest.mark.parametrize("name", oracles.NAMES)
+@pytest.mark.parametrize("space", [make_space, make_conditional_space])
+def test_a_search_reloaded_after_every_trial_goes_on_as_if_never_stopped(name, space, tmp_path) -> None:
+    def fails(number: int) -> bool:
+        return number == 3
+
+    whole = make(name, tmp_path / "whole", space(), max_trials=10)
+    expected, asked = run(whole, fails), []
+    while True:
+        oracle = make(name, tmp_path / "cut", space(), max_trials=10)
+        if asked:
+            oracle.reload()
         trial = oracle.create_trial("tuner0")
+        if trial.status != "RUNNING":
+            break
         asked.append(dict(trial.hyperparameters.values))
-        oracle.update_trial(trial.trial_id, {"val_AP": score(trial.hyperparameters.values)})
-        trial.status = "COMPLETED"
-        oracle.end_trial(trial)
+        tell(oracle, trial, fails(len(asked) - 1))
         oracle.save()  # as a tuner does after every trial
-    reloaded = make(name, tmp_path / "cut")
+    assert asked == expected
+    assert oracle.end_reason == whole.end_reason
+
+
+@pytest.mark.parametrize("name", oracles.NAMES)
+def test_a_search_reloaded_while_trials_run_gives_them_out_again(name, tmp_path) -> None:
+    """Two trials run when the search is killed; both are done afterwards, then new ones."""
+    oracle = make(name, tmp_path, max_trials=9)
+    tell(oracle, oracle.create_trial("tuner0"))
+    running = [oracle.create_trial(worker) for worker in ("tuner0", "tuner1")]
+    reloaded = make(name, tmp_path, max_trials=9)
     reloaded.reload()
-    assert asked + run(reloaded) == expected
+    again = [reloaded.create_trial(worker) for worker in ("tuner0", "tuner1")]
+    assert sorted(trial.trial_id for trial in again) == sorted(trial.trial_id for trial in running)
+    for trial in again:
+        tell(reloaded, trial)
+    run(reloaded)
+    asked = [reloaded.trials[trial_id].hyperparameters.values for trial_id in reloaded.start_order]
+    assert len(asked) == 9
+    assert len(set(started(asked))) == len(started(asked))
 
 
-def test_hyperband_trains_the_epochs_it_planned(tmp_path) -> None:
-    """A promoted trial trains only the epochs it lacks; the sum is what the user was told."""
-    oracle = make("hyperband", tmp_path, max_epochs=9)
-    trained = sum(values["tuner/epochs"] - values["tuner/initial_epoch"] for values in run(oracle))
-    assert trained == oracles.planned_epochs(oracle, 9)
+@pytest.mark.parametrize("name", oracles.NAMES)
+def test_what_is_minimised_is_maximised_with_the_other_sign(name, tmp_path) -> None:
+    assert run(make(name, tmp_path / "min", direction="min", max_trials=8)) == run(
+        make(name, tmp_path / "max", max_trials=8)
+    )
 
 
-def test_hyperband_promotes_the_best_of_a_rung(tmp_path) -> None:
-    asked = run(make("hyperband", tmp_path, max_epochs=4))
-    promoted = [values for values in asked if values["tuner/initial_epoch"] > 0]
-    assert promoted
-    first_rung = [values for values in asked if values["tuner/bracket"] == 2 and values["tuner/round"] == 0]
-    best = max(first_rung, key=score)
-    assert any(values["optimizer.learning_rate"] == best["optimizer.learning_rate"] for values in promoted)
+@pytest.mark.parametrize("name", oracles.NAMES)
+def test_only_some_strategies_end_by_themselves(name, tmp_path) -> None:
+    oracle = make(name, tmp_path)
+    if name in ("grid", "hyperband"):
+        asked = run(oracle)
+        assert (len(asked), epochs(asked)) == (oracle.planned_trials(), oracle.planned_epochs())
+    else:
+        assert oracle.planned_trials() is oracle.planned_epochs() is None
+    assert isinstance(oracle.max_trials, int)  # TFX's Tuner component reads it
 
 
-def test_an_unknown_name_names_the_nearest(tmp_path) -> None:
-    with pytest.raises(UserError, match="Unknown search `hyperbrand`. Did you mean `hyperband`"):
-        make("hyperbrand", tmp_path)
-
-
-def test_hyperbands_lowest_rung_is_not_below_the_least_epochs(tmp_path) -> None:
-    """Three trials of two epochs, the best two go on to four, and three more train four at once."""
-    oracle = make("hyperband", tmp_path, min_epochs=2)
-    asked = [(values["tuner/initial_epoch"], values["tuner/epochs"]) for values in run(oracle)]
-    assert asked == [(0, 2)] * 3 + [(2, 4)] * 2 + [(0, 4)] * 3
-    assert oracles.planned_epochs(oracle, 4) == 3 * 2 + 2 * 2 + 3 * 4
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("hyperbrand", {}, "Unknown search `hyperbrand`. Did you mean `hyperband`?"),
+        ("asha", {"faktor": 2}, "`faktor` is no option of the search `asha`. Did you mean `factor`?"),
+        (
+            "bayesian",
+            {"min_epochs": 2},
+            "`min_epochs` is no option of the search `bayesian`. Did you mean `max_epochs`?",
+        ),
+        ("random", {"max_trials": 0}, "`max_trials` must be at least 1: got 0."),
+        ("random", {"max_epochs_total": 0}, "`max_epochs_total` must be at least 1: got 0."),
+        ("random", {"max_epochs": 0}, "`max_epochs` must be at least 1: got 0."),
+        ("grid", {"values_each": 1}, "`values_each` must be at least 2: got 1."),
+        ("hyperband", {"min_epochs": 5}, "`min_epochs` must be from 1 to 4: got 5."),
+        ("asha", {"factor": 1}, "`factor` must be at least 2: got 1."),
+        ("evolution", {"population": 5, "sample": 6}, "`sample` must be from 1 to 5: got 6."),
+    ],
+)
+def test_a_wrong_name_or_option_is_one_clear_error(name, options, message, tmp_path) -> None:
+    with pytest.raises(UserError) as error:
+        make(name, tmp_path, **options)
+    assert str(error.value) == message

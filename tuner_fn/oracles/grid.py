@@ -1,0 +1,87 @@
+"""Grid search: every combination, in order."""
+
+import bisect
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tuner_fn.oracles.base import Exhausted, Proposal, SeededOracle, check_range
+from tuner_fn.oracles.space import ROUNDING
+
+_VALUES_EACH = 3  # of a range, where there is no budget to fill
+
+
+class GridOracle(SeededOracle):
+    """Tries the defaults, then every combination once; the last parameter's value changes fastest.
+
+    Attributes:
+        values_each: number of values taken of a range.
+        points: number of configurations, the defaults included; None for more than a million.
+    """
+
+    def __init__(self, *, values_each: int | None = None, **settings: Any) -> None:
+        """Creates the oracle.
+
+        Args:
+            values_each: of a range, at least 2, evenly over its (log) range and with both ends; None for as many as
+                the budget has room for.
+            **settings: of `SeededOracle`.
+
+        Raises:
+            UserError: fewer values than 2.
+        """
+        super().__init__(**settings)
+        if values_each is not None:
+            check_range("values_each", values_each, 2)
+        self._defaults = self.space.genes(self.space.defaults())
+        self.values_each = values_each or self._fitting()
+        self.points = self._count(self.values_each)
+        self._restart()
+
+    def propose(self, rng: np.random.Generator) -> Proposal:
+        """Takes the next combination; `SeededOracle.propose`."""
+        skipped = len(self.configurations) - 1 - self._taken  # taken before a reload
+        genes = next(itertools.islice(self._combinations, skipped, None), None)
+        if genes is None:
+            raise Exhausted(f"all {self.points} points of the grid were tried")
+        self._taken += skipped + 1
+        return Proposal(self.space.values(genes), self.max_epochs)
+
+    def planned_trials(self) -> int | None:
+        """Counts the most trials, as `SeededOracle.planned_trials`; the grid ends them, too."""
+        limits = (self.points, super().planned_trials())
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def planned_epochs(self) -> int | None:
+        """Counts the most epochs, as `SeededOracle.planned_epochs`; the grid ends them, too."""
+        limits = (self.points and self.points * self.max_epochs, super().planned_epochs())
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores `get_state`'s result."""
+        super().set_state(state)
+        self._restart()
+
+    def _restart(self) -> None:
+        self._combinations, self._taken = self._others(self.values_each), 0
+
+    def _others(self, values_each: int) -> Iterator[np.ndarray]:
+        """Yields the genes of all combinations but the defaults."""
+        return (genes for genes in self.space.all(values_each) if not self._are_defaults(genes))
+
+    def _are_defaults(self, genes: np.ndarray) -> bool:
+        return bool(np.abs(genes - self._defaults).max(initial=0.0) < ROUNDING)
+
+    def _count(self, values_each: int) -> int | None:
+        combinations = self.space.count(values_each)
+        return combinations and combinations + (not self.space.on_grid(self._defaults, values_each))
+
+    def _fitting(self) -> int:
+        """Finds the most values of a range with which the grid does not exceed the budget."""
+        budget = super().planned_trials()
+        if budget is None:
+            return _VALUES_EACH
+        sizes = range(2, max(budget, 2) + 1)
+        return 1 + max(1, bisect.bisect_right(sizes, budget, key=lambda each: self._count(each) or budget + 1))
