@@ -22,6 +22,7 @@ REQUIRED = [
     "google-crc32c",  # checksums of TFRecords, so that Beam's workers write them without TensorFlow
     "matplotlib>=3.9",  # plots of `ssd-tuner data stats`
     "pyyaml>=6",  # data.yaml of YOLO datasets
+    "psutil>=6",  # the size of the training process, on every system
     "rich>=13",  # progress line and tables of the command line
 ]
 

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import pathlib
 import platform
 import statistics
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from data import examples
 from data.road_scenes import scenes
 
 
@@ -66,3 +68,36 @@ def road_scenes_batch(batch: int, side: int, room: int = 0) -> dict[str, np.ndar
     for row, scene in enumerate(rendered):
         gt_boxes[row, : len(scene.labels)], gt_labels[row, : len(scene.labels)] = scene.boxes, scene.labels
     return {"images": np.stack([scene.image for scene in rendered]), "gt_boxes": gt_boxes, "gt_labels": gt_labels}
+
+
+def write_road_scenes(folder: pathlib.Path, split: str, count: int, side: int) -> str:
+    """Writes scenes of the embedded dataset as the ExampleGen does.
+
+    Args:
+        folder: for the file.
+        split: of the dataset.
+        count: images.
+        side: of the images, px.
+
+    Returns:
+        Path of the GZIP TFRecord file.
+    """
+    import tensorflow as tf
+
+    path = str(folder / f"{split}.gz")
+    with tf.io.TFRecordWriter(path, "GZIP") as writer:
+        for index in range(count):
+            scene = scenes.render_scene(0, split, index, image_size=(side, side))
+            record = examples.DetectionRecord(
+                source_id=scene.source_id,
+                encoded=scenes.encode_jpeg(scene),
+                image_format="jpeg",
+                height=side,
+                width=side,
+                boxes=scene.boxes,
+                labels=scene.labels,
+                is_crowd=np.zeros(len(scene.labels), bool),
+                area_px=np.ones(len(scene.labels), np.float32),
+            )
+            writer.write(examples.encode_example(record, scenes.CLASS_NAMES).SerializeToString(deterministic=True))
+    return path

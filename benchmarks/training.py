@@ -7,7 +7,6 @@ alternate.
     python -m benchmarks.training
 """
 
-import dataclasses
 import pathlib
 import statistics
 import tempfile
@@ -17,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import rounds
-from data import augment, examples, input_pipeline
+from data import input_pipeline
 from data.road_scenes import scenes
 from models import devices, training
 from models.hyperparameters import ExperimentConfig
@@ -55,36 +54,9 @@ def main() -> int:
 
 def _road_scenes(folder: pathlib.Path, config: ExperimentConfig) -> input_pipeline.Split:
     """Writes and loads `IMAGES` scenes as the ExampleGen does."""
-    path = folder / "scenes.gz"
-    side = max(128, config.input.image_size)
-    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-        for index in range(IMAGES):
-            scene = scenes.render_scene(0, "train", index, image_size=(side, side))
-            record = examples.DetectionRecord(
-                source_id=scene.source_id,
-                encoded=scenes.encode_jpeg(scene),
-                image_format="jpeg",
-                height=side,
-                width=side,
-                boxes=scene.boxes,
-                labels=scene.labels,
-                is_crowd=np.zeros(len(scene.labels), bool),
-                area_px=np.ones(len(scene.labels), np.float32),
-            )
-            writer.write(examples.encode_example(record, scenes.CLASS_NAMES).SerializeToString(deterministic=True))
+    path = rounds.write_road_scenes(folder, "train", IMAGES, max(128, config.input.image_size))
     settings = config.input
-    return input_pipeline.load_split((str(path),), settings.image_size, settings.max_boxes, settings.cache_bytes)
-
-
-def _batches(config: ExperimentConfig, split: input_pipeline.Split, epochs: int) -> tf.data.Dataset:
-    return input_pipeline.training_batches(
-        split,
-        batch_size=config.input.batch_size,
-        seed=0,
-        first_epoch=0,
-        epochs=epochs,
-        augment=augment.augmentation(**dataclasses.asdict(config.augment)),
-    )
+    return input_pipeline.load_split((path,), settings.image_size, settings.max_boxes, settings.cache_bytes)
 
 
 def _rates(config: ExperimentConfig, split: input_pipeline.Split, epochs: int) -> dict[str, list[float]]:
@@ -99,9 +71,13 @@ def _rates(config: ExperimentConfig, split: input_pipeline.Split, epochs: int) -
     one_batch = tf.data.Dataset.from_tensors((tf.constant(images), tf.zeros([batch]))).repeat(steps)
     one_batch = input_pipeline.untuned(one_batch)  # or the peer would wait at each end
     contestants = {
-        "detector": lambda: program.detector.fit(_batches(config, split, epochs), steps_per_epoch=steps, verbose=0),
+        "detector": lambda: program.detector.fit(
+            training.training_batches(split, config, first_epoch=0, epochs=epochs), steps_per_epoch=steps, verbose=0
+        ),
         "bare MobileNetV2": lambda: bare.fit(one_batch, verbose=0),
-        "input pipeline alone": lambda: sum(1 for _ in _batches(config, split, epochs)),
+        "input pipeline alone": lambda: sum(
+            1 for _ in training.training_batches(split, config, first_epoch=0, epochs=epochs)
+        ),
     }
     times = rounds.seconds_in_turn(contestants, ROUNDS)
     return {name: [steps * batch / seconds for seconds in found] for name, found in times.items()}

@@ -7,6 +7,8 @@ from typing import Any
 
 from data import errors
 
+_TAIL_LINES, _TAIL_BYTES = 12, 64 * 1024
+
 
 def check_writable(path: str | os.PathLike[str], flag: str) -> None:
     """Checks, before long work, that a file can be written; nothing is made yet.
@@ -60,3 +62,14 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Writes JSON as `write_bytes` does; NaN is not JSON and raises `ValueError`."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def tail(path: pathlib.Path, lines: int = _TAIL_LINES) -> str:
+    """Returns the last lines of a text file, "" where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            text = file.read(_TAIL_BYTES).decode(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])

@@ -44,13 +44,31 @@ class AugmentConfig:
 
     flip_probability: float = tunable(0.5, low=0.0, high=1.0, help="Chance of a horizontal flip.")
     jitter_probability: float = tunable(0.0, low=0.0, high=1.0, help="Chance of a change of scale, padded or cut off.")
-    jitter_min_zoom: float = tunable(0.5, low=0.1, high=1.0, help="Smallest size after a change of scale / before.")
-    jitter_max_zoom: float = tunable(1.5, low=1.0, high=10.0, search=(1.0, 3.0), help="Largest size after / before.")
+    jitter_min_zoom: float = tunable(
+        0.5,
+        low=0.1,
+        high=1.0,
+        help="Smallest size after a change of scale / before.",
+        when=("augment.jitter_probability", None),
+    )
+    jitter_max_zoom: float = tunable(
+        1.5,
+        low=1.0,
+        high=10.0,
+        search=(1.0, 3.0),
+        help="Largest size after / before.",
+        when=("augment.jitter_probability", None),
+    )
     crop_probability: float = tunable(
         0.5, low=0.0, high=1.0, help="Chance of a random crop after Liu et al. 2016, resized to the full image."
     )
     crop_min_scale: float = tunable(
-        0.6, low=0.1, high=1.0, search=(0.4, 0.9), help="Smallest side of a crop / image side; 0.1 in the paper."
+        0.6,
+        low=0.1,
+        high=1.0,
+        search=(0.4, 0.9),
+        help="Smallest side of a crop / image side; 0.1 in the paper.",
+        when=("augment.crop_probability", None),
     )
     crop_min_area: float = setting(0.0, low=0.0, high=1.0, help="Least area of a crop / image area.")
     crop_overlap: str = setting(
@@ -69,10 +87,21 @@ class AugmentConfig:
     )
     patch_probability: float = tunable(0.0, low=0.0, high=1.0, help="Chance of black patches on an image.")
     patch_max_count: int = tunable(
-        4, low=1, high=64, candidates=(1, 2, 4, 8, 16), unit="patches", help="Most black patches on an image."
+        4,
+        low=1,
+        high=64,
+        candidates=(1, 2, 4, 8, 16),
+        unit="patches",
+        help="Most black patches on an image.",
+        when=("augment.patch_probability", None),
     )
     patch_max_side: float = tunable(
-        0.2, low=0.01, high=1.0, search=(0.05, 0.5), help="Largest side of a black patch / image side; half at least."
+        0.2,
+        low=0.01,
+        high=1.0,
+        search=(0.05, 0.5),
+        help="Largest side of a black patch / image side; half at least.",
+        when=("augment.patch_probability", None),
     )
     mosaic_probability: float = tunable(0.0, low=0.0, high=1.0, help="Chance of joining four images to one.")
 
@@ -149,10 +178,23 @@ class AnchorConfig:
         "ssd", choices=("ssd", "multiscale"), help="Scales after Liu et al. 2016, or those of RetinaNet."
     )
     min_scale: float = tunable(
-        0.2, low=0.005, high=0.9, search=(0.05, 0.3), scale="log", live=True, help="Side of the finest anchors / image."
+        0.2,
+        low=0.005,
+        high=0.9,
+        search=(0.05, 0.3),
+        scale="log",
+        live=True,
+        help="Side of the finest anchors / image.",
+        when=("anchors.kind", ("ssd",)),
     )
     max_scale: float = tunable(
-        0.95, low=0.3, high=1.0, search=(0.6, 0.95), live=True, help="Side of the coarsest / image."
+        0.95,
+        low=0.3,
+        high=1.0,
+        search=(0.6, 0.95),
+        live=True,
+        help="Side of the coarsest / image.",
+        when=("anchors.kind", ("ssd",)),
     )
     scales: tuple[float, ...] = setting(
         (),
@@ -177,7 +219,13 @@ class AnchorConfig:
         help="Side / image side of the first of the three anchors of `reduce_lowest_level`; 0 is half the level's.",
     )
     size_in_cells: float = tunable(
-        4.0, low=0.5, high=16.0, search=(1.0, 6.0), live=True, help="Side of `multiscale` anchors / cell."
+        4.0,
+        low=0.5,
+        high=16.0,
+        search=(1.0, 6.0),
+        live=True,
+        help="Side of `multiscale` anchors / cell.",
+        when=("anchors.kind", ("multiscale",)),
     )
     scales_per_octave: int = setting(2, low=1, high=8, help="Sizes of `multiscale` anchors on one level.")
     variances: tuple[float, ...] = setting(
@@ -208,10 +256,22 @@ class LossConfig:
         "sigmoid", choices=("sigmoid", "softmax", "focal"), help="Classification loss; `focal` goes without mining."
     )
     focal_alpha: float = tunable(
-        0.25, low=0.0, high=1.0, search=(0.1, 0.75), live=True, help="Weight of positives in focal loss."
+        0.25,
+        low=0.0,
+        high=1.0,
+        search=(0.1, 0.75),
+        live=True,
+        help="Weight of positives in focal loss.",
+        when=("loss.classification", ("focal",)),
     )
     focal_gamma: float = tunable(
-        2.0, low=0.0, high=10.0, search=(0.5, 4.0), live=True, help="Focus of focal loss on hard examples."
+        2.0,
+        low=0.0,
+        high=10.0,
+        search=(0.5, 4.0),
+        live=True,
+        help="Focus of focal loss on hard examples.",
+        when=("loss.classification", ("focal",)),
     )
     label_smoothing: float = tunable(
         0.0, low=0.0, high=0.5, search=(0.0, 0.2), live=True, help="Share of the class targets spread evenly."
@@ -225,6 +285,7 @@ class LossConfig:
         search=(1.0, 6.0),
         live=True,
         help="Hard negatives kept for one positive; 0 keeps all.",
+        when=("loss.classification", ("sigmoid", "softmax")),
     )
     min_negatives: int = setting(3, low=0, high=1000, live=True, help="Hard negatives kept in an image, at least.")
     mining_iou: float = setting(
@@ -275,16 +336,28 @@ class OptimizerConfig:
         live=True,
         unit="steps",
         help="`exponential`: steps of one decay. `cyclic`: steps from the lowest rate to the peak.",
+        when=("optimizer.schedule", ("exponential", "cyclic")),
     )
     decay_factor: float = tunable(
-        0.95, low=0.01, high=1.0, search=(0.5, 0.99), live=True, help="`exponential`: rate after / before one decay."
+        0.95,
+        low=0.01,
+        high=1.0,
+        search=(0.5, 0.99),
+        live=True,
+        help="`exponential`: rate after / before one decay.",
+        when=("optimizer.schedule", ("exponential",)),
     )
     staircase: bool = setting(False, help="`exponential`: decay at once after each `decay_steps`.")
     final_fraction: float = setting(
         0.0, low=0.0, high=1.0, live=True, help="Lowest rate / peak of `cosine`, at its end, and of `cyclic`."
     )
     momentum: float = tunable(
-        0.9, low=0.0, high=0.9999, search=(0.8, 0.98), help="Of momentum and rmsprop; beta 1 of adam, adamw and lion."
+        0.9,
+        low=0.0,
+        high=0.9999,
+        search=(0.8, 0.98),
+        help="Of momentum and rmsprop; beta 1 of adam, adamw and lion.",
+        when=("optimizer.name", ("momentum", "rmsprop", "adam", "adamw", "lion")),
     )
     rho: float = setting(0.9, low=0.0, high=0.9999, help="Decay of rmsprop's squared gradients.")
     epsilon: float = setting(1e-7, low=1e-12, high=10.0, help="Added in the denominators of rmsprop, adam and adamw.")

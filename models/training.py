@@ -18,15 +18,13 @@ import numpy as np
 from data import augment, input_pipeline, progress
 from models import detection_metrics, detections, devices, optimizers, schedules
 from models.detector import Detector
+from models.errors import DivergedError
 from models.hyperparameters import ExperimentConfig
 
 EpochReport = dict[str, float]
 EVAL_BATCH = 32  # images a batch of validation; results do not depend on it
 NAN_CHECK_STEPS = 10
-
-
-class DivergedError(ArithmeticError):
-    """The loss became NaN or infinite."""
+_MEASURED_STEPS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +39,25 @@ class TrainingResult:
 
     detector: Detector
     history: list[EpochReport]
+
+
+@dataclasses.dataclass(frozen=True)
+class Pace:
+    """How long training takes, once it is traced.
+
+    Attributes:
+        step_s: seconds a step, the median of a few.
+        steps: of an epoch.
+        validation_s: seconds to predict the validation split.
+    """
+
+    step_s: float
+    steps: int
+    validation_s: float
+
+    def seconds(self, epochs: int, validations: int) -> float:
+        """Estimates the seconds of so many epochs and validations."""
+        return epochs * self.steps * self.step_s + validations * self.validation_s
 
 
 class Program:
@@ -155,24 +172,13 @@ def train(
         ValueError: a split holds no example.
     """
     devices.configure_device()
-    loader = (config.input.image_size, config.input.max_boxes, config.input.cache_bytes)
-    split = input_pipeline.load_split(tuple(train_files), *loader)
-    validation = _Validation(tuple(val_files), config, tuple(class_names))
-    if split.length == 0:
-        raise ValueError("The train split holds no examples.")
+    split, validation = load_data(config, train_files, val_files, class_names)
     steps = input_pipeline.steps_per_epoch(split.length, config.input.batch_size)
     program = _program(config, len(class_names))
     history = _restore(program, checkpoint, start_from)
     program.configure(config, steps * epochs)
     if len(history) < epochs:
-        batches = input_pipeline.training_batches(
-            split,
-            batch_size=config.input.batch_size,
-            seed=config.training.seed,
-            first_epoch=len(history),
-            epochs=epochs,
-            augment=augment.augmentation(**dataclasses.asdict(config.augment)),
-        )
+        batches = training_batches(split, config, first_epoch=len(history), epochs=epochs)
         images = steps * min(config.input.batch_size, split.length)
         report = _Reporter(program, validation, history, images, epochs, validate_every, checkpoint, on_epoch)
         first = len(history)
@@ -183,13 +189,81 @@ def train(
     return TrainingResult(program.detector, history)
 
 
+def load_data(
+    config: ExperimentConfig, train_files: Sequence[str], val_files: Sequence[str], class_names: Sequence[str]
+) -> tuple[input_pipeline.Split, "Validation"]:
+    """Loads both splits; raises ValueError where one is empty."""
+    loader = (config.input.image_size, config.input.max_boxes, config.input.cache_bytes)
+    split = input_pipeline.load_split(tuple(train_files), *loader)
+    validation = Validation(tuple(val_files), config, tuple(class_names))
+    if split.length == 0:
+        raise ValueError("The train split holds no examples.")
+    return split, validation
+
+
+def training_batches(split: input_pipeline.Split, config: ExperimentConfig, *, first_epoch: int, epochs: int) -> Any:
+    """Makes the dataset of augmented batches of epochs `first_epoch` (from 0) to `epochs`."""
+    return input_pipeline.training_batches(
+        split,
+        batch_size=config.input.batch_size,
+        seed=config.training.seed,
+        first_epoch=first_epoch,
+        epochs=epochs,
+        augment=augment.augmentation(**dataclasses.asdict(config.augment)),
+    )
+
+
+def measure(
+    config: ExperimentConfig, train_files: Sequence[str], val_files: Sequence[str], class_names: Sequence[str]
+) -> Pace:
+    """Measures the speed of training by its first steps; what was traced for it is used by `train`, too.
+
+    Args:
+        config: as of `train`.
+        train_files: as of `train`.
+        val_files: as of `train`.
+        class_names: as of `train`.
+
+    Raises:
+        ValueError: as of `train`.
+    """
+    devices.configure_device()
+    split, validation = load_data(config, train_files, val_files, class_names)
+    steps = input_pipeline.steps_per_epoch(split.length, config.input.batch_size)
+    program = _program(config, len(class_names))
+    program.restore(program.initial)
+    program.configure(config, steps)
+    clock = _Clock()
+    batches = training_batches(split, config, first_epoch=0, epochs=1)
+    program.detector.fit(batches, steps_per_epoch=min(steps, 1 + _MEASURED_STEPS), verbose=0, callbacks=[clock])
+    return Pace(float(np.median(clock.steps_s()[1:] or clock.steps_s())), steps, validation.seconds(program.detector))
+
+
+class _Clock(keras.callbacks.Callback):
+    """Notes when steps begin and end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times_s: list[float] = []
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self.times_s.append(time.perf_counter())
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        float(logs["loss"])  # a GPU may still be at work
+        self.times_s.append(time.perf_counter())
+
+    def steps_s(self) -> list[float]:
+        return [end - start for start, end in zip(self.times_s[::2], self.times_s[1::2], strict=True)]
+
+
 class _Reporter(keras.callbacks.Callback):
     """Checks the loss, validates, saves the state and reports, after every epoch."""
 
     def __init__(
         self,
         program: Program,
-        validation: "_Validation",
+        validation: "Validation",
         history: list[EpochReport],
         images: int,
         epochs: int,
@@ -236,7 +310,7 @@ class _Reporter(keras.callbacks.Callback):
             raise DivergedError("The loss is not finite; a lower `optimizer.learning_rate` may help.")
 
 
-class _Validation:
+class Validation:
     """Scores a detector on the validation split."""
 
     def __init__(self, files: tuple[str, ...], config: ExperimentConfig, class_names: tuple[str, ...]) -> None:
@@ -249,12 +323,21 @@ class _Validation:
         self.truth = input_pipeline.read_ground_truth(files)
 
     def metrics(self, detector: Detector) -> dict[str, float]:
+        """Returns `detection_metrics.coco_metrics` of the detector."""
         found = detector.predict(self.images, verbose=0)
         results = (
             detections.image_result(record, detections.image_detections(found, row))
             for row, record in enumerate(self.truth)
         )
         return detection_metrics.coco_metrics(results, self.class_names)
+
+    def seconds(self, detector: Detector) -> float:
+        """Measures how long the predictions take, from one batch."""
+        batch = self.images.take(1)
+        detector.predict(batch, verbose=0)  # traces
+        started = time.perf_counter()
+        detector.predict(batch, verbose=0)
+        return (time.perf_counter() - started) * math.ceil(len(self.truth) / EVAL_BATCH)
 
 
 def _save_state(path: str | os.PathLike[str], program: Program, history: list[EpochReport]) -> None:

@@ -10,9 +10,10 @@ from data.errors import UserError
 from data.sources import DataOptions
 from models import formats
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import presets
+from tuner_fn import presets, search_space
 
 NAME = "ssd_tuner"
+SEARCH_FLAGS = ("max_trials", "max_epochs_total", "max_minutes", "max_epochs", "trial_timeout")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +51,9 @@ class RunConfig:
         """Builds the settings from flag values.
 
         Args:
-            values: dataset, data (`DataOptions`), tile, workdir, preset, config, search, max_trials, max_epochs,
-                epochs, set, tune, seed, min_map50, export, max_drop, direct_num_workers, beam_args, as `ssd-tuner run
-                --help` describes them; None where not given. seed_given says whether the seed is the user's.
+            values: dataset, data (`DataOptions`), tile, workdir, preset, config, search, `SEARCH_FLAGS`, epochs, set,
+                space, tune, seed, min_map50, export, max_drop, direct_num_workers, beam_args, as `ssd-tuner run --help`
+                describes them; None where not given. seed_given says whether the seed is the user's.
 
         Raises:
             UserError: a value is unknown or out of its range.
@@ -68,12 +69,9 @@ class RunConfig:
         search = presets.search(
             preset,
             values["search"],
+            _ranges(values, experiment, overrides),
             values["seed"],
-            max_trials=values["max_trials"],
-            max_epochs=values["max_epochs"],
-            tune=values["tune"],
-            pinned=tuple(overrides),
-            idle=presets.without_effect(experiment),
+            **{name: values[name] for name in SEARCH_FLAGS},
         )
         return cls(
             dataset=values["dataset"],
@@ -115,6 +113,16 @@ def read_config(path: str) -> ExperimentConfig:
         raise UserError(f"`--config={path}`: {error}") from error
     except ValueError as error:
         raise UserError(f"`--config={path}` is no JSON: {error}.") from error
+
+
+def _ranges(
+    values: Mapping[str, Any], experiment: ExperimentConfig, overrides: Mapping[str, Any]
+) -> search_space.Ranges:
+    """Resolves what is searched; what `--tune` names stays although `--set` gives it a value to start from."""
+    ranges = search_space.named_space(values["space"], experiment)
+    if values["tune"]:
+        return search_space.pick(ranges, values["tune"], experiment)
+    return search_space.without(ranges, overrides)
 
 
 def _experiment(values: Mapping[str, Any], preset: presets.Preset, overrides: Mapping[str, Any]) -> ExperimentConfig:

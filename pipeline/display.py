@@ -190,11 +190,16 @@ class Display:
         self._print(f"{counter:<7} {fields['name']}: {outcome}")
 
     def _on_plan(self, fields: Mapping[str, Any]) -> None:
-        trials, epochs = fields.get("trials"), fields.get("epochs")
+        trials, epochs, done = fields.get("trials"), fields.get("epochs"), fields.get("done_epochs") or 0
         if epochs:
-            self._pace = _Pace(epochs, self._clock())
+            self._pace = _Pace(epochs - done, self._clock())
         sizes = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((trials, "trial"), (epochs, "epoch")) if n]
-        self._print(f"{_INDENT}plan: {', '.join(sizes)} in all")
+        text = f"at most {', '.join(sizes)} in all" if sizes else "no limit of trials or epochs"
+        if done:
+            text += f", {done} done before"
+        if fields.get("seconds"):
+            text += f"; about {tables.format_seconds(fields['seconds'])} by the first steps"
+        self._print(f"{_INDENT}plan: {text}")
 
     def _on_trial(self, fields: Mapping[str, Any]) -> None:
         self._trial, self._epoch = dict(fields), ""

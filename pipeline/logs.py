@@ -17,14 +17,12 @@ import traceback
 from collections.abc import Iterator
 from typing import TextIO
 
-from data import errors
+from data import errors, files
 from pipeline import failures
 
 # What `--verbosity` chooses from: the display alone, or with the log beside it.
 VERBOSITIES = ("progress", "info", "debug")
 _FORMAT = "%(asctime)s %(levelname).1s %(name)s: %(message)s"
-_TAIL_LINES = 12
-_TAIL_BYTES = 64 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,24 +62,13 @@ def capture_output(log_file: pathlib.Path | None = None, verbosity: str = "progr
                 raise
             except BaseException as error:
                 keep = True
-                last_lines = tail(path)
+                last_lines = files.tail(path)
                 with contextlib.suppress(OSError):  # the disk may be full
                     traceback.print_exc()
                 raise failures.CommandFailedError(path, last_lines) from error
     finally:
         if not keep:
             path.unlink(missing_ok=True)
-
-
-def tail(path: pathlib.Path, lines: int = _TAIL_LINES) -> str:
-    """Returns the last lines of a text file, "" where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            text = file.read(_TAIL_BYTES).decode(errors="replace")
-    except OSError:
-        return ""
-    return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
 
 
 def _log_path(log_file: pathlib.Path | None) -> pathlib.Path:

@@ -1,26 +1,31 @@
 """What makes a trial fail, as against what stops the search."""
 
-import keras_tuner
-
-from models.training import DivergedError
+from models.errors import DivergedError
 
 _OUT_OF_MEMORY = ("out of memory", "oom when allocating", "resource_exhausted", "resourceexhausted")
 
 
-def as_trial_failure(error: Exception) -> Exception:
+def fails_the_trial(error: Exception) -> bool:
     """Sorts an exception of a training: a property of the configuration, or a mistake.
 
     Args:
         error: what the training raised.
 
     Returns:
-        `FailedTrialError` for a diverged loss and for exhausted memory: the trial is recorded as failed and the search
-        goes on. `FatalError` for everything else: it stops the search at once.
+        True for a diverged loss and for exhausted memory: the trial is recorded as failed and the search goes on. False
+        for everything else: it stops the search at once.
     """
-    text = f"{type(error).__name__}: {error}"
-    exhausted = isinstance(error, MemoryError) or any(mark in text.lower() for mark in _OUT_OF_MEMORY)
-    if "no space left" in text.lower():
-        exhausted = False
-    if isinstance(error, DivergedError) or exhausted:
-        return keras_tuner.errors.FailedTrialError(text)
-    return keras_tuner.errors.FatalError(text)
+    return isinstance(error, DivergedError) or is_out_of_memory(error)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Tells whether memory ran out, the machine's or the GPU's; TensorFlow's name for that is the full disk's, too."""
+    text = describe(error).lower()
+    if "no space left" in text:
+        return False
+    return isinstance(error, MemoryError) or any(mark in text for mark in _OUT_OF_MEMORY)
+
+
+def describe(error: Exception) -> str:
+    """Returns the error's kind and text."""
+    return f"{type(error).__name__}: {error}"

@@ -1,21 +1,17 @@
 """Named starting points: settings, what is searched, and how long."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from data.errors import UserError, nearest
 from models.hyperparameters import ExperimentConfig
+from tuner_fn import search_space
 
-SEARCHES = ("hyperband", "bayesian", "random")
-SEARCHED = (
-    "optimizer.learning_rate",
-    "anchors.min_scale",
-    "loss.negatives_per_positive",
-    "loss.localization_weight",
-    "loss.l2",
-    "augment.crop_probability",
-    "augment.photometric_strength",
+# The strategies of `tuner_fn.oracles`, named here because importing those takes Keras Tuner's 10 s.
+SEARCHES = (
+    *("freeze_thaw", "hyperband", "asha", "bayesian", "random", "grid", "evolution", "controller"),
+    *("optuna:tpe", "optuna:gp", "optuna:cmaes", "optuna:qmc", "optuna:random"),
 )
 
 
@@ -25,48 +21,55 @@ class SearchConfig:
 
     Attributes:
         strategy: one of `SEARCHES`.
-        max_trials: at most this many trials; Hyperband ends earlier where its brackets are full.
-        max_epochs: of one trial, at least 1.
-        min_epochs: of Hyperband's lowest rung, at least 1; not above `max_epochs`.
-        factor: Hyperband keeps one of this many trials from rung to rung, at least 2.
-        tune: names of the hyperparameters to search, at least one.
+        max_epochs: of one configuration, at least 1.
+        min_epochs: of the lowest rung, at least 1; not above `max_epochs`.
+        factor: successive halving keeps one of this many trials from rung to rung, at least 2.
+        ranges: {hyperparameter: range}, as `search_space.named_space` returns, at least one.
         seed: of the draws.
+        max_trials: budget: at most this many trials, None for no limit.
+        max_epochs_total: budget: at most this many epochs in all trials together, None for no limit.
+        max_minutes: budget: stop after the epoch in which they are over, None for no limit.
+        trial_timeout: minutes after which a trial has failed, None for no limit.
     """
 
     strategy: str
-    max_trials: int
     max_epochs: int
     min_epochs: int
     factor: int
-    tune: tuple[str, ...]
+    ranges: search_space.Ranges
     seed: int
+    max_trials: int | None = None
+    max_epochs_total: int | None = None
+    max_minutes: float | None = None
+    trial_timeout: float | None = None
 
     def __post_init__(self) -> None:
         """Checks every field.
 
         Raises:
-            UserError: an unknown strategy or hyperparameter (names the nearest), or a number out of its range.
+            UserError: an unknown strategy (names the nearest), nothing to search, or a number out of its range.
         """
         if self.strategy not in SEARCHES:
             raise UserError(f"Unknown search `{self.strategy}`.{nearest(self.strategy, SEARCHES)}")
-        for name, value in (("max_trials", self.max_trials), ("max_epochs", self.max_epochs)):
-            if value < 1:
+        for name in ("max_trials", "max_epochs", "max_epochs_total"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
                 raise UserError(f"`{name}` must be at least 1: got {value}.")
-        if not self.tune:
-            raise UserError("`tune` needs at least one hyperparameter.")
-        tunable = [path for path, field, _ in ExperimentConfig().items() if "search" in field.metadata]
-        for path in self.tune:
-            if path not in tunable:
-                raise UserError(f"`{path}` is no hyperparameter that can be searched.{nearest(path, tunable)}")
+        for name in ("max_minutes", "trial_timeout"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise UserError(f"`{name}` must be positive: got {value}.")
+        if not self.ranges:
+            raise UserError("Nothing is left to search: `--set` fixes everything. Name others with `--tune`.")
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON values; `from_dict` inverts."""
-        return dataclasses.asdict(self) | {"tune": list(self.tune)}
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "SearchConfig":
         """Builds the search settings from `to_dict`'s result."""
-        return cls(**{**values, "tune": tuple(values["tune"])})
+        return cls(**values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,15 +79,15 @@ class Preset:
     Attributes:
         help: one sentence.
         settings: {path: value} that differ from the declared defaults.
-        max_trials: at most; Hyperband may end before.
-        max_epochs: of one trial.
-        min_epochs: of Hyperband's lowest rung.
-        factor: of Hyperband.
+        max_epochs_total: budget of the search, unless the user gives one.
+        max_epochs: of one configuration.
+        min_epochs: of the lowest rung.
+        factor: of successive halving.
     """
 
     help: str
     settings: Mapping[str, Any]
-    max_trials: int
+    max_epochs_total: int
     max_epochs: int
     min_epochs: int
     factor: int
@@ -106,7 +109,7 @@ PRESETS = {
             "optimizer.learning_rate": 0.003,
             "training.epochs": 15,
         },
-        max_trials=5,
+        max_epochs_total=14,
         max_epochs=4,
         min_epochs=2,
         factor=2,
@@ -121,7 +124,7 @@ PRESETS = {
             "anchors.max_scale": 0.6,
             "training.epochs": 30,
         },
-        max_trials=6,
+        max_epochs_total=30,
         max_epochs=6,
         min_epochs=3,
         factor=2,
@@ -129,7 +132,7 @@ PRESETS = {
     "standard": Preset(
         help="300 px, alpha 1.0: the published SSD MobileNet v2; for a GPU.",
         settings={"training.epochs": 60},
-        max_trials=30,
+        max_epochs_total=400,
         max_epochs=27,
         min_epochs=3,
         factor=3,
@@ -177,49 +180,46 @@ def experiment(preset: Preset, overrides: Mapping[str, Any], seed: int) -> Exper
     return ExperimentConfig().replace({**preset.settings, "training.seed": seed, **overrides})
 
 
-def without_effect(config: ExperimentConfig) -> tuple[str, ...]:
-    """Lists hyperparameters of the kit's choice that change nothing with these settings."""
-    idle = []
-    if config.anchors.kind == "multiscale" or config.anchors.scales:
-        idle.append("anchors.min_scale")
-    if config.loss.classification == "focal":
-        idle.append("loss.negatives_per_positive")
-    return tuple(idle)
-
-
 def search(
     preset: Preset,
     strategy: str,
+    ranges: search_space.Ranges,
     seed: int,
     *,
-    max_trials: int | None = None,
     max_epochs: int | None = None,
-    tune: Sequence[str] | None = None,
-    pinned: Sequence[str] = (),
-    idle: Sequence[str] = (),
+    max_trials: int | None = None,
+    max_epochs_total: int | None = None,
+    max_minutes: float | None = None,
+    trial_timeout: float | None = None,
 ) -> SearchConfig:
     """Builds the settings of a search: the preset's, the user's where given.
 
     Args:
-        preset: starting point.
-        strategy: one of `SEARCHES`.
+        preset: starting point; its budget counts where the user gives none.
+        strategy: as of `SearchConfig`.
+        ranges: as of `SearchConfig`.
         seed: of the draws.
-        max_trials: overrides the preset's.
         max_epochs: overrides the preset's.
-        tune: hyperparameters to search; None for the kit's choice.
-        pinned: settings that the user fixed; they leave the kit's choice.
-        idle: settings that have no effect, as `without_effect` lists them; they leave it, too.
+        max_trials: budget.
+        max_epochs_total: budget.
+        max_minutes: budget.
+        trial_timeout: as of `SearchConfig`.
 
     Raises:
         UserError: as `SearchConfig`.
     """
     max_epochs = preset.max_epochs if max_epochs is None else max_epochs
+    if max_trials is max_epochs_total is max_minutes is None:
+        max_epochs_total = preset.max_epochs_total
     return SearchConfig(
         strategy=strategy,
-        max_trials=preset.max_trials if max_trials is None else max_trials,
         max_epochs=max_epochs,
         min_epochs=min(preset.min_epochs, max_epochs),
         factor=preset.factor,
-        tune=tuple(tune) if tune else tuple(name for name in SEARCHED if name not in pinned and name not in idle),
+        ranges=ranges,
         seed=seed,
+        max_trials=max_trials,
+        max_epochs_total=max_epochs_total,
+        max_minutes=max_minutes,
+        trial_timeout=trial_timeout,
     )

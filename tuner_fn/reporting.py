@@ -2,34 +2,36 @@
 
 import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras_tuner
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
-from models.hyperparameters import ExperimentConfig
 from models.training import EpochReport
+from tuner_fn.search_space import Ranges
 
+RUNG = "rung"  # the epochs that a trial trains up to
 SCALARS = ("loss", "learning_rate", "AP", "AP50", "AP75", "images_per_s")
 
 
-def write_hparams_domain(logdir: str | os.PathLike[str], config: ExperimentConfig, names: Sequence[str]) -> None:
+def write_hparams_domain(logdir: str | os.PathLike[str], ranges: Ranges) -> None:
     """Writes which hyperparameters and metrics TensorBoard's HParams page shows.
 
     Args:
         logdir: the search's TensorBoard folder.
-        config: base settings; the domains come from the declarations.
-        names: searched hyperparameters.
+        ranges: what is searched, as `search_space.named_space` returns.
     """
-    declared = {path: field.metadata["search"] for path, field, _ in config.items() if "search" in field.metadata}
     columns = []
-    for name in names:
-        search = declared[name]
-        interval = hparams.IntInterval if isinstance(search["low"], int) else hparams.RealInterval
-        domain = hparams.Discrete(search["choices"]) if search["choices"] else interval(search["low"], search["high"])
+    for name, entry in ranges.items():
+        if "choices" in entry:
+            domain = hparams.Discrete(entry["choices"])
+        else:
+            interval = hparams.IntInterval if isinstance(entry["low"], int) else hparams.RealInterval
+            domain = interval(entry["low"], entry["high"])
         columns.append(hparams.HParam(name, domain))
+    columns.append(hparams.HParam(RUNG, display_name="rung (epochs)"))
     metrics = [hparams.Metric("AP", display_name="val AP"), hparams.Metric("AP50", display_name="val AP50")]
     with tf.summary.create_file_writer(str(logdir)).as_default():
         hparams.hparams_config(hparams=columns, metrics=metrics)
@@ -73,20 +75,21 @@ def leaderboard(trials: Iterable[keras_tuner.engine.trial.Trial]) -> list[dict[s
         trials: in the order in which they were started.
 
     Returns:
-        One row a trial: rank (None where failed), trial, score, AP50, epochs, status, reason, parent (the trial it
-        went on from) and hyperparameters.
+        One row a trial: rank (None where failed), trial, score, AP50, epochs (those of its parent included), seconds
+        (of its own epochs), status, reason, parent (the trial it went on from) and hyperparameters.
     """
     rows = []
     for trial in trials:
         values = trial.hyperparameters.values
         done = trial.status == "COMPLETED"
-        reason = (trial.message or "").strip().splitlines()[-1:] or [""]
+        reason = (trial.message or "").strip().splitlines()[:1] or [""]
         rows.append(
             {
                 "trial": trial.trial_id,
                 "score": trial.score if done else None,
                 "AP50": _last(trial, "val_AP50") if done else None,
                 "epochs": _last(trial, "epochs"),
+                "seconds": _last(trial, "seconds"),
                 "status": trial.status.lower(),
                 "reason": "" if done else reason[0],
                 "parent": values.get("tuner/trial_id"),

@@ -1,72 +1,133 @@
-"""The Keras Tuner of this kit: trains trials with `models.training`, reports them, and leaves a leaderboard."""
+"""The Keras Tuner of this kit: has trials trained, reports them, and leaves a leaderboard."""
 
 import csv
 import io
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras_tuner
 
 from data import files, progress
-from models import training
+from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import failures, reporting, search_space
+from tuner_fn import reporting, search_space
+from tuner_fn.oracles.base import SeededOracle
+from tuner_fn.supervisor import EpochReport, TrainingProcess
+from tuner_fn.worker import Job
 
 OBJECTIVE = "val_AP"
+Trial = keras_tuner.engine.trial.Trial
+
+
+class _TimeIsUpError(keras_tuner.errors.FatalError):
+    """The minutes of this search are over; Keras Tuner lets a fatal error through."""
 
 
 class DetectionTuner(keras_tuner.Tuner):
     """Searches hyperparameters of the detector for the COCO mAP on the validation split.
 
-    The learning rate of every trial falls to zero by its last epoch, so that short trials can be compared; one that
-    goes on from another starts from that one's whole training state. After every trial `leaderboard.csv`,
-    `leaderboard.json` and `best_config.json` in the project's folder are written anew.
+    Trials train in a process of their own. The learning rate of every trial falls to zero by its last epoch, so that
+    short trials can be compared; one that goes on from another starts from that one's whole training state. After every
+    trial `leaderboard.csv`, `leaderboard.json` and `best_config.json` in the project's folder are written anew.
+
+    Attributes:
+        end_reason: why the search ended, "" before that.
     """
 
     def __init__(
         self,
-        oracle: keras_tuner.Oracle,
+        oracle: SeededOracle,
         config: ExperimentConfig,
         *,
+        ranges: search_space.Ranges,
         class_names: Sequence[str],
-        max_epochs: int,
         directory: str | os.PathLike[str],
         logdir: str | os.PathLike[str],
+        max_minutes: float | None = None,
+        trial_timeout_s: float | None = None,
+        process: TrainingProcess | None = None,
     ) -> None:
         """Opens the search; one that was interrupted in `directory` goes on.
 
         Args:
             oracle: as `make_oracle` returns.
             config: base settings of all trials.
+            ranges: what is searched, for TensorBoard.
             class_names: in label order.
-            max_epochs: of one trial, unless the oracle says otherwise.
             directory: of the search's state.
             logdir: of TensorBoard's logs.
+            max_minutes: the search stops after the epoch in which so many minutes are over; a trial that this cuts
+                short goes on with the next search in `directory`.
+            trial_timeout_s: a trial that takes longer has failed; None for no limit.
+            process: trains; None for one that writes its log into `directory`.
         """
         directory = pathlib.Path(directory)
         super().__init__(oracle=oracle, directory=str(directory.parent), project_name=directory.name)
-        self.config, self.class_names, self.max_epochs = config, tuple(class_names), max_epochs
+        self.config, self.ranges, self.class_names = config, ranges, tuple(class_names)
         self.logdir = pathlib.Path(logdir)
+        self.max_minutes, self.trial_timeout_s = max_minutes, trial_timeout_s
+        self.process = process or TrainingProcess(directory / "worker.log")
+        self.end_reason = ""
+        self._deadline: float | None = None
+        self._failures: dict[str, str] = {}  # {trial: reason}
+
+    def search(self, train_files: Sequence[str], val_files: Sequence[str], **settings: Any) -> None:
+        """Searches until the oracle ends it or the minutes are over.
+
+        Args:
+            train_files: GZIP TFRecord files.
+            val_files: GZIP TFRecord files.
+            **settings: Keras Tuner's own.
+
+        Raises:
+            FatalError: a mistake in settings or code, or no trial succeeded.
+        """
+        if self.max_minutes is not None:
+            self._deadline = time.monotonic() + 60.0 * self.max_minutes
+        self._data = {"train_files": tuple(train_files), "val_files": tuple(val_files)}
+        try:
+            super().search(**settings)
+            self.end_reason = self.oracle.end_reason
+        except _TimeIsUpError as reason:
+            self.end_reason = str(reason)
+        finally:
+            self.process.close()
+            self._write_results()
+        progress.emit("note", text=f"The search ended: {self.end_reason}.")
+        if not any(row["rank"] for row in self.leaderboard()):
+            reasons = "; ".join(sorted({row["reason"] for row in self.leaderboard()})) or "no trial was finished"
+            raise keras_tuner.errors.FatalError(f"No trial of the search succeeded: {reasons}")
 
     def on_search_begin(self) -> None:
-        """Announces the plan."""
+        """Announces the plan, with the time that the first steps let expect."""
         self.save()  # so that a search killed in its first trial is found again
-        searched = [parameter.name for parameter in self.oracle.hyperparameters.space]
-        reporting.write_hparams_domain(self.logdir, self.config, searched)
-        progress.emit("plan", trials=self.oracle.planned_trials(), epochs=self.oracle.planned_epochs())
+        reporting.write_hparams_domain(self.logdir, self.ranges)
+        trials, epochs = self.oracle.planned_trials(), self.oracle.planned_epochs()
+        plan = {"trials": trials, "epochs": epochs, "done_trials": len(self.oracle.end_order), "seconds": None}
+        plan["done_epochs"] = self.oracle.epochs_given(self.oracle.end_order)
+        if epochs is not None and epochs > plan["done_epochs"]:
+            try:
+                pace = self.process.measure(self._job(self.config, "", epochs=1))
+            except keras_tuner.errors.FailedTrialError:
+                pass  # the trial with these settings will say why
+            else:
+                validations = (trials or epochs) - plan["done_trials"]
+                plan["seconds"] = pace.seconds(epochs - plan["done_epochs"], validations)
+        progress.emit("plan", **plan)
 
-    def run_trial(
-        self, trial: keras_tuner.engine.trial.Trial, train_files: Sequence[str], val_files: Sequence[str], **_: Any
-    ) -> dict[str, float]:
+    def pre_create_trial(self) -> None:
+        """Ends the search where its time is up."""
+        self._check_time()
+
+    def run_trial(self, trial: Trial, **_: Any) -> dict[str, float]:
         """Trains one trial.
 
         Args:
             trial: values to train with; `tuner/epochs` and `tuner/trial_id` as Keras Tuner's Hyperband gives them.
-            train_files: GZIP TFRecord files.
-            val_files: GZIP TFRecord files.
 
         Returns:
             The metrics of the last epoch, `val_AP` among them.
@@ -76,57 +137,64 @@ class DetectionTuner(keras_tuner.Tuner):
             FatalError: anything else; the search stops.
         """
         values = trial.hyperparameters.values
-        number, total = int(trial.trial_id) + 1, self.oracle.planned_trials()
         searched = {name: value for name, value in values.items() if not name.startswith("tuner/")}
-        about = {"number": number, "total": total, "trial_id": trial.trial_id, "hyperparameters": searched}
+        about = {"number": int(trial.trial_id) + 1, "total": self.oracle.planned_trials(), "trial_id": trial.trial_id}
+        about["hyperparameters"] = searched
         progress.emit("trial", state="started", score=None, reason=None, **about)
-        epochs, parent = values.get("tuner/epochs", self.max_epochs), values.get("tuner/trial_id")
-        log = reporting.TrialLog(self.logdir / f"trial_{trial.trial_id}", searched, f"trial {trial.trial_id}")
+        epochs, parent = values["tuner/epochs"], values.get("tuner/trial_id")
+        shown = searched | {reporting.RUNG: epochs}
+        log = reporting.TrialLog(self.logdir / f"trial_{trial.trial_id}", shown, f"trial {trial.trial_id}")
 
-        def on_epoch(report: training.EpochReport) -> None:
+        def on_epoch(report: EpochReport) -> None:
             log.epoch(report)
             progress.emit("epoch", stage="search", epochs=epochs, **reporting.progress_fields(report))
+            if report["epoch"] < epochs:
+                self._check_time()
 
         try:
-            result = training.train(
-                search_space.configuration(self.config, values),
-                train_files,
-                val_files,
-                self.class_names,
+            job = self._job(
+                _valid_configuration(self.config, values),
+                str(reporting.state_file(self.get_trial_dir(trial.trial_id))),
                 epochs=epochs,
-                checkpoint=reporting.state_file(self.get_trial_dir(trial.trial_id)),
-                start_from=reporting.state_file(self.get_trial_dir(parent)) if parent is not None else None,
-                validate_every=epochs,
-                on_epoch=on_epoch,
+                start_from=None if parent is None else str(reporting.state_file(self.get_trial_dir(parent))),
             )
-        except Exception as error:
-            failure = failures.as_trial_failure(error)
-            progress.emit("trial", state="failed", score=None, reason=str(failure), **about)
-            raise failure from error
-        last = result.history[-1]
+            history = self.process.train(job, on_epoch, self.trial_timeout_s)
+        except keras_tuner.errors.FailedTrialError as failure:
+            self._failures[trial.trial_id] = str(failure)
+            reason = str(failure).partition("\n")[0]
+            progress.emit("trial", state="failed", score=None, reason=reason, **about)
+            raise
+        last = history[-1]
         progress.emit("trial", state="done", score=last["AP"], reason=None, **about)
         scores = {name: float(last[name]) for name in ("AP", "AP50", "AP75")}
-        return {OBJECTIVE: scores["AP"], "val_AP50": scores["AP50"], "val_AP75": scores["AP75"], "epochs": epochs}
+        seconds = sum(report["seconds"] for report in history[values["tuner/initial_epoch"] :])
+        found = {OBJECTIVE: scores["AP"], "val_AP50": scores["AP50"], "val_AP75": scores["AP75"]}
+        return found | {"epochs": epochs, "seconds": seconds}
 
-    def on_trial_end(self, trial: keras_tuner.engine.trial.Trial) -> None:
+    def on_trial_end(self, trial: Trial) -> None:
         """Ends the trial and writes the leaderboard."""
+        trial.message = self._failures.pop(trial.trial_id, trial.message)  # in place of a traceback
         super().on_trial_end(trial)
         self._write_results()
-
-    def on_search_end(self) -> None:
-        """Writes the leaderboard.
-
-        Raises:
-            FatalError: no trial succeeded.
-        """
-        self._write_results()
-        if not any(row["rank"] for row in self.leaderboard()):
-            reasons = "; ".join(sorted({row["reason"] for row in self.leaderboard()})) or "no trial was run"
-            raise keras_tuner.errors.FatalError(f"No trial of the search succeeded: {reasons}")
 
     def leaderboard(self) -> list[dict[str, Any]]:
         """Returns `reporting.leaderboard` of this search."""
         return reporting.leaderboard(self.oracle.trials[trial_id] for trial_id in self.oracle.start_order)
+
+    def _job(self, config: ExperimentConfig, checkpoint: str, *, epochs: int, start_from: str | None = None) -> Job:
+        return Job(
+            settings=config.to_dict(),
+            class_names=self.class_names,
+            epochs=epochs,
+            validate_every=epochs,
+            checkpoint=checkpoint,
+            start_from=start_from,
+            **self._data,
+        )
+
+    def _check_time(self) -> None:
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            raise _TimeIsUpError(f"the {self.max_minutes:g} minutes given are over")
 
     def _write_results(self) -> None:
         rows = self.leaderboard()
@@ -142,3 +210,11 @@ class DetectionTuner(keras_tuner.Tuner):
         if rows and rows[0]["rank"]:
             best = search_space.configuration(self.config, rows[0]["hyperparameters"])
             files.write_text(folder / "best_config.json", json.dumps(best.to_dict(), indent=1))
+
+
+def _valid_configuration(config: ExperimentConfig, values: Mapping[str, Any]) -> ExperimentConfig:
+    """Applies a trial's values; those that do not go together fail the trial."""
+    try:
+        return search_space.configuration(config, values)
+    except UserError as error:
+        raise keras_tuner.errors.FailedTrialError(str(error)) from error

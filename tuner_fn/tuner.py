@@ -15,9 +15,13 @@ from tuner_fn.oracles import make_oracle, options_of
 from tuner_fn.presets import SearchConfig
 from tuner_fn.trial_runner import OBJECTIVE, DetectionTuner
 
+BUDGET = ("max_trials", "max_epochs_total", "max_minutes", "trial_timeout")
+
 
 def search_key(info: dataset_info.DatasetInfo, custom_config: dict[str, Any]) -> str:
     """Names a search by everything its trials depend on: data, settings, search and code.
+
+    The budget is not among them: with a larger one the search goes on.
 
     Args:
         info: of the ingested dataset.
@@ -26,7 +30,8 @@ def search_key(info: dataset_info.DatasetInfo, custom_config: dict[str, Any]) ->
     Returns:
         12 hexadecimal digits.
     """
-    parts = [info.fingerprint, info.class_names, *(custom_config[key] for key in ("config", "search", "source_hash"))]
+    search = {name: value for name, value in custom_config["search"].items() if name not in BUDGET}
+    parts = [info.fingerprint, info.class_names, custom_config["config"], search, custom_config["source_hash"]]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -50,19 +55,22 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     oracle = make_oracle(
         search.strategy,
         objective=keras_tuner.Objective(OBJECTIVE, "max"),
-        hyperparameters=search_space.make_search_space(config, search.tune),
+        hyperparameters=search_space.make_search_space(config, search.ranges),
         max_epochs=search.max_epochs,
         seed=search.seed,
         max_trials=search.max_trials,
+        max_epochs_total=search.max_epochs_total,
         **{name: value for name, value in halving.items() if name in options_of(search.strategy)},
     )
     tuner = DetectionTuner(
         oracle,
         config,
+        ranges=search.ranges,
         class_names=info.class_names,
-        max_epochs=search.max_epochs,
         directory=workdir / "search" / key,
         logdir=workdir / "tensorboard" / "search" / key,
+        max_minutes=search.max_minutes,
+        trial_timeout_s=None if search.trial_timeout is None else 60.0 * search.trial_timeout,
     )
     fit_kwargs = {
         "train_files": dataset_info.split_files(examples, "train"),

@@ -8,7 +8,7 @@ from absl import flags
 from data import sources
 from pipeline import configs, display, environment, workdir
 from pipeline.cli import data_flags, export, parsing
-from tuner_fn import presets
+from tuner_fn import presets, search_space
 
 if TYPE_CHECKING:
     from pipeline import local_runner
@@ -88,9 +88,9 @@ def experiment_values(flag_values: flags.FlagValues) -> dict[str, Any]:
         "config",
         "set",
         "search",
+        "space",
         "tune",
-        "max_trials",
-        "max_epochs",
+        *configs.SEARCH_FLAGS,
         "epochs",
         "seed",
         "min_map50",
@@ -182,18 +182,32 @@ def _define_search_flags(flag_values: flags.FlagValues) -> None:
         f"Starting point; by default quick for road_scenes, else standard with a GPU and cpu without. {about}",
         flag_values=flag_values,
     )
-    flags.DEFINE_enum("search", "hyperband", presets.SEARCHES, "How to search.", flag_values=flag_values)
+    flags.DEFINE_enum("search", presets.SEARCHES[0], presets.SEARCHES, "How to search.", flag_values=flag_values)
+    flags.DEFINE_string(
+        "space",
+        "default",
+        f"What to search: {', '.join(search_space.SPACES)}, or a YAML file with lines such as "
+        "`optimizer.learning_rate: {low: 1.0e-4, high: 0.01, scale: log}` or `model.alpha: [0.35, 0.5]`. "
+        "What --set fixes is left out.",
+        flag_values=flag_values,
+    )
     flags.DEFINE_list(
         "tune",
         None,
-        "Hyperparameters to search, as optimizer.learning_rate,loss.l2; by default "
-        f"{', '.join(presets.SEARCHED)}, except those that --set fixes.",
+        "Search these hyperparameters alone, as optimizer.learning_rate,augment.*; ranges are those of --space.",
         flag_values=flag_values,
     )
     numbers = {
-        "max_trials": "At most this many trials; by default the preset's, with hyperband its brackets'.",
-        "max_epochs": "At most this many epochs of one trial; the preset's by default.",
+        "max_trials": "Budget: at most this many trials; one that goes on with another counts again.",
+        "max_epochs_total": "Budget: at most this many epochs in all trials; the preset's where no budget is given.",
+        "max_epochs": "At most this many epochs of one configuration; the preset's by default.",
         "epochs": "Epochs of the final training; the preset's by default.",
     }
     for name, about in numbers.items():
         flags.DEFINE_integer(name, None, about, lower_bound=1, flag_values=flag_values)
+    minutes = {
+        "max_minutes": "Budget: stop the search after the epoch in which so many minutes are over.",
+        "trial_timeout": "Minutes after which a trial has failed, so that one that hangs does not stop the search.",
+    }
+    for name, about in minutes.items():
+        flags.DEFINE_float(name, None, about, lower_bound=0, flag_values=flag_values)

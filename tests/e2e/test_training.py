@@ -12,6 +12,7 @@ import pytest
 from tiny_data import CLASS_NAMES, scene_record, write_split
 
 from models import training
+from models.errors import DivergedError
 from models.hyperparameters import ExperimentConfig
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -87,6 +88,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(data, tmp_path, changes) 
 KILLED_PROCESS = """
 import json, sys
 from models import training
+from models.errors import DivergedError
 from models.hyperparameters import ExperimentConfig
 settings, train_files, val_files, names, state = json.loads(sys.argv[1])
 training.train(ExperimentConfig.from_dict(settings), train_files, val_files, names, epochs=4, checkpoint=state,
@@ -138,7 +140,7 @@ def test_a_diverging_training_stops(data, tmp_path) -> None:
     arrays[kernel] = np.full_like(arrays[kernel], np.nan)
     np.savez(path, **arrays)
     before = path.read_bytes()
-    with pytest.raises(training.DivergedError, match="lower `optimizer.learning_rate`"):
+    with pytest.raises(DivergedError, match="lower `optimizer.learning_rate`"):
         training.train(SMALL, *data, CLASS_NAMES, epochs=2, checkpoint=path)
     assert path.read_bytes() == before
 

@@ -2,15 +2,17 @@
 
 import abc
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import keras_tuner
 import numpy as np
 
 from data.errors import UserError
+from tuner_fn.oracles.saved import SavedOracle
 from tuner_fn.oracles.space import Space
 
-UNBOUNDED_TRIALS = 1_000_000  # where only epochs or the user end a search; TFX's Tuner needs a number
+UNBOUNDED_TRIALS = 9_999  # where only epochs or the user end a search; TFX's Tuner needs a number
 _DRAWS = 100  # before a finite space is gone through one by one
 
 
@@ -65,7 +67,7 @@ class Exhausted(Exception):
     """Says, in its text, why there is nothing left to propose."""
 
 
-class SeededOracle(keras_tuner.Oracle, abc.ABC):
+class SeededOracle(SavedOracle, abc.ABC):
     """Base of the kit's strategies.
 
     The first trial has the space's defaults. A proposal depends on the space, the seed, the number of trials before it
@@ -176,6 +178,11 @@ class SeededOracle(keras_tuner.Oracle, abc.ABC):
             limits.append(max(self.max_trials * epochs // n for n, epochs in enumerate(self.rungs, 1)))
         return min(limits, default=None)
 
+    def epochs_given(self, trial_ids: Iterable[str]) -> int:
+        """Counts the epochs that trials were given, beyond those of the trials that they go on from."""
+        given = (self.trials[trial_id].hyperparameters.values for trial_id in trial_ids)
+        return sum(values.get("tuner/epochs", 0) - values.get("tuner/initial_epoch", 0) for values in given)
+
     def create_trial(self, tuner_id: str) -> keras_tuner.engine.trial.Trial:
         """Gives a worker its trial, as `keras_tuner.Oracle.create_trial`; says why where there is none."""
         trial = super().create_trial(tuner_id)
@@ -234,9 +241,12 @@ class SeededOracle(keras_tuner.Oracle, abc.ABC):
                 continue
             trial = self.trials[trial_id]
             values = trial.hyperparameters.values
+            if "tuner/epochs" not in values:  # its file was damaged
+                self._counted.add(trial_id)
+                continue
             if trial_id not in self._index:
                 parent = values.get("tuner/trial_id")
-                if parent is None:
+                if parent not in self._index:
                     self._add(trial_id, {name: one for name, one in values.items() if not name.startswith("tuner/")})
                 else:
                     self._index[trial_id] = self._index[parent]
@@ -257,8 +267,7 @@ class SeededOracle(keras_tuner.Oracle, abc.ABC):
     def _epochs_left(self) -> int | None:
         if self.max_epochs_total is None:
             return None
-        given = (trial.hyperparameters.values for trial in self.trials.values())
-        return self.max_epochs_total - sum(values["tuner/epochs"] - values["tuner/initial_epoch"] for values in given)
+        return self.max_epochs_total - self.epochs_given(self.trials)
 
     def _exhausted(self) -> str:
         return f"all {len(self.configurations)} configurations of the space were tried"
@@ -273,8 +282,6 @@ class SeededOracle(keras_tuner.Oracle, abc.ABC):
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores `get_state`'s result; what was gathered is gathered anew from the trials."""
-        # A kill may have come between the writing of a trial and that of this state: then it is proposed again.
-        self.trials = {trial_id: self.trials[trial_id] for trial_id in state["start_order"]}
         super().set_state(state)
         self.configurations, self._counted, self._index = [], set(), {}
         self.space = Space(self.hyperparameters)

@@ -81,10 +81,10 @@ def test_run_takes_the_imported_settings_in_place_of_the_presets(run_config):
     config = run_config("--config=config.json", "--set=input.batch_size=8", "--preset=quick", "--epochs=2")
     assert (config.experiment.model.head, config.experiment.input.image_size) == ("fpnlite", 320)
     assert (config.experiment.input.batch_size, config.experiment.training.epochs) == (8, 2)
-    assert config.search.max_trials == run_config("--preset=quick").search.max_trials
+    assert config.search.max_epochs_total == run_config("--preset=quick").search.max_epochs_total
     # Focal loss mines nothing, and multiscale anchors have no smallest scale: no trial may vary them.
-    assert {"loss.negatives_per_positive", "anchors.min_scale"}.isdisjoint(config.search.tune)
-    assert "optimizer.learning_rate" in config.search.tune
+    assert {"loss.negatives_per_positive", "anchors.min_scale"}.isdisjoint(config.search.ranges)
+    assert "optimizer.learning_rate" in config.search.ranges
 
 
 def test_the_configuration_of_a_run_trains_as_it_stands(folder, run_config):

@@ -90,7 +90,7 @@ def test_components_are_counted_and_timed(screen):
 
 def test_trials_show_score_best_and_time_left_from_measured_epochs(screen):
     component(screen, "started")
-    screen.emit("plan", trials=3, epochs=6)
+    screen.emit("plan", trials=3, epochs=6, seconds=125.0)
     trial(screen, 1, "started")
     for number in (1, 2):
         screen.clock.now_s += 10
@@ -99,7 +99,7 @@ def test_trials_show_score_best_and_time_left_from_measured_epochs(screen):
     trial(screen, 2, "failed", reason="NaN loss")
     trial(screen, 3, "done", score=0.125)
     text = "\n".join(screen.lines)
-    assert "plan: 3 trials, 6 epochs in all" in text
+    assert "plan: at most 3 trials, 6 epochs in all; about 2 min 5 s by the first steps" in text
     # 2 of 6 epochs took 20 s: 40 s for the other four.
     assert "trial 1/3  val mAP 0.250  best so far 0.250  about 40 s left" in text
     assert "trial 2/3  failed: NaN loss" in text

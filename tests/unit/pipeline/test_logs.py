@@ -137,10 +137,3 @@ def test_a_full_disk_under_the_log_is_said_once_and_nothing_spills(capfd):
     assert failures.explain(caught.value).message.startswith("the disk is full")
     assert capfd.readouterr() == ("", "")
     sys.stderr.flush()
-
-
-def test_tail_is_the_last_lines_of_a_large_file(tmp_path):
-    log = tmp_path / "run.log"
-    log.write_text("".join(f"line {number}\n\n" for number in range(50_000)))
-    assert logs.tail(log, lines=2) == "line 49998\nline 49999"
-    assert logs.tail(pathlib.Path("/nowhere/run.log")) == ""

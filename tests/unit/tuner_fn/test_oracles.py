@@ -17,7 +17,7 @@ SETTINGS = {"evolution": {"population": 3, "sample": 2}}
 
 
 def make_space() -> keras_tuner.HyperParameters:
-    return search_space.make_search_space(ExperimentConfig(), NAMES)
+    return search_space.make_search_space(ExperimentConfig(), search_space.pick({}, NAMES, ExperimentConfig()))
 
 
 def make_conditional_space() -> keras_tuner.HyperParameters:

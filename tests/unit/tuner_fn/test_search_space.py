@@ -1,5 +1,7 @@
 """The search space comes from the declarations and leads back to settings."""
 
+import json
+
 import pytest
 
 from data.errors import UserError
@@ -7,11 +9,15 @@ from models.hyperparameters import ExperimentConfig
 from tuner_fn import presets, reporting, search_space
 
 
+def make(names, config=None):
+    config = config or ExperimentConfig()
+    return search_space.make_search_space(config, search_space.pick({}, names, config)).space
+
+
 def test_ranges_choices_and_defaults_are_the_declared_ones() -> None:
     config = ExperimentConfig().replace({"optimizer.learning_rate": 0.05})
     names = ["optimizer.learning_rate", "postprocess.score_converter", "model.alpha", "model.head_layers"]
-    space = search_space.make_search_space(config, names)
-    rate, converter, alpha, layers = space.space
+    alpha, layers, rate, converter = make(names, config)  # in the order of their declaration
     assert (rate.min_value, rate.max_value, rate.default, rate.sampling) == (5e-4, 0.05, 0.05, "log")
     assert (converter.values, converter.default) == (["loss", "sigmoid", "softmax"], "loss")
     assert alpha.values == [0.35, 0.5, 0.75, 1.0, 1.3, 1.4]
@@ -20,9 +26,79 @@ def test_ranges_choices_and_defaults_are_the_declared_ones() -> None:
 
 def test_a_value_that_is_no_candidate_is_tried_too() -> None:
     """An imported configuration may have any width; the first trial is the configuration itself."""
-    space = search_space.make_search_space(ExperimentConfig().replace({"model.alpha": 0.6}), ["model.alpha"])
-    assert space.space[0].values == [0.35, 0.5, 0.75, 1.0, 1.3, 1.4, 0.6]
-    assert space.space[0].default == 0.6
+    (alpha,) = make(["model.alpha"], ExperimentConfig().replace({"model.alpha": 0.6}))
+    assert alpha.values == [0.35, 0.5, 0.75, 1.0, 1.3, 1.4, 0.6]
+    assert alpha.default == 0.6
+
+
+def test_what_depends_on_a_searched_choice_is_active_with_it_alone() -> None:
+    config = ExperimentConfig()
+    space = search_space.make_search_space(config, search_space.pick({}, ["loss.*"], config))
+    assert space.values["loss.classification"] == "sigmoid"
+    assert "loss.negatives_per_positive" in space.values
+    assert "loss.focal_gamma" not in space.values
+    space.values["loss.classification"] = "focal"
+    space.ensure_active_values()
+    assert space.is_active("loss.focal_gamma")
+    assert not space.is_active("loss.negatives_per_positive")
+
+
+@pytest.mark.parametrize("name", search_space.SPACES)
+def test_every_named_space_can_be_searched(name) -> None:
+    config = ExperimentConfig()
+    ranges = search_space.named_space(name, config)
+    assert len(search_space.make_search_space(config, ranges).space) == len(ranges) >= 4
+
+
+def test_the_studys_space_is_its_five_settings() -> None:
+    ranges = search_space.named_space("flir_study", ExperimentConfig())
+    assert ranges["loss.classification"] == {"choices": ["sigmoid", "softmax"]}
+    assert ranges["optimizer.decay_steps"] == {"low": 5000, "high": 800_720, "scale": "log"}
+    assert len(ranges) == 6  # the schedule, and its decay's steps
+
+
+def test_a_file_may_name_any_setting_and_its_range(tmp_path) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text("postprocess.nms_iou: {low: 0.4, high: 0.7}\nmodel.alpha: [0.35, 0.5]\nloss.l2:\naugment.crop*:\n")
+    ranges = search_space.named_space(str(path), ExperimentConfig())
+    assert ranges["postprocess.nms_iou"] == {"low": 0.4, "high": 0.7, "scale": "linear"}
+    assert ranges["model.alpha"] == {"choices": [0.35, 0.5]}
+    assert ranges["loss.l2"] == {"low": 1e-6, "high": 1e-3, "scale": "log"}
+    assert {"augment.crop_probability", "augment.crop_min_scale"} < set(ranges)
+    picked = search_space.pick(ranges, ["model.*"], ExperimentConfig())
+    assert picked["model.alpha"] == {"choices": [0.35, 0.5]}
+    assert "loss.l2" not in picked
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("loss.l3: [1]", "`loss.l3` is no hyperparameter that can be searched. Did you mean `loss.l2`"),
+        ("model.alpha: [0.35, 9]", r"`model.alpha` must lie in \[0.1, 2.0\]: got 9"),
+        ("model.alpha: []", "`model.alpha` needs at least one value"),
+        ("input.batch_size:", "`input.batch_size` is no hyperparameter that can be searched without a range"),
+        ("input.batch_size: {low: 4}", "`input.batch_size` needs `low` and `high`"),
+        ("loss.l2: {low: 0.01, high: 0.001}", "`loss.l2` needs numbers with `low` up to `high`"),
+        ("loss.l2: {lo: 0.01}", "`loss.l2` needs a list of values, or some of low, high, scale, choices"),
+        ("loss.l2: {scale: cubic}", "`loss.l2` needs a `scale` of linear, or log"),
+        ("loss.focal_gamma:", "`loss.focal_gamma` changes nothing .*: it needs `loss.classification` of focal"),
+        ("- a", "needs lines such as `optimizer.learning_rate"),
+        ("a: [", "is neither YAML nor JSON"),
+    ],
+)
+def test_each_mistake_in_a_file_is_named(tmp_path, text, message) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        search_space.named_space(str(path), ExperimentConfig())
+    assert str(path) in str(caught.value)
+
+
+def test_an_unknown_space_names_the_nearest() -> None:
+    with pytest.raises(UserError, match="`--space=flir_studi` is no space and no file. Did you mean `flir_study`"):
+        search_space.named_space("flir_studi", ExperimentConfig())
+    with pytest.raises(UserError, match="`--space=/nowhere/space.yaml` cannot be read: No such file"):
+        search_space.named_space("/nowhere/space.yaml", ExperimentConfig())
 
 
 def test_a_trials_values_become_settings() -> None:
@@ -34,12 +110,11 @@ def test_a_trials_values_become_settings() -> None:
 def test_every_declared_hyperparameter_can_be_searched_and_shown(tmp_path) -> None:
     """Each draw of each is a valid configuration of its own, and TensorBoard takes its domain."""
     config = ExperimentConfig()
-    names = [path for path, field, _ in config.items() if "search" in field.metadata]
-    space = search_space.make_search_space(config, names)
-    for parameter in space.space:
+    ranges = search_space.named_space("full", config)
+    for parameter in search_space.make_search_space(config, ranges).space:
         for draw in (0.0, 0.5, 0.999):
             search_space.configuration(config, {parameter.name: parameter.prob_to_value(draw)})
-    reporting.write_hparams_domain(tmp_path, config, names)
+    reporting.write_hparams_domain(tmp_path, ranges)
 
 
 @pytest.mark.parametrize("name", presets.PRESETS)
@@ -47,15 +122,15 @@ def test_every_preset_is_a_valid_configuration(name) -> None:
     preset = presets.get_preset(name)
     config = presets.experiment(preset, {}, 0)
     assert config.training.seed == 0
+    ranges = search_space.named_space("default", config)
     for strategy in presets.SEARCHES:
-        search = presets.search(preset, strategy, 0)
-        assert presets.SearchConfig.from_dict(search.to_dict()) == search
-        search_space.make_search_space(config, search.tune)
+        search = presets.search(preset, strategy, ranges, 0)
+        assert presets.SearchConfig.from_dict(json.loads(json.dumps(search.to_dict()))) == search
 
 
 def test_a_setting_the_user_fixed_is_not_searched() -> None:
-    search = presets.search(presets.get_preset("quick"), "hyperband", 0, pinned=["loss.l2"])
-    assert "loss.l2" not in search.tune
+    ranges = search_space.named_space("default", ExperimentConfig())
+    assert set(ranges) - set(search_space.without(ranges, ["loss.l2"])) == {"loss.l2"}
 
 
 @pytest.mark.parametrize(
@@ -67,24 +142,33 @@ def test_a_setting_the_user_fixed_is_not_searched() -> None:
     ],
 )
 def test_what_has_no_effect_is_not_searched(changes, idle) -> None:
-    found = presets.without_effect(ExperimentConfig().replace(changes))
-    assert found == (idle,)
-    assert idle in presets.SEARCHED
-    search = presets.search(presets.get_preset("quick"), "hyperband", 0, idle=found)
-    assert set(presets.SEARCHED) - set(search.tune) == {idle}
+    found = search_space.named_space("default", ExperimentConfig().replace(changes))
+    assert set(search_space.SPACES["default"]) - set(found) == {idle}
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tune": ["optimizer.learning_rat"]}, "Did you mean `optimizer.learning_rate`"),
-        ({"tune": ["input.batch_size"]}, "`input.batch_size` is no hyperparameter that can be searched"),
+        ({"strategy": "hyperbnd"}, "Unknown search `hyperbnd`. Did you mean `hyperband`"),
         ({"max_epochs": 0}, "`max_epochs` must be at least 1: got 0"),
         ({"max_trials": 0}, "`max_trials` must be at least 1: got 0"),
+        ({"max_epochs_total": 0}, "`max_epochs_total` must be at least 1: got 0"),
+        ({"max_minutes": 0.0}, "`max_minutes` must be positive: got 0"),
+        ({"trial_timeout": 0.0}, "`trial_timeout` must be positive: got 0"),
+        ({"ranges": {}}, "Nothing is left to search"),
     ],
 )
 def test_each_mistake_is_named(changes, message) -> None:
+    ranges = search_space.named_space("default", ExperimentConfig())
     with pytest.raises(UserError, match=message):
-        presets.search(presets.get_preset("quick"), "random", 0, **changes)
+        presets.search(presets.get_preset("quick"), **{"strategy": "random", "ranges": ranges, "seed": 0} | changes)
     with pytest.raises(UserError, match="Unknown preset `quik`. Did you mean `quick`"):
         presets.get_preset("quik")
+
+
+def test_a_budget_of_the_user_replaces_the_presets() -> None:
+    ranges = search_space.named_space("default", ExperimentConfig())
+    preset = presets.get_preset("quick")
+    assert presets.search(preset, "random", ranges, 0).max_epochs_total == preset.max_epochs_total
+    assert presets.search(preset, "random", ranges, 0, max_minutes=3.0).max_epochs_total is None
+    assert presets.search(preset, "random", ranges, 0, max_trials=3).max_epochs_total is None

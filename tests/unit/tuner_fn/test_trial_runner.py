@@ -1,12 +1,14 @@
-"""The tuner: failed trials are recorded, mistakes stop the search, a killed search goes on."""
+"""The tuner: what a trial reports, what a failure means to the search, a killed search goes on."""
 
 import json
 import pathlib
+import time
 
+import fake_training
 import keras_tuner
 import pytest
 
-from models import training
+from data import progress
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import oracles, reporting, search_space
 from tuner_fn.trial_runner import DetectionTuner
@@ -14,99 +16,170 @@ from tuner_fn.trial_runner import DetectionTuner
 NAMES = ("optimizer.learning_rate",)
 
 
-@pytest.fixture
-def trained(monkeypatch):
-    """Replaces the training itself, which has its own tests, by a formula; lists what was trained."""
-    calls = []
+class FakeProcess:
+    """In the place of the training process, which has its own tests: a formula; lists what was trained."""
 
-    def train(config, train_files, val_files, class_names, *, epochs, checkpoint, start_from, on_epoch, **_):
-        calls.append({"rate": config.optimizer.learning_rate, "epochs": epochs, "start_from": start_from})
-        action = train.actions.get(len(calls) - 1)
+    def __init__(self) -> None:
+        self.jobs: list = []
+        self.actions: dict[int, BaseException] = {}
+        self.closed = False
+
+    def train(self, job, on_epoch, timeout_s):
+        self.jobs.append(job)
+        action = self.actions.get(len(self.jobs) - 1)
         if action is not None:
             raise action
-        history = [{"epoch": 1, "loss": 1.0, "AP": config.optimizer.learning_rate, "AP50": 0.5, "AP75": float("nan")}]
-        on_epoch(history[0])
-        checkpoint.write_bytes(b"state")
-        return training.TrainingResult(None, history)
+        rate = self.rate(job)
+        history = [
+            {"epoch": epoch, "loss": 1.0, "AP": rate, "AP50": 0.5, "AP75": float("nan"), "seconds": 2.0}
+            for epoch in range(1, job.epochs + 1)
+        ]
+        for report in history:
+            on_epoch(report)
+        pathlib.Path(job.checkpoint).write_bytes(b"state")
+        return history
 
-    train.actions = {}
-    train.calls = calls
-    monkeypatch.setattr(training, "train", train)
-    return train
+    def measure(self, job):
+        return fake_training.measure(None, (), (), ())
+
+    def close(self) -> None:
+        self.closed = True
+
+    @staticmethod
+    def rate(job) -> float:
+        return ExperimentConfig.from_dict(job.settings).optimizer.learning_rate
 
 
-def make(tmp_path, strategy: str = "random", **settings) -> DetectionTuner:
-    config = ExperimentConfig()
+@pytest.fixture
+def process():
+    return FakeProcess()
+
+
+def make(tmp_path, process, strategy: str = "random", **settings) -> DetectionTuner:
+    config = settings.pop("config", ExperimentConfig())
+    limits = {name: settings.pop(name) for name in ("max_minutes", "trial_timeout_s") if name in settings}
     defaults = {"max_epochs": 2, "seed": 0, "max_trials": 4}
     if strategy == "hyperband":
         defaults = {"max_epochs": 4, "seed": 0, "factor": 2}
+    ranges = settings.pop("ranges", None) or search_space.pick({}, NAMES, config)
     oracle = oracles.make_oracle(
         strategy,
         objective=keras_tuner.Objective("val_AP", "max"),
-        hyperparameters=search_space.make_search_space(config, NAMES),
+        hyperparameters=search_space.make_search_space(config, ranges),
         **defaults | settings,
     )
     folders = {"directory": tmp_path / "search", "logdir": tmp_path / "logs"}
-    return DetectionTuner(oracle, config, class_names=("car",), max_epochs=2, **folders)
+    about = {"ranges": ranges, "class_names": ("car",), "process": process}
+    return DetectionTuner(oracle, config, **about, **folders, **limits)
 
 
 def search(tuner: DetectionTuner) -> list[dict]:
-    tuner.search(train_files=["train"], val_files=["val"], verbose=0)
+    tuner.search(["train"], ["val"], verbose=0)
     return json.loads((pathlib.Path(tuner.project_dir) / "leaderboard.json").read_text())
 
 
-def test_the_leaderboard_is_sorted_and_the_best_configuration_trains_as_it_stands(trained, tmp_path) -> None:
-    tuner = make(tmp_path)
-    rows = search(tuner)
+def test_the_leaderboard_is_sorted_and_the_best_configuration_trains_as_it_stands(process, tmp_path) -> None:
+    rows = search(make(tmp_path, process))
     assert [row["rank"] for row in rows] == [1, 2, 3, 4]
-    assert [row["score"] for row in rows] == sorted((call["rate"] for call in trained.calls), reverse=True)
+    assert [row["score"] for row in rows] == sorted(map(process.rate, process.jobs), reverse=True)
+    assert [(row["epochs"], row["seconds"]) for row in rows] == [(2, 4.0)] * 4
     best = ExperimentConfig.from_dict(json.loads((tmp_path / "search" / "best_config.json").read_text()))
     assert best.optimizer.learning_rate == rows[0]["score"]
     table = (tmp_path / "search" / "leaderboard.csv").read_text().splitlines()
     assert table[0].endswith("optimizer.learning_rate")
     assert len(table) == 5
+    assert process.closed
 
 
-def test_a_diverged_trial_is_recorded_and_the_search_goes_on(trained, tmp_path) -> None:
-    trained.actions = {1: training.DivergedError("The loss is not finite"), 2: MemoryError("out of memory")}
-    rows = search(make(tmp_path))
+def test_a_failed_trial_is_recorded_with_its_reason_and_the_search_goes_on(process, tmp_path) -> None:
+    failures = [keras_tuner.errors.FailedTrialError(f"{reason}\nlast line of a log") for reason in ("NaN", "no memory")]
+    process.actions = {1: failures[0], 2: failures[1]}
+    rows = search(make(tmp_path, process))
     assert [row["status"] for row in rows] == ["completed", "completed", "failed", "failed"]
-    assert "not finite" in rows[2]["reason"] + rows[3]["reason"]
-    assert "out of memory" in rows[2]["reason"] + rows[3]["reason"]
+    assert [row["reason"] for row in rows] == ["", "", "NaN", "no memory"]
+    trial = json.loads((tmp_path / "search" / f"trial_{rows[2]['trial']}" / "trial.json").read_text())
+    assert trial["message"] == "NaN\nlast line of a log"
 
 
-def test_a_mistake_stops_the_search_at_once(trained, tmp_path) -> None:
-    trained.actions = {0: TypeError("wrong argument")}
+def test_settings_that_do_not_go_together_fail_the_trial(process, tmp_path) -> None:
+    config = ExperimentConfig().replace({"anchors.max_scale": 0.3})
+    ranges = {"anchors.min_scale": {"choices": [0.2, 0.5]}}
+    rows = search(make(tmp_path, process, config=config, ranges=ranges))
+    assert [row["status"] for row in rows] == ["completed", "failed"]
+    assert rows[1]["reason"].startswith("`anchors.max_scale` must exceed `anchors.min_scale`")
+
+
+def test_a_mistake_stops_the_search_at_once(process, tmp_path) -> None:
+    process.actions = {0: keras_tuner.errors.FatalError("TypeError: wrong argument")}
     with pytest.raises(keras_tuner.errors.FatalError, match="TypeError: wrong argument"):
-        search(make(tmp_path))
-    assert len(trained.calls) == 1
+        search(make(tmp_path, process))
+    assert len(process.jobs) == 1
+    assert process.closed
 
 
-def test_a_search_without_one_good_trial_says_why(trained, tmp_path) -> None:
-    trained.actions = dict.fromkeys(range(4), training.DivergedError("The loss is not finite"))
+def test_a_search_without_one_good_trial_says_why(process, tmp_path) -> None:
+    process.actions = dict.fromkeys(range(4), keras_tuner.errors.FailedTrialError("The loss is not finite"))
     with pytest.raises(keras_tuner.errors.FatalError, match="No trial of the search succeeded: .*not finite"):
-        search(make(tmp_path))
+        search(make(tmp_path, process))
 
 
-@pytest.mark.parametrize("strategy", ["random", "hyperband"])
-def test_a_killed_search_goes_on_with_the_trial_it_was_in(trained, tmp_path, strategy) -> None:
-    trained.actions = {2: KeyboardInterrupt()}
+@pytest.mark.parametrize("strategy", oracles.NAMES)
+def test_an_interrupted_search_goes_on_with_the_trial_it_was_in(process, tmp_path, strategy) -> None:
+    budget = {"max_trials": None, "max_epochs_total": 14, "max_epochs": 4}
+    process.actions = {2: KeyboardInterrupt()}
     with pytest.raises(KeyboardInterrupt):
-        search(make(tmp_path / "cut", strategy))
-    trained.actions = {}
-    cut = search(make(tmp_path / "cut", strategy))
-    rates = [call["rate"] for call in trained.calls]
-    assert rates[2] == rates[3]  # the interrupted trial again, with its own state file
-    trained.calls.clear()
-    whole = search(make(tmp_path / "whole", strategy))
+        search(make(tmp_path / "cut", process, strategy, **budget))
+    assert (tmp_path / "cut" / "search" / "best_config.json").exists()  # the best so far
+    process.actions = {}
+    cut = search(make(tmp_path / "cut", process, strategy, **budget))
+    assert process.jobs[2] == process.jobs[3]  # the interrupted trial again, with its own state file
+    whole = search(make(tmp_path / "whole", FakeProcess(), strategy, **budget))
     assert [row["trial"] for row in cut] == [row["trial"] for row in whole]
     assert [row["score"] for row in cut] == [row["score"] for row in whole]
 
 
-def test_a_promoted_trial_starts_from_its_parents_state(trained, tmp_path) -> None:
-    rows = search(make(tmp_path, "hyperband"))
+def test_a_promoted_trial_starts_from_its_parents_state(process, tmp_path) -> None:
+    rows = search(make(tmp_path, process, "hyperband"))
     promoted = [row for row in rows if row["parent"]]
-    starts = [call["start_from"] for call in trained.calls if call["start_from"]]
+    starts = [job.start_from for job in process.jobs if job.start_from]
     assert promoted
     parents = [reporting.state_file(tmp_path / "search" / f"trial_{row['parent']}") for row in promoted]
     assert sorted(map(str, starts)) == sorted(map(str, parents))
+
+
+def test_the_plan_says_trials_epochs_and_time_and_what_is_done_already(process, tmp_path) -> None:
+    plans: list[dict] = []
+
+    def listener(kind: str, fields: dict) -> None:
+        if kind == "plan":
+            plans.append(fields)
+
+    with progress.listen(listener):
+        search(make(tmp_path, process, max_trials=3))
+        search(make(tmp_path, process, max_trials=5))  # a larger budget goes on
+    first, second = plans
+    # The fake pace is 1 s an epoch and 2 s a validation.
+    assert first == {"trials": 3, "epochs": 6, "done_trials": 0, "done_epochs": 0, "seconds": 12.0}
+    assert second == {"trials": 5, "epochs": 10, "done_trials": 3, "done_epochs": 6, "seconds": 8.0}
+    assert len(process.jobs) == 5
+
+
+def test_the_search_stops_after_the_epoch_in_which_its_minutes_are_over(process, tmp_path, monkeypatch) -> None:
+    clock = {"now_s": 0.0}
+    monkeypatch.setattr(time, "monotonic", lambda: clock["now_s"])
+    epochs: list[int] = []
+
+    def listener(kind: str, fields: dict) -> None:
+        if kind == "epoch":
+            epochs.append(fields["epoch"])
+            clock["now_s"] += 60.0
+
+    with progress.listen(listener):
+        tuner = make(tmp_path, process, max_epochs=3, max_minutes=4.5)
+        rows = search(tuner)
+    assert epochs == [1, 2, 3, 1, 2]  # the fifth epoch ends at 5 min
+    assert tuner.end_reason == "the 4.5 minutes given are over"
+    assert [row["status"] for row in rows] == ["completed", "running"]
+    rest = search(make(tmp_path, process, max_epochs=3))
+    assert [row["status"] for row in rest] == ["completed"] * 4
+    assert process.jobs[1] == process.jobs[2]  # the trial that was cut short goes on

@@ -1,0 +1,68 @@
+"""Stands in for `models.training` in a worker process: follows the settings to a fault instead of training.
+
+`optimizer.learning_rate` of 0.01 to 0.09 names the fault, by `FAULTS`; the state is a text file of the epochs done.
+"""
+
+import os
+import pathlib
+import signal
+import sys
+import time
+import types
+
+from data import files
+from models.errors import DivergedError
+
+FAULTS = ("none", "diverges", "no memory", "mistake", "killed", "killed once", "segfault", "exit", "hangs")
+
+
+def rate(fault: str) -> float:
+    """Returns the learning rate that brings about a fault."""
+    return 0.01 * FAULTS.index(fault) or 0.001
+
+
+def train(config, train_files, val_files, class_names, *, epochs, checkpoint, start_from, validate_every, on_epoch):
+    """Counts epochs in the checkpoint and commits the fault in the second one."""
+    fault = FAULTS[round(100 * config.optimizer.learning_rate)]
+    path = pathlib.Path(checkpoint)
+    source = path if path.exists() else pathlib.Path(start_from or path)
+    done = len(source.read_text().split()) if source.exists() else 0
+    print(f"training from epoch {done}", flush=True)
+    for epoch in range(done + 1, epochs + 1):
+        if epoch == 2:
+            _commit(fault, path)
+        time.sleep(float(os.environ.get("FAKE_EPOCH_S", 0)))
+        print("epoch trained", flush=True)
+        files.write_text(path, "epoch " * epoch)
+        on_epoch(_report(config, epoch))
+    return types.SimpleNamespace(history=[_report(config, epoch) for epoch in range(1, epochs + 1)])
+
+
+def measure(config, train_files, val_files, class_names):
+    """Returns a pace of 0.1 s a step, 10 steps an epoch, 2 s a validation."""
+    return types.SimpleNamespace(seconds=lambda epochs, validations: epochs + 2.0 * validations)
+
+
+def _report(config, epoch: int) -> dict[str, float]:
+    score = config.optimizer.learning_rate * epoch
+    return {"epoch": epoch, "loss": 1.0, "AP": score, "AP50": score, "AP75": score, "seconds": 0.1}
+
+
+def _commit(fault: str, path: pathlib.Path) -> None:
+    print(f"last words before: {fault}", file=sys.stderr, flush=True)
+    mark = path.with_suffix(".once")
+    if fault == "diverges":
+        raise DivergedError("The loss is not finite")
+    if fault == "no memory":
+        raise MemoryError("out of memory")
+    if fault == "mistake":
+        raise TypeError("wrong argument")
+    if fault == "killed" or (fault == "killed once" and not mark.exists()):
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "segfault":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if fault == "exit":
+        os._exit(3)
+    if fault == "hangs":
+        time.sleep(1000)

@@ -1,0 +1,131 @@
+"""What happens to the training process is a result of the trial: each fault is committed in a real process."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import fake_training
+import keras_tuner
+import psutil
+import pytest
+
+from data import progress
+from models.hyperparameters import ExperimentConfig
+from tuner_fn.supervisor import TrainingProcess
+from tuner_fn.worker import Job
+
+ROOT = pathlib.Path(__file__).parents[3]
+
+
+@pytest.fixture
+def process(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
+    with_faults = TrainingProcess(tmp_path / "worker.log", training="fake_training")
+    yield with_faults
+    with_faults.close()
+
+
+def job(folder: pathlib.Path, fault: str = "none", *, epochs: int = 3, name: str = "state", **settings) -> Job:
+    config = ExperimentConfig().replace({"optimizer.learning_rate": fake_training.rate(fault)})
+    files = {"train_files": ("train",), "val_files": ("val",), "checkpoint": str(folder / name)}
+    return Job(config.to_dict(), class_names=("car",), epochs=epochs, validate_every=1, **files, **settings)
+
+
+def test_one_process_trains_one_job_after_another(process, tmp_path) -> None:
+    reports: list[dict] = []
+    history = process.train(job(tmp_path, name="first"), reports.append)
+    assert [report["epoch"] for report in history] == [1, 2, 3]
+    assert reports == history
+    pid = process.pid
+    continued = job(tmp_path, name="second", epochs=5, start_from=str(tmp_path / "first"))
+    assert len(process.train(continued, reports.append)) == 5
+    assert [report["epoch"] for report in reports] == [1, 2, 3, 4, 5]
+    assert process.pid == pid
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("diverges", "DivergedError: The loss is not finite"),
+        ("no memory", "MemoryError: out of memory"),
+        ("killed", r"was killed \(SIGKILL\), as the system does when memory runs out(.|\n)*last words before: killed"),
+        ("segfault", r"crashed \(SIGSEGV\)(.|\n)*last words before: segfault"),
+        ("exit", "ended by itself with status 3(.|\n)*last words before: exit"),
+        ("hangs", "took longer than 2 s and was stopped(.|\n)*last words before: hangs"),
+    ],
+)
+def test_a_fault_fails_the_trial_with_reason_and_log_and_the_next_one_trains(process, tmp_path, fault, reason) -> None:
+    process.train(job(tmp_path, name="before"))  # the process is up: the time limit is the training's alone
+    with pytest.raises(keras_tuner.errors.FailedTrialError, match=reason):
+        process.train(job(tmp_path, fault), timeout_s=2 if fault == "hangs" else None)
+    assert len(process.train(job(tmp_path, name="next"))) == 3
+
+
+def test_a_mistake_stops_the_search_with_its_traceback(process, tmp_path) -> None:
+    with pytest.raises(keras_tuner.errors.FatalError, match=r"TypeError: wrong argument(.|\n)*Traceback(.|\n)*_commit"):
+        process.train(job(tmp_path, "mistake"))
+
+
+def test_a_process_killed_from_outside_costs_an_epoch_and_not_the_trial(process, tmp_path) -> None:
+    reports: list[dict] = []
+    notes: list[str] = []
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        history = process.train(job(tmp_path, "killed once"), reports.append)
+    assert [report["epoch"] for report in reports] == [1, 2, 3]
+    assert len(history) == 3
+    assert "goes on from the last epoch" in notes[0]
+
+
+def test_an_exception_of_the_listener_leaves_no_process(process, tmp_path) -> None:
+    def interrupted(report: dict) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        process.train(job(tmp_path), interrupted)
+    assert process.pid is None
+
+
+def test_a_process_that_has_grown_is_replaced(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
+    small = TrainingProcess(tmp_path / "worker.log", max_bytes=1, training="fake_training")
+    assert len(small.train(job(tmp_path, name="first"))) == 3
+    assert small.pid is None
+    assert len(small.train(job(tmp_path, name="second"))) == 3
+
+
+def test_a_process_that_cannot_start_stops_the_search(tmp_path) -> None:
+    broken = TrainingProcess(tmp_path / "worker.log", training="no_such_module")
+    with pytest.raises(keras_tuner.errors.FatalError, match="does not start(.|\n)*No module named 'no_such_module'"):
+        broken.train(job(tmp_path))
+
+
+def test_the_process_ends_with_a_search_that_is_killed(tmp_path) -> None:
+    """kill -9 of the search: nothing goes on training unseen."""
+    script = """
+        import pathlib, sys
+        sys.path[:0] = [{root!r}, {tests!r}, {here!r}]
+        import test_supervisor
+        from tuner_fn.supervisor import TrainingProcess
+        process = TrainingProcess(pathlib.Path({folder!r}) / "worker.log", training="fake_training")
+        folder = pathlib.Path({folder!r})
+        process.train(test_supervisor.job(folder, "hangs"), lambda report: print(process.pid, flush=True))
+    """
+    paths = {"root": str(ROOT), "tests": str(ROOT / "tests"), "here": str(pathlib.Path(__file__).parent)}
+    search = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script).format(**paths, folder=str(tmp_path))],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
+        text=True,
+    )
+    pid = int(search.stdout.readline())
+    assert psutil.pid_exists(pid)
+    search.send_signal(signal.SIGKILL)
+    search.wait()
+    deadline = time.monotonic() + 20
+    while psutil.pid_exists(pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not psutil.pid_exists(pid)

@@ -1,0 +1,83 @@
+"""Keras Tuner's state files, made to survive: each is written whole or not at all, a damaged one is set aside."""
+
+import json
+import pathlib
+from typing import Any
+
+import keras_tuner
+
+from data import files, progress
+
+Trial = keras_tuner.engine.trial.Trial
+
+
+class SavedOracle(keras_tuner.Oracle):
+    """An oracle that a kill at any moment leaves readable, and that names what it cannot read.
+
+    Keras Tuner writes its files in place; and where it is killed while it ends a trial, the trial is run again.
+    """
+
+    def save(self) -> None:
+        """Writes the oracle's state; the trials have files of their own."""
+        files.write_text(self._get_oracle_fname(), json.dumps(self.get_state()))
+
+    def _save_trial(self, trial: Trial) -> None:
+        files.write_text(self._trial_file(trial.trial_id), json.dumps(trial.get_state()))
+
+    def reload(self) -> None:
+        """Reads the state of a search that was interrupted.
+
+        A damaged file is renamed to end in ".damaged" and named in a note. The trial of a damaged file counts as
+        failed; the oracle's own state is made anew from the trials.
+        """
+        self.trials = {}
+        for path in sorted(pathlib.Path(self._project_dir).glob("trial_*/trial.json")):
+            trial = _read(path, Trial.from_state)
+            if trial is not None:
+                self.trials[trial.trial_id] = trial
+        known = {*self.trials}
+        if not _read(pathlib.Path(self._get_oracle_fname()), self._restore):
+            self._rebuild(known)
+        ended = set(self.end_order)
+        again = [trial.trial_id for trial in self.ongoing_trials.values() if trial.trial_id not in ended]
+        self._retry_queue = [*self._retry_queue, *again]
+        self.ongoing_trials = {}
+
+    def _restore(self, state: dict[str, Any]) -> bool:
+        """Takes over a saved state."""
+        # A kill may have come between the writing of a trial and that of this state: then it is proposed again.
+        self.trials = {trial_id: self.trials.get(trial_id) or self._lost(trial_id) for trial_id in state["start_order"]}
+        self.set_state(state)
+        lost = [trial_id for trial_id, trial in self.trials.items() if trial.status == "FAILED"]
+        self.end_order += [trial_id for trial_id in lost if trial_id not in self.end_order]
+        return True
+
+    def _rebuild(self, known: set[str]) -> None:
+        """Makes the state from the trials alone, in the order of their numbers."""
+        order = sorted(known, key=int)
+        state = self.get_state() | {"ongoing_trials": {}, "start_order": order}
+        state["end_order"] = [trial_id for trial_id in order if self.trials[trial_id].status != "RUNNING"]
+        state["retry_queue"] = [trial_id for trial_id in order if self.trials[trial_id].status == "RUNNING"]
+        self.set_state(state)
+
+    def _lost(self, trial_id: str) -> Trial:
+        trial = Trial(self.hyperparameters.copy(), trial_id=trial_id, status="FAILED")
+        trial.hyperparameters.values = {}
+        trial.message = "Its file trial.json was damaged."
+        return trial
+
+    def _trial_file(self, trial_id: str) -> pathlib.Path:
+        return pathlib.Path(self._project_dir) / f"trial_{trial_id}" / "trial.json"
+
+
+def _read(path: pathlib.Path, restore: Any) -> Any:
+    """Passes a file's JSON on; returns None where it is missing or damaged, and sets it aside then."""
+    try:
+        return restore(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        aside = path.with_name(f"{path.name}.damaged")
+        path.replace(aside)
+        progress.emit("note", text=f"{path} is damaged ({type(error).__name__}: {error}); set aside as {aside.name}.")
+        return None

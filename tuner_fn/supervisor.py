@@ -1,0 +1,211 @@
+"""Keeps a training process going: what ends it is a result of the trial, not of the search."""
+
+import contextlib
+import multiprocessing
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras_tuner
+import psutil
+
+from data import files, progress
+from tuner_fn import worker
+
+EpochReport = dict[str, float]
+MEMORY_SHARE = 0.5  # of the machine's: a bigger worker is replaced after its trial
+_POLL_S = 0.5
+
+
+class _DiedError(Exception):
+    """The process ended before its job did; says how."""
+
+
+class TrainingProcess:
+    """Trains in a worker process, which is started when it is needed and anew when it has died or grown too big.
+
+    A worker that dies is replaced, and the job goes on from its last epoch; one that dies again without having finished
+    another epoch has failed. So a process killed from outside costs an epoch, and a crash costs a trial.
+
+    Attributes:
+        log: where the worker's output goes.
+        pid: of the worker, None where none runs.
+    """
+
+    def __init__(
+        self, log: str | os.PathLike[str], *, max_bytes: int | None = None, training: str = worker.TRAINING
+    ) -> None:
+        """Prepares; nothing is started yet.
+
+        Args:
+            log: file that the worker's output is added to.
+            max_bytes: resident size from which on a worker is replaced after its job; None for half the memory.
+            training: name of a module with the `train` and `measure` of `models.training`.
+        """
+        self.log = pathlib.Path(log)
+        self._max_bytes = max_bytes or int(MEMORY_SHARE * psutil.virtual_memory().total)
+        self._training = training
+        self._process: subprocess.Popen | None = None
+        self._connection: Any = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process number of the worker."""
+        return self._process.pid if self._process else None
+
+    def train(
+        self,
+        job: worker.Job,
+        on_epoch: Callable[[EpochReport], None] = lambda report: None,
+        timeout_s: float | None = None,
+    ) -> list[EpochReport]:
+        """Trains one job; whatever is raised, Ctrl-C too, leaves no process behind that works on it.
+
+        Args:
+            job: what to train.
+            on_epoch: called with each epoch's report; an exception of it ends the job.
+            timeout_s: most seconds for the job.
+
+        Returns:
+            One report an epoch, from the first, also over earlier parts that were continued.
+
+        Raises:
+            FailedTrialError: it diverged, ran out of memory or time, or crashed twice in the same epoch.
+            FatalError: a mistake, with the traceback.
+        """
+        epochs: list[EpochReport] = []
+        died_at = -1
+
+        def count(report: EpochReport) -> None:
+            epochs.append(report)
+            on_epoch(report)
+
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            try:
+                return self._attempt(job, False, count, deadline)
+            except _DiedError as death:
+                if len(epochs) == died_at:
+                    raise keras_tuner.errors.FailedTrialError(f"{death}\n{files.tail(self.log)}") from death
+                died_at = len(epochs)
+                progress.emit("note", text=f"{death} A new one goes on from the last epoch.")
+            except TimeoutError as error:
+                text = f"It took longer than {timeout_s:g} s and was stopped.\n{files.tail(self.log)}"
+                raise keras_tuner.errors.FailedTrialError(text) from error
+
+    def measure(self, job: worker.Job) -> Any:
+        """Measures a job's first steps: `models.training.measure`.
+
+        Raises:
+            FailedTrialError: it cannot be trained, or the worker died.
+            FatalError: a mistake, with the traceback.
+        """
+        try:
+            return self._attempt(job, True, lambda report: None, None)
+        except _DiedError as death:
+            raise keras_tuner.errors.FailedTrialError(f"{death}\n{files.tail(self.log)}") from death
+
+    def close(self) -> None:
+        """Ends the worker, if there is one."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._connection.close()
+            self._process = None
+
+    def _start(self) -> None:
+        """Starts a worker unless there is one.
+
+        Raises:
+            FatalError: it did not come up, twice: no trial could.
+        """
+        if self._process is not None and self._process.poll() is None:
+            return
+        for _ in range(2):
+            self.close()
+            self._launch()
+            with contextlib.suppress(_DiedError):
+                self._receive(None)
+                return
+        raise keras_tuner.errors.FatalError(f"The training process does not start.\n{files.tail(self.log)}")
+
+    def _launch(self) -> None:
+        self._connection, theirs = multiprocessing.Pipe()
+        root = str(pathlib.Path(__file__).resolve().parent.parent)  # the worker runs this very code
+        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with theirs, self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tuner_fn.worker", str(os.getpid()), str(theirs.fileno()), self._training],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the search, which ends the worker
+            )
+
+    def _attempt(
+        self, job: worker.Job, only_measure: bool, on_epoch: Callable[[EpochReport], None], deadline: float | None
+    ) -> Any:
+        """Sends the job and takes what comes back until it is done; an exception from elsewhere ends the worker."""
+        try:
+            self._start()
+            self._send((job, only_measure))
+            while True:
+                kind, *content = self._receive(deadline)
+                if kind == "epoch":
+                    on_epoch(*content)
+                elif kind == "progress":
+                    name, fields = content
+                    progress.emit(name, **fields)
+                else:
+                    break
+        except BaseException:
+            self.close()
+            raise
+        if kind == "mistake":
+            raise keras_tuner.errors.FatalError("\n".join(content))
+        if kind == "failed":
+            reason, is_out_of_memory = content
+            if is_out_of_memory:
+                self.close()  # what is left of the trial could be in the way of the next one
+            raise keras_tuner.errors.FailedTrialError(reason)
+        result, size = content
+        if size > self._max_bytes:
+            self.close()
+        return result
+
+    def _send(self, message: Any) -> None:
+        try:
+            self._connection.send(message)
+        except OSError as error:
+            raise _DiedError(self._how_it_died()) from error
+
+    def _receive(self, deadline: float | None) -> tuple[Any, ...]:
+        """Waits for a message.
+
+        Raises:
+            _DiedError: there will be none.
+            TimeoutError: the deadline passed.
+        """
+        try:
+            while not self._connection.poll(_POLL_S):
+                if deadline is not None and time.monotonic() > deadline:
+                    raise TimeoutError
+            return self._connection.recv()
+        except (EOFError, ConnectionError) as error:
+            raise _DiedError(self._how_it_died()) from error
+
+    def _how_it_died(self) -> str:
+        status = self._process.wait()
+        if status == -signal.SIGKILL:
+            return "The training process was killed (SIGKILL), as the system does when memory runs out."
+        if status < 0:
+            return f"The training process crashed ({signal.Signals(-status).name})."
+        return f"The training process ended by itself with status {status}."

@@ -1,0 +1,117 @@
+"""The process that trains: one job after another, with everything that was traced kept between them.
+
+`tuner_fn.supervisor` starts it as `python -m tuner_fn.worker` and talks to it over a pipe. It ends with its parent,
+however that ends.
+"""
+
+import dataclasses
+import importlib
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from types import ModuleType
+from typing import Any
+
+import psutil
+
+from data import progress
+from models.hyperparameters import ExperimentConfig
+from tuner_fn import failures
+
+TRAINING = "models.training"
+_PARENT_CHECK_S = 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What to train: the arguments of `models.training.train` that can cross to another process.
+
+    Attributes:
+        settings: `ExperimentConfig.to_dict`.
+        train_files: GZIP TFRecord files.
+        val_files: GZIP TFRecord files.
+        class_names: in label order.
+        epochs: to train up to.
+        validate_every: epochs from one validation to the next.
+        checkpoint: file of the whole training state.
+        start_from: file of an earlier part to continue from, None for none.
+    """
+
+    settings: Mapping[str, Any]
+    train_files: tuple[str, ...]
+    val_files: tuple[str, ...]
+    class_names: tuple[str, ...]
+    epochs: int
+    validate_every: int
+    checkpoint: str
+    start_from: str | None = None
+
+
+def serve(connection: Connection, training: ModuleType) -> None:
+    """Trains jobs until the other side closes the pipe.
+
+    Sends ("ready",); then for each job any number of ("progress", kind, fields) and ("epoch", report), and in the end
+    ("done", result, resident bytes), ("failed", reason, whether memory ran out) or ("mistake", reason, traceback).
+
+    Args:
+        connection: to the supervisor; sends a `Job` and whether its first steps are to be measured only.
+        training: `models.training`, or what has the same `train` and `measure`.
+    """
+    connection.send(("ready",))
+    with progress.listen(lambda kind, fields: connection.send(("progress", kind, fields))):
+        while True:
+            try:
+                job, only_measure = connection.recv()
+            except EOFError:
+                return
+            try:
+                result = _measure(training, job) if only_measure else _train(training, job, connection)
+            except Exception as error:
+                traceback.print_exc()
+                reason = failures.describe(error)
+                if failures.fails_the_trial(error):
+                    connection.send(("failed", reason, failures.is_out_of_memory(error)))
+                else:
+                    connection.send(("mistake", reason, traceback.format_exc()))
+            else:
+                connection.send(("done", result, psutil.Process().memory_info().rss))
+
+
+def _train(training: ModuleType, job: Job, connection: Connection) -> list[dict[str, float]]:
+    return training.train(
+        ExperimentConfig.from_dict(job.settings),
+        job.train_files,
+        job.val_files,
+        job.class_names,
+        epochs=job.epochs,
+        checkpoint=job.checkpoint,
+        start_from=job.start_from,
+        validate_every=job.validate_every,
+        on_epoch=lambda report: connection.send(("epoch", report)),
+    ).history
+
+
+def _measure(training: ModuleType, job: Job) -> Any:
+    return training.measure(ExperimentConfig.from_dict(job.settings), job.train_files, job.val_files, job.class_names)
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process, from a thread, when its parent is gone; training would not notice."""
+    while os.getppid() == parent:
+        time.sleep(_PARENT_CHECK_S)
+    os._exit(1)
+
+
+def main() -> None:
+    """Serves the supervisor: arguments are its process number, the pipe's descriptor and the module that trains."""
+    parent, descriptor, name = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    serve(Connection(descriptor), importlib.import_module(name))
+
+
+if __name__ == "__main__":
+    main()
