@@ -18,7 +18,9 @@ REQUIRED = [
     "pillow>=11",  # headers and pixels of JPEG and PNG files without TensorFlow's 10 s import
     "hotcoco>=1.3,<2",  # COCO metrics: pycocotools' numbers at a hundredth of its time
     "tensorboard>=2.20",  # TensorFlow 2.21 no longer brings it
-    "scikit-learn",  # the Gaussian process of Keras Tuner's Bayesian optimisation
+    "scipy>=1.13",  # linear algebra and optimisation of the searches' Gaussian process
+    "optuna>=4,<6",  # its samplers as search strategies, `optuna:tpe` and others
+    "cmaes>=0.11",  # what Optuna's CMA-ES asks for, `optuna:cmaes`
     "google-crc32c",  # checksums of TFRecords, so that Beam's workers write them without TensorFlow
     "matplotlib>=3.9",  # plots of `ssd-tuner data stats`
     "pyyaml>=6",  # data.yaml of YOLO datasets
@@ -42,6 +44,7 @@ EXTRAS = {
         "pytest",
         "pytest-xdist",
         "ruff",
+        "scikit-learn",  # the Gaussian process of Keras Tuner's Bayesian optimisation, for `benchmarks/search.py`
     ],
 }
 

@@ -1,6 +1,8 @@
 """Search strategies, each a `keras_tuner.Oracle`, behind one constructor."""
 
+import functools
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from data.errors import UserError, nearest
@@ -22,7 +24,8 @@ _CLASSES = {
     "random": RandomOracle,
     "grid": GridOracle,
 }
-NAMES = tuple(_CLASSES)
+_OPTUNA = "optuna:"
+NAMES = ("freeze_thaw", "hyperband", "asha", "bayesian", "evolution", "optuna:tpe", "random", "grid")
 
 
 def make_oracle(name: str, **options: Any) -> SeededOracle:
@@ -32,7 +35,7 @@ def make_oracle(name: str, **options: Any) -> SeededOracle:
     go on with another, `tuner/trial_id`.
 
     Args:
-        name: one of `NAMES`.
+        name: one of `NAMES`, or "optuna:" and another of Optuna's samplers, "optuna:cmaes" for example.
         **options: of `SeededOracle`, of which `objective`, `hyperparameters`, `max_epochs` and `seed` are needed, and
             of the strategy's class.
 
@@ -46,7 +49,7 @@ def make_oracle(name: str, **options: Any) -> SeededOracle:
     for option in options:
         if option not in known:
             raise UserError(f"`{option}` is no option of the search `{name}`.{nearest(option, known)}")
-    return _CLASSES[name](**options)
+    return _constructor(name)(**options)
 
 
 def options_of(name: str) -> tuple[str, ...]:
@@ -55,7 +58,17 @@ def options_of(name: str) -> tuple[str, ...]:
     Raises:
         UserError: an unknown name; the nearest known one is named.
     """
+    own, common = (inspect.signature(one).parameters.values() for one in (_constructor(name), SeededOracle))
+    named = (option.name for option in (*own, *common) if option.kind == option.KEYWORD_ONLY)
+    return tuple(dict.fromkeys(named))
+
+
+def _constructor(name: str) -> Callable[..., SeededOracle]:
+    """Finds what makes a strategy's oracle."""
+    if name.startswith(_OPTUNA):
+        from tuner_fn.oracles.optuna_samplers import OptunaOracle  # who searches otherwise need not wait for Optuna
+
+        return functools.partial(OptunaOracle, name.removeprefix(_OPTUNA))
     if name not in _CLASSES:
         raise UserError(f"Unknown search `{name}`.{nearest(name, NAMES)}")
-    own, common = (inspect.signature(one.__init__).parameters for one in (_CLASSES[name], SeededOracle))
-    return tuple(option for option in dict.fromkeys([*own, *common]) if option not in ("self", "settings"))
+    return _CLASSES[name]
