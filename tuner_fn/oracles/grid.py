@@ -42,7 +42,7 @@ class GridOracle(SeededOracle):
 
     def propose(self, rng: np.random.Generator) -> Proposal:
         """Takes the next combination; `SeededOracle.propose`."""
-        skipped = len(self.configurations) - 1 - self._taken  # taken before a reload
+        skipped = len(self.trials) - 1 - self._taken  # taken before a reload
         genes = next(itertools.islice(self._combinations, skipped, None), None)
         if genes is None:
             raise Exhausted(f"all {self.points} points of the grid were tried")

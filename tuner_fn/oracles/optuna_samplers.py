@@ -55,7 +55,7 @@ class OptunaOracle(SeededOracle):
                 raise UserError(f"`{option}` is no option of Optuna's sampler `{sampler}`.{nearest(option, known)}")
         self._make_sampler(0)  # so that wrong values of options are found now
         self._study_attributes: dict[str, Any] = {}
-        self._attributes: list[dict[str, Any]] = []  # of the configurations but the first
+        self._attributes: dict[str, dict[str, Any]] = {}  # by the number of the trial
         self._distributions = [_distribution(parameter) for parameter in self.space.parameters]
 
     def propose(self, rng: np.random.Generator) -> Proposal:
@@ -81,7 +81,7 @@ class OptunaOracle(SeededOracle):
         else:
             genes, attributes = self.unseen(rng)[0], {}
         self._study_attributes = json.loads(json.dumps(storage.get_study_system_attrs(number)))  # as after a reload
-        self._attributes.append(json.loads(json.dumps(attributes)))
+        self._attributes[str(len(self.trials))] = json.loads(json.dumps(attributes))
         return Proposal(self.space.values(genes), self.max_epochs)
 
     def _make_sampler(self, seed: int) -> optuna.samplers.BaseSampler:
@@ -100,7 +100,8 @@ class OptunaOracle(SeededOracle):
         worst = min((score for one in self.configurations for score in one.curve.values()), default=None)
         states = optuna.trial.TrialState
         told = []
-        for one, attributes in zip(self.configurations, [{}, *self._attributes], strict=True):
+        for one in self.configurations:
+            attributes = self._attributes.get(str(int(one.trial_id)), {})
             score = worst if one.state == "failed" else one.best if one.state == "paused" else None
             state = states.RUNNING if one.state == "running" else states.FAIL if score is None else states.COMPLETE
             params, distributions = self._params(one)

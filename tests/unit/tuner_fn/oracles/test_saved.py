@@ -7,14 +7,14 @@ import keras_tuner
 import pytest
 
 from data import files, progress
-from tuner_fn.oracles import make_oracle
+from tuner_fn.oracles import NAMES, make_oracle
 
 
-def make(folder: pathlib.Path) -> keras_tuner.Oracle:
+def make(folder: pathlib.Path, name: str = "random") -> keras_tuner.Oracle:
     space = keras_tuner.HyperParameters()
     space.Float("x", 0.0, 1.0, default=0.5)
     objective = keras_tuner.Objective("score", "max")
-    oracle = make_oracle("random", objective=objective, hyperparameters=space, max_epochs=2, seed=0, max_trials=6)
+    oracle = make_oracle(name, objective=objective, hyperparameters=space, max_epochs=2, seed=0, max_trials=6)
     oracle._set_project_dir(str(folder), "search")
     oracle.verbose = 0
     return oracle
@@ -34,9 +34,9 @@ def run(oracle: keras_tuner.Oracle, trials: int) -> list[float]:
     return tried
 
 
-def reload(folder: pathlib.Path) -> tuple[keras_tuner.Oracle, list[str]]:
+def reload(folder: pathlib.Path, name: str = "random") -> tuple[keras_tuner.Oracle, list[str]]:
     notes: list[str] = []
-    oracle = make(folder)
+    oracle = make(folder, name)
     with progress.listen(lambda kind, fields: notes.append(fields["text"])):
         oracle.reload()
     return oracle, notes
@@ -45,8 +45,7 @@ def reload(folder: pathlib.Path) -> tuple[keras_tuner.Oracle, list[str]]:
 @pytest.mark.parametrize("content", ["", '{"trial_id": "1", "hyperpar', "[]", "{}"])
 def test_a_damaged_trial_is_named_set_aside_and_counts_as_failed(tmp_path, content) -> None:
     tried = run(make(tmp_path), 3)
-    damaged = tmp_path / "search" / "trial_0001" / "trial.json"
-    damaged = damaged if damaged.exists() else tmp_path / "search" / "trial_1" / "trial.json"
+    damaged = tmp_path / "search" / "trial_1" / "trial.json"
     damaged.write_text(content)
     oracle, (note,) = reload(tmp_path)
     assert str(damaged) in note
@@ -65,6 +64,20 @@ def test_a_damaged_oracle_is_made_anew_from_its_trials(tmp_path) -> None:
     oracle, (note,) = reload(tmp_path)
     assert "oracle.json is damaged" in note
     assert cut + run(oracle, 10) == whole
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("damaged", ["oracle.json", "trial_1/trial.json"])
+def test_every_strategy_goes_on_after_damage(tmp_path, name, damaged) -> None:
+    whole = run(make(tmp_path / "whole", name), 10)
+    tried = run(make(tmp_path, name), 3)
+    (tmp_path / "search" / damaged).write_text("")
+    oracle, notes = reload(tmp_path, name)
+    assert len(notes) == 1
+    more = run(oracle, 10)
+    assert len(more) == len(whole) - 3
+    if name == "grid":
+        assert tried + more == whole
 
 
 def test_a_trial_that_was_running_when_the_oracle_was_damaged_goes_on(tmp_path) -> None:
@@ -93,10 +106,9 @@ def test_a_kill_before_any_write_costs_no_trial_and_runs_none_twice(tmp_path, mo
         return real(*arguments)
 
     real = files.write_bytes
-    monkeypatch.setattr(files, "write_bytes", counted)
     oracle = make(tmp_path)
     oracle.save()
-    writes.clear()
+    monkeypatch.setattr(files, "write_bytes", counted)
     with contextlib.suppress(Killed):
         run(oracle, 3)
     monkeypatch.setattr(files, "write_bytes", real)
