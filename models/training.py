@@ -239,6 +239,26 @@ def measure(
     return Pace(float(np.median(clock.steps_s()[1:] or clock.steps_s())), steps, validation.seconds(program.detector))
 
 
+def restore(config: ExperimentConfig, num_classes: int, checkpoint: str | os.PathLike[str]) -> Detector:
+    """Builds the detector of a training state, with the weights that its last validation scored.
+
+    Args:
+        config: as it was trained with.
+        num_classes: C.
+        checkpoint: as `train` wrote it.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if not pathlib.Path(checkpoint).exists():
+        raise FileNotFoundError(f"There is no training state {checkpoint}.")
+    program = _program(config, num_classes)
+    _restore(program, checkpoint)
+    program.detector.apply_live_settings(config)
+    program.detector.optimizer.finalize_variable_values(program.detector.trainable_variables)
+    return program.detector
+
+
 class _Clock(keras.callbacks.Callback):
     """Notes when steps begin and end."""
 

@@ -30,6 +30,7 @@ class SearchConfig:
         max_epochs_total: budget: at most this many epochs in all trials together, None for no limit.
         max_minutes: budget: stop after the epoch in which they are over, None for no limit.
         trial_timeout: minutes after which a trial has failed, None for no limit.
+        max_disk_gb: of training states, in 10^9 bytes, None for no limit.
     """
 
     strategy: str
@@ -42,6 +43,7 @@ class SearchConfig:
     max_epochs_total: int | None = None
     max_minutes: float | None = None
     trial_timeout: float | None = None
+    max_disk_gb: float | None = None
 
     def __post_init__(self) -> None:
         """Checks every field.
@@ -55,7 +57,7 @@ class SearchConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"`{name}` must be at least 1: got {value}.")
-        for name in ("max_minutes", "trial_timeout"):
+        for name in ("max_minutes", "trial_timeout", "max_disk_gb"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise UserError(f"`{name}` must be positive: got {value}.")
@@ -191,6 +193,7 @@ def search(
     max_epochs_total: int | None = None,
     max_minutes: float | None = None,
     trial_timeout: float | None = None,
+    max_disk_gb: float | None = None,
 ) -> SearchConfig:
     """Builds the settings of a search: the preset's, the user's where given.
 
@@ -204,6 +207,7 @@ def search(
         max_epochs_total: budget.
         max_minutes: budget.
         trial_timeout: as of `SearchConfig`.
+        max_disk_gb: as of `SearchConfig`.
 
     Raises:
         UserError: as `SearchConfig`.
@@ -222,4 +226,5 @@ def search(
         max_epochs_total=max_epochs_total,
         max_minutes=max_minutes,
         trial_timeout=trial_timeout,
+        max_disk_gb=max_disk_gb,
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras_tuner
+import optuna
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
@@ -13,6 +14,9 @@ from models.training import EpochReport
 from tuner_fn.search_space import Ranges
 
 RUNG = "rung"  # the epochs that a trial trains up to
+STUDY_FILE = "study.journal"
+_MOST_REASON = 2000  # characters
+Trial = keras_tuner.engine.trial.Trial
 SCALARS = ("loss", "learning_rate", "AP", "AP50", "AP75", "images_per_s")
 
 
@@ -68,7 +72,7 @@ class TrialLog:
         self.writer.flush()
 
 
-def leaderboard(trials: Iterable[keras_tuner.engine.trial.Trial]) -> list[dict[str, Any]]:
+def leaderboard(trials: Iterable[Trial]) -> list[dict[str, Any]]:
     """Lists the trials of a search, the best first and failed ones last.
 
     Args:
@@ -103,7 +107,55 @@ def leaderboard(trials: Iterable[keras_tuner.engine.trial.Trial]) -> list[dict[s
     ]
 
 
-def _last(trial: keras_tuner.engine.trial.Trial, metric: str) -> float | None:
+def write_study(
+    path: str | os.PathLike[str], trials: Iterable[Trial], space: keras_tuner.HyperParameters, direction: str
+) -> None:
+    """Writes the trials as a study of Optuna, a journal file that `optuna-dashboard` opens.
+
+    Args:
+        path: of the file, which is replaced whole.
+        trials: in the order in which they were started.
+        space: of the search.
+        direction: "max" or "min".
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(temporary)))
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(storage=storage, study_name="search", direction=f"{direction}imize")
+    distributions = {parameter.name: _distribution(parameter) for parameter in space.space}
+    study.add_trials([_optuna_trial(trial, distributions) for trial in trials])
+    os.replace(temporary, path)
+
+
+def _distribution(parameter: Any) -> optuna.distributions.BaseDistribution:
+    if hasattr(parameter, "min_value"):
+        is_int = isinstance(parameter.min_value, int)
+        kind = optuna.distributions.IntDistribution if is_int else optuna.distributions.FloatDistribution
+        return kind(parameter.min_value, parameter.max_value, log=parameter.sampling == "log")
+    return optuna.distributions.CategoricalDistribution(parameter.values)
+
+
+def _optuna_trial(trial: Trial, distributions: Mapping[str, Any]) -> optuna.trial.FrozenTrial:
+    values = trial.hyperparameters.values
+    params = {name: value for name, value in values.items() if name in distributions}
+    states = {"COMPLETED": optuna.trial.TrialState.COMPLETE, "FAILED": optuna.trial.TrialState.FAIL}
+    state = states.get(trial.status, optuna.trial.TrialState.WAITING)
+    epochs = values.get("tuner/epochs")
+    about = {"trial": trial.trial_id, "rung": epochs, "parent": values.get("tuner/trial_id")}
+    about["reason"] = None if trial.message is None else trial.message[:_MOST_REASON]
+    return optuna.trial.create_trial(
+        state=state,
+        value=trial.score if trial.status == "COMPLETED" else None,
+        params=params,
+        distributions={name: distributions[name] for name in params},
+        user_attrs={name: value for name, value in about.items() if value is not None},
+        intermediate_values={epochs: trial.score} if trial.status == "COMPLETED" else {},
+    )
+
+
+def _last(trial: Trial, metric: str) -> float | None:
     return trial.metrics.get_last_value(metric) if trial.metrics.exists(metric) else None
 
 

@@ -49,6 +49,7 @@ class DetectionTuner(keras_tuner.Tuner):
         logdir: str | os.PathLike[str],
         max_minutes: float | None = None,
         trial_timeout_s: float | None = None,
+        max_disk_bytes: float | None = None,
         process: TrainingProcess | None = None,
     ) -> None:
         """Opens the search; one that was interrupted in `directory` goes on.
@@ -63,13 +64,15 @@ class DetectionTuner(keras_tuner.Tuner):
             max_minutes: the search stops after the epoch in which so many minutes are over; a trial that this cuts
                 short goes on with the next search in `directory`.
             trial_timeout_s: a trial that takes longer has failed; None for no limit.
+            max_disk_bytes: of training states. Those that no later trial goes on from are deleted in any case; above
+                this limit the least promising ones are given up.
             process: trains; None for one that writes its log into `directory`.
         """
         directory = pathlib.Path(directory)
         super().__init__(oracle=oracle, directory=str(directory.parent), project_name=directory.name)
         self.config, self.ranges, self.class_names = config, ranges, tuple(class_names)
         self.logdir = pathlib.Path(logdir)
-        self.max_minutes, self.trial_timeout_s = max_minutes, trial_timeout_s
+        self.max_minutes, self.trial_timeout_s, self.max_disk_bytes = max_minutes, trial_timeout_s, max_disk_bytes
         self.process = process or TrainingProcess(directory / "worker.log")
         self.end_reason = ""
         self._deadline: float | None = None
@@ -94,9 +97,14 @@ class DetectionTuner(keras_tuner.Tuner):
             self.end_reason = self.oracle.end_reason
         except _TimeIsUpError as reason:
             self.end_reason = str(reason)
+        except KeyboardInterrupt:
+            self.process.close()
+            self._export_best()
+            raise
         finally:
             self.process.close()
             self._write_results()
+            self._write_study()
         progress.emit("note", text=f"The search ended: {self.end_reason}.")
         if not any(row["rank"] for row in self.leaderboard()):
             reasons = "; ".join(sorted({row["reason"] for row in self.leaderboard()})) or "no trial was finished"
@@ -105,6 +113,7 @@ class DetectionTuner(keras_tuner.Tuner):
     def on_search_begin(self) -> None:
         """Announces the plan, with the time that the first steps let expect."""
         self.save()  # so that a search killed in its first trial is found again
+        self._free_disk()
         reporting.write_hparams_domain(self.logdir, self.ranges)
         trials, epochs = self.oracle.planned_trials(), self.oracle.planned_epochs()
         plan = {"trials": trials, "epochs": epochs, "done_trials": len(self.oracle.end_order), "seconds": None}
@@ -176,6 +185,7 @@ class DetectionTuner(keras_tuner.Tuner):
         trial.message = self._failures.pop(trial.trial_id, trial.message)  # in place of a traceback
         super().on_trial_end(trial)
         self._write_results()
+        self._free_disk()
 
     def leaderboard(self) -> list[dict[str, Any]]:
         """Returns `reporting.leaderboard` of this search."""
@@ -195,6 +205,60 @@ class DetectionTuner(keras_tuner.Tuner):
     def _check_time(self) -> None:
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise _TimeIsUpError(f"the {self.max_minutes:g} minutes given are over")
+
+    def _free_disk(self) -> None:
+        """Deletes the training states that no later trial can need, and more where the limit asks for it.
+
+        Raises:
+            FatalError: those that are needed exceed the limit.
+        """
+        rows = self.leaderboard()
+        running = [row for row in rows if row["status"] == "running"]
+        kept = {*self.oracle.resumable(), *(row[name] for row in running for name in ("trial", "parent"))}
+        kept |= {row["trial"] for row in rows if row["rank"] == 1}
+        states = {row["trial"]: reporting.state_file(self.get_trial_dir(row["trial"])) for row in rows}
+        for trial_id in states.keys() - kept:
+            states[trial_id].unlink(missing_ok=True)
+        if self.max_disk_bytes is None:
+            return
+        sizes = {
+            trial_id: states[trial_id].stat().st_size for trial_id in kept & states.keys() if states[trial_id].exists()
+        }
+        for trial_id in self.oracle.resumable():
+            if sum(sizes.values()) <= self.max_disk_bytes or not self.oracle.retire(trial_id):
+                break
+            if rows[0]["trial"] != trial_id:  # the best one's is what is exported
+                states[trial_id].unlink(missing_ok=True)
+                del sizes[trial_id]
+        self.oracle.save()
+        if sum(sizes.values()) > self.max_disk_bytes:
+            raise keras_tuner.errors.FatalError(
+                f"The training states that later trials need take {sum(sizes.values()) / 1e9:.3g} GB, more than "
+                f"--max_disk_gb={self.max_disk_bytes / 1e9:g}. Raise it; the search goes on where it stopped."
+            )
+
+    def _export_best(self) -> None:
+        """Exports the model of the best trial so far, for who ends the search by hand."""
+        best = next((row for row in self.leaderboard() if row["rank"] == 1), None)
+        if best is None:
+            return
+        folder = pathlib.Path(self.project_dir) / "best_model"
+        progress.emit(
+            "note", text=f"Interrupted: exporting the best trial so far to {folder} (Ctrl-C again: no export)"
+        )
+        from models import export, training  # TensorFlow is needed here alone
+
+        detector = training.restore(
+            search_space.configuration(self.config, best["hyperparameters"]),
+            len(self.class_names),
+            reporting.state_file(self.get_trial_dir(best["trial"])),
+        )
+        export.export_saved_model(detector, self.class_names, folder)
+
+    def _write_study(self) -> None:
+        trials = (self.oracle.trials[trial_id] for trial_id in self.oracle.start_order)
+        path = pathlib.Path(self.project_dir) / reporting.STUDY_FILE
+        reporting.write_study(path, trials, self.oracle.hyperparameters, self.oracle.objective.direction)
 
     def _write_results(self) -> None:
         rows = self.leaderboard()

@@ -8,14 +8,15 @@ from typing import Any
 import keras_tuner
 from tfx.components.tuner.component import TunerFnResult
 
-from data import dataset_info
+from data import dataset_info, files, progress
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import search_space
 from tuner_fn.oracles import make_oracle, options_of
 from tuner_fn.presets import SearchConfig
 from tuner_fn.trial_runner import OBJECTIVE, DetectionTuner
 
-BUDGET = ("max_trials", "max_epochs_total", "max_minutes", "trial_timeout")
+BUDGET = ("max_trials", "max_epochs_total", "max_minutes", "trial_timeout", "max_disk_gb")
+SEARCH_FILE = "search.json"
 
 
 def search_key(info: dataset_info.DatasetInfo, custom_config: dict[str, Any]) -> str:
@@ -30,9 +31,32 @@ def search_key(info: dataset_info.DatasetInfo, custom_config: dict[str, Any]) ->
     Returns:
         12 hexadecimal digits.
     """
+    return hashlib.sha256(json.dumps(_parts(info, custom_config), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _parts(info: dataset_info.DatasetInfo, custom_config: dict[str, Any]) -> dict[str, Any]:
+    """Names what the trials of a search depend on."""
     search = {name: value for name, value in custom_config["search"].items() if name not in BUDGET}
-    parts = [info.fingerprint, info.class_names, custom_config["config"], search, custom_config["source_hash"]]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+    return {
+        "dataset": [info.fingerprint, list(info.class_names)],
+        "settings": custom_config["config"],
+        "search": search,
+        "code": custom_config["source_hash"],
+    }
+
+
+def _say_what_changed(folder: pathlib.Path, parts: dict[str, Any]) -> None:
+    """Notes why a search starts anew beside an older one, and leaves what it depends on for the next."""
+    path = folder / SEARCH_FILE
+    if path.exists():
+        return
+    older = max(folder.parent.glob(f"*/{SEARCH_FILE}"), key=lambda one: one.stat().st_mtime, default=None)
+    if older is not None:
+        before = json.loads(older.read_text())
+        changed = " and ".join(name for name, value in json.loads(json.dumps(parts)).items() if before[name] != value)
+        text = f"A new search starts, because the {changed} changed; the one before stays in {older.parent}."
+        progress.emit("note", text=text)
+    files.write_json(path, parts)
 
 
 def tuner_fn(fn_args: Any) -> TunerFnResult:
@@ -51,6 +75,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     examples = dataset_info.examples_dir(fn_args.train_files)
     info = dataset_info.read(examples)
     workdir, key = pathlib.Path(settings["workdir"]), search_key(info, settings)
+    _say_what_changed(workdir / "search" / key, _parts(info, settings))
     halving = {"min_epochs": search.min_epochs, "factor": search.factor}
     oracle = make_oracle(
         search.strategy,
@@ -70,6 +95,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         directory=workdir / "search" / key,
         logdir=workdir / "tensorboard" / "search" / key,
         max_minutes=search.max_minutes,
+        max_disk_bytes=None if search.max_disk_gb is None else 1e9 * search.max_disk_gb,
         trial_timeout_s=None if search.trial_timeout is None else 60.0 * search.trial_timeout,
     )
     fit_kwargs = {

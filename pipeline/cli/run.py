@@ -197,17 +197,18 @@ def _define_search_flags(flag_values: flags.FlagValues) -> None:
         "Search these hyperparameters alone, as optimizer.learning_rate,augment.*; ranges are those of --space.",
         flag_values=flag_values,
     )
-    numbers = {
+    whole_numbers = {
         "max_trials": "Budget: at most this many trials; one that goes on with another counts again.",
         "max_epochs_total": "Budget: at most this many epochs in all trials; the preset's where no budget is given.",
         "max_epochs": "At most this many epochs of one configuration; the preset's by default.",
         "epochs": "Epochs of the final training; the preset's by default.",
     }
-    for name, about in numbers.items():
+    for name, about in whole_numbers.items():
         flags.DEFINE_integer(name, None, about, lower_bound=1, flag_values=flag_values)
-    minutes = {
+    numbers = {
         "max_minutes": "Budget: stop the search after the epoch in which so many minutes are over.",
         "trial_timeout": "Minutes after which a trial has failed, so that one that hangs does not stop the search.",
+        "max_disk_gb": "Most 10^9 bytes of training states; above it the least promising trials do not go on.",
     }
-    for name, about in minutes.items():
+    for name, about in numbers.items():
         flags.DEFINE_float(name, None, about, lower_bound=0, flag_values=flag_values)

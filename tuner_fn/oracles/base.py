@@ -26,7 +26,8 @@ class Configuration:
         curve: {epoch from 1: score}, higher is better; what its trials reported.
         trial_id: of its last trial.
         epochs: trained or being trained.
-        state: "running", "paused" (trained as far as `epochs`) or "failed".
+        state: "running", "paused" (trained as far as `epochs`), "retired" (the same, but it never goes on) or
+            "failed".
     """
 
     values: dict[str, Any]
@@ -124,6 +125,7 @@ class SeededOracle(SavedOracle, abc.ABC):
         self.configurations: list[Configuration] = []
         self._counted: set[str] = set()  # trials whose results are in `configurations`
         self._index: dict[str, int] = {}  # {trial: its configuration}
+        self._retired: list[str] = []  # trials that none goes on from
 
     @abc.abstractmethod
     def propose(self, rng: np.random.Generator) -> Proposal:
@@ -177,6 +179,18 @@ class SeededOracle(SavedOracle, abc.ABC):
         if self.max_trials < UNBOUNDED_TRIALS:
             limits.append(max(self.max_trials * epochs // n for n, epochs in enumerate(self.rungs, 1)))
         return min(limits, default=None)
+
+    def resumable(self) -> list[str]:
+        """Lists the trials that a later one may go on from, the least promising first."""
+        self._gather()
+        waiting = [one for one in self.configurations if one.state == "paused" and one.epochs < self.rungs[-1]]
+        return [one.trial_id for one in sorted(waiting, key=lambda one: one.best)] if len(self.rungs) > 1 else []
+
+    def retire(self, trial_id: str) -> bool:
+        """Gives a resumable trial up, so that its training state is not needed; False where that cannot be."""
+        self._retired.append(trial_id)
+        self.configurations[self._index[trial_id]].state = "retired"
+        return True
 
     def epochs_given(self, trial_ids: Iterable[str]) -> int:
         """Counts the epochs that trials were given, beyond those of the trials that they go on from."""
@@ -257,6 +271,8 @@ class SeededOracle(SavedOracle, abc.ABC):
                 known = self.configurations[self._index[trial_id]]
                 known.curve.update(self.score(trial))
                 known.state = "paused" if trial.status == "COMPLETED" and known.curve else "failed"
+                if trial_id in self._retired:
+                    known.state = "retired"
 
     def _add(self, trial_id: str, values: dict[str, Any]) -> Configuration:
         """Notes a new configuration; the genes come from the values, to the last bit as after a reload."""
@@ -280,9 +296,14 @@ class SeededOracle(SavedOracle, abc.ABC):
         """Hashes a configuration; Keras Tuner's own entries and ours are not part of it."""
         return super()._compute_values_hash({k: v for k, v in values.items() if not k.startswith("tuner/")})
 
+    def get_state(self) -> dict[str, Any]:
+        """Adds the trials given up to Keras Tuner's state."""
+        return super().get_state() | {"retired": self._retired}
+
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores `get_state`'s result; what was gathered is gathered anew from the trials."""
         super().set_state(state)
+        self._retired = state["retired"]
         self.configurations, self._counted, self._index = [], set(), {}
         self.space = Space(self.hyperparameters)
 

@@ -61,6 +61,26 @@ class HyperbandOracle(SeededOracle):
                 raise reason
         raise Exhausted(f"all {len(self.rungs)} brackets are done")
 
+    def resumable(self) -> list[str]:
+        """Lists the trials that may yet be promoted, as `SeededOracle.resumable`."""
+        waiting, start, needed = super().resumable(), 0, set()
+        for bracket in self._brackets():
+            members = self.configurations[start : start + self.size(bracket, 0)]
+            start += self.size(bracket, 0)
+            if start >= len(self.configurations):
+                break  # the one in progress
+        for rung, (before, epochs) in enumerate(itertools.pairwise([0, *self._epochs(bracket)[:-1]])):
+            reached = [one.best_until(epochs) for one in members if one.epochs > before]
+            for one in members:
+                beaten_by = sum(score > one.best for score in reached)
+                if before < one.epochs <= epochs and beaten_by < self.size(bracket, rung + 1):
+                    needed.add(one.trial_id)
+        return [trial_id for trial_id in waiting if trial_id in needed]
+
+    def retire(self, trial_id: str) -> bool:
+        """Refuses: a bracket promotes as many as it was meant to."""
+        return False
+
     def planned_trials(self) -> int:
         """Counts the trials that one worker starts if none fails; a promotion is a trial of its own."""
         return len(self._plan())

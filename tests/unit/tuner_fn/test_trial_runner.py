@@ -6,6 +6,7 @@ import time
 
 import fake_training
 import keras_tuner
+import optuna
 import pytest
 
 from data import progress
@@ -25,6 +26,7 @@ class FakeProcess:
         self.closed = False
 
     def train(self, job, on_epoch, timeout_s):
+        assert job.start_from is None or pathlib.Path(job.start_from).exists()
         self.jobs.append(job)
         action = self.actions.get(len(self.jobs) - 1)
         if action is not None:
@@ -57,7 +59,8 @@ def process():
 
 def make(tmp_path, process, strategy: str = "random", **settings) -> DetectionTuner:
     config = settings.pop("config", ExperimentConfig())
-    limits = {name: settings.pop(name) for name in ("max_minutes", "trial_timeout_s") if name in settings}
+    names = {"max_minutes", "trial_timeout_s", "max_disk_bytes"} & settings.keys()
+    limits = {name: settings.pop(name) for name in names}
     defaults = {"max_epochs": 2, "seed": 0, "max_trials": 4}
     if strategy == "hyperband":
         defaults = {"max_epochs": 4, "seed": 0, "factor": 2}
@@ -183,3 +186,61 @@ def test_the_search_stops_after_the_epoch_in_which_its_minutes_are_over(process,
     rest = search(make(tmp_path, process, max_epochs=3))
     assert [row["status"] for row in rest] == ["completed"] * 4
     assert process.jobs[1] == process.jobs[2]  # the trial that was cut short goes on
+
+
+def states(tmp_path: pathlib.Path) -> set[str]:
+    return {path.parent.name.removeprefix("trial_") for path in (tmp_path / "search").glob("trial_*/state.npz")}
+
+
+@pytest.mark.parametrize("strategy", oracles.NAMES)
+def test_states_that_no_later_trial_needs_are_deleted(process, tmp_path, strategy) -> None:
+    """`FakeProcess` checks that those that are continued are there."""
+    tuner = make(tmp_path, process, strategy, max_trials=None, max_epochs_total=60, max_epochs=8)
+    rows = search(tuner)
+    best = next(row["trial"] for row in rows if row["rank"] == 1)
+    assert states(tmp_path) == {best, *tuner.oracle.resumable()}
+    if strategy in ("random", "grid", "bayesian", "evolution"):
+        assert len(states(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("strategy", ["freeze_thaw", "asha"])
+def test_the_disk_limit_gives_up_the_least_promising(process, tmp_path, strategy) -> None:
+    budget = {"max_trials": None, "max_epochs_total": 60, "max_epochs": 8}
+    limit = 3 * len(b"state")
+    process.actions = {9: KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DetectionTuner, "_export_best", lambda self: None)
+        search(make(tmp_path, process, strategy, max_disk_bytes=limit, **budget))
+    assert len(states(tmp_path)) <= 3
+    rows = search(make(tmp_path, process, strategy, max_disk_bytes=limit, **budget))
+    assert len(states(tmp_path)) <= 3
+    whole = search(make(tmp_path / "whole", FakeProcess(), strategy, max_disk_bytes=limit, **budget))
+    assert [(row["trial"], row["score"]) for row in rows] == [(row["trial"], row["score"]) for row in whole]
+    assert any(row["parent"] for row in rows)
+    unlimited = search(make(tmp_path / "unlimited", FakeProcess(), strategy, **budget))
+    assert rows != unlimited
+
+
+def test_a_disk_limit_below_what_a_bracket_needs_stops_the_search_and_loses_nothing(process, tmp_path) -> None:
+    budget = {"max_trials": None, "max_epochs": 9, "factor": 3}
+    with pytest.raises(keras_tuner.errors.FatalError, match=r"take 1e-08 GB, more than --max_disk_gb=5e-09. Raise it"):
+        search(make(tmp_path, process, "hyperband", max_disk_bytes=5, **budget))
+    done = len(process.jobs)
+    rows = search(make(tmp_path, process, "hyperband", **budget))
+    whole = search(make(tmp_path / "whole", FakeProcess(), "hyperband", **budget))
+    assert [(row["trial"], row["score"]) for row in rows] == [(row["trial"], row["score"]) for row in whole]
+    assert len(process.jobs) == len(rows) > done
+
+
+def test_the_study_opens_in_optuna(process, tmp_path) -> None:
+    process.actions = {1: keras_tuner.errors.FailedTrialError("NaN\nlog")}
+    rows = search(make(tmp_path, process, "hyperband"))
+    path = str(tmp_path / "search" / reporting.STUDY_FILE)
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
+    study = optuna.load_study(study_name="search", storage=storage)
+    assert study.best_value == rows[0]["score"]
+    assert study.best_params == rows[0]["hyperparameters"]
+    failed = study.trials[1]
+    assert (failed.state.name, failed.user_attrs["reason"]) == ("FAIL", "NaN\nlog")
+    promoted = [trial for trial in study.trials if "parent" in trial.user_attrs]
+    assert len(promoted) == sum(row["parent"] is not None for row in rows)
