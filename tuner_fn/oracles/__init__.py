@@ -9,6 +9,7 @@ from data.errors import UserError, nearest
 from tuner_fn.oracles.asha import AshaOracle
 from tuner_fn.oracles.base import SeededOracle
 from tuner_fn.oracles.bayesian import BayesianOracle
+from tuner_fn.oracles.controller import ControllerOracle
 from tuner_fn.oracles.evolution import EvolutionOracle
 from tuner_fn.oracles.freeze_thaw import FreezeThawOracle
 from tuner_fn.oracles.grid import GridOracle
@@ -21,11 +22,12 @@ _CLASSES = {
     "asha": AshaOracle,
     "bayesian": BayesianOracle,
     "evolution": EvolutionOracle,
+    "controller": ControllerOracle,
     "random": RandomOracle,
     "grid": GridOracle,
 }
 _OPTUNA = "optuna:"
-NAMES = ("freeze_thaw", "hyperband", "asha", "bayesian", "evolution", "optuna:tpe", "random", "grid")
+NAMES = ("freeze_thaw", "hyperband", "asha", "bayesian", "evolution", "controller", "optuna:tpe", "random", "grid")
 
 
 def make_oracle(name: str, **options: Any) -> SeededOracle:

@@ -102,8 +102,10 @@ class SeededOracle(SavedOracle, abc.ABC):
                 fit. None for no limit.
 
         Raises:
-            UserError: a number below 1.
+            UserError: a number below 1, or several metrics as the objective.
         """
+        if isinstance(objective, list | tuple):
+            raise UserError("`objective` must be one metric: got several. Let training report what should count.")
         for name, number in (("max_trials", max_trials), ("max_epochs_total", max_epochs_total)):
             if number is not None:
                 check_range(name, number, 1)
@@ -201,8 +203,7 @@ class SeededOracle(SavedOracle, abc.ABC):
         """Gives a worker its trial, as `keras_tuner.Oracle.create_trial`; says why where there is none."""
         trial = super().create_trial(tuner_id)
         if trial.status == "STOPPED" and not self.end_reason:
-            done = f"the {self.max_trials} trials" if self.max_trials > 1 else "the one trial"
-            self.end_reason = f"{done} asked for {'are' if self.max_trials > 1 else 'is'} done"
+            self.end_reason = self._trials_done()
         return trial
 
     def unseen(self, rng: np.random.Generator, count: int = 1) -> np.ndarray:
@@ -284,6 +285,10 @@ class SeededOracle(SavedOracle, abc.ABC):
         if self.max_epochs_total is None:
             return None
         return self.max_epochs_total - self.epochs_given(self.trials)
+
+    def _trials_done(self) -> str:
+        several = f"the {self.max_trials} trials asked for are done"
+        return several if self.max_trials > 1 else "the one trial asked for is done"
 
     def _exhausted(self) -> str:
         return f"all {len(self.configurations)} configurations of the space were tried"

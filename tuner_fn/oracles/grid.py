@@ -45,7 +45,7 @@ class GridOracle(SeededOracle):
         skipped = len(self.trials) - 1 - self._taken  # taken before a reload
         genes = next(itertools.islice(self._combinations, skipped, None), None)
         if genes is None:
-            raise Exhausted(f"all {self.points} points of the grid were tried")
+            raise Exhausted(self._exhausted())
         self._taken += skipped + 1
         return Proposal(self.space.values(genes), self.max_epochs)
 
@@ -63,6 +63,12 @@ class GridOracle(SeededOracle):
         """Restores `get_state`'s result."""
         super().set_state(state)
         self._restart()
+
+    def _trials_done(self) -> str:
+        return self._exhausted() if len(self.trials) == self.points else super()._trials_done()
+
+    def _exhausted(self) -> str:
+        return f"all {self.points} points of the grid were tried"
 
     def _restart(self) -> None:
         self._combinations, self._taken = self._others(self.values_each), 0

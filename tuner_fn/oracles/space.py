@@ -1,5 +1,6 @@
 """A search space as numbers: what strategies draw, vary, count and fit models to."""
 
+import copy
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -114,11 +115,13 @@ class Space:
 
     def count(self, values_each: int = 0) -> int | None:
         """Counts what `all` yields; None for more than a million: nobody waits for the end of such a space."""
-        if not any(parameter.conditions for parameter in self.parameters):
-            return math.prod(len(_levels(parameter, values_each)) for parameter in self.parameters)
-        most = 1_000_000
-        counted = sum(1 for _ in itertools.islice(self.all(values_each), most + 1))
-        return counted if counted <= most else None
+        parents = {condition.name for parameter in self.parameters for condition in parameter.conditions}
+        tied = [one for one in self.parameters if one.conditions or one.name in parents]
+        free = math.prod(len(_levels(one, values_each)) for one in self.parameters if one not in tied)
+        part, most = copy.copy(self), 1_000_000
+        part.parameters = tied
+        counted = free * sum(1 for _ in itertools.islice(part.all(values_each), most // free + 1))
+        return counted if counted <= most or not tied else None
 
     def on_grid(self, genes: np.ndarray, values_each: int) -> bool:
         """Tells whether `all` yields a configuration [P], but for rounding."""

@@ -32,9 +32,10 @@ def make_conditional_space() -> keras_tuner.HyperParameters:
 def make(name: str, folder, space: keras_tuner.HyperParameters | None = None, *, direction: str = "max", **settings):
     oracle = oracles.make_oracle(
         name,
-        objective=keras_tuner.Objective("val_AP", direction),
         hyperparameters=space or make_space(),
-        **{"max_epochs": MAX_EPOCHS, "seed": 0} | SETTINGS.get(name, {}) | settings,
+        **{"objective": keras_tuner.Objective("val_AP", direction), "max_epochs": MAX_EPOCHS, "seed": 0}
+        | SETTINGS.get(name, {})
+        | settings,
     )
     oracle._set_project_dir(str(folder), "search")
     oracle.verbose = 0
@@ -245,6 +246,11 @@ def test_only_some_strategies_end_by_themselves(name, tmp_path) -> None:
             "bayesian",
             {"min_epochs": 2},
             "`min_epochs` is no option of the search `bayesian`. Did you mean `max_epochs`?",
+        ),
+        (
+            "random",
+            {"objective": [keras_tuner.Objective("val_AP", "max"), keras_tuner.Objective("seconds", "min")]},
+            "`objective` must be one metric: got several. Let training report what should count.",
         ),
         ("random", {"max_trials": 0}, "`max_trials` must be at least 1: got 0."),
         ("random", {"max_epochs_total": 0}, "`max_epochs_total` must be at least 1: got 0."),

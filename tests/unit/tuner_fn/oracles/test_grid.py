@@ -49,6 +49,14 @@ def test_of_a_range_as_many_values_are_taken_as_the_budget_has_room_for(budget, 
     assert (oracle.planned_trials(), oracle.planned_epochs()) == (trials, trials * 9)
 
 
+def test_a_grid_as_large_as_the_budget_says_that_it_is_done(tmp_path) -> None:
+    space = keras_tuner.HyperParameters()
+    space.Choice("depth", [1, 2, 3])
+    oracle = searching.make_oracle("grid", tmp_path, hyperparameters=space, max_trials=3)
+    assert len(searching.run(oracle, lambda values: 0.5)) == 3
+    assert oracle.end_reason == "all 3 points of the grid were tried"
+
+
 def test_a_range_in_steps_is_taken_whole_where_the_budget_has_room(tmp_path) -> None:
     space = keras_tuner.HyperParameters()
     space.Int("width", 1, 20, default=7)

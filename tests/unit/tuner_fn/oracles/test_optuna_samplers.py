@@ -33,16 +33,16 @@ def skip_without(sampler: str) -> None:
         pytest.skip("cmaes is not installed")
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", ["cmaes", "qmc", "nsgaii"])
 def test_a_reloaded_search_is_the_same_as_one_never_interrupted(sampler, tmp_path) -> None:
     """CMA-ES's generations and the place in a sequence survive, too; nothing but the files is kept."""
     skip_without(sampler)
-    options = {"hyperparameters": make_space(), "max_trials": 24}
+    options = {"hyperparameters": make_space(), "max_trials": 20}
     if sampler == "nsgaii":
-        options["sampler_options"] = {"population_size": 6}
+        options["sampler_options"] = {"population_size": 4}
     name, asked = f"optuna:{sampler}", []
     expected = searching.run(searching.make_oracle(name, tmp_path / "whole", **options))
-    for number in range(24):
+    for number in range(20):
         oracle = searching.make_oracle(name, tmp_path / "cut", **options)
         if number:
             oracle.reload()
@@ -66,10 +66,10 @@ def test_another_seed_gives_another_search(sampler, tmp_path) -> None:
 
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
 def test_samplers_learn(sampler, tmp_path) -> None:
-    """The last third of 45 trials, over three seeds; random ones have 0.38 in the mean."""
+    """The last third of 45 trials, over two seeds; random ones have 0.38 in the mean."""
     skip_without(sampler)
     late = []
-    for seed in range(3):
+    for seed in range(2):
         oracle = searching.make_oracle(f"optuna:{sampler}", tmp_path / str(seed), seed=seed, max_trials=45)
         late += [searching.height(values) for values in searching.run(oracle)[30:]]
     assert np.mean(late) > 0.6

@@ -78,6 +78,12 @@ def test_the_defaults_are_the_declared_ones() -> None:
 def test_an_infinite_space_has_no_size_and_a_finite_one_its_number() -> None:
     assert Space(make_space()).size is None
     assert Space(make_finite_space()).size == 7
+    large = make_finite_space()
+    for number in range(3):
+        large.Int(f"units{number}", 1, 50)
+    assert Space(large).size == 7 * 50**3
+    large.Int("more", 1, 50)
+    assert Space(large).size is None  # above a million
 
 
 def test_all_lists_each_configuration_of_a_finite_space_once() -> None:
