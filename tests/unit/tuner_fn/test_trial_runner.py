@@ -52,6 +52,12 @@ class FakeProcess:
         return ExperimentConfig.from_dict(job.settings).optimizer.learning_rate
 
 
+@pytest.fixture(autouse=True)
+def _no_export(monkeypatch):
+    """The states of these tests hold no weights; tests/integration/test_search.py interrupts a real search."""
+    monkeypatch.setattr(DetectionTuner, "_export_best", lambda self: None)
+
+
 @pytest.fixture
 def process():
     return FakeProcess()
@@ -208,8 +214,7 @@ def test_the_disk_limit_gives_up_the_least_promising(process, tmp_path, strategy
     budget = {"max_trials": None, "max_epochs_total": 60, "max_epochs": 8}
     limit = 3 * len(b"state")
     process.actions = {9: KeyboardInterrupt()}
-    with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DetectionTuner, "_export_best", lambda self: None)
+    with pytest.raises(KeyboardInterrupt):
         search(make(tmp_path, process, strategy, max_disk_bytes=limit, **budget))
     assert len(states(tmp_path)) <= 3
     rows = search(make(tmp_path, process, strategy, max_disk_bytes=limit, **budget))
@@ -217,8 +222,8 @@ def test_the_disk_limit_gives_up_the_least_promising(process, tmp_path, strategy
     whole = search(make(tmp_path / "whole", FakeProcess(), strategy, max_disk_bytes=limit, **budget))
     assert [(row["trial"], row["score"]) for row in rows] == [(row["trial"], row["score"]) for row in whole]
     assert any(row["parent"] for row in rows)
-    unlimited = search(make(tmp_path / "unlimited", FakeProcess(), strategy, **budget))
-    assert rows != unlimited
+    search(make(tmp_path / "unlimited", FakeProcess(), strategy, **budget))
+    assert len(states(tmp_path / "unlimited")) > 3
 
 
 def test_a_disk_limit_below_what_a_bracket_needs_stops_the_search_and_loses_nothing(process, tmp_path) -> None:
