@@ -18,13 +18,14 @@ class BayesianOracle(FreezeThawOracle):
     Source: Snoek et al. 2012 (arXiv:1206.2944), sections 2 and 3.1.
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, max_epochs: int, **settings: Any) -> None:
         """Creates the oracle.
 
         Args:
+            max_epochs: of every training, at least 1.
             **settings: of `SeededOracle`.
         """
-        super().__init__(min_epochs=settings["max_epochs"], **settings)
+        super().__init__(min_epochs=max_epochs, max_epochs=max_epochs, **settings)
 
     def _acquisition(self, rng: np.random.Generator) -> Acquisition:
         improvement = super()._acquisition(rng)

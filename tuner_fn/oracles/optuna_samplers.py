@@ -85,7 +85,7 @@ class OptunaOracle(SeededOracle):
         return Proposal(self.space.values(genes), self.max_epochs)
 
     def _make_sampler(self, seed: int) -> optuna.samplers.BaseSampler:
-        options = {"seed": seed, "warn_independent_sampling": False, **self._options}
+        options = {"seed": seed, **self._options}
         if self.sampler == "qmc":  # one sequence in the whole search; the seed must shift it
             options |= {"seed": self.seed & 0xFFFFFFFF, "independent_sampler": optuna.samplers.RandomSampler(seed)}
             options = {"scramble": True, **options}

@@ -180,15 +180,14 @@ def test_failed_trials_do_not_end_the_search(name, every, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", oracles.NAMES)
-@pytest.mark.parametrize("space", [make_space, make_conditional_space])
-def test_a_search_reloaded_after_every_trial_goes_on_as_if_never_stopped(name, space, tmp_path) -> None:
+def test_a_search_reloaded_after_every_trial_goes_on_as_if_never_stopped(name, tmp_path) -> None:
     def fails(number: int) -> bool:
         return number == 3
 
-    whole = make(name, tmp_path / "whole", space(), max_trials=10)
+    whole = make(name, tmp_path / "whole", make_conditional_space(), max_trials=10)
     expected, asked = run(whole, fails), []
     while True:
-        oracle = make(name, tmp_path / "cut", space(), max_trials=10)
+        oracle = make(name, tmp_path / "cut", make_conditional_space(), max_trials=10)
         if asked:
             oracle.reload()
         trial = oracle.create_trial("tuner0")
@@ -199,6 +198,28 @@ def test_a_search_reloaded_after_every_trial_goes_on_as_if_never_stopped(name, s
         oracle.save()  # as a tuner does after every trial
     assert asked == expected
     assert oracle.end_reason == whole.end_reason
+
+
+@pytest.mark.parametrize("name", oracles.NAMES)
+def test_a_search_reloaded_while_others_run_proposes_the_same(name, tmp_path) -> None:
+    """Three workers, of which the middle one always ends first; every fourth trial fails."""
+    oracle, running = make(name, tmp_path, max_trials=12), []
+    while len(oracle.trials) < 12:
+        reloaded = make(name, tmp_path, max_trials=12)
+        if oracle.trials:
+            reloaded.reload()
+        trial_id = f"{len(oracle.trials):02}"
+        expected = reloaded.populate_space(trial_id)
+        trial = oracle.create_trial(f"tuner{trial_id}")
+        if trial.status != "RUNNING":
+            assert name == "grid"  # nine points
+            break
+        assert trial.hyperparameters.values == expected["values"]
+        running.append(trial)
+        if len(running) == 3:
+            trial = running.pop(1)
+            tell(oracle, trial, fails=int(trial.trial_id) % 4 == 3)
+            oracle.save()
 
 
 @pytest.mark.parametrize("name", oracles.NAMES)

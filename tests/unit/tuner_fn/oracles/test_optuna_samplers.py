@@ -1,6 +1,7 @@
 """Optuna's samplers are what Optuna makes of them, on any space, and go on identically after a reload."""
 
 import importlib.util
+import warnings
 
 import keras_tuner
 import numpy as np
@@ -62,6 +63,17 @@ def test_another_seed_gives_another_search(sampler, tmp_path) -> None:
         for seed in (0, 1)
     )
     assert not {values["rate"] for values in first[1:]} & {values["rate"] for values in other[1:]}
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_optuna_writes_nothing_to_the_terminal(sampler, tmp_path, capfd) -> None:
+    skip_without(sampler)
+    options = {"hyperparameters": make_space(), "max_trials": 12}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        searching.run(searching.make_oracle(f"optuna:{sampler}", tmp_path, **options))
+    assert [str(one.message) for one in caught if "keras_tuner" not in one.filename] == []
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
