@@ -313,7 +313,7 @@ class SeededOracle(SavedOracle, abc.ABC):
         self.space = Space(self.hyperparameters)
 
 
-def check_range(name: str, value: int, low: int, high: int | None = None) -> None:
+def check_range(name: str, value: float, low: int, high: int | None = None) -> None:
     """Checks an option.
 
     Raises:

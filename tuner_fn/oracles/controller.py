@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from keras_tuner.engine.hyperparameters import Float, Int
 
 from tuner_fn.oracles.base import Proposal, SeededOracle, check_range
 from tuner_fn.oracles.space import num_values
@@ -33,7 +34,7 @@ class ControllerOracle(SeededOracle):
 
         Args:
             bins: parts of a range with more values, at least 2.
-            learning_rate: of Adam, a step a trial.
+            learning_rate: of Adam, a step a trial, at least 0.
             entropy_weight: of the entropy bonus, in standard deviations of the score per nat, at least 0.
             **settings: of `SeededOracle`.
 
@@ -42,10 +43,12 @@ class ControllerOracle(SeededOracle):
         """
         super().__init__(**settings)
         check_range("bins", bins, 2)
+        check_range("learning_rate", learning_rate, 0)
         check_range("entropy_weight", entropy_weight, 0)
         self.learning_rate, self.entropy_weight = learning_rate, entropy_weight
-        counts = (num_values(parameter) for parameter in self.space.parameters)
-        self._sizes = [bins if count is None else min(bins, count) for count in counts]
+        counts = [num_values(parameter) or bins for parameter in self.space.parameters]
+        ranges = [isinstance(parameter, Float | Int) for parameter in self.space.parameters]
+        self._sizes = [min(bins, count) if one else count for count, one in zip(counts, ranges, strict=True)]
         self._forget()
 
     def propose(self, rng: np.random.Generator) -> Proposal:

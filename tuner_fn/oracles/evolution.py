@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from keras_tuner.engine.hyperparameters import Choice
 
 from tuner_fn.oracles.base import Configuration, Exhausted, Proposal, SeededOracle, check_range
 from tuner_fn.oracles.space import num_values
@@ -65,8 +66,10 @@ class EvolutionOracle(SeededOracle):
         if not variable:
             raise Exhausted(self._exhausted())
         chosen, child = rng.choice(variable), np.where(active, genes, rng.random(len(genes)))
+        is_choice = isinstance(self.space.parameters[chosen], Choice)
+        drawn = is_choice or (counts[chosen] is not None and counts[chosen] <= _FEW)
         while True:
-            if counts[chosen] is not None and counts[chosen] <= _FEW:
+            if drawn:
                 child[chosen] = rng.random()
             else:
                 child[chosen] = genes[chosen] + rng.normal() * rng.choice(_STEPS)
