@@ -13,7 +13,15 @@ from models.hyperparameters import ExperimentConfig
 from tuner_fn import presets, search_space
 
 NAME = "ssd_tuner"
-SEARCH_FLAGS = ("max_trials", "max_epochs_total", "max_minutes", "max_epochs", "trial_timeout", "max_disk_gb")
+SEARCH_FLAGS = (
+    "max_trials",
+    "max_epochs_total",
+    "max_minutes",
+    "max_epochs",
+    "repeats",
+    "trial_timeout",
+    "max_disk_gb",
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -101,7 +101,11 @@ def leaderboard_table(rows: Sequence[Mapping[str, Any]], width: int) -> tuple[Ta
         "val mAP@[.5:.95]": [_fixed(row["score"]) or row["status"] for row in rows],
         "val mAP@.5": [_fixed(row["AP50"]) for row in rows],
         "epochs": [row["epochs"] for row in rows],
+        "seconds": [None if row["seconds"] is None else round(row["seconds"]) for row in rows],
     }
+    if any(row["seeds"] for row in rows):
+        lines["seeds"] = [row["seeds"] for row in rows]
+        lines |= {f"{name} of the seeds": [_fixed(row[name]) for row in rows] for name in ("mean", "spread")}
     lines |= {name: [row["hyperparameters"].get(name) for row in rows] for name in names}
     heads = ["", *(f"#{row['rank']}" if row["rank"] else "-" for row in rows)]
     cells = [[name, *(format_value(value, digits=3) for value in values)] for name, values in lines.items()]

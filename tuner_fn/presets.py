@@ -6,7 +6,7 @@ from typing import Any
 
 from data.errors import UserError, nearest
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import search_space
+from tuner_fn import finalists, search_space
 
 # The strategies of `tuner_fn.oracles`, named here because importing those takes Keras Tuner's 10 s.
 SEARCHES = (
@@ -31,6 +31,7 @@ class SearchConfig:
         max_minutes: budget: stop after the epoch in which they are over, None for no limit.
         trial_timeout: minutes after which a trial has failed, None for no limit.
         max_disk_gb: of training states, in 10^9 bytes, None for no limit.
+        repeats: seeds that the best configurations are trained with in the end, at least 1.
     """
 
     strategy: str
@@ -44,6 +45,7 @@ class SearchConfig:
     max_minutes: float | None = None
     trial_timeout: float | None = None
     max_disk_gb: float | None = None
+    repeats: int = 1
 
     def __post_init__(self) -> None:
         """Checks every field.
@@ -53,7 +55,7 @@ class SearchConfig:
         """
         if self.strategy not in SEARCHES:
             raise UserError(f"Unknown search `{self.strategy}`.{nearest(self.strategy, SEARCHES)}")
-        for name in ("max_trials", "max_epochs", "max_epochs_total"):
+        for name in ("max_trials", "max_epochs", "max_epochs_total", "repeats"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"`{name}` must be at least 1: got {value}.")
@@ -61,6 +63,13 @@ class SearchConfig:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise UserError(f"`{name}` must be positive: got {value}.")
+        repeated = finalists.epochs_needed(self.repeats, self.max_epochs)
+        if self.max_epochs_total is not None and repeated >= self.max_epochs_total:
+            raise UserError(
+                f"`repeats={self.repeats}` trains {finalists.COUNT} configurations of {self.max_epochs} epochs with "
+                f"{self.repeats} seeds: {repeated} epochs, which leaves none of max_epochs_total="
+                f"{self.max_epochs_total} to the search. Raise that or lower `max_epochs`."
+            )
         if not self.ranges:
             raise UserError("Nothing is left to search: `--set` fixes everything. Name others with `--tune`.")
 
@@ -194,6 +203,7 @@ def search(
     max_minutes: float | None = None,
     trial_timeout: float | None = None,
     max_disk_gb: float | None = None,
+    repeats: int = 1,
 ) -> SearchConfig:
     """Builds the settings of a search: the preset's, the user's where given.
 
@@ -208,13 +218,14 @@ def search(
         max_minutes: budget.
         trial_timeout: as of `SearchConfig`.
         max_disk_gb: as of `SearchConfig`.
+        repeats: as of `SearchConfig`; the preset's budget grows by what they take.
 
     Raises:
         UserError: as `SearchConfig`.
     """
     max_epochs = preset.max_epochs if max_epochs is None else max_epochs
     if max_trials is max_epochs_total is max_minutes is None:
-        max_epochs_total = preset.max_epochs_total
+        max_epochs_total = preset.max_epochs_total + finalists.epochs_needed(repeats, max_epochs)
     return SearchConfig(
         strategy=strategy,
         max_epochs=max_epochs,
@@ -227,4 +238,5 @@ def search(
         max_minutes=max_minutes,
         trial_timeout=trial_timeout,
         max_disk_gb=max_disk_gb,
+        repeats=repeats,
     )

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from data import files, progress
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import reporting, search_space
+from tuner_fn.finalists import Finalists
 from tuner_fn.oracles.base import SeededOracle
 from tuner_fn.supervisor import EpochReport, TrainingProcess
 from tuner_fn.worker import Job
@@ -50,6 +52,7 @@ class DetectionTuner(keras_tuner.Tuner):
         max_minutes: float | None = None,
         trial_timeout_s: float | None = None,
         max_disk_bytes: float | None = None,
+        repeats: int = 1,
         process: TrainingProcess | None = None,
     ) -> None:
         """Opens the search; one that was interrupted in `directory` goes on.
@@ -66,6 +69,7 @@ class DetectionTuner(keras_tuner.Tuner):
             trial_timeout_s: a trial that takes longer has failed; None for no limit.
             max_disk_bytes: of training states. Those that no later trial goes on from are deleted in any case; above
                 this limit the least promising ones are given up.
+            repeats: seeds that the best configurations are trained with in the end; the best mean wins.
             process: trains; None for one that writes its log into `directory`.
         """
         directory = pathlib.Path(directory)
@@ -73,6 +77,8 @@ class DetectionTuner(keras_tuner.Tuner):
         self.config, self.ranges, self.class_names = config, ranges, tuple(class_names)
         self.logdir = pathlib.Path(logdir)
         self.max_minutes, self.trial_timeout_s, self.max_disk_bytes = max_minutes, trial_timeout_s, max_disk_bytes
+        seed = config.training.seed
+        self._finalists = Finalists(directory / "repeats.json", repeats, oracle.max_epochs, seed)
         self.process = process or TrainingProcess(directory / "worker.log")
         self.end_reason = ""
         self._deadline: float | None = None
@@ -95,6 +101,7 @@ class DetectionTuner(keras_tuner.Tuner):
         try:
             super().search(**settings)
             self.end_reason = self.oracle.end_reason
+            self._repeat()
         except _TimeIsUpError as reason:
             self.end_reason = str(reason)
         except KeyboardInterrupt:
@@ -118,6 +125,8 @@ class DetectionTuner(keras_tuner.Tuner):
         trials, epochs = self.oracle.planned_trials(), self.oracle.planned_epochs()
         plan = {"trials": trials, "epochs": epochs, "done_trials": len(self.oracle.end_order), "seconds": None}
         plan["done_epochs"] = self.oracle.epochs_given(self.oracle.end_order)
+        if epochs is not None:
+            plan["epochs"] = epochs + self._finalists.num_epochs
         if epochs is not None and epochs > plan["done_epochs"]:
             try:
                 pace = self.process.measure(self._job(self.config, "", epochs=1))
@@ -125,7 +134,7 @@ class DetectionTuner(keras_tuner.Tuner):
                 pass  # the trial with these settings will say why
             else:
                 validations = (trials or epochs) - plan["done_trials"]
-                plan["seconds"] = pace.seconds(epochs - plan["done_epochs"], validations)
+                plan["seconds"] = pace.seconds(plan["epochs"] - plan["done_epochs"], validations)
         progress.emit("plan", **plan)
 
     def pre_create_trial(self) -> None:
@@ -188,8 +197,41 @@ class DetectionTuner(keras_tuner.Tuner):
         self._free_disk()
 
     def leaderboard(self) -> list[dict[str, Any]]:
-        """Returns `reporting.leaderboard` of this search."""
+        """Returns `reporting.leaderboard` of this search, with the finalists' means."""
+        return self._finalists.annotate(self._trial_rows())
+
+    def get_best_hyperparameters(self, num_trials: int = 1) -> list[keras_tuner.HyperParameters]:
+        """Returns the leaderboard's first configurations: what TFX's Tuner hands to the Trainer."""
+        best = [row["trial"] for row in self.leaderboard() if row["rank"]][:num_trials]
+        return [self.oracle.trials[trial_id].hyperparameters for trial_id in best]
+
+    def _trial_rows(self) -> list[dict[str, Any]]:
         return reporting.leaderboard(self.oracle.trials[trial_id] for trial_id in self.oracle.start_order)
+
+    def _repeat(self) -> None:
+        """Trains the finalists with the seeds that are missing, each as long as a trial may."""
+        epochs = self.oracle.max_epochs
+        for row, seed in self._finalists.missing(self._trial_rows()):
+            config = search_space.configuration(self.config, row["hyperparameters"]).replace({"training.seed": seed})
+            state = reporting.state_file(pathlib.Path(self.project_dir) / f"repeat_{row['trial']}_{seed}")
+
+            def on_epoch(report: EpochReport) -> None:
+                progress.emit("epoch", stage="search", epochs=epochs, **reporting.progress_fields(report))
+                if report["epoch"] < epochs:
+                    self._check_time()
+
+            self._check_time()
+            try:
+                history = self.process.train(
+                    self._job(config, str(state), epochs=epochs), on_epoch, self.trial_timeout_s
+                )
+                score, outcome = history[-1]["AP"], f"val mAP {history[-1]['AP']:.3f}"
+            except keras_tuner.errors.FailedTrialError as failure:
+                score, outcome = None, f"failed: {str(failure).partition(chr(10))[0]}"
+            self._finalists.add(row["trial"], seed, score)
+            shutil.rmtree(state.parent, ignore_errors=True)
+            progress.emit("note", text=f"finalist: trial {row['trial']}, seed {seed}, {epochs} epochs: {outcome}")
+            self._write_results()
 
     def _job(self, config: ExperimentConfig, checkpoint: str, *, epochs: int, start_from: str | None = None) -> Job:
         return Job(
@@ -212,7 +254,7 @@ class DetectionTuner(keras_tuner.Tuner):
         Raises:
             FatalError: those that are needed exceed the limit.
         """
-        rows = self.leaderboard()
+        rows = self._trial_rows()
         running = [row for row in rows if row["status"] == "running"]
         kept = {*self.oracle.resumable(), *(row[name] for row in running for name in ("trial", "parent"))}
         kept |= {row["trial"] for row in rows if row["rank"] == 1}
@@ -239,7 +281,7 @@ class DetectionTuner(keras_tuner.Tuner):
 
     def _export_best(self) -> None:
         """Exports the model of the best trial so far, for who ends the search by hand."""
-        best = next((row for row in self.leaderboard() if row["rank"] == 1), None)
+        best = next((row for row in self._trial_rows() if row["rank"] == 1), None)
         if best is None:
             return
         folder = pathlib.Path(self.project_dir) / "best_model"

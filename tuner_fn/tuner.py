@@ -10,12 +10,12 @@ from tfx.components.tuner.component import TunerFnResult
 
 from data import dataset_info, files, progress
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import search_space
+from tuner_fn import finalists, search_space
 from tuner_fn.oracles import make_oracle, options_of
 from tuner_fn.presets import SearchConfig
 from tuner_fn.trial_runner import OBJECTIVE, DetectionTuner
 
-BUDGET = ("max_trials", "max_epochs_total", "max_minutes", "trial_timeout", "max_disk_gb")
+BUDGET = ("max_trials", "max_epochs_total", "max_minutes", "trial_timeout", "max_disk_gb", "repeats")
 SEARCH_FILE = "search.json"
 
 
@@ -76,6 +76,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     info = dataset_info.read(examples)
     workdir, key = pathlib.Path(settings["workdir"]), search_key(info, settings)
     _say_what_changed(workdir / "search" / key, _parts(info, settings))
+    repeated = finalists.epochs_needed(search.repeats, search.max_epochs)
     halving = {"min_epochs": search.min_epochs, "factor": search.factor}
     oracle = make_oracle(
         search.strategy,
@@ -84,7 +85,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         max_epochs=search.max_epochs,
         seed=search.seed,
         max_trials=search.max_trials,
-        max_epochs_total=search.max_epochs_total,
+        max_epochs_total=None if search.max_epochs_total is None else search.max_epochs_total - repeated,
         **{name: value for name, value in halving.items() if name in options_of(search.strategy)},
     )
     tuner = DetectionTuner(
@@ -95,6 +96,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         directory=workdir / "search" / key,
         logdir=workdir / "tensorboard" / "search" / key,
         max_minutes=search.max_minutes,
+        repeats=search.repeats,
         max_disk_bytes=None if search.max_disk_gb is None else 1e9 * search.max_disk_gb,
         trial_timeout_s=None if search.trial_timeout is None else 60.0 * search.trial_timeout,
     )

@@ -8,7 +8,7 @@ from absl import flags
 from data import sources
 from pipeline import configs, display, environment, workdir
 from pipeline.cli import data_flags, export, parsing
-from tuner_fn import presets, search_space
+from tuner_fn import finalists, presets, search_space
 
 if TYPE_CHECKING:
     from pipeline import local_runner
@@ -205,6 +205,13 @@ def _define_search_flags(flag_values: flags.FlagValues) -> None:
     }
     for name, about in whole_numbers.items():
         flags.DEFINE_integer(name, None, about, lower_bound=1, flag_values=flag_values)
+    flags.DEFINE_integer(
+        "repeats",
+        1,
+        f"Train the {finalists.COUNT} best configurations with so many seeds in the end; the best mean wins.",
+        lower_bound=1,
+        flag_values=flag_values,
+    )
     numbers = {
         "max_minutes": "Budget: stop the search after the epoch in which so many minutes are over.",
         "trial_timeout": "Minutes after which a trial has failed, so that one that hangs does not stop the search.",

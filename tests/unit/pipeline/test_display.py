@@ -179,9 +179,11 @@ def leaderboard_rows():
             "score": score,
             "AP50": None if score is None else 2 * score,
             "epochs": None if score is None else 4,
+            "seconds": None if score is None else 75.0,
             "status": "completed" if score is not None else "failed",
             "reason": "" if score is not None else "out of memory",
             "parent": None,
+            **({"mean": 0.3, "spread": 0.02, "seeds": 3} if rank == 1 else dict.fromkeys(("mean", "spread", "seeds"))),
             "hyperparameters": {"optimizer.learning_rate": rate, "anchors.min_scale": 0.15, **values},
         }
 
@@ -192,6 +194,8 @@ def test_the_leaderboard_has_a_column_for_each_trial_failed_ones_last(screen):
     screen.display.print_leaderboard(leaderboard_rows())
     text = screen.stream.getvalue()
     assert re.search(r"^ +#1 +#2 +- *$", text, re.MULTILINE)
+    assert re.search(r"seconds +75 +75\b", text, re.MULTILINE)
+    assert re.search(r"mean of the seeds +0.300\b", text, re.MULTILINE)
     assert re.search(r"trial id +03 +00 +02", text)
     assert re.search(r"val mAP@\[\.5:\.95\] +0\.312 +0\.100 +failed", text)
     assert re.search(r"val mAP@\.5 +0\.625 +0\.200 +-", text)

@@ -155,6 +155,8 @@ def test_what_has_no_effect_is_not_searched(changes, idle) -> None:
         ({"max_epochs_total": 0}, "`max_epochs_total` must be at least 1: got 0"),
         ({"max_minutes": 0.0}, "`max_minutes` must be positive: got 0"),
         ({"trial_timeout": 0.0}, "`trial_timeout` must be positive: got 0"),
+        ({"repeats": 0}, "`repeats` must be at least 1: got 0"),
+        ({"repeats": 3, "max_epochs_total": 36}, "36 epochs, which leaves none of max_epochs_total=36 to the search"),
         ({"ranges": {}}, "Nothing is left to search"),
     ],
 )

@@ -9,7 +9,7 @@ import keras_tuner
 import optuna
 import pytest
 
-from data import progress
+from data import files, progress
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import oracles, reporting, search_space
 from tuner_fn.trial_runner import DetectionTuner
@@ -24,6 +24,7 @@ class FakeProcess:
         self.jobs: list = []
         self.actions: dict[int, BaseException] = {}
         self.closed = False
+        self.luck: dict[tuple[float, int], float] = {}  # {(learning rate, seed): what it adds to the score}
 
     def train(self, job, on_epoch, timeout_s):
         assert job.start_from is None or pathlib.Path(job.start_from).exists()
@@ -31,14 +32,14 @@ class FakeProcess:
         action = self.actions.get(len(self.jobs) - 1)
         if action is not None:
             raise action
-        rate = self.rate(job)
+        rate = self.rate(job) + self.luck.get((self.rate(job), job.settings["training"]["seed"]), 0.0)
         history = [
             {"epoch": epoch, "loss": 1.0, "AP": rate, "AP50": 0.5, "AP75": float("nan"), "seconds": 2.0}
             for epoch in range(1, job.epochs + 1)
         ]
         for report in history:
             on_epoch(report)
-        pathlib.Path(job.checkpoint).write_bytes(b"state")
+        files.write_bytes(job.checkpoint, b"state")
         return history
 
     def measure(self, job):
@@ -65,7 +66,7 @@ def process():
 
 def make(tmp_path, process, strategy: str = "random", **settings) -> DetectionTuner:
     config = settings.pop("config", ExperimentConfig())
-    names = {"max_minutes", "trial_timeout_s", "max_disk_bytes"} & settings.keys()
+    names = {"max_minutes", "trial_timeout_s", "max_disk_bytes", "repeats"} & settings.keys()
     limits = {name: settings.pop(name) for name in names}
     defaults = {"max_epochs": 2, "seed": 0, "max_trials": 4}
     if strategy == "hyperband":
@@ -249,3 +250,43 @@ def test_the_study_opens_in_optuna(process, tmp_path) -> None:
     assert (failed.state.name, failed.user_attrs["reason"]) == ("FAIL", "NaN\nlog")
     promoted = [trial for trial in study.trials if "parent" in trial.user_attrs]
     assert len(promoted) == sum(row["parent"] is not None for row in rows)
+
+
+def test_the_winner_has_the_best_mean_of_its_seeds(process, tmp_path) -> None:
+    first = search(make(tmp_path / "alone", process))
+    assert first[0]["mean"] is None
+    best, second, third, _ = (row["score"] for row in first)
+    process.luck = {(best, 1): -0.5, (second, 1): 0.1, (second, 2): 0.2}
+    process.jobs.clear()
+    tuner = make(tmp_path, process, repeats=3)
+    rows = search(tuner)
+    assert [row["score"] for row in rows] == [second, third, best, first[3]["score"]]
+    assert rows[0]["mean"] == pytest.approx(second + 0.1)
+    assert rows[0]["spread"] == pytest.approx(0.1)
+    assert [row["seeds"] for row in rows] == [3, 3, 3, None]
+    assert len(process.jobs) == 4 + 3 * 2  # a trial that was a whole training counts as one of the seeds
+    (winner,) = tuner.get_best_hyperparameters()
+    assert winner.values["optimizer.learning_rate"] == second
+    settings = ExperimentConfig.from_dict(json.loads((tmp_path / "search" / "best_config.json").read_text()))
+    assert (settings.optimizer.learning_rate, settings.training.seed) == (second, 0)
+
+
+def test_a_finalist_that_fails_with_a_seed_does_not_win_and_repeats_go_on(process, tmp_path) -> None:
+    process.actions = {4: keras_tuner.errors.FailedTrialError("NaN"), 7: KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        search(make(tmp_path, process, repeats=3))
+    process.actions = {}
+    rows = search(make(tmp_path, process, repeats=3))
+    assert len(process.jobs) == 4 + 6 + 1
+    assert [row["mean"] is None for row in rows] == [False, False, True, True]
+    assert rows[2]["score"] == max(row["score"] for row in rows)
+
+
+def test_configurations_that_went_on_are_trained_whole_for_the_comparison(process, tmp_path) -> None:
+    rows = search(make(tmp_path, process, "hyperband", repeats=2))
+    finalists = [row for row in rows if row["seeds"]]
+    assert len({json.dumps(row["hyperparameters"]) for row in finalists}) == len(finalists) == 3
+    repeated = [job for job in process.jobs if "repeat_" in job.checkpoint]
+    assert {job.epochs for job in repeated} == {4}
+    assert all(job.start_from is None for job in repeated)
+    assert not list((tmp_path / "search").glob("repeat_*"))

@@ -1,0 +1,117 @@
+"""Searches with real training: every strategy inside TFX's Tuner, Ctrl-C, and memory over many trials."""
+
+import json
+import pathlib
+
+import keras_tuner
+import pytest
+from tfx.components.tuner import executor
+from tfx.types import standard_artifacts
+from tiny_data import CLASS_NAMES, scene_record, write_split
+
+from data import dataset_info, progress
+from models import predict
+from models.hyperparameters import ExperimentConfig
+from tuner_fn import oracles, presets, search_space, trial_runner
+from tuner_fn.supervisor import TrainingProcess
+
+SMALL = ExperimentConfig().replace(
+    {"input.image_size": 64, "input.batch_size": 4, "model.alpha": 0.35, "optimizer.learning_rate": 0.003}
+)
+
+
+class SharedProcess(TrainingProcess):
+    """One for all searches of this file, because each process imports TensorFlow and traces the model anew."""
+
+    def close(self) -> None:
+        if not self.shared or self._process is not None and self._process.poll() is not None:
+            super().close()
+
+    shared = True
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory):
+    shared = SharedProcess(tmp_path_factory.mktemp("process") / "worker.log")
+    yield shared
+    shared.shared = False
+    shared.close()
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("examples")
+    counts = {"train": 8, "val": 4}
+    for split, count in counts.items():
+        write_split(folder, split, [scene_record(split, index) for index in range(count)])
+    about = {"spec": "tiny", "fingerprint": "1", "class_names": CLASS_NAMES, "num_examples": counts}
+    about |= {"num_boxes": counts, "num_quarantined": dict.fromkeys(counts, 0), "max_boxes": 9}
+    (folder / dataset_info.FILE_NAME).write_text(json.dumps(about))
+    return folder
+
+
+@pytest.mark.parametrize("strategy", oracles.NAMES)
+def test_every_strategy_searches_inside_the_tfx_tuner(strategy, process, examples, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(trial_runner, "TrainingProcess", lambda log: process)
+    ranges = search_space.named_space("default", SMALL)
+    search = presets.search(presets.get_preset("quick"), strategy, ranges, 0, max_epochs=4, max_epochs_total=12)
+    custom = {"config": SMALL.to_dict(), "search": search.to_dict(), "workdir": str(tmp_path), "source_hash": "0"}
+    artifact = standard_artifacts.Examples()
+    artifact.uri, artifact.split_names = str(examples), json.dumps(["train", "val"])
+    outputs = {
+        "best_hyperparameters": standard_artifacts.HyperParameters(),
+        "tuner_results": standard_artifacts.TunerResults(),
+    }
+    for name, output in outputs.items():
+        output.uri = str(tmp_path / name)
+        pathlib.Path(output.uri).mkdir()
+    context = executor.Executor.Context(tmp_dir=str(tmp_path / "tmp"), unique_id="1")
+    executor.Executor(context).Do(
+        {"examples": [artifact]},
+        {name: [output] for name, output in outputs.items()},
+        {
+            "tuner_fn": "tuner_fn.tuner.tuner_fn",
+            "custom_config": json.dumps(custom),
+            "train_args": '{"splits": ["train"]}',
+            "eval_args": '{"splits": ["val"]}',
+        },
+    )
+    (leaderboard,) = tmp_path.glob("search/*/leaderboard.json")
+    rows = json.loads(leaderboard.read_text())
+    assert all(row["status"] == "completed" for row in rows)
+    own = {row["trial"]: row["epochs"] for row in rows}
+    assert sum(epochs for epochs in own.values()) - sum(own[row["parent"]] for row in rows if row["parent"]) == 12
+    (best,) = (tmp_path / "best_hyperparameters").glob("*")
+    values = {k: v for k, v in json.loads(best.read_text())["values"].items() if not k.startswith("tuner/")}
+    assert values == rows[0]["hyperparameters"]
+
+
+def make_tuner(folder: pathlib.Path, process: TrainingProcess, trials: int) -> trial_runner.DetectionTuner:
+    ranges = search_space.pick({}, ["optimizer.learning_rate", "augment.flip_probability"], SMALL)
+    oracle = oracles.make_oracle(
+        "random",
+        objective=keras_tuner.Objective(trial_runner.OBJECTIVE, "max"),
+        hyperparameters=search_space.make_search_space(SMALL, ranges),
+        max_epochs=1,
+        seed=0,
+        max_trials=trials,
+    )
+    folders = {"directory": folder / "search", "logdir": folder / "logs"}
+    about = {"ranges": ranges, "class_names": CLASS_NAMES, "process": process}
+    return trial_runner.DetectionTuner(oracle, SMALL, **about, **folders)
+
+
+def test_ctrl_c_leaves_the_best_model_so_far(process, examples, tmp_path) -> None:
+    def listener(kind: str, fields: dict) -> None:
+        if kind == "trial" and fields["state"] == "started" and fields["number"] == 3:
+            raise KeyboardInterrupt
+
+    tuner = make_tuner(tmp_path, process, 5)
+    files = {split: dataset_info.split_files(examples, split) for split in ("train", "val")}
+    with pytest.raises(KeyboardInterrupt), progress.listen(listener):
+        tuner.search(files["train"], files["val"], verbose=0)
+    rows = json.loads((tmp_path / "search" / "leaderboard.json").read_text())
+    assert [row["status"] for row in rows] == ["completed", "completed", "running"]
+    detector = predict.load_detector(str(tmp_path / "search" / "best_model"))
+    (found,) = detector.detect([scene_record("val", 0).encoded])
+    assert len(found.boxes) > 0
