@@ -42,6 +42,7 @@ def main() -> int:
     parser.add_argument("--tasks", default=",".join(lcbench.TASKS), help="by comma")
     parser.add_argument("--only", help="strategies, by comma; every one without it")
     parser.add_argument("--epochs", type=int, default=MARKS[-1], help="of one run")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="that share the tasks")
     parser.add_argument("--output", type=pathlib.Path, help="JSON file for the regrets of every run")
     arguments = parser.parse_args()
     strategies = arguments.only.split(",") if arguments.only else [OURS, *STOCK, OPTUNA]
@@ -53,7 +54,7 @@ def main() -> int:
     found: dict[str, list[list[float]]] = {name: [] for name in strategies}
     waits: dict[str, list[float]] = {name: [] for name in strategies}
     work = functools.partial(_run_task, strategies=strategies, seeds=arguments.seeds, marks=marks)
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+    with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
         for task, results in zip(tasks, pool.imap(work, tasks), strict=True):
             for name, regrets, seconds in results:
                 found[name].append(regrets)
