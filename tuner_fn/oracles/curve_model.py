@@ -7,10 +7,12 @@ from scipy import linalg, optimize
 
 _SQRT5 = np.sqrt(5.0)
 _JITTER = 1e-6
-# Behind the lengths: shared, its fading part, own, its fading part, beta, alpha, noise; variances of standard scores.
-_PRIOR_MEAN = np.log([1.0, 1.0, 0.1, 0.1, 0.15, 1.0, 1e-3])
-_PRIOR_SD = np.array([0.7, 0.7, 1.0, 1.0, 0.7, 0.5, 1.0])
+# Behind the lengths: shared, its fading part, own, its fading part, all curves' fading part, beta, alpha, noise;
+# variances are of standard scores.
+_PRIOR_MEAN = np.log([1.0, 1.0, 0.1, 0.1, 1.0, 0.15, 1.0, 1e-3])
+_PRIOR_SD = np.array([0.7, 0.7, 1.0, 1.0, 1.0, 0.7, 0.5, 1.0])
 _LENGTH_MEAN, _LENGTH_SD = np.log(0.7), 0.8
+NO_CURVE = -1  # in `Points.curves`, of a configuration without a curve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Points:
     Attributes:
         features: float64 [N, F] of the configurations, in [0, 1].
         progress: float64 [N], epoch / most epochs, in (0, 1].
-        curves: int [N], which curve a point lies on.
+        curves: int [N], which curve a point lies on; `NO_CURVE` to predict what the settings alone explain.
     """
 
     features: np.ndarray
@@ -39,11 +41,11 @@ class Points:
 class CurveModel:
     """Gaussian process of scores over configurations and epochs.
 
-    A score is the sum of what the configuration's settings explain and of what is the configuration's own; each of the
-    two has a part that stays and a part that fades with the epochs. The covariance of two points is
-    M(x, x') (a + b D(t, t')) + [same curve] (c + d D(t, t')), M a Matern 5/2 kernel with a length for each feature and
-    D(t, t') = (beta / (t + t' + beta))^alpha. The eleven and more constants have log-normal priors and are fitted by
-    their posterior's maximum.
+    A score is the sum of what the configuration's settings explain and of what is the configuration's own, each of
+    which has a part that stays and a part that fades with the epochs, and of a fading part that all curves share. The
+    covariance of two points is M(x, x') (a + b D(t, t')) + [same curve] (c + d D(t, t')) + e D(t, t'), M a Matern 5/2
+    kernel with a length for each feature and D(t, t') = (beta / (t + t' + beta))^alpha. The nine and more constants
+    have log-normal priors and are fitted by their posterior's maximum.
 
     Source: Swersky et al. 2014 (arXiv:1406.3896), section 3, whose kernel over epochs D is; here the asymptote and the
     curve's shape are not independent between configurations.
@@ -90,10 +92,12 @@ class CurveModel:
         Returns:
             (mean, standard deviation), float64 [N] each, of the scores without noise.
         """
-        shared, shared_decay, own, own_decay, beta, alpha, _ = np.exp(self.constants[self.num_features :])
+        shared, shared_decay, own, own_decay, common, beta, alpha, _ = np.exp(self.constants[self.num_features :])
         covariance = self._covariance(self._points, points)
         explained = linalg.solve_triangular(self._factor, covariance, lower=True, check_finite=False)
-        prior = shared + own + (shared_decay + own_decay) * (beta / (2.0 * points.progress + beta)) ** alpha
+        decay = (beta / (2.0 * points.progress + beta)) ** alpha
+        prior = shared + (common + shared_decay) * decay
+        prior += (points.curves != NO_CURVE) * (own + own_decay * decay)
         variance = np.maximum(prior - np.einsum("ij,ij->j", explained, explained), 1e-9)
         return covariance.T @ self._weights, np.sqrt(variance)
 
@@ -115,18 +119,18 @@ class CurveModel:
         return value, gradient + off / self._sd
 
     def _covariance(self, first: Points, second: Points) -> np.ndarray:
-        shared, shared_decay, own, own_decay, beta, alpha, _ = np.exp(self.constants[self.num_features :])
+        shared, shared_decay, own, own_decay, common, beta, alpha, _ = np.exp(self.constants[self.num_features :])
         scale = np.exp(-self.constants[: self.num_features])
         one, other = first.features * scale, second.features * scale
         squares = (one * one).sum(1)[:, None] + (other * other).sum(1)[None] - 2.0 * one @ other.T
         matern = _matern(np.sqrt(np.maximum(squares, 0.0) + 1e-12))
         decay = (beta / (first.progress[:, None] + second.progress[None] + beta)) ** alpha
         same = first.curves[:, None] == second.curves[None]
-        return matern * (shared + shared_decay * decay) + same * (own + own_decay * decay)
+        return matern * (shared + shared_decay * decay) + same * (own + own_decay * decay) + common * decay
 
     def _covariance_and_slopes(self, constants: np.ndarray, points: Points) -> tuple[np.ndarray, list[np.ndarray]]:
         """Computes the covariance [N, N] and its derivatives by all constants but the noise."""
-        shared, shared_decay, own, own_decay, beta, alpha, _ = np.exp(constants[self.num_features :])
+        shared, shared_decay, own, own_decay, common, beta, alpha, _ = np.exp(constants[self.num_features :])
         scaled = points.features * np.exp(-constants[: self.num_features])
         squares = [(column[:, None] - column[None]) ** 2 for column in scaled.T]
         distance = np.sqrt(np.add.reduce(squares) + 1e-12)
@@ -137,11 +141,12 @@ class CurveModel:
         by_length = (
             (shared + shared_decay * decay) * (5.0 / 3.0) * (1.0 + _SQRT5 * distance) * np.exp(-_SQRT5 * distance)
         )
-        by_decay = shared_decay * matern + same * own_decay
+        by_decay = common + shared_decay * matern + same * own_decay
         slopes = [by_length * square for square in squares]
-        slopes += [shared * matern, shared_decay * matern * decay, same * own, same * own_decay * decay]
+        slopes += [shared * matern, shared_decay * matern * decay, same * own, same * own_decay * decay, common * decay]
         slopes += [by_decay * alpha * decay * (1.0 - part), by_decay * alpha * decay * np.log(part)]
-        return matern * (shared + shared_decay * decay) + same * (own + own_decay * decay), slopes
+        covariance = matern * (shared + shared_decay * decay) + same * (own + own_decay * decay) + common * decay
+        return covariance, slopes
 
 
 def _matern(distance: np.ndarray) -> np.ndarray:

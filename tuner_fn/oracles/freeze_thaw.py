@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special
 
 from tuner_fn.oracles.base import Exhausted, Proposal, SeededOracle
-from tuner_fn.oracles.curve_model import CurveModel, Points
+from tuner_fn.oracles.curve_model import NO_CURVE, CurveModel, Points
 
 INITIAL = 4  # configurations before the model: the defaults and random ones
 MOST_POINTS, MOST_FITTED = 500, 250  # of curves: what the model is conditioned on, and its constants are fitted on
@@ -25,7 +25,7 @@ class FreezeThawOracle(SeededOracle):
 
     After each run a Gaussian process over all curves (`CurveModel`) predicts what every configuration will reach; the
     one with the highest expected improvement on the best score is trained up to its next rung, be it new or paused. How
-    many epochs it looks ahead is drawn anew each time, so near and far aims take turns.
+    far it looks ahead is drawn anew each time: to the end, or a random number of epochs.
 
     Source: Swersky et al. 2014 (arXiv:1406.3896) for the idea; Rakotoarison et al. 2024 (arXiv:2404.16795), section 4,
     for the random horizon.
@@ -40,7 +40,6 @@ class FreezeThawOracle(SeededOracle):
         """
         super().__init__(**settings)
         self.rungs = make_rungs(max(min_epochs, math.ceil(0.09 * self.max_epochs)), self.max_epochs)
-        self._kept_epochs = set(make_rungs(1, self.max_epochs, 1.35))  # of earlier places on curves
         self._constants: list[float] | None = None  # of the model, as last fitted
         self._fitted_at = 0.0
 
@@ -82,7 +81,8 @@ class FreezeThawOracle(SeededOracle):
         standard = (warped - mean) / deviation
         model = self._fitted(points, standard, rng)
         model.condition(points, standard)
-        horizon = rng.integers(1, self.max_epochs + 1) / self.max_epochs
+        # Near aims get far with few epochs, but what counts is reached at the end: the two share the proposals.
+        horizon = 1.0 if rng.random() < 0.5 else rng.integers(1, self.max_epochs + 1) / self.max_epochs
         best = standard.max()
 
         def log_improvement(at: Points) -> np.ndarray:
@@ -95,7 +95,8 @@ class FreezeThawOracle(SeededOracle):
     def _known_points(self) -> tuple[Points, np.ndarray]:
         """Collects what the model learns from: places on all curves [N] and their scores [N].
 
-        Each curve's last place comes first; of the others, those of good configurations, at epochs ever further apart.
+        Each curve's last place comes first; the others, those of good configurations before, are its rungs. What lies
+        below the first rung is left out: the constants would be fitted to the steep first epochs.
         """
         scored = [one for one in self.configurations if one.curve]
         scores = [score for one in scored for score in one.curve.values()]
@@ -107,7 +108,7 @@ class FreezeThawOracle(SeededOracle):
             elif one.curve:
                 *before, end = sorted(one.curve)
                 last.append((index, end, one.curve[end]))
-                others += [(index, epoch, one.curve[epoch]) for epoch in before if epoch in self._kept_epochs]
+                others += [(index, epoch, one.curve[epoch]) for epoch in before if epoch in self.rungs]
         chosen = (last + others)[:MOST_POINTS]
         curves, epochs, found = (np.array(column) for column in zip(*chosen, strict=True))
         features = self.space.features(np.array([self.configurations[index].genes for index in curves]))
@@ -147,8 +148,8 @@ class FreezeThawOracle(SeededOracle):
         """
 
         def value(genes: np.ndarray) -> np.ndarray:
-            curves = len(self.configurations) + np.arange(len(genes))
-            return acquisition(Points(self.space.features(genes), np.zeros(len(genes)), curves))
+            # What is a configuration's own is luck until it was seen; counted as hope, copies of the best would win.
+            return acquisition(Points(self.space.features(genes), np.zeros(len(genes)), np.full(len(genes), NO_CURVE)))
 
         best = sorted(self.configurations, key=lambda one: -one.best)[:_BEST]
         near = np.array([one.genes for one in best])[rng.integers(0, len(best), _NEAR_BEST)]
@@ -190,7 +191,7 @@ def _warp(scores: np.ndarray) -> np.ndarray:
     """Stretches the differences between good scores: what matters is which of the best is best."""
     below = scores.max() - scores
     typical = np.median(below)
-    return -np.log1p(20.0 * below / (typical if typical > 0 else 1.0))
+    return -np.log1p(5.0 * below / (typical if typical > 0 else 1.0))
 
 
 def _log_expected_improvement(z: np.ndarray) -> np.ndarray:

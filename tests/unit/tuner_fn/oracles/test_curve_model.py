@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from tuner_fn.oracles.curve_model import CurveModel, Points
+from tuner_fn.oracles.curve_model import NO_CURVE, CurveModel, Points
 
 
 def make_points(seed: int = 0, curves: int = 6, epochs: int = 4) -> tuple[Points, np.ndarray]:
@@ -19,7 +19,7 @@ def make_points(seed: int = 0, curves: int = 6, epochs: int = 4) -> tuple[Points
 def covariance(model: CurveModel, one: Points, other: Points) -> np.ndarray:
     """Computes the covariance pair by pair, as the class's docstring has it."""
     lengths = np.exp(model.constants[:2])
-    a, b, c, d, beta, alpha, _ = np.exp(model.constants[2:])
+    a, b, c, d, e, beta, alpha, _ = np.exp(model.constants[2:])
     result = np.zeros((len(one), len(other)))
     for i in range(len(one)):
         for j in range(len(other)):
@@ -27,7 +27,7 @@ def covariance(model: CurveModel, one: Points, other: Points) -> np.ndarray:
             matern = (1 + r + r**2 / 3) * np.exp(-r)
             decay = (beta / (one.progress[i] + other.progress[j] + beta)) ** alpha
             same = one.curves[i] == other.curves[j]
-            result[i, j] = matern * (a + b * decay) + same * (c + d * decay)
+            result[i, j] = matern * (a + b * decay) + same * (c + d * decay) + e * decay
     return result
 
 
@@ -72,3 +72,16 @@ def test_a_curve_that_is_ahead_is_predicted_to_end_ahead() -> None:
     assert mean[1] > mean[0] + 0.2
     assert mean[0] < mean[2] < mean[1]  # a new one lies between
     assert deviation[2] > deviation[0]
+
+
+def test_without_a_curve_of_its_own_a_configuration_cannot_be_lucky() -> None:
+    """Of settings that were trained often nothing is left to hope for; a copy's own part would be new."""
+    points = Points(np.full((20, 1), 0.5), np.ones(20), np.arange(20))
+    model = CurveModel(1)
+    model.condition(points, np.tile([-0.1, 0.1], 10))
+    mean, deviation = model.predict(Points(np.full((2, 1), 0.5), np.ones(2), np.array([20, NO_CURVE])))
+    _, _, c, d, _, beta, alpha, _ = np.exp(model.constants[1:])
+    own = c + d * (beta / (2.0 + beta)) ** alpha
+    assert mean[0] == pytest.approx(mean[1], abs=1e-9)
+    assert deviation[0] ** 2 - deviation[1] ** 2 == pytest.approx(own, abs=1e-6)
+    assert deviation[1] < 0.1
