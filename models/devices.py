@@ -1,5 +1,6 @@
 """The device a training runs on."""
 
+import contextlib
 import functools
 
 import keras
@@ -27,7 +28,8 @@ def configure_device() -> str:
         tf.config.optimizer.set_jit("autoclustering")
         return "CPU"
     for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
+        with contextlib.suppress(RuntimeError):  # it is in use already: `ssd-tuner run` asks by the environment, too
+            tf.config.experimental.set_memory_growth(gpu, True)
     details = tf.config.experimental.get_device_details(gpus[0])
     major = details.get("compute_capability", (0, 0))[0]
     policy = "mixed_bfloat16" if major >= 8 else "mixed_float16"

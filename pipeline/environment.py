@@ -75,6 +75,14 @@ def share_threads(image_size: int) -> None:
         os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 
 
+def share_gpu() -> None:
+    """Lets TensorFlow take a GPU's memory as it needs it, in this process and in the one that trains trials.
+
+    By default the first of them to use the GPU, were it for a summary, would take all of its memory.
+    """
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+
+
 def _check_python(version: tuple[int, int]) -> None:
     if version != _PYTHON:
         raise errors.UserError(

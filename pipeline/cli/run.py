@@ -127,6 +127,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         screen.print_facts(facts | {"workdir": str(folder.root), "log": str(folder.log)})
         screen.note("Starting TensorFlow and TFX (about 15 s) ...")
         environment.share_threads(config.experiment.input.image_size)
+        environment.share_gpu()
         from pipeline import local_runner
 
         result = local_runner.run(config)
