@@ -4,10 +4,11 @@ Both search the learning rate, the weight decay and two probabilities of the aug
 epoch over 64 images of 128 px, preset quick, and score mAP on 16 images. The peer is `keras_tuner.RandomSearch` with a
 `HyperModel` that builds the kit's own detector, as one would without this kit: anew for every trial.
 
-    python -m benchmarks.throughput [--trials=30]
+    python -m benchmarks.throughput [--trials=30] [--ours]
 """
 
 import argparse
+import itertools
 import pathlib
 import tempfile
 import time
@@ -33,7 +34,9 @@ def main() -> int:
     """Prints the seconds of both, by trial and in all, and the ratio; returns 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=30, help="of each search")
-    trials = parser.parse_args().trials
+    parser.add_argument("--ours", action="store_true", help="without the peer, to see memory over many trials")
+    arguments = parser.parse_args()
+    trials = arguments.trials
     rounds.print_heading("python -m benchmarks.throughput", ("tensorflow", "keras", "keras-tuner"))
     environment.share_threads(SIDE_PX)
     config = presets.experiment(presets.get_preset("quick"), {"input.image_size": SIDE_PX}, 0)
@@ -43,13 +46,21 @@ def main() -> int:
             [rounds.write_road_scenes(root, split, count, SIDE_PX)]
             for split, count in (("train", TRAIN_IMAGES), ("val", VAL_IMAGES))
         ]
-        ours, theirs = _search_ours(config, data, root, trials), _search_stock(config, data, root, trials)
+        ours, sizes = _search_ours(config, data, root, trials)
+        searches = {"ssd-tuner": ours}
+        if not arguments.ours:
+            searches["stock Keras Tuner"] = _search_stock(config, data, root, trials)
     print(f"\n{trials} trials of {EPOCHS} epoch, {TRAIN_IMAGES} images of {SIDE_PX} px; seconds")
-    for name, seconds in (("ssd-tuner", ours), ("stock Keras Tuner", theirs)):
+    for name, seconds in searches.items():
         others = rounds.spread(seconds[1:], 2)
         print(f"  {name:<18} first trial {seconds[0]:6.2f}, the others {others}, in all {sum(seconds):7.1f}")
-    print(f"  stock / ssd-tuner, in all {sum(theirs) / sum(ours):5.1f} (target: at least {TARGET:g})")
-    print(f"  resident memory of this process {psutil.Process().memory_info().rss / 1e9:.2f} GB")
+    if not arguments.ours:
+        ratio = sum(searches["stock Keras Tuner"]) / sum(ours)
+        print(f"  stock / ssd-tuner, in all {ratio:5.1f} (target: at least {TARGET:g})")
+        print(f"  resident memory with stock Keras Tuner in the end {psutil.Process().memory_info().rss / 1e6:.0f} MB")
+    marks = sorted({min(mark, trials) for mark in (2, 10, 30, 100, 200, trials)})
+    shown = ", ".join(f"{sizes[mark - 1] / 1e6:.0f} MB after {mark}" for mark in marks)
+    print(f"  resident memory of ssd-tuner's training process: {shown} trials")
     return 0
 
 
@@ -61,22 +72,25 @@ def _ranges(config: ExperimentConfig) -> search_space.Ranges:
     return search_space.pick({}, TUNED, config)
 
 
-def _search_ours(config: ExperimentConfig, data: list[list[str]], root: pathlib.Path, trials: int) -> list[float]:
-    """Returns the seconds of each trial; starting the process and measuring a step count to the first."""
+def _search_ours(
+    config: ExperimentConfig, data: list[list[str]], root: pathlib.Path, trials: int
+) -> tuple[list[float], list[int]]:
+    """Returns the seconds of each trial, the start of the process counted to the first, and its bytes after each."""
     objective = keras_tuner.Objective(OBJECTIVE, "max")
     oracle = oracles.make_oracle(
         "random", objective=objective, hyperparameters=_space(config), max_epochs=EPOCHS, seed=0, max_trials=trials
     )
-    times = [time.perf_counter()]
+    times, sizes = [time.perf_counter()], []
 
     class Timed(DetectionTuner):
         def on_trial_end(self, trial: Any) -> None:
             super().on_trial_end(trial)
             times.append(time.perf_counter())
+            sizes.append(self.process.size_bytes)
 
     folders = {"directory": root / "ours", "logdir": root / "logs"}
     Timed(oracle, config, ranges=_ranges(config), class_names=scenes.CLASS_NAMES, **folders).search(*data, verbose=0)
-    return [end - start for start, end in zip(times, times[1:], strict=False)]
+    return [end - start for start, end in itertools.pairwise(times)], sizes
 
 
 def _search_stock(config: ExperimentConfig, data: list[list[str]], root: pathlib.Path, trials: int) -> list[float]:
@@ -111,7 +125,7 @@ def _search_stock(config: ExperimentConfig, data: list[list[str]], root: pathlib
     settings = {"max_trials": trials, "seed": 1, "directory": str(root), "project_name": "stock"}
     Timed(Model(), objective=objective, **settings).search(verbose=0)
     # Keras Tuner builds the model once before the first trial, to find the space; that is its way of starting.
-    return [end - start for start, end in zip(times, times[1:], strict=False)]
+    return [end - start for start, end in itertools.pairwise(times)]
 
 
 if __name__ == "__main__":

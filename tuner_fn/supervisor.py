@@ -34,6 +34,7 @@ class TrainingProcess:
 
     Attributes:
         log: where the worker's output goes.
+        size_bytes: resident size of the worker after its last job, 0 before.
         pid: of the worker, None where none runs.
     """
 
@@ -50,6 +51,7 @@ class TrainingProcess:
         self.log = pathlib.Path(log)
         self._max_bytes = max_bytes or int(MEMORY_SHARE * psutil.virtual_memory().total)
         self._training = training
+        self.size_bytes = 0
         self._process: subprocess.Popen | None = None
         self._connection: Any = None
 
@@ -176,8 +178,8 @@ class TrainingProcess:
             if is_out_of_memory:
                 self.close()  # what is left of the trial could be in the way of the next one
             raise keras_tuner.errors.FailedTrialError(reason)
-        result, size = content
-        if size > self._max_bytes:
+        result, self.size_bytes = content
+        if self.size_bytes > self._max_bytes:
             self.close()
         return result
 
