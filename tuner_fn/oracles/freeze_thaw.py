@@ -11,11 +11,12 @@ from tuner_fn.oracles.base import Exhausted, Proposal, SeededOracle
 from tuner_fn.oracles.curve_model import NO_CURVE, CurveModel, Points
 
 INITIAL = 4  # configurations before the model: the defaults and random ones
-MOST_POINTS, MOST_FITTED = 500, 250  # of curves: what the model is conditioned on, and its constants are fitted on
+MOST_POINTS, MOST_FITTED = 400, 250  # of curves: what the model is conditioned on, and its constants are fitted on
 REFIT_GROWTH = 1.15  # of the results, before the constants are fitted again
 FAILED = -0.25  # score of a failed configuration, below the worst, in units of best less worst
-_RANDOM, _NEAR_BEST, _BEST = 300, 200, 5  # candidates for a new configuration
-_ROUNDS, _KEPT, _CHILDREN = 3, 10, 15  # of improving them
+MOST_PAUSED = 100  # the best of them are asked about
+_RANDOM, _NEAR_BEST, _BEST = 200, 100, 5  # candidates for a new configuration
+_ROUNDS, _KEPT, _CHILDREN = 4, 10, 10  # of improving them
 
 Acquisition = Callable[[Points], np.ndarray]
 
@@ -54,6 +55,7 @@ class FreezeThawOracle(SeededOracle):
             for index, one in enumerate(self.configurations)
             if one.state == "paused" and one.epochs < self.max_epochs
         ]
+        paused = sorted(paused, key=lambda index: -self.configurations[index].best)[:MOST_PAUSED]
         scored = [one for one in self.configurations if one.curve]
         if len(self.configurations) < INITIAL or not scored:
             return Proposal(self.space.values(self.unseen(rng)[0]), self.first_epochs())
