@@ -1,6 +1,6 @@
 """Stands in for `models.training` in a worker process: follows the settings to a fault instead of training.
 
-`optimizer.learning_rate` of 0.01 to 0.09 names the fault, by `FAULTS`; the state is a text file of the epochs done.
+`optimizer.learning_rate` of 0.01 to 0.1 names the fault, by `FAULTS`; the state is a text file of the epochs done.
 """
 
 import os
@@ -11,9 +11,10 @@ import time
 import types
 
 from data import files
+from data.errors import UserError
 from models.errors import DivergedError
 
-FAULTS = ("none", "diverges", "no memory", "mistake", "killed", "killed once", "segfault", "exit", "hangs")
+FAULTS = ("none", "diverges", "no memory", "mistake", "killed", "killed once", "segfault", "exit", "hangs", "user's")
 
 
 def rate(fault: str) -> float:
@@ -55,6 +56,8 @@ def _commit(fault: str, path: pathlib.Path) -> None:
         raise DivergedError("The loss is not finite")
     if fault == "no memory":
         raise MemoryError("out of memory")
+    if fault == "user's":
+        raise UserError("`model.backbone_weights` cannot be read.")
     if fault == "mistake":
         raise TypeError("wrong argument")
     if fault == "killed" or (fault == "killed once" and not mark.exists()):

@@ -15,6 +15,7 @@ import keras_tuner
 import psutil
 
 from data import files, progress
+from data.errors import UserError
 from tuner_fn import worker
 
 EpochReport = dict[str, float]
@@ -78,7 +79,7 @@ class TrainingProcess:
 
         Raises:
             FailedTrialError: it diverged, ran out of memory or time, or crashed twice in the same epoch.
-            FatalError: a mistake, with the traceback.
+            FatalError: a mistake, with the traceback; or with a `UserError` as its cause.
         """
         epochs: list[EpochReport] = []
         died_at = -1
@@ -105,7 +106,7 @@ class TrainingProcess:
 
         Raises:
             FailedTrialError: it cannot be trained, or the worker died.
-            FatalError: a mistake, with the traceback.
+            FatalError: a mistake, with the traceback; or with a `UserError` as its cause.
         """
         try:
             return self._attempt(job, True, lambda report: None, None)
@@ -172,7 +173,8 @@ class TrainingProcess:
             self.close()
             raise
         if kind == "mistake":
-            raise keras_tuner.errors.FatalError("\n".join(content))
+            reason, is_users = content
+            raise keras_tuner.errors.FatalError(reason) from UserError(reason) if is_users else None
         if kind == "failed":
             reason, is_out_of_memory = content
             if is_out_of_memory:

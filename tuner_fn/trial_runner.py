@@ -271,7 +271,7 @@ class DetectionTuner(keras_tuner.Tuner):
                 break
             if rows[0]["trial"] != trial_id:  # the best one's is what is exported
                 states[trial_id].unlink(missing_ok=True)
-                del sizes[trial_id]
+                sizes.pop(trial_id, None)
         self.oracle.save()
         if sum(sizes.values()) > self.max_disk_bytes:
             raise keras_tuner.errors.FatalError(

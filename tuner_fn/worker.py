@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 from data import progress
+from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import failures
 
@@ -55,7 +56,8 @@ def serve(connection: Connection, training: ModuleType) -> None:
     """Trains jobs until the other side closes the pipe.
 
     Sends ("ready",); then for each job any number of ("progress", kind, fields) and ("epoch", report), and in the end
-    ("done", result, resident bytes), ("failed", reason, whether memory ran out) or ("mistake", reason, traceback).
+    ("done", result, resident bytes), ("failed", reason, whether memory ran out) or ("mistake", reason
+    and traceback, whether it is the user's: then without traceback).
 
     Args:
         connection: to the supervisor; sends a `Job` and whether its first steps are to be measured only.
@@ -76,7 +78,8 @@ def serve(connection: Connection, training: ModuleType) -> None:
                 if failures.fails_the_trial(error):
                     connection.send(("failed", reason, failures.is_out_of_memory(error)))
                 else:
-                    connection.send(("mistake", reason, traceback.format_exc()))
+                    reason = str(error) if isinstance(error, UserError) else f"{reason}\n{traceback.format_exc()}"
+                    connection.send(("mistake", reason, isinstance(error, UserError)))
             else:
                 connection.send(("done", result, psutil.Process().memory_info().rss))
 

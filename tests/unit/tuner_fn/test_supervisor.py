@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from data import progress
+from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
 from tuner_fn.supervisor import TrainingProcess
 from tuner_fn.worker import Job
@@ -68,6 +69,13 @@ def test_a_fault_fails_the_trial_with_reason_and_log_and_the_next_one_trains(pro
 def test_a_mistake_stops_the_search_with_its_traceback(process, tmp_path) -> None:
     with pytest.raises(keras_tuner.errors.FatalError, match=r"TypeError: wrong argument(.|\n)*Traceback(.|\n)*_commit"):
         process.train(job(tmp_path, "mistake"))
+
+
+def test_a_mistake_of_the_user_is_told_without_a_traceback(process, tmp_path) -> None:
+    with pytest.raises(keras_tuner.errors.FatalError) as caught:
+        process.train(job(tmp_path, "user's"))
+    assert str(caught.value) == "`model.backbone_weights` cannot be read."
+    assert isinstance(caught.value.__cause__, UserError)  # what the command line looks for
 
 
 def test_a_process_killed_from_outside_costs_an_epoch_and_not_the_trial(process, tmp_path) -> None:
