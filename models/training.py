@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from data import augment, input_pipeline, progress
-from models import detection_metrics, detections, devices, optimizers, schedules
+from models import cost, detection_metrics, detections, devices, optimizers, schedules
 from models.detector import Detector
 from models.errors import DivergedError
 from models.hyperparameters import ExperimentConfig
@@ -257,6 +257,11 @@ def restore(config: ExperimentConfig, num_classes: int, checkpoint: str | os.Pat
     program.detector.apply_live_settings(config)
     program.detector.optimizer.finalize_variable_values(program.detector.trainable_variables)
     return program.detector
+
+
+def check_cost(config: ExperimentConfig, num_classes: int, **limits: float | None) -> None:
+    """Raises `cost.TooCostlyError` where the network of a configuration exceeds `cost.check_limits`' limits."""
+    cost.check_limits(_program(config, num_classes).detector.network, **limits)
 
 
 class _Clock(keras.callbacks.Callback):

@@ -21,6 +21,8 @@ SEARCH_FLAGS = (
     "repeats",
     "trial_timeout",
     "max_disk_gb",
+    "max_parameters",
+    "max_multiply_adds",
 )
 
 

@@ -12,7 +12,7 @@ import types
 
 from data import files
 from data.errors import UserError
-from models.errors import DivergedError
+from models.errors import DivergedError, TooCostlyError
 
 FAULTS = ("none", "diverges", "no memory", "mistake", "killed", "killed once", "segfault", "exit", "hangs", "user's")
 
@@ -37,6 +37,12 @@ def train(config, train_files, val_files, class_names, *, epochs, checkpoint, st
         files.write_text(path, "epoch " * epoch)
         on_epoch(_report(config, epoch))
     return types.SimpleNamespace(history=[_report(config, epoch) for epoch in range(1, epochs + 1)])
+
+
+def check_cost(config, num_classes, *, max_parameters):
+    """Rejects networks by their width."""
+    if config.model.alpha > max_parameters:
+        raise TooCostlyError(f"{config.model.alpha} parameters: more than the limit of {max_parameters}.")
 
 
 def measure(config, train_files, val_files, class_names):

@@ -13,6 +13,7 @@ SEARCHES = (
     *("freeze_thaw", "hyperband", "asha", "bayesian", "random", "grid", "evolution", "controller"),
     *("optuna:tpe", "optuna:gp", "optuna:cmaes", "optuna:qmc", "optuna:random"),
 )
+BUDGETS = ("max_trials", "max_epochs_total", "max_minutes")  # a search ends with the first that is spent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,8 @@ class SearchConfig:
         trial_timeout: minutes after which a trial has failed, None for no limit.
         max_disk_gb: of training states, in 10^9 bytes, None for no limit.
         repeats: seeds that the best configurations are trained with in the end, at least 1.
+        max_parameters: of a network; one with more is not trained. None for no limit.
+        max_multiply_adds: for one image, the same.
     """
 
     strategy: str
@@ -46,6 +49,8 @@ class SearchConfig:
     trial_timeout: float | None = None
     max_disk_gb: float | None = None
     repeats: int = 1
+    max_parameters: float | None = None
+    max_multiply_adds: float | None = None
 
     def __post_init__(self) -> None:
         """Checks every field.
@@ -59,7 +64,7 @@ class SearchConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"`{name}` must be at least 1: got {value}.")
-        for name in ("max_minutes", "trial_timeout", "max_disk_gb"):
+        for name in ("max_minutes", "trial_timeout", "max_disk_gb", "max_parameters", "max_multiply_adds"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise UserError(f"`{name}` must be positive: got {value}.")
@@ -198,34 +203,25 @@ def search(
     seed: int,
     *,
     max_epochs: int | None = None,
-    max_trials: int | None = None,
-    max_epochs_total: int | None = None,
-    max_minutes: float | None = None,
-    trial_timeout: float | None = None,
-    max_disk_gb: float | None = None,
-    repeats: int = 1,
+    **settings: Any,
 ) -> SearchConfig:
     """Builds the settings of a search: the preset's, the user's where given.
 
     Args:
-        preset: starting point; its budget counts where the user gives none.
+        preset: starting point; its budget, and what `repeats` takes beside it, counts where the user gives none.
         strategy: as of `SearchConfig`.
         ranges: as of `SearchConfig`.
         seed: of the draws.
         max_epochs: overrides the preset's.
-        max_trials: budget.
-        max_epochs_total: budget.
-        max_minutes: budget.
-        trial_timeout: as of `SearchConfig`.
-        max_disk_gb: as of `SearchConfig`.
-        repeats: as of `SearchConfig`; the preset's budget grows by what they take.
+        **settings: of `SearchConfig`.
 
     Raises:
         UserError: as `SearchConfig`.
     """
     max_epochs = preset.max_epochs if max_epochs is None else max_epochs
-    if max_trials is max_epochs_total is max_minutes is None:
-        max_epochs_total = preset.max_epochs_total + finalists.epochs_needed(repeats, max_epochs)
+    if all(settings.get(name) is None for name in BUDGETS):
+        repeated = finalists.epochs_needed(settings.get("repeats", 1), max_epochs)
+        settings = settings | {"max_epochs_total": preset.max_epochs_total + repeated}
     return SearchConfig(
         strategy=strategy,
         max_epochs=max_epochs,
@@ -233,10 +229,5 @@ def search(
         factor=preset.factor,
         ranges=ranges,
         seed=seed,
-        max_trials=max_trials,
-        max_epochs_total=max_epochs_total,
-        max_minutes=max_minutes,
-        trial_timeout=trial_timeout,
-        max_disk_gb=max_disk_gb,
-        repeats=repeats,
+        **settings,
     )

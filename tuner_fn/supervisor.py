@@ -23,6 +23,10 @@ MEMORY_SHARE = 0.5  # of the machine's: a bigger worker is replaced after its tr
 _POLL_S = 0.5
 
 
+class RejectedError(keras_tuner.errors.FailedTrialError):
+    """The network exceeds a limit on its cost; nothing was trained."""
+
+
 class _DiedError(Exception):
     """The process ended before its job did; says how."""
 
@@ -78,6 +82,7 @@ class TrainingProcess:
             One report an epoch, from the first, also over earlier parts that were continued.
 
         Raises:
+            RejectedError: the network exceeds the job's limits.
             FailedTrialError: it diverged, ran out of memory or time, or crashed twice in the same epoch.
             FatalError: a mistake, with the traceback; or with a `UserError` as its cause.
         """
@@ -175,6 +180,8 @@ class TrainingProcess:
         if kind == "mistake":
             reason, is_users = content
             raise keras_tuner.errors.FatalError(reason) from UserError(reason) if is_users else None
+        if kind == "rejected":
+            raise RejectedError(*content)
         if kind == "failed":
             reason, is_out_of_memory = content
             if is_out_of_memory:

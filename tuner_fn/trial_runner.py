@@ -17,8 +17,8 @@ from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import reporting, search_space
 from tuner_fn.finalists import Finalists
-from tuner_fn.oracles.base import SeededOracle
-from tuner_fn.supervisor import EpochReport, TrainingProcess
+from tuner_fn.oracles.base import REJECTED, SeededOracle
+from tuner_fn.supervisor import EpochReport, RejectedError, TrainingProcess
 from tuner_fn.worker import Job
 
 OBJECTIVE = "val_AP"
@@ -53,6 +53,7 @@ class DetectionTuner(keras_tuner.Tuner):
         trial_timeout_s: float | None = None,
         max_disk_bytes: float | None = None,
         repeats: int = 1,
+        limits: Mapping[str, float | None] | None = None,
         process: TrainingProcess | None = None,
     ) -> None:
         """Opens the search; one that was interrupted in `directory` goes on.
@@ -70,6 +71,7 @@ class DetectionTuner(keras_tuner.Tuner):
             max_disk_bytes: of training states. Those that no later trial goes on from are deleted in any case; above
                 this limit the least promising ones are given up.
             repeats: seeds that the best configurations are trained with in the end; the best mean wins.
+            limits: of `models.cost.check_limits`; a configuration that exceeds one is not trained.
             process: trains; None for one that writes its log into `directory`.
         """
         directory = pathlib.Path(directory)
@@ -77,6 +79,7 @@ class DetectionTuner(keras_tuner.Tuner):
         self.config, self.ranges, self.class_names = config, ranges, tuple(class_names)
         self.logdir = pathlib.Path(logdir)
         self.max_minutes, self.trial_timeout_s, self.max_disk_bytes = max_minutes, trial_timeout_s, max_disk_bytes
+        self.limits = {name: limit for name, limit in (limits or {}).items() if limit is not None}
         seed = config.training.seed
         self._finalists = Finalists(directory / "repeats.json", repeats, oracle.max_epochs, seed)
         self.process = process or TrainingProcess(directory / "worker.log")
@@ -112,7 +115,9 @@ class DetectionTuner(keras_tuner.Tuner):
             self.process.close()
             self._write_results()
             self._write_study()
-        progress.emit("note", text=f"The search ended: {self.end_reason}.")
+        rejected = sum(trial.hyperparameters.values.get(REJECTED, False) for trial in self.oracle.trials.values())
+        over = f" Configurations over a limit, not trained: {rejected}." if rejected else ""
+        progress.emit("note", text=f"The search ended: {self.end_reason}.{over}")
         if not any(row["rank"] for row in self.leaderboard()):
             reasons = "; ".join(sorted({row["reason"] for row in self.leaderboard()})) or "no trial was finished"
             raise keras_tuner.errors.FatalError(f"No trial of the search succeeded: {reasons}")
@@ -180,6 +185,8 @@ class DetectionTuner(keras_tuner.Tuner):
         except keras_tuner.errors.FailedTrialError as failure:
             self._failures[trial.trial_id] = str(failure)
             reason = str(failure).partition("\n")[0]
+            if isinstance(failure, RejectedError):
+                values[REJECTED] = True  # no epoch of the budget was spent
             progress.emit("trial", state="failed", score=None, reason=reason, **about)
             raise
         last = history[-1]
@@ -241,6 +248,7 @@ class DetectionTuner(keras_tuner.Tuner):
             validate_every=epochs,
             checkpoint=checkpoint,
             start_from=start_from,
+            limits=self.limits,
             **self._data,
         )
 

@@ -12,10 +12,10 @@ from data import dataset_info, files, progress
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import finalists, search_space
 from tuner_fn.oracles import make_oracle, options_of
-from tuner_fn.presets import SearchConfig
+from tuner_fn.presets import BUDGETS, SearchConfig
 from tuner_fn.trial_runner import OBJECTIVE, DetectionTuner
 
-BUDGET = ("max_trials", "max_epochs_total", "max_minutes", "trial_timeout", "max_disk_gb", "repeats")
+_NOT_IN_KEY = (*BUDGETS, "trial_timeout", "max_disk_gb", "repeats")
 SEARCH_FILE = "search.json"
 
 
@@ -36,7 +36,7 @@ def search_key(info: dataset_info.DatasetInfo, custom_config: dict[str, Any]) ->
 
 def _parts(info: dataset_info.DatasetInfo, custom_config: dict[str, Any]) -> dict[str, Any]:
     """Names what the trials of a search depend on."""
-    search = {name: value for name, value in custom_config["search"].items() if name not in BUDGET}
+    search = {name: value for name, value in custom_config["search"].items() if name not in _NOT_IN_KEY}
     return {
         "dataset": [info.fingerprint, list(info.class_names)],
         "settings": custom_config["config"],
@@ -97,6 +97,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         logdir=workdir / "tensorboard" / "search" / key,
         max_minutes=search.max_minutes,
         repeats=search.repeats,
+        limits={"max_parameters": search.max_parameters, "max_multiply_adds": search.max_multiply_adds},
         max_disk_bytes=None if search.max_disk_gb is None else 1e9 * search.max_disk_gb,
         trial_timeout_s=None if search.trial_timeout is None else 60.0 * search.trial_timeout,
     )

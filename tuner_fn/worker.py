@@ -20,6 +20,7 @@ import psutil
 
 from data import progress
 from data.errors import UserError
+from models.errors import TooCostlyError
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import failures
 
@@ -40,6 +41,7 @@ class Job:
         validate_every: epochs from one validation to the next.
         checkpoint: file of the whole training state.
         start_from: file of an earlier part to continue from, None for none.
+        limits: of `models.cost.check_limits`, which the network must keep; empty for none.
     """
 
     settings: Mapping[str, Any]
@@ -50,14 +52,15 @@ class Job:
     validate_every: int
     checkpoint: str
     start_from: str | None = None
+    limits: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
 
 
 def serve(connection: Connection, training: ModuleType) -> None:
     """Trains jobs until the other side closes the pipe.
 
     Sends ("ready",); then for each job any number of ("progress", kind, fields) and ("epoch", report), and in the end
-    ("done", result, resident bytes), ("failed", reason, whether memory ran out) or ("mistake", reason
-    and traceback, whether it is the user's: then without traceback).
+    ("done", result, resident bytes), ("failed", reason, whether memory ran out), ("rejected", reason) for
+    a network over the limits, or ("mistake", reason and traceback, whether it is the user's: then without traceback).
 
     Args:
         connection: to the supervisor; sends a `Job` and whether its first steps are to be measured only.
@@ -75,7 +78,9 @@ def serve(connection: Connection, training: ModuleType) -> None:
             except Exception as error:
                 traceback.print_exc()
                 reason = failures.describe(error)
-                if failures.fails_the_trial(error):
+                if isinstance(error, TooCostlyError):
+                    connection.send(("rejected", str(error)))
+                elif failures.fails_the_trial(error):
                     connection.send(("failed", reason, failures.is_out_of_memory(error)))
                 else:
                     reason = str(error) if isinstance(error, UserError) else f"{reason}\n{traceback.format_exc()}"
@@ -85,8 +90,11 @@ def serve(connection: Connection, training: ModuleType) -> None:
 
 
 def _train(training: ModuleType, job: Job, connection: Connection) -> list[dict[str, float]]:
+    config = ExperimentConfig.from_dict(job.settings)
+    if job.limits:
+        training.check_cost(config, len(job.class_names), **job.limits)
     return training.train(
-        ExperimentConfig.from_dict(job.settings),
+        config,
         job.train_files,
         job.val_files,
         job.class_names,

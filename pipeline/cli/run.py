@@ -216,6 +216,8 @@ def _define_search_flags(flag_values: flags.FlagValues) -> None:
     numbers = {
         "max_minutes": "Budget: stop the search after the epoch in which so many minutes are over.",
         "trial_timeout": "Minutes after which a trial has failed, so that one that hangs does not stop the search.",
+        "max_parameters": "Configurations whose network has more parameters are not trained.",
+        "max_multiply_adds": "Configurations whose network needs more multiply-adds an image are not trained.",
         "max_disk_gb": "Most 10^9 bytes of training states; above it the least promising trials do not go on.",
     }
     for name, about in numbers.items():

@@ -12,6 +12,8 @@ from data.errors import UserError
 from tuner_fn.oracles.saved import SavedOracle
 from tuner_fn.oracles.space import Space
 
+REJECTED = "tuner/rejected"  # among the values of a trial that was not trained, because it would cost too much
+MOST_REJECTED = 100  # of them in a row end a search, which spends no epoch on them
 UNBOUNDED_TRIALS = 9_999  # where only epochs or the user end a search; TFX's Tuner needs a number
 _DRAWS = 100  # before a finite space is gone through one by one
 
@@ -143,6 +145,9 @@ class SeededOracle(SavedOracle, abc.ABC):
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Proposes a trial, as `keras_tuner.Oracle.populate_space`."""
         self._gather()
+        last = [self.trials[trial_id].hyperparameters.values for trial_id in self.start_order[-MOST_REJECTED:]]
+        if len(last) == MOST_REJECTED and all(REJECTED in values for values in last):
+            return self._stop(f"the last {MOST_REJECTED} configurations exceed a limit")
         left = self._epochs_left()
         if left is not None and left <= 0:
             return self._stop(f"the budget of {self.max_epochs_total} epochs is spent")
@@ -196,7 +201,8 @@ class SeededOracle(SavedOracle, abc.ABC):
 
     def epochs_given(self, trial_ids: Iterable[str]) -> int:
         """Counts the epochs that trials were given, beyond those of the trials that they go on from."""
-        given = (self.trials[trial_id].hyperparameters.values for trial_id in trial_ids)
+        given = [self.trials[trial_id].hyperparameters.values for trial_id in trial_ids]
+        given = [values for values in given if REJECTED not in values]
         return sum(values.get("tuner/epochs", 0) - values.get("tuner/initial_epoch", 0) for values in given)
 
     def create_trial(self, tuner_id: str) -> keras_tuner.engine.trial.Trial:

@@ -16,7 +16,7 @@ import pytest
 from data import progress
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
-from tuner_fn.supervisor import TrainingProcess
+from tuner_fn.supervisor import RejectedError, TrainingProcess
 from tuner_fn.worker import Job
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -64,6 +64,13 @@ def test_a_fault_fails_the_trial_with_reason_and_log_and_the_next_one_trains(pro
     with pytest.raises(keras_tuner.errors.FailedTrialError, match=reason):
         process.train(job(tmp_path, fault), timeout_s=2 if fault == "hangs" else None)
     assert len(process.train(job(tmp_path, name="next"))) == 3
+
+
+def test_a_network_over_a_limit_is_not_trained(process, tmp_path) -> None:
+    with pytest.raises(RejectedError, match="1.0 parameters: more than the limit of 0.5"):
+        process.train(job(tmp_path, limits={"max_parameters": 0.5}))
+    assert not (tmp_path / "state").exists()
+    assert len(process.train(job(tmp_path, limits={"max_parameters": 1.0}))) == 3
 
 
 def test_a_mistake_stops_the_search_with_its_traceback(process, tmp_path) -> None:

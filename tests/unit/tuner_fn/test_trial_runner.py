@@ -12,6 +12,7 @@ import pytest
 from data import files, progress
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import oracles, reporting, search_space
+from tuner_fn.supervisor import RejectedError
 from tuner_fn.trial_runner import DetectionTuner
 
 NAMES = ("optimizer.learning_rate",)
@@ -30,6 +31,8 @@ class FakeProcess:
         assert job.start_from is None or pathlib.Path(job.start_from).exists()
         self.jobs.append(job)
         action = self.actions.get(len(self.jobs) - 1)
+        if self.rate(job) > job.limits.get("max_parameters", 1.0):
+            action = RejectedError("too many parameters")
         if action is not None:
             raise action
         rate = self.rate(job) + self.luck.get((self.rate(job), job.settings["training"]["seed"]), 0.0)
@@ -66,7 +69,7 @@ def process():
 
 def make(tmp_path, process, strategy: str = "random", **settings) -> DetectionTuner:
     config = settings.pop("config", ExperimentConfig())
-    names = {"max_minutes", "trial_timeout_s", "max_disk_bytes", "repeats"} & settings.keys()
+    names = {"max_minutes", "trial_timeout_s", "max_disk_bytes", "repeats", "limits"} & settings.keys()
     limits = {name: settings.pop(name) for name in names}
     defaults = {"max_epochs": 2, "seed": 0, "max_trials": 4}
     if strategy == "hyperband":
@@ -290,3 +293,23 @@ def test_configurations_that_went_on_are_trained_whole_for_the_comparison(proces
     assert {job.epochs for job in repeated} == {4}
     assert all(job.start_from is None for job in repeated)
     assert not list((tmp_path / "search").glob("repeat_*"))
+
+
+def test_configurations_over_a_limit_cost_nothing_of_the_budget_and_are_counted(process, tmp_path) -> None:
+    notes: list[str] = []
+    with progress.listen(lambda kind, fields: notes.append(fields["text"]) if kind == "note" else None):
+        tuner = make(tmp_path, process, max_trials=None, max_epochs_total=8, limits={"max_parameters": 0.003})
+        rows = search(tuner)
+    done = [row for row in rows if row["status"] == "completed"]
+    rejected = [row for row in rows if row["status"] == "failed"]
+    assert len(done) == 4
+    assert rejected
+    assert {row["reason"] for row in rejected} == {"too many parameters"}
+    assert f"Configurations over a limit, not trained: {len(rejected)}." in notes[-1]
+
+
+def test_a_limit_that_nothing_keeps_ends_the_search(process, tmp_path) -> None:
+    tuner = make(tmp_path, process, max_trials=None, max_epochs_total=8, limits={"max_parameters": 0.0})
+    with pytest.raises(keras_tuner.errors.FatalError, match="No trial of the search succeeded: too many parameters"):
+        search(tuner)
+    assert tuner.end_reason == "the last 100 configurations exceed a limit"
