@@ -27,8 +27,8 @@ class BayesianOracle(FreezeThawOracle):
         """
         super().__init__(min_epochs=max_epochs, max_epochs=max_epochs, **settings)
 
-    def _acquisition(self, rng: np.random.Generator) -> Acquisition:
-        improvement = super()._acquisition(rng)
+    def _acquisition(self, rng: np.random.Generator, *, to_end: bool = True) -> Acquisition:
+        improvement = super()._acquisition(rng, to_end=to_end)
         return lambda at: improvement(_at_the_end(at.features))
 
     def _known_points(self) -> tuple[Points, np.ndarray]:

@@ -14,7 +14,7 @@ INITIAL = 4  # configurations before the model: the defaults and random ones
 MOST_POINTS, MOST_FITTED = 400, 250  # of curves: what the model is conditioned on, and its constants are fitted on
 REFIT_GROWTH = 1.15  # of the results, before the constants are fitted again
 FAILED = -0.25  # score of a failed configuration, below the worst, in units of best less worst
-MOST_PAUSED = 100  # the best of them are asked about
+MOST_PAUSED = 100  # configurations, the best ones, that the model is asked about; the rest have little to hope for
 _RANDOM, _NEAR_BEST, _BEST = 200, 100, 5  # candidates for a new configuration
 _ROUNDS, _KEPT, _CHILDREN = 4, 10, 10  # of improving them
 
@@ -24,9 +24,9 @@ Acquisition = Callable[[Points], np.ndarray]
 class FreezeThawOracle(SeededOracle):
     """Freeze-thaw search: short runs of many configurations, longer ones of those that the model believes in.
 
-    After each run a Gaussian process over all curves (`CurveModel`) predicts what every configuration will reach; the
-    one with the highest expected improvement on the best score is trained up to its next rung, be it new or paused. How
-    far it looks ahead is drawn anew each time: to the end, or a random number of epochs.
+    After each run a Gaussian process over all curves (`CurveModel`) predicts how every configuration will stand among
+    the others; the one with the highest expected improvement on the best is trained up to its next rung, be it new or
+    paused. How far it looks ahead is drawn anew each time: to the end, or a random number of epochs.
 
     Source: Swersky et al. 2014 (arXiv:1406.3896) for the idea; Rakotoarison et al. 2024 (arXiv:2404.16795), section 4,
     for the random horizon.
@@ -59,10 +59,12 @@ class FreezeThawOracle(SeededOracle):
         scored = [one for one in self.configurations if one.curve]
         if len(self.configurations) < INITIAL or not scored:
             return Proposal(self.space.values(self.unseen(rng)[0]), self.first_epochs())
-        acquisition = self._acquisition(rng)
+        left = self._epochs_left()  # the last ones finish what was begun
+        is_last = left is not None and left <= self.max_epochs and bool(paused)
+        acquisition = self._acquisition(rng, to_end=is_last)
         gains = acquisition(self._ends(paused)) if paused else np.array([])
         try:
-            genes, gain = self._best_new(rng, acquisition)
+            genes, gain = (None, -np.inf) if is_last else self._best_new(rng, acquisition)
         except Exhausted:
             if not paused:
                 raise
@@ -72,19 +74,20 @@ class FreezeThawOracle(SeededOracle):
             return Proposal(None, self._next_rung(self.configurations[known].epochs), known=known)
         return Proposal(self.space.values(genes), self.first_epochs())
 
-    def _acquisition(self, rng: np.random.Generator) -> Acquisition:
+    def _acquisition(self, rng: np.random.Generator, *, to_end: bool = False) -> Acquisition:
         """Conditions the model on all curves; returns the log of the expected improvement at points [N].
 
-        The points' progress says what was trained; a horizon, drawn here, is added to it.
+        The improvement is over the best after as many epochs as looked ahead to: the points' progress says what was
+        trained, a horizon, drawn here, is added to it.
         """
         points, scores = self._known_points()
-        warped = _warp(scores)
+        warped = _standing(scores, points.progress)
         mean, deviation = warped.mean(), max(warped.std(), 1e-9)
         standard = (warped - mean) / deviation
         model = self._fitted(points, standard, rng)
         model.condition(points, standard)
         # Near aims get far with few epochs, but what counts is reached at the end: the two share the proposals.
-        horizon = 1.0 if rng.random() < 0.5 else rng.integers(1, self.max_epochs + 1) / self.max_epochs
+        horizon = 1.0 if rng.random() < 0.5 or to_end else rng.integers(1, self.max_epochs + 1) / self.max_epochs
         best = standard.max()
 
         def log_improvement(at: Points) -> np.ndarray:
@@ -189,9 +192,17 @@ def make_rungs(first: int, last: int, factor: float = 1.5) -> list[int]:
     return rungs
 
 
-def _warp(scores: np.ndarray) -> np.ndarray:
-    """Stretches the differences between good scores: what matters is which of the best is best."""
-    below = scores.max() - scores
+def _standing(scores: np.ndarray, progress: np.ndarray) -> np.ndarray:
+    """Compares scores [N] with the best after as many epochs or fewer, and stretches the differences between good ones.
+
+    So what all curves have in common, their rise, is no merit of those that were trained longest, and a good start
+    stands out among starts however low its score.
+    """
+    below, best = np.empty(len(scores)), -np.inf
+    for one in np.unique(progress):
+        among = progress == one
+        best = max(best, scores[among].max())  # of fewer epochs, too: one that failed alone is not the best
+        below[among] = best - scores[among]
     typical = np.median(below)
     return -np.log1p(5.0 * below / (typical if typical > 0 else 1.0))
 

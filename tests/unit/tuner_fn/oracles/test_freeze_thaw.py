@@ -47,9 +47,10 @@ def run(oracle, sign: float = 1.0) -> list[dict]:
 
 
 @pytest.mark.parametrize(("direction", "sign"), [("max", 1.0), ("min", -1.0)])
-def test_it_finds_a_better_configuration_than_random_search(tmp_path, direction, sign) -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_it_finds_a_better_configuration_than_random_search(tmp_path, direction, sign, seed) -> None:
     """With the epochs of eight whole trainings, of which random search's best is 0.7 in the median."""
-    oracle = make(tmp_path, make_space(), direction, max_epochs_total=8 * MAX_EPOCHS)
+    oracle = make(tmp_path, make_space(), direction, max_epochs_total=8 * MAX_EPOCHS, seed=seed)
     asked = run(oracle, sign)
     assert max(height(values) for values in asked if values["tuner/epochs"] == MAX_EPOCHS) > 0.95
     assert oracle.end_reason == f"the budget of {8 * MAX_EPOCHS} epochs is spent"
@@ -127,3 +128,14 @@ def test_rungs_grow_and_end_at_the_last_epoch() -> None:
     assert freeze_thaw.make_rungs(3, 52) == [3, 4, 6, 9, 14, 21, 32, 48, 52]
     assert freeze_thaw.make_rungs(1, 4) == [1, 2, 3, 4]
     assert freeze_thaw.make_rungs(5, 3) == [3]
+
+
+def test_a_low_score_after_few_epochs_stands_as_high_as_a_better_one_after_many() -> None:
+    standing = freeze_thaw._standing(np.array([0.1, 0.2, 0.3, 0.5, 0.6]), np.array([0.1, 0.1, 0.5, 0.5, 1.0]))
+    assert standing[1] == standing[3] == standing[4] == 0.0
+    assert standing[0] > standing[2]
+
+
+def test_one_that_failed_alone_does_not_stand_best() -> None:
+    standing = freeze_thaw._standing(np.array([0.1, 0.2, -0.1]), np.array([0.1, 0.1, 0.5]))
+    assert standing[2] < standing[0] < standing[1] == 0.0
