@@ -14,7 +14,7 @@ from typing import Any
 KINDS = frozenset(
     {
         "component",  # name, state: started|cached|done|failed, index, total, seconds
-        "plan",  # trials, epochs (at most, or None), done_trials, done_epochs, seconds (expected, or None)
+        "plan",  # trials, epochs (at most, or None), done_trials, done_epochs, best (score), seconds (expected)
         "trial",  # number, total, trial_id, hyperparameters, state: started|done|failed, score, reason
         "epoch",  # stage: search|train, epoch, epochs, loss, map, map50, images_per_s, seconds
         "ingest",  # done, total

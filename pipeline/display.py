@@ -193,6 +193,7 @@ class Display:
         trials, epochs, done = fields.get("trials"), fields.get("epochs"), fields.get("done_epochs") or 0
         if epochs:
             self._pace = _Pace(epochs - done, self._clock())
+        self._best = fields.get("best")
         sizes = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((trials, "trial"), (epochs, "epoch")) if n]
         text = f"at most {', '.join(sizes)} in all" if sizes else "no limit of trials or epochs"
         if done:

@@ -129,6 +129,7 @@ class DetectionTuner(keras_tuner.Tuner):
         reporting.write_hparams_domain(self.logdir, self.ranges)
         trials, epochs = self.oracle.planned_trials(), self.oracle.planned_epochs()
         plan = {"trials": trials, "epochs": epochs, "done_trials": len(self.oracle.end_order), "seconds": None}
+        plan["best"] = next((row["score"] for row in self._trial_rows() if row["rank"]), None)
         plan["done_epochs"] = self.oracle.epochs_given(self.oracle.end_order)
         if epochs is not None:
             plan["epochs"] = epochs + self._finalists.num_epochs

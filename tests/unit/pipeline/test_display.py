@@ -190,6 +190,15 @@ def leaderboard_rows():
     return [row(1, "03", 0.3125, 0.0123), row(2, "00", 0.1, 0.2), row(None, "02", None, 0.9)]
 
 
+def test_a_search_that_goes_on_knows_the_best_score_before(screen):
+    component(screen, "started")
+    screen.emit("plan", trials=3, epochs=6, done_trials=1, done_epochs=2, best=0.5)
+    trial(screen, 2, "done", score=0.25)
+    text = "\n".join(screen.lines)
+    assert "plan: at most 3 trials, 6 epochs in all, 2 done before" in text
+    assert "best so far 0.500" in text
+
+
 def test_the_leaderboard_has_a_column_for_each_trial_failed_ones_last(screen):
     screen.display.print_leaderboard(leaderboard_rows())
     text = screen.stream.getvalue()

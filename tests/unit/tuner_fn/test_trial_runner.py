@@ -172,8 +172,9 @@ def test_the_plan_says_trials_epochs_and_time_and_what_is_done_already(process, 
         search(make(tmp_path, process, max_trials=5))  # a larger budget goes on
     first, second = plans
     # The fake pace is 1 s an epoch and 2 s a validation.
-    assert first == {"trials": 3, "epochs": 6, "done_trials": 0, "done_epochs": 0, "seconds": 12.0}
-    assert second == {"trials": 5, "epochs": 10, "done_trials": 3, "done_epochs": 6, "seconds": 8.0}
+    assert first == {"trials": 3, "epochs": 6, "done_trials": 0, "done_epochs": 0, "best": None, "seconds": 12.0}
+    best = max(map(process.rate, process.jobs[:3]))
+    assert second == {"trials": 5, "epochs": 10, "done_trials": 3, "done_epochs": 6, "best": best, "seconds": 8.0}
     assert len(process.jobs) == 5
 
 
