@@ -13,7 +13,7 @@ from PIL import Image
 from data.road_scenes import scenes
 from models import predict
 
-MIN_SCORE = 0.25
+MIN_SCORE = 0.3
 COLUMNS, ROWS = 3, 2
 SIZE_PX = (480, 384)
 
