@@ -17,6 +17,22 @@ def make_space() -> keras_tuner.HyperParameters:
     return space
 
 
+def make_mixed_space() -> keras_tuner.HyperParameters:
+    """Has every kind of parameter, two of them conditional."""
+    space = make_space()
+    space.Float("overlap", 0.0, 1.0, step=0.25, default=0.5)
+    space.Int("layers", 1, 5, default=3)
+    space.Int("units", 16, 512, sampling="log", default=64)
+    space.Boolean("flip", default=True)
+    space.Fixed("fixed", 7)
+    space.Choice("backbone", ["v1", "v2", "v3"], default="v2")
+    with space.conditional_scope("backbone", ["v2", "v3"]):
+        space.Choice("alpha", [0.35, 0.5, 1.0], default=0.5)
+        with space.conditional_scope("alpha", [1.0]):
+            space.Float("dropout", 0.0, 0.5, default=0.1)
+    return space
+
+
 def height(values: dict[str, Any]) -> float:
     """Is 1 at a rate of 0.01 and a share of 0.3, less elsewhere."""
     distance = (np.log10(values["rate"]) + 2) ** 2 / 4 + (values["share"] - 0.3) ** 2

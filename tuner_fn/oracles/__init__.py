@@ -27,7 +27,7 @@ _CLASSES = {
     "grid": GridOracle,
 }
 _OPTUNA = "optuna:"
-NAMES = ("freeze_thaw", "hyperband", "asha", "bayesian", "evolution", "controller", "optuna:tpe", "random", "grid")
+NAMES = (*_CLASSES, f"{_OPTUNA}tpe")
 
 
 def make_oracle(name: str, **options: Any) -> SeededOracle:

@@ -1,14 +1,12 @@
 """Asynchronous successive halving: promotes without waiting for a rung to fill."""
 
-from typing import Any
-
 import numpy as np
 
-from tuner_fn.oracles.base import Proposal, SeededOracle, check_range
-from tuner_fn.oracles.hyperband import make_halving_rungs
+from tuner_fn.oracles.base import Proposal
+from tuner_fn.oracles.halving import HalvingOracle
 
 
-class AshaOracle(SeededOracle):
+class AshaOracle(HalvingOracle):
     """Promotes whatever is in the top 1 / `factor` of its rung, else starts a random configuration.
 
     The highest rung comes first. A failed configuration counts as the worst of its rung. Only a budget or a finite
@@ -16,23 +14,6 @@ class AshaOracle(SeededOracle):
 
     Source: Li et al. 2020 (arXiv:1810.05934), algorithm 2.
     """
-
-    def __init__(self, *, min_epochs: int = 1, factor: int = 3, **settings: Any) -> None:
-        """Creates the oracle.
-
-        Args:
-            min_epochs: of the lowest rung, from 1 to `max_epochs`: below it scores would rank noise.
-            factor: one of so many configurations goes on from rung to rung, at least 2.
-            **settings: of `SeededOracle`.
-
-        Raises:
-            UserError: a number out of its range.
-        """
-        super().__init__(**settings)
-        check_range("min_epochs", min_epochs, 1, self.max_epochs)
-        check_range("factor", factor, 2)
-        self.factor = factor
-        self.rungs = make_halving_rungs(min_epochs, self.max_epochs, factor)
 
     def propose(self, rng: np.random.Generator) -> Proposal:
         """Promotes or starts a configuration; `SeededOracle.propose`."""

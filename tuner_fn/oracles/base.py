@@ -145,7 +145,7 @@ class SeededOracle(SavedOracle, abc.ABC):
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Proposes a trial, as `keras_tuner.Oracle.populate_space`."""
         self._gather()
-        last = [self.trials[trial_id].hyperparameters.values for trial_id in self.start_order[-MOST_REJECTED:]]
+        last = [self.trials[one].hyperparameters.values for one in self.start_order[-MOST_REJECTED:]]
         if len(last) == MOST_REJECTED and all(REJECTED in values for values in last):
             return self._stop(f"the last {MOST_REJECTED} configurations exceed a limit")
         left = self._epochs_left()

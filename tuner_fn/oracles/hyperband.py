@@ -3,14 +3,14 @@
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from tuner_fn.oracles.base import UNBOUNDED_TRIALS, Exhausted, Proposal, SeededOracle, check_range
+from tuner_fn.oracles.base import UNBOUNDED_TRIALS, Exhausted, Proposal
+from tuner_fn.oracles.halving import HalvingOracle
 
 
-class HyperbandOracle(SeededOracle):
+class HyperbandOracle(HalvingOracle):
     """Hyperband with Keras Tuner's brackets.
 
     A configuration is promoted as soon as it is certain to be among the best of its rung; a failed one counts as the
@@ -19,23 +19,6 @@ class HyperbandOracle(SeededOracle):
 
     Source: Li et al. 2018 (JMLR 18-185), algorithm 1; sizes and epochs after `keras_tuner.oracles.HyperbandOracle`.
     """
-
-    def __init__(self, *, min_epochs: int = 1, factor: int = 3, **settings: Any) -> None:
-        """Creates the oracle.
-
-        Args:
-            min_epochs: of the lowest rung, from 1 to `max_epochs`: below it scores would rank noise.
-            factor: one of so many configurations goes on from rung to rung, at least 2.
-            **settings: of `SeededOracle`.
-
-        Raises:
-            UserError: a number out of its range.
-        """
-        super().__init__(**settings)
-        check_range("min_epochs", min_epochs, 1, self.max_epochs)
-        check_range("factor", factor, 2)
-        self.min_epochs, self.factor = min_epochs, factor
-        self.rungs = make_halving_rungs(min_epochs, self.max_epochs, factor)
 
     def size(self, bracket: int, rung: int) -> int:
         """Counts the configurations of a bracket (0 has whole trainings only) that are trained to a rung from 0."""
@@ -133,12 +116,3 @@ class HyperbandOracle(SeededOracle):
                     trials.append(int(min(epochs - before, left)))
                     left -= trials[-1]
         return trials
-
-
-def make_halving_rungs(min_epochs: int, max_epochs: int, factor: int) -> list[int]:
-    """Lists the epochs of rungs: `max_epochs` divided by `factor` as often as it stays at `min_epochs` or above."""
-    rungs, epochs = [], float(max_epochs)
-    while epochs >= min_epochs:
-        rungs.insert(0, math.ceil(max_epochs / factor ** len(rungs)))
-        epochs /= factor
-    return rungs

@@ -8,7 +8,7 @@ import pytest
 
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import oracles, search_space
+from tuner_fn import oracles, presets, search_space
 
 NAMES = ("optimizer.learning_rate", "anchors.min_scale", "augment.crop_probability")
 MAX_EPOCHS = 4
@@ -96,6 +96,12 @@ def started(asked) -> list[tuple]:
 
 def epochs(asked) -> int:
     return sum(values["tuner/epochs"] - values["tuner/initial_epoch"] for values in asked)
+
+
+def test_the_command_line_offers_every_strategy_and_no_other() -> None:
+    assert set(oracles.NAMES) <= set(presets.SEARCHES)
+    for name in presets.SEARCHES:
+        assert "seed" in oracles.options_of(name)
 
 
 @pytest.mark.parametrize("name", oracles.NAMES)

@@ -3,33 +3,17 @@
 import keras_tuner
 import numpy as np
 import pytest
+import searching
 
-from tuner_fn.oracles import freeze_thaw, make_oracle
+from tuner_fn.oracles import freeze_thaw
 
 MAX_EPOCHS = 20
 
 
-def make_space() -> keras_tuner.HyperParameters:
-    space = keras_tuner.HyperParameters()
-    space.Float("rate", 1e-4, 1e-1, sampling="log", default=1e-4)
-    space.Float("share", 0.0, 1.0, default=1.0)
-    return space
-
-
 def make(folder, space: keras_tuner.HyperParameters, direction: str = "max", **settings):
     objective = keras_tuner.Objective("score", direction)
-    oracle = make_oracle(
-        "freeze_thaw", objective=objective, hyperparameters=space, max_epochs=MAX_EPOCHS, **{"seed": 0, **settings}
-    )
-    oracle._set_project_dir(str(folder), "search")
-    oracle.verbose = 0
-    return oracle
-
-
-def height(values) -> float:
-    """Is 1 at a rate of 0.01 and a share of 0.3, less elsewhere."""
-    distance = (np.log10(values["rate"]) + 2) ** 2 / 4 + (values["share"] - 0.3) ** 2
-    return float(np.exp(-4 * distance))
+    options = {"objective": objective, "hyperparameters": space, "max_epochs": MAX_EPOCHS, **settings}
+    return searching.make_oracle("freeze_thaw", folder, **options)
 
 
 def run(oracle, sign: float = 1.0) -> list[dict]:
@@ -39,7 +23,7 @@ def run(oracle, sign: float = 1.0) -> list[dict]:
         values = trial.hyperparameters.values
         asked.append(dict(values))
         for epoch in range(values["tuner/initial_epoch"] + 1, values["tuner/epochs"] + 1):
-            score = height(values) * (1 - np.exp(-epoch / 5)) if "rate" in values else 0.5
+            score = searching.height(values) * (1 - np.exp(-epoch / 5)) if "rate" in values else 0.5
             oracle.update_trial(trial.trial_id, {"score": sign * score}, step=epoch)
         trial.status = "COMPLETED"
         oracle.end_trial(trial)
@@ -50,19 +34,19 @@ def run(oracle, sign: float = 1.0) -> list[dict]:
 @pytest.mark.parametrize("seed", range(4))
 def test_it_finds_a_better_configuration_than_random_search(tmp_path, direction, sign, seed) -> None:
     """With the epochs of eight whole trainings, of which random search's best is 0.7 in the median."""
-    oracle = make(tmp_path, make_space(), direction, max_epochs_total=8 * MAX_EPOCHS, seed=seed)
+    oracle = make(tmp_path, searching.make_space(), direction, max_epochs_total=8 * MAX_EPOCHS, seed=seed)
     asked = run(oracle, sign)
-    assert max(height(values) for values in asked if values["tuner/epochs"] == MAX_EPOCHS) > 0.95
+    assert max(searching.height(values) for values in asked if values["tuner/epochs"] == MAX_EPOCHS) > 0.95
     assert oracle.end_reason == f"the budget of {8 * MAX_EPOCHS} epochs is spent"
 
 
 def test_the_budget_is_spent_to_the_epoch(tmp_path) -> None:
-    asked = run(make(tmp_path, make_space(), max_epochs_total=33))
+    asked = run(make(tmp_path, searching.make_space(), max_epochs_total=33))
     assert sum(values["tuner/epochs"] - values["tuner/initial_epoch"] for values in asked) == 33
 
 
 def test_a_continued_trial_names_its_parent_and_begins_where_that_ended(tmp_path) -> None:
-    asked = run(make(tmp_path, make_space(), max_trials=40))
+    asked = run(make(tmp_path, searching.make_space(), max_trials=40))
     continued = [values for values in asked if "tuner/trial_id" in values]
     assert continued
     for values in continued:
@@ -87,12 +71,12 @@ def test_a_finite_space_is_gone_through_once_and_the_end_is_said(tmp_path) -> No
 
 
 def test_two_workers_never_share_a_configuration(tmp_path) -> None:
-    oracle, running = make(tmp_path, make_space()), {}
+    oracle, running = make(tmp_path, searching.make_space()), {}
     for turn in range(60):
         worker = f"tuner{turn % 2}"
         if worker in running:
             trial = running.pop(worker)
-            oracle.update_trial(trial.trial_id, {"score": height(trial.hyperparameters.values)})
+            oracle.update_trial(trial.trial_id, {"score": searching.height(trial.hyperparameters.values)})
             trial.status = "COMPLETED"
             oracle.end_trial(trial)
         running[worker] = oracle.create_trial(worker)
@@ -102,13 +86,15 @@ def test_two_workers_never_share_a_configuration(tmp_path) -> None:
 
 def test_a_failing_region_is_left(tmp_path) -> None:
     """Trials with a share above a half fail; random search would start 15 of the last 30 there."""
-    oracle, failed = make(tmp_path, make_space(), max_trials=60), []
+    oracle, failed = make(tmp_path, searching.make_space(), max_trials=60), []
     while (trial := oracle.create_trial("tuner0")).status == "RUNNING":
         values = trial.hyperparameters.values
         failed.append(values["share"] > 0.5)
         trial.status = "FAILED" if failed[-1] else "COMPLETED"
         if not failed[-1]:
-            oracle.update_trial(trial.trial_id, {"score": height(values) * (1 - np.exp(-values["tuner/epochs"] / 5))})
+            oracle.update_trial(
+                trial.trial_id, {"score": searching.height(values) * (1 - np.exp(-values["tuner/epochs"] / 5))}
+            )
         oracle.end_trial(trial)
     assert sum(failed[30:]) <= 8
 

@@ -4,7 +4,7 @@ import keras_tuner
 import pytest
 import searching
 
-from tuner_fn.oracles.hyperband import make_halving_rungs
+from tuner_fn.oracles.halving import make_halving_rungs
 
 
 def rungs(asked) -> list[tuple[int, int]]:

@@ -3,7 +3,6 @@
 import importlib.util
 import warnings
 
-import keras_tuner
 import numpy as np
 import pytest
 import searching
@@ -12,21 +11,6 @@ from data.errors import UserError
 from tuner_fn.oracles.optuna_samplers import sampler_names
 
 SAMPLERS = ("tpe", "cmaes", "qmc", "random", "nsgaii")
-
-
-def make_space() -> keras_tuner.HyperParameters:
-    """Has every kind of parameter, two of them conditional."""
-    space = searching.make_space()
-    space.Int("layers", 1, 5, default=3)
-    space.Int("units", 16, 512, sampling="log", default=64)
-    space.Boolean("flip", default=True)
-    space.Fixed("fixed", 7)
-    space.Choice("backbone", ["v1", "v2", "v3"], default="v2")
-    with space.conditional_scope("backbone", ["v2", "v3"]):
-        space.Choice("alpha", [0.35, 0.5, 1.0], default=0.5)
-        with space.conditional_scope("alpha", [1.0]):
-            space.Float("dropout", 0.0, 0.5, default=0.1)
-    return space
 
 
 def skip_without(sampler: str) -> None:
@@ -38,7 +22,7 @@ def skip_without(sampler: str) -> None:
 def test_a_reloaded_search_is_the_same_as_one_never_interrupted(sampler, tmp_path) -> None:
     """CMA-ES's generations and the place in a sequence survive, too; nothing but the files is kept."""
     skip_without(sampler)
-    options = {"hyperparameters": make_space(), "max_trials": 20}
+    options = {"hyperparameters": searching.make_mixed_space(), "max_trials": 20}
     if sampler == "nsgaii":
         options["sampler_options"] = {"population_size": 4}
     name, asked = f"optuna:{sampler}", []
@@ -68,7 +52,7 @@ def test_another_seed_gives_another_search(sampler, tmp_path) -> None:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_optuna_writes_nothing_to_the_terminal(sampler, tmp_path, capfd) -> None:
     skip_without(sampler)
-    options = {"hyperparameters": make_space(), "max_trials": 12}
+    options = {"hyperparameters": searching.make_mixed_space(), "max_trials": 12}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         searching.run(searching.make_oracle(f"optuna:{sampler}", tmp_path, **options))

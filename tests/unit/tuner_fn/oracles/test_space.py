@@ -3,25 +3,9 @@
 import keras_tuner
 import numpy as np
 import pytest
+import searching
 
 from tuner_fn.oracles.space import Space
-
-
-def make_space() -> keras_tuner.HyperParameters:
-    """Has every kind of parameter, two of them conditional."""
-    space = keras_tuner.HyperParameters()
-    space.Float("rate", 1e-4, 1e-1, sampling="log", default=3e-3)
-    space.Float("share", 0.0, 1.0, step=0.25, default=0.5)
-    space.Int("layers", 1, 5, default=3)
-    space.Int("units", 16, 512, sampling="log", default=64)
-    space.Boolean("flip", default=True)
-    space.Fixed("fixed", 7)
-    space.Choice("backbone", ["v1", "v2", "v3"], default="v2")
-    with space.conditional_scope("backbone", ["v2", "v3"]):
-        space.Choice("alpha", [0.35, 0.5, 1.0], default=0.5)
-        with space.conditional_scope("alpha", [1.0]):
-            space.Float("dropout", 0.0, 0.5, default=0.1)
-    return space
 
 
 def make_finite_space() -> keras_tuner.HyperParameters:
@@ -35,7 +19,7 @@ def make_finite_space() -> keras_tuner.HyperParameters:
 
 
 def test_values_and_genes_are_inverses() -> None:
-    space = Space(make_space())
+    space = Space(searching.make_mixed_space())
     for genes in space.sample(np.random.default_rng(0), 200):
         values = space.values(genes)
         found = space.genes(values)
@@ -47,7 +31,7 @@ def test_values_and_genes_are_inverses() -> None:
 
 
 def test_only_active_parameters_have_values() -> None:
-    space = Space(make_space())
+    space = Space(searching.make_mixed_space())
     seen = [space.values(genes) for genes in space.sample(np.random.default_rng(0), 200)]
     assert {values["backbone"] for values in seen} == {"v1", "v2", "v3"}
     for values in seen:
@@ -58,25 +42,25 @@ def test_only_active_parameters_have_values() -> None:
 
 def test_samples_cover_the_range_of_each_parameter() -> None:
     """Log ranges by their logarithm; the ends of an integer range come as often as its middle."""
-    space = Space(make_space())
+    space = Space(searching.make_mixed_space())
     seen = [space.values(genes) for genes in space.sample(np.random.default_rng(0), 2000)]
     rates = np.log10([values["rate"] for values in seen])
     assert np.histogram(rates, bins=3, range=(-4, -1))[0] == pytest.approx([667] * 3, abs=80)
     layers = np.bincount([values["layers"] for values in seen])
     assert layers[1:] == pytest.approx([400] * 5, abs=80)
-    assert {values["share"] for values in seen} == {0.0, 0.25, 0.5, 0.75, 1.0}
+    assert {values["overlap"] for values in seen} == {0.0, 0.25, 0.5, 0.75, 1.0}
     units = [values["units"] for values in seen]
     assert min(units) >= 16
     assert max(units) <= 512
 
 
 def test_the_defaults_are_the_declared_ones() -> None:
-    space = Space(make_space())
-    assert space.defaults() == make_space().values
+    space = Space(searching.make_mixed_space())
+    assert space.defaults() == searching.make_mixed_space().values
 
 
 def test_an_infinite_space_has_no_size_and_a_finite_one_its_number() -> None:
-    assert Space(make_space()).size is None
+    assert Space(searching.make_mixed_space()).size is None
     assert Space(make_finite_space()).size == 7
     large = make_finite_space()
     for number in range(3):
@@ -114,7 +98,7 @@ def test_features_set_the_values_of_an_unordered_choice_equally_apart() -> None:
 
 
 def test_a_varied_configuration_is_another_valid_one() -> None:
-    space = Space(make_space())
+    space = Space(searching.make_mixed_space())
     rng = np.random.default_rng(0)
     genes = space.sample(rng, 300)
     varied = space.vary(genes, rng)
