@@ -1,7 +1,7 @@
 """How a setting is declared, converted from text and checked."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.errors import UserError
@@ -42,7 +42,7 @@ def tunable(
     scale: str = "linear",
     search: Sequence[Any] | None = None,
     candidates: Sequence[Any] | None = None,
-    when: tuple[str, Sequence[Any] | None] | None = None,
+    when: Mapping[str, Sequence[Any] | None] | None = None,
     **limits: Any,
 ) -> Any:
     """Declares one setting of a config dataclass that a search can vary.
@@ -53,7 +53,7 @@ def tunable(
         scale: "linear" or "log", how a numeric range is sampled.
         search: (low, high) to search inside the allowed range; None searches all of it.
         candidates: values to search in place of a range.
-        when: (path, values) of another setting without whose values this one changes nothing; None for any but 0.
+        when: {path: values} of other settings without whose values this one changes nothing; None for any but 0.
         **limits: `choices`, `low`, `high`, `unit` and `live` as in `setting`.
 
     Returns:
@@ -73,7 +73,7 @@ def tunable(
         "high": low_high[1],
         "choices": candidates or metadata["choices"],
     }
-    metadata["when"] = when
+    metadata["when"] = when or {}
     return dataclasses.field(default=default, metadata=metadata)
 
 

@@ -49,7 +49,7 @@ class AugmentConfig:
         low=0.1,
         high=1.0,
         help="Smallest size after a change of scale / before.",
-        when=("augment.jitter_probability", None),
+        when={"augment.jitter_probability": None},
     )
     jitter_max_zoom: float = tunable(
         1.5,
@@ -57,7 +57,7 @@ class AugmentConfig:
         high=10.0,
         search=(1.0, 3.0),
         help="Largest size after / before.",
-        when=("augment.jitter_probability", None),
+        when={"augment.jitter_probability": None},
     )
     crop_probability: float = tunable(
         0.5, low=0.0, high=1.0, help="Chance of a random crop after Liu et al. 2016, resized to the full image."
@@ -68,7 +68,7 @@ class AugmentConfig:
         high=1.0,
         search=(0.4, 0.9),
         help="Smallest side of a crop / image side; 0.1 in the paper.",
-        when=("augment.crop_probability", None),
+        when={"augment.crop_probability": None},
     )
     crop_min_area: float = setting(0.0, low=0.0, high=1.0, help="Least area of a crop / image area.")
     crop_overlap: str = setting(
@@ -93,7 +93,7 @@ class AugmentConfig:
         candidates=(1, 2, 4, 8, 16),
         unit="patches",
         help="Most black patches on an image.",
-        when=("augment.patch_probability", None),
+        when={"augment.patch_probability": None},
     )
     patch_max_side: float = tunable(
         0.2,
@@ -101,7 +101,7 @@ class AugmentConfig:
         high=1.0,
         search=(0.05, 0.5),
         help="Largest side of a black patch / image side; half at least.",
-        when=("augment.patch_probability", None),
+        when={"augment.patch_probability": None},
     )
     mosaic_probability: float = tunable(0.0, low=0.0, high=1.0, help="Chance of joining four images to one.")
 
@@ -185,7 +185,7 @@ class AnchorConfig:
         scale="log",
         live=True,
         help="Side of the finest anchors / image.",
-        when=("anchors.kind", ("ssd",)),
+        when={"anchors.kind": ("ssd",), "anchors.scales": ((),)},
     )
     max_scale: float = tunable(
         0.95,
@@ -194,7 +194,7 @@ class AnchorConfig:
         search=(0.6, 0.95),
         live=True,
         help="Side of the coarsest / image.",
-        when=("anchors.kind", ("ssd",)),
+        when={"anchors.kind": ("ssd",), "anchors.scales": ((),)},
     )
     scales: tuple[float, ...] = setting(
         (),
@@ -225,7 +225,7 @@ class AnchorConfig:
         search=(1.0, 6.0),
         live=True,
         help="Side of `multiscale` anchors / cell.",
-        when=("anchors.kind", ("multiscale",)),
+        when={"anchors.kind": ("multiscale",)},
     )
     scales_per_octave: int = setting(2, low=1, high=8, help="Sizes of `multiscale` anchors on one level.")
     variances: tuple[float, ...] = setting(
@@ -262,7 +262,7 @@ class LossConfig:
         search=(0.1, 0.75),
         live=True,
         help="Weight of positives in focal loss.",
-        when=("loss.classification", ("focal",)),
+        when={"loss.classification": ("focal",)},
     )
     focal_gamma: float = tunable(
         2.0,
@@ -271,7 +271,7 @@ class LossConfig:
         search=(0.5, 4.0),
         live=True,
         help="Focus of focal loss on hard examples.",
-        when=("loss.classification", ("focal",)),
+        when={"loss.classification": ("focal",)},
     )
     label_smoothing: float = tunable(
         0.0, low=0.0, high=0.5, search=(0.0, 0.2), live=True, help="Share of the class targets spread evenly."
@@ -285,7 +285,7 @@ class LossConfig:
         search=(1.0, 6.0),
         live=True,
         help="Hard negatives kept for one positive; 0 keeps all.",
-        when=("loss.classification", ("sigmoid", "softmax")),
+        when={"loss.classification": ("sigmoid", "softmax")},
     )
     min_negatives: int = setting(3, low=0, high=1000, live=True, help="Hard negatives kept in an image, at least.")
     mining_iou: float = setting(
@@ -336,7 +336,7 @@ class OptimizerConfig:
         live=True,
         unit="steps",
         help="`exponential`: steps of one decay. `cyclic`: steps from the lowest rate to the peak.",
-        when=("optimizer.schedule", ("exponential", "cyclic")),
+        when={"optimizer.schedule": ("exponential", "cyclic")},
     )
     decay_factor: float = tunable(
         0.95,
@@ -345,7 +345,7 @@ class OptimizerConfig:
         search=(0.5, 0.99),
         live=True,
         help="`exponential`: rate after / before one decay.",
-        when=("optimizer.schedule", ("exponential",)),
+        when={"optimizer.schedule": ("exponential",)},
     )
     staircase: bool = setting(False, help="`exponential`: decay at once after each `decay_steps`.")
     final_fraction: float = setting(
@@ -357,12 +357,17 @@ class OptimizerConfig:
         high=0.9999,
         search=(0.8, 0.98),
         help="Of momentum and rmsprop; beta 1 of adam, adamw and lion.",
-        when=("optimizer.name", ("momentum", "rmsprop", "adam", "adamw", "lion")),
+        when={"optimizer.name": ("momentum", "rmsprop", "adam", "adamw", "lion")},
     )
     rho: float = setting(0.9, low=0.0, high=0.9999, help="Decay of rmsprop's squared gradients.")
     epsilon: float = setting(1e-7, low=1e-12, high=10.0, help="Added in the denominators of rmsprop, adam and adamw.")
     weight_decay: float = tunable(
-        0.0, low=0.0, high=0.5, search=(1e-5, 1e-1), help="Decoupled weight decay of kernels, times the learning rate."
+        0.0,
+        low=0.0,
+        high=0.5,
+        search=(1e-5, 1e-1),
+        scale="log",
+        help="Decoupled weight decay of kernels, times the learning rate.",
     )
     clip_norm: float = setting(10.0, low=0.0, high=1e6, help="Global norm that gradients are clipped to; 0 for none.")
     ema_momentum: float = setting(

@@ -105,17 +105,18 @@ def make_search_space(config: ExperimentConfig, ranges: Ranges) -> "keras_tuner.
         ranges: as `named_space` returns.
 
     Returns:
-        Keras Tuner's space; ranges and candidates are widened to hold the configuration's own value.
+        Keras Tuner's space; ranges and candidates are widened to hold the configuration's own value, of which a 0
+        becomes the low end of a logarithmic range.
     """
     import keras_tuner  # 10 s, and the command line checks spaces before it starts anything
 
     space = keras_tuner.HyperParameters()
     declared = {path: (field, value) for path, field, value in config.items()}
-    for path in sorted(ranges, key=lambda path: _condition(path, declared, ranges) is not None):
-        field, value = declared[path]
-        condition = _condition(path, declared, ranges)
-        with space.conditional_scope(*condition) if condition else contextlib.nullcontext():
-            _register(space, path, ranges[path], field, value)
+    for path in sorted(ranges, key=lambda path: len(_conditions(path, declared, ranges))):
+        with contextlib.ExitStack() as scopes:
+            for condition in _conditions(path, declared, ranges).items():
+                scopes.enter_context(space.conditional_scope(*condition))
+            _register(space, path, declared, ranges)
     return space
 
 
@@ -124,22 +125,38 @@ def configuration(config: ExperimentConfig, values: Mapping[str, Any]) -> Experi
     return config.replace({name: value for name, value in values.items() if not name.startswith("tuner/")})
 
 
-def _register(space: Any, path: str, entry: Mapping[str, Any], field: Any, value: Any) -> None:
-    if entry.get("choices") is not None:
-        choices = list(entry["choices"])
-        space.Choice(path, choices if value in choices else [*choices, value], default=value)
+def _register(space: Any, path: str, declared: Mapping[str, Any], ranges: Ranges) -> None:
+    field, value = declared[path]
+    candidates, entry = _candidates(path, declared, ranges), ranges[path]
+    if candidates is not None:
+        space.Choice(path, candidates, default=value)
         return
-    low, high = min(entry["low"], value), max(entry["high"], value)
+    if entry["scale"] == "log":
+        value = value or entry["low"]  # 0 is on no logarithmic range
     register = space.Int if isinstance(field.default, int) else space.Float
-    register(path, low, high, sampling=entry["scale"] if low > 0 else "linear", default=value)
+    register(path, min(entry["low"], value), max(entry["high"], value), sampling=entry["scale"], default=value)
 
 
-def _condition(path: str, declared: Mapping[str, Any], ranges: Ranges) -> tuple[str, list[Any]] | None:
-    """Returns Keras Tuner's condition of a hyperparameter: another one that is searched, and its values."""
-    when = declared[path][0].metadata.get("when")
-    if when is None or when[0] not in ranges or when[1] is None:
-        return None
-    return when[0], list(when[1])
+def _conditions(path: str, declared: Mapping[str, Any], ranges: Ranges) -> dict[str, list[Any]]:
+    """Returns Keras Tuner's conditions of a hyperparameter: others that are searched, and their values."""
+    conditions = {}
+    for other, values in declared[path][0].metadata.get("when", {}).items():
+        candidates = _candidates(other, declared, ranges)
+        if other in ranges and candidates is not None:
+            conditions[other] = [value for value in candidates if _allows(values, value)]
+    return conditions
+
+
+def _candidates(path: str, declared: Mapping[str, Any], ranges: Ranges) -> list[Any] | None:
+    """Lists the values that a setting can have in a search; None where it has a range."""
+    value = declared[path][1]
+    choices = ranges[path].get("choices") if path in ranges else []
+    return None if choices is None else [*choices, *([] if value in choices else [value])]
+
+
+def _allows(values: Collection[Any] | None, value: Any) -> bool:
+    """Tells whether a condition's values (None: any but 0) hold one."""
+    return value != 0 if values is None else value in values
 
 
 def _resolve(
@@ -160,10 +177,10 @@ def _resolve(
             raise UserError(f"`{pattern}` is no hyperparameter that can be searched.{nearest(pattern, tunable)}")
         wanted |= dict.fromkeys(matches, entry)
     ranges = {path: _range(path, wanted[path], declared[path][0], config) for path in declared if path in wanted}
-    idle = {path for path in ranges if not _has_effect(path, ranges, declared)}
-    named = sorted(idle & set(entries))
+    idle = {path: missing for path in ranges if (missing := _missing(path, declared, ranges))}
+    named = sorted(idle.keys() & entries.keys())
     if named and named_count:
-        raise UserError(f"`{named[0]}` changes nothing with these settings{_needed(declared[named[0]][0])}.")
+        raise UserError(f"`{named[0]}` changes nothing with these settings{idle[named[0]]}.")
     return {path: entry for path, entry in ranges.items() if path not in idle}
 
 
@@ -183,6 +200,8 @@ def _range(path: str, entry: Any, field: Any, config: ExperimentConfig) -> dict[
         if not search["choices"]:
             raise UserError(f"`{path}` needs at least one value.")
         for value in search["choices"]:
+            if not isinstance(value, str | int | float):
+                raise UserError(f"`{path}` cannot be searched over lists: got {value!r}. Name one with --set.")
             config.replace({path: value})
         return {"choices": list(search["choices"])}
     try:
@@ -193,23 +212,17 @@ def _range(path: str, entry: Any, field: Any, config: ExperimentConfig) -> dict[
         declarations.check_value(path, field, value)
     if not isinstance(low, int | float) or isinstance(low, bool) or low > high:
         raise UserError(f"`{path}` needs numbers with `low` up to `high`: got {low!r} and {high!r}.")
-    if search["scale"] not in ("linear", "log") or (search["scale"] == "log" and low < 0):
+    if search["scale"] not in ("linear", "log") or (search["scale"] == "log" and low <= 0):
         raise UserError(f"`{path}` needs a `scale` of linear, or log from above 0: got {search['scale']!r}.")
     return {"low": low, "high": high, "scale": search["scale"]}
 
 
-def _needed(field: Any) -> str:
-    """Words what a hyperparameter needs to have an effect."""
-    path, values = field.metadata["when"]
-    return f": it needs `{path}` " + ("other than 0" if values is None else "of " + " or ".join(map(str, values)))
-
-
-def _has_effect(path: str, ranges: Ranges, declared: Mapping[str, Any]) -> bool:
-    """Tells whether a hyperparameter can change something with these settings."""
-    if path in ("anchors.min_scale", "anchors.max_scale") and declared["anchors.scales"][1]:
-        return False  # the scales are given one by one
-    when = declared[path][0].metadata.get("when")
-    if when is None or when[0] in ranges:
-        return True
-    value = declared[when[0]][1]
-    return value in when[1] if when[1] is not None else value != 0
+def _missing(path: str, declared: Mapping[str, Any], ranges: Ranges) -> str:
+    """Words what a hyperparameter needs of another one to change anything; "" where it has that."""
+    for other, values in declared[path][0].metadata.get("when", {}).items():
+        candidates = _candidates(other, declared, ranges)
+        if candidates is not None and not any(_allows(values, value) for value in candidates):
+            needed = "other than 0" if values is None else "of " + " or ".join(map(str, values))
+            needed = "empty" if values == ((),) else needed
+            return f": it needs `{other}` {needed}"
+    return ""

@@ -43,6 +43,28 @@ def test_what_depends_on_a_searched_choice_is_active_with_it_alone() -> None:
     assert not space.is_active("loss.negatives_per_positive")
 
 
+def test_what_depends_on_a_chance_is_idle_where_that_is_0() -> None:
+    config = ExperimentConfig()
+    ranges = {**search_space.named_space("flir_study", config), **search_space.pick({}, ["augment.patch*"], config)}
+    ranges["augment.patch_probability"] = {"choices": [0.0, 0.5]}
+    space = search_space.make_search_space(config, ranges)
+    assert not space.is_active("augment.patch_max_count")
+    space.values["augment.patch_probability"] = 0.5
+    space.ensure_active_values()
+    assert space.is_active("augment.patch_max_count")
+
+
+def test_a_value_of_0_starts_at_the_low_end_of_a_logarithmic_range() -> None:
+    (decay,) = make(["optimizer.weight_decay"])
+    assert (decay.min_value, decay.default, decay.sampling) == (1e-5, 1e-5, "log")
+
+
+def test_what_must_hold_of_two_settings_names_the_one_that_does_not() -> None:
+    config = ExperimentConfig().replace({"anchors.scales": (0.05, 0.1, 0.2, 0.4, 0.6, 0.9)})
+    with pytest.raises(UserError, match=r"`anchors.min_scale` changes nothing .*: it needs `anchors.scales` empty"):
+        search_space.pick({}, ["anchors.min_scale"], config)
+
+
 @pytest.mark.parametrize("name", search_space.SPACES)
 def test_every_named_space_can_be_searched(name) -> None:
     config = ExperimentConfig()
@@ -81,6 +103,15 @@ def test_a_file_may_name_any_setting_and_its_range(tmp_path) -> None:
         ("loss.l2: {low: 0.01, high: 0.001}", "`loss.l2` needs numbers with `low` up to `high`"),
         ("loss.l2: {lo: 0.01}", "`loss.l2` needs a list of values, or some of low, high, scale, choices"),
         ("loss.l2: {scale: cubic}", "`loss.l2` needs a `scale` of linear, or log"),
+        ("loss.l2: {low: 0.0}", "`loss.l2` needs a `scale` of linear, or log from above 0"),
+        (
+            "anchors.scales: [[0.1, 0.2], [0.2, 0.4]]",
+            "`anchors.scales` cannot be searched over lists: got .0.1, 0.2",
+        ),
+        (
+            "loss.classification: [sigmoid, softmax]\nloss.focal_gamma:",
+            "`loss.focal_gamma` changes nothing .*: it needs `loss.classification` of focal",
+        ),
         ("loss.focal_gamma:", "`loss.focal_gamma` changes nothing .*: it needs `loss.classification` of focal"),
         ("- a", "needs lines such as `optimizer.learning_rate"),
         ("a: [", "is neither YAML nor JSON"),
