@@ -7,7 +7,7 @@ import os
 import pathlib
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras_tuner
@@ -169,12 +169,6 @@ class DetectionTuner(keras_tuner.Tuner):
         shown = searched | {reporting.RUNG: epochs}
         log = reporting.TrialLog(self.logdir / f"trial_{trial.trial_id}", shown, f"trial {trial.trial_id}")
 
-        def on_epoch(report: EpochReport) -> None:
-            log.epoch(report)
-            progress.emit("epoch", stage="search", epochs=epochs, **reporting.progress_fields(report))
-            if report["epoch"] < epochs:
-                self._check_time()
-
         try:
             job = self._job(
                 _valid_configuration(self.config, values),
@@ -182,7 +176,7 @@ class DetectionTuner(keras_tuner.Tuner):
                 epochs=epochs,
                 start_from=None if parent is None else str(reporting.state_file(self.get_trial_dir(parent))),
             )
-            history = self.process.train(job, on_epoch, self.trial_timeout_s)
+            history = self._train(job, log.epoch)
         except keras_tuner.errors.FailedTrialError as failure:
             self._failures[trial.trial_id] = str(failure)
             reason = str(failure).partition("\n")[0]
@@ -222,17 +216,9 @@ class DetectionTuner(keras_tuner.Tuner):
         for row, seed in self._finalists.missing(self._trial_rows()):
             config = search_space.configuration(self.config, row["hyperparameters"]).replace({"training.seed": seed})
             state = reporting.state_file(pathlib.Path(self.project_dir) / f"repeat_{row['trial']}_{seed}")
-
-            def on_epoch(report: EpochReport) -> None:
-                progress.emit("epoch", stage="search", epochs=epochs, **reporting.progress_fields(report))
-                if report["epoch"] < epochs:
-                    self._check_time()
-
             self._check_time()
             try:
-                history = self.process.train(
-                    self._job(config, str(state), epochs=epochs), on_epoch, self.trial_timeout_s
-                )
+                history = self._train(self._job(config, str(state), epochs=epochs))
                 score, outcome = history[-1]["AP"], f"val mAP {history[-1]['AP']:.3f}"
             except keras_tuner.errors.FailedTrialError as failure:
                 score, outcome = None, f"failed: {str(failure).partition(chr(10))[0]}"
@@ -240,6 +226,17 @@ class DetectionTuner(keras_tuner.Tuner):
             shutil.rmtree(state.parent, ignore_errors=True)
             progress.emit("note", text=f"finalist: trial {row['trial']}, seed {seed}, {epochs} epochs: {outcome}")
             self._write_results()
+
+    def _train(self, job: Job, log: Callable[[EpochReport], None] = lambda report: None) -> list[EpochReport]:
+        """Trains, shows each epoch, and stops after the one in which the time is up."""
+
+        def on_epoch(report: EpochReport) -> None:
+            log(report)
+            progress.emit("epoch", stage="search", epochs=job.epochs, **reporting.progress_fields(report))
+            if report["epoch"] < job.epochs:
+                self._check_time()
+
+        return self.process.train(job, on_epoch, self.trial_timeout_s)
 
     def _job(self, config: ExperimentConfig, checkpoint: str, *, epochs: int, start_from: str | None = None) -> Job:
         return Job(

@@ -1,7 +1,9 @@
 """Searches with real training: every strategy inside TFX's Tuner, Ctrl-C, and memory over many trials."""
 
+import dataclasses
 import json
 import pathlib
+import types
 
 import keras_tuner
 import pytest
@@ -12,7 +14,7 @@ from tiny_data import CLASS_NAMES, scene_record, write_split
 from data import dataset_info, progress
 from models import predict
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import oracles, presets, search_space, trial_runner
+from tuner_fn import oracles, presets, search_space, trial_runner, tuner
 from tuner_fn.supervisor import TrainingProcess
 
 SMALL = ExperimentConfig().replace(
@@ -86,6 +88,41 @@ def test_every_strategy_searches_inside_the_tfx_tuner(strategy, process, example
     assert values == rows[0]["hyperparameters"]
 
 
+def test_a_search_with_a_larger_budget_goes_on_and_what_changed_is_said(examples, tmp_path) -> None:
+    """The same data, settings, search and code lead to the same folder; each other one to its own, with a note."""
+    ranges = search_space.named_space("default", SMALL)
+    search = presets.search(presets.get_preset("quick"), "random", ranges, 0, max_trials=2)
+    notes, folders = [], []
+
+    def start(config=SMALL, source_hash="0", **changes) -> None:
+        settings = dataclasses.replace(search, **changes).to_dict()
+        custom = {"config": config.to_dict(), "search": settings, "workdir": str(tmp_path), "source_hash": source_hash}
+        about = {"custom_config": custom, "train_files": dataset_info.split_files(examples, "train")}
+        with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+            folders.append(tuner.tuner_fn(types.SimpleNamespace(**about)).tuner.project_dir)
+
+    start()
+    start(max_trials=9, repeats=3, max_minutes=2.0, trial_timeout=1.0, max_disk_gb=1.0)
+    assert notes == []
+    assert folders[0] == folders[1]
+    start(config=SMALL.replace({"model.alpha": 0.5}))
+    start(config=SMALL.replace({"model.alpha": 0.5}), source_hash="1", seed=1)
+    start()
+    info = json.loads((examples / dataset_info.FILE_NAME).read_text())
+    (examples / dataset_info.FILE_NAME).write_text(json.dumps(info | {"fingerprint": "2"}))
+    try:
+        start()
+    finally:
+        (examples / dataset_info.FILE_NAME).write_text(json.dumps(info))
+    assert len(set(folders)) == 4
+    assert [note.partition(" changed;")[0] for note in notes] == [
+        "A new search starts, because the settings",
+        "A new search starts, because the search and code",
+        "A new search starts, because the dataset and settings and search and code",
+    ]
+    assert all(str(tmp_path / "search") in note for note in notes)
+
+
 def make_tuner(folder: pathlib.Path, process: TrainingProcess, trials: int) -> trial_runner.DetectionTuner:
     ranges = search_space.pick({}, ["optimizer.learning_rate", "augment.flip_probability"], SMALL)
     oracle = oracles.make_oracle(
@@ -106,10 +143,10 @@ def test_ctrl_c_leaves_the_best_model_so_far(process, examples, tmp_path) -> Non
         if kind == "trial" and fields["state"] == "started" and fields["number"] == 3:
             raise KeyboardInterrupt
 
-    tuner = make_tuner(tmp_path, process, 5)
+    search = make_tuner(tmp_path, process, 5)
     files = {split: dataset_info.split_files(examples, split) for split in ("train", "val")}
     with pytest.raises(KeyboardInterrupt), progress.listen(listener):
-        tuner.search(files["train"], files["val"], verbose=0)
+        search.search(files["train"], files["val"], verbose=0)
     rows = json.loads((tmp_path / "search" / "leaderboard.json").read_text())
     assert [row["status"] for row in rows] == ["completed", "completed", "running"]
     detector = predict.load_detector(str(tmp_path / "search" / "best_model"))
