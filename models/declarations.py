@@ -15,7 +15,7 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     unit: str = "",
-    live: bool = False,
+    live: bool | str = False,
 ) -> Any:
     """Declares one setting of a config dataclass that is not searched.
 
@@ -26,7 +26,8 @@ def setting(
         low: smallest allowed value, inclusive.
         high: largest allowed value, inclusive.
         unit: unit of the value, empty when it has none.
-        live: whether a traced training step takes a new value without being traced again.
+        live: whether a traced training step takes a new value without being traced again; "above 0" where a value
+            of 0 has a step of its own.
 
     Returns:
         A dataclass field with the declaration in its metadata.

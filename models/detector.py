@@ -1,5 +1,6 @@
 """The MobileNet-SSD: network, training objective and detection in one Keras model."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,12 +27,15 @@ LIVE_LOSS_SETTINGS = (
 )
 
 
+LIVE_THRESHOLDS = ("score_threshold", "nms_iou")
+
+
 class Detector(keras.Model):
     """A single-shot detector on a MobileNet.
 
     Calling it on float images [B, S, S, 3] in [0, 255] gives {"logits", "deltas"}; `detect` gives boxes after
-    suppression. Anchors and the scalars of the loss are variables: `apply_live_settings` changes them without tracing
-    the training step again.
+    suppression. Anchors, the scalars of the loss and thresholds are variables: `apply_live_settings` changes them
+    without tracing the training step again.
 
     Attributes:
         config: the settings it was built for; live settings follow `apply_live_settings`.
@@ -65,12 +69,16 @@ class Detector(keras.Model):
             name: self.add_weight(name=name, shape=(), dtype="float32", trainable=False, initializer="zeros")
             for name in LIVE_LOSS_SETTINGS
         }
+        self.thresholds = {
+            name: self.add_weight(name=name, shape=(), dtype="float32", trainable=False, initializer="zeros")
+            for name in LIVE_THRESHOLDS
+        }
         self.penalised = _kernels(self.network)
         self.apply_live_settings(config)
         self.built = True
 
     def apply_live_settings(self, config: ExperimentConfig) -> None:
-        """Takes over the settings that are variables: anchors' scales and the scalars of the loss.
+        """Takes over the settings that are variables: anchors' scales, the scalars of the loss, dropout, thresholds.
 
         Args:
             config: must agree with the detector's own in everything that shapes the network.
@@ -78,6 +86,11 @@ class Detector(keras.Model):
         self.anchors.assign(anchor_grid.detector_anchors(config))
         for name, variable in self.scalars.items():
             variable.assign(getattr(config.loss, name))
+        for name, variable in self.thresholds.items():
+            variable.assign(getattr(config.postprocess, name))
+        for layer in self.network.layers:
+            if isinstance(layer, heads.LiveDropout):
+                layer.live_rate.assign(config.model.dropout_rate)
         self.config = config
 
     def call(self, images: Tensor, training: bool = False) -> dict[str, Tensor]:
@@ -181,7 +194,9 @@ class Detector(keras.Model):
 
     def predict_step(self, data: Tensor) -> dict[str, Tensor]:
         """Detects objects in a batch, so that `predict` returns detections."""
-        return self.detect(data[0] if isinstance(data, tuple) else data)
+        images = data[0] if isinstance(data, tuple) else data
+        settings = dataclasses.replace(self.config.postprocess, **self.thresholds)  # traced once for any thresholds
+        return postprocess.detect(*self._boxes_and_scores(images), settings)
 
 
 def _kernels(network: keras.Model) -> list[Any]:

@@ -40,6 +40,28 @@ def predict_boxes(
     return join(logits), keras.layers.Concatenate(axis=1, dtype="float32", name="deltas")(deltas)
 
 
+@keras.saving.register_keras_serializable(package="ssd_tuner")
+class LiveDropout(keras.layers.Dropout):
+    """Dropout whose rate is a variable.
+
+    Attributes:
+        live_rate: float32 scalar, from 0 to below 1.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the variable."""
+        start = keras.initializers.Constant(self.rate)
+        self.live_rate = self.add_weight(name="rate", shape=(), dtype="float32", trainable=False, initializer=start)
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        """Drops inputs and scales the others, in training."""
+        if not training:
+            return inputs
+        kept = keras.random.uniform(keras.ops.shape(inputs), seed=self.seed_generator) >= self.live_rate
+        scale = 1.0 / (1.0 - self.live_rate)
+        return keras.ops.where(kept, inputs * keras.ops.cast(scale, inputs.dtype), keras.ops.zeros_like(inputs))
+
+
 def _towers(levels: Sequence[Tensor], config: ModelConfig) -> list[Tensor]:
     """Applies `head_layers` convolutions and dropout to each level."""
     features = []
@@ -47,7 +69,7 @@ def _towers(levels: Sequence[Tensor], config: ModelConfig) -> list[Tensor]:
         for layer in range(config.head_layers):
             x = conv_bn(x, config.head_depth, config, f"head_{number}_tower_{layer}")
         if config.dropout_rate:
-            x = keras.layers.Dropout(config.dropout_rate, name=f"head_{number}_dropout")(x)
+            x = LiveDropout(config.dropout_rate, name=f"head_{number}_dropout")(x)
         features.append(x)
     return features
 
@@ -70,8 +92,7 @@ def _shared_towers(levels: Sequence[Tensor], config: ModelConfig) -> list[Tensor
             features[number] = keras.layers.Activation(config.activation, name=f"head_{number}_tower_{layer}_act")(x)
     if config.dropout_rate:
         features = [
-            keras.layers.Dropout(config.dropout_rate, name=f"head_{number}_dropout")(x)
-            for number, x in enumerate(features)
+            LiveDropout(config.dropout_rate, name=f"head_{number}_dropout")(x) for number, x in enumerate(features)
         ]
     return features
 

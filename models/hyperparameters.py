@@ -154,7 +154,12 @@ class ModelConfig:
         help="Width of the convolutions before the box predictor and of the feature pyramid of fpnlite.",
     )
     dropout_rate: float = tunable(
-        0.0, low=0.0, high=0.9, candidates=(0.0, 0.1, 0.2, 0.3), help="Dropout before the box predictor."
+        0.0,
+        low=0.0,
+        high=0.9,
+        candidates=(0.0, 0.1, 0.2, 0.3),
+        live="above 0",
+        help="Dropout before the box predictor.",
     )
     initializer: str = setting(
         "truncated_normal",
@@ -356,6 +361,7 @@ class OptimizerConfig:
         low=0.0,
         high=0.9999,
         search=(0.8, 0.98),
+        live=True,
         help="Of momentum and rmsprop; beta 1 of adam, adamw and lion.",
         when={"optimizer.name": ("momentum", "rmsprop", "adam", "adamw", "lion")},
     )
@@ -367,6 +373,7 @@ class OptimizerConfig:
         high=0.5,
         search=(1e-5, 1e-1),
         scale="log",
+        live="above 0",
         help="Decoupled weight decay of kernels, times the learning rate.",
     )
     clip_norm: float = setting(10.0, low=0.0, high=1e6, help="Global norm that gradients are clipped to; 0 for none.")
@@ -382,8 +389,12 @@ class PostprocessConfig:
     score_converter: str = tunable(
         "loss", choices=("loss", "sigmoid", "softmax"), help="From logits to scores; `loss` is what the loss uses."
     )
-    score_threshold: float = setting(0.01, low=0.0, high=1.0, help="Detections below this score are dropped.")
-    nms_iou: float = setting(0.6, low=0.0, high=1.0, help="Boxes of one class above this IoU suppress each other.")
+    score_threshold: float = setting(
+        0.01, low=0.0, high=1.0, live=True, help="Detections below this score are dropped."
+    )
+    nms_iou: float = setting(
+        0.6, low=0.0, high=1.0, live=True, help="Boxes of one class above this IoU suppress each other."
+    )
     nms_candidates: int = setting(
         400, low=1, high=100_000, unit="boxes", help="Boxes of highest score a class that suppression looks at."
     )

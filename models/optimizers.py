@@ -8,15 +8,49 @@ import keras
 from models.hyperparameters import OptimizerConfig
 
 
-class RMSpropOfTensorFlow1(keras.optimizers.RMSprop):
-    """RMSProp whose mean of squared gradients starts at 1, so that its first steps are not the longest."""
+class Momentum(keras.optimizers.SGD):
+    """Gradient descent with a momentum that may be a variable, which Keras' compares with 0 in Python."""
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Makes the state, as Keras does, and sets the start."""
+        """Makes the state, as Keras does; velocities also where the momentum is 0 now."""
         if not self.built:
             super().build(variables)
+            self.momentums = self.momentums or self.add_optimizer_variables(variables, "momentum")
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Updates a variable and its velocity."""
+        velocity = self.momentums[self._get_variable_index(variable)]
+        momentum = keras.ops.cast(self.momentum, variable.dtype)
+        rate = keras.ops.cast(learning_rate, variable.dtype)
+        self.assign(velocity, momentum * velocity - rate * keras.ops.cast(gradient, variable.dtype))
+        self.assign_add(variable, velocity)
+
+
+class RMSpropOfTensorFlow1(keras.optimizers.RMSprop):
+    """RMSProp whose mean of squared gradients starts at 1, so that its first steps are not the longest.
+
+    Its momentum may be a variable.
+    """
+
+    def build(self, variables: Sequence[Any]) -> None:
+        """Makes the state, as Keras does, and sets the start; velocities also where the momentum is 0 now."""
+        if not self.built:
+            super().build(variables)
+            self._momentums = self._momentums or self.add_optimizer_variables(variables, "momentum")
             for mean_square in self._velocities:
                 mean_square.assign(keras.ops.ones_like(mean_square))
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Updates a variable, its velocity and its mean of squared gradients."""
+        index = self._get_variable_index(variable)
+        mean_square, velocity = self._velocities[index], self._momentums[index]
+        gradient = keras.ops.cast(gradient, variable.dtype)
+        momentum = keras.ops.cast(self.momentum, variable.dtype)
+        rate = keras.ops.cast(learning_rate, variable.dtype)
+        self.assign(mean_square, self.rho * mean_square + (1.0 - self.rho) * keras.ops.square(gradient))
+        increment = rate * gradient / keras.ops.sqrt(mean_square + self.epsilon)
+        self.assign(velocity, momentum * velocity + increment)
+        self.assign_sub(variable, velocity)
 
 
 class FusedAdam(keras.optimizers.Adam):
@@ -43,7 +77,7 @@ class FusedAdam(keras.optimizers.Adam):
             beta1_power=self._powers[0],
             beta2_power=self._powers[1],
             lr=tf.cast(learning_rate, "float32"),
-            beta1=self.beta_1,
+            beta1=tf.cast(self.beta_1, "float32"),
             beta2=self.beta_2,
             epsilon=self.epsilon,
             grad=gradient,
@@ -56,7 +90,8 @@ def make_optimizer(
     """Makes a Keras optimizer.
 
     `rmsprop`, with momentum, epsilon inside the root and squared gradients that start at 1, is TensorFlow 1's, which
-    the Object Detection API used. Weight decay leaves biases and batch norm alone.
+    the Object Detection API used. Weight decay leaves biases and batch norm alone. Momentum and weight decay are
+    variables, which `configure` sets; without weight decay there is none.
 
     Args:
         config: update rule and its numbers.
@@ -71,16 +106,33 @@ def make_optimizer(
         "use_ema": config.ema_momentum > 0.0,
         "ema_momentum": config.ema_momentum or 0.99,
     }
-    momentum, epsilon = config.momentum, config.epsilon
+    start, epsilon = 0.9, config.epsilon
     makers = {
         "sgd": lambda: keras.optimizers.SGD(schedule, **common),
-        "momentum": lambda: keras.optimizers.SGD(schedule, momentum=momentum, **common),
-        "rmsprop": lambda: RMSpropOfTensorFlow1(schedule, rho=config.rho, momentum=momentum, epsilon=epsilon, **common),
+        "momentum": lambda: Momentum(schedule, momentum=start, **common),
+        "rmsprop": lambda: RMSpropOfTensorFlow1(schedule, rho=config.rho, momentum=start, epsilon=epsilon, **common),
         # Keras takes every optimizer's weight decay from the weights and not by the gradient, which is AdamW.
-        "adam": lambda: FusedAdam(schedule, beta_1=momentum, epsilon=epsilon, **common),
-        "adamw": lambda: FusedAdam(schedule, beta_1=momentum, epsilon=epsilon, **common),
-        "lion": lambda: keras.optimizers.Lion(schedule, beta_1=momentum, **common),
+        "adam": lambda: FusedAdam(schedule, beta_1=start, epsilon=epsilon, **common),
+        "adamw": lambda: FusedAdam(schedule, beta_1=start, epsilon=epsilon, **common),
+        "lion": lambda: keras.optimizers.Lion(schedule, beta_1=start, **common),
     }
     optimizer = makers[config.name]()
+    for name in _live(optimizer, config):
+        setattr(optimizer, name, keras.Variable(0.0, dtype="float32", trainable=False, name=name))
+    configure(optimizer, config)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def configure(optimizer: keras.optimizers.Optimizer, config: OptimizerConfig) -> None:
+    """Sets momentum and weight decay of an optimizer that was made for the same update rule."""
+    for name, value in _live(optimizer, config).items():
+        getattr(optimizer, name).assign(value)
+
+
+def _live(optimizer: keras.optimizers.Optimizer, config: OptimizerConfig) -> dict[str, float]:
+    """Returns what an optimizer keeps in variables."""
+    values = {"weight_decay": config.weight_decay} if config.weight_decay else {}
+    if config.name != "sgd":
+        values["beta_1" if hasattr(optimizer, "beta_1") else "momentum"] = config.momentum
+    return values

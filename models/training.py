@@ -81,8 +81,8 @@ class Program:
         self.detector = Detector(config, num_classes)
         random.setstate(outside)
         self.schedule = schedules.LiveSchedule(config.optimizer.schedule, config.optimizer.staircase)
-        optimizer = optimizers.make_optimizer(config.optimizer, self.schedule)
-        self.detector.compile(optimizer=optimizer, jit_compile=False)
+        self.optimizer = optimizers.make_optimizer(config.optimizer, self.schedule)
+        self.detector.compile(optimizer=self.optimizer, jit_compile=False)
         # Compiling may have wrapped it, to scale the loss of float16; what the wrapper keeps is state, too.
         self.detector.optimizer.build(self.detector.trainable_variables)
         self.initial = [np.asarray(variable) for variable in self.variables()]
@@ -100,6 +100,7 @@ class Program:
         """Takes over the live settings of a training of `total_steps` steps."""
         self.detector.apply_live_settings(config)
         self.schedule.configure(config.optimizer, total_steps)
+        optimizers.configure(self.optimizer, config.optimizer)
 
     @contextlib.contextmanager
     def scored_weights(self) -> Iterator[None]:
@@ -120,8 +121,12 @@ _programs: collections.OrderedDict[str, Program] = collections.OrderedDict()
 
 def _program(config: ExperimentConfig, num_classes: int) -> Program:
     """Finds or builds the program of an architecture; the last two are kept."""
-    fixed = {path: value for path, field, value in config.items() if not field.metadata["live"]}
-    shaping = {path: value for path, value in fixed.items() if path.split(".")[0] not in ("augment",)}
+    shaping = {}
+    for path, field, value in config.items():
+        if field.metadata["live"] == "above 0":
+            shaping[path] = value > 0
+        elif not field.metadata["live"] and not path.startswith("augment."):
+            shaping[path] = value
     for path in ("training.epochs", "input.cache_bytes", "input.max_boxes"):
         del shaping[path]
     key = json.dumps([shaping, num_classes])

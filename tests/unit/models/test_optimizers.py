@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from models import optimizers
 from models.hyperparameters import OptimizerConfig
@@ -70,3 +71,40 @@ def test_fused_adam_is_keras_adam() -> None:
     for ours, expected in zip(*found, strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
     assert np.abs(found[0][0] - start).max() > 0.3
+
+
+@pytest.mark.parametrize("name", ["momentum", "rmsprop", "adam", "adamw", "lion"])
+def test_momentum_and_weight_decay_change_without_tracing_anew(name) -> None:
+    """A traced step of other numbers does what an optimizer made with the new ones does."""
+    first = dataclasses.replace(PLAIN, name=name, momentum=0.5, weight_decay=0.3)
+    second = dataclasses.replace(PLAIN, name=name, momentum=0.8, weight_decay=0.01)
+    variable, traces = keras.Variable(np.float32(1.0), name="kernel"), []
+    optimizer = optimizers.make_optimizer(first, 0.1)
+    optimizer.build([variable])
+
+    @tf.function
+    def step(gradient: tf.Tensor) -> None:
+        traces.append(1)
+        optimizer.apply([gradient], [variable])
+
+    initial = [np.asarray(one) for one in (variable, *optimizer.variables)]
+    step(tf.constant(1.0))
+    for one, value in zip((variable, *optimizer.variables), initial, strict=True):
+        one.assign(value)
+    optimizers.configure(optimizer, second)
+    found = []
+    for gradient in (1.0, 2.0, -1.0):
+        step(tf.constant(gradient))
+        found.append(float(variable))
+    assert found == pytest.approx(trajectory(second, [1.0, 2.0, -1.0]), rel=1e-6)
+    assert found != pytest.approx(trajectory(first, [1.0, 2.0, -1.0]), rel=1e-3)
+    assert len(traces) == 1
+
+
+@pytest.mark.parametrize("name", ["momentum", "rmsprop", "lion"])
+def test_no_momentum_is_the_plain_rule(name) -> None:
+    config = dataclasses.replace(PLAIN, name=name, momentum=0.0, epsilon=1.0, rho=0.9)
+    first, second = np.diff([1.0, *trajectory(config, [1.0, 1.0])])
+    expected = {"momentum": -0.1, "rmsprop": -0.1 / np.sqrt(2.0), "lion": -0.1}[name]
+    assert first == pytest.approx(expected)
+    assert second == pytest.approx(expected)
