@@ -151,7 +151,7 @@ class Split:
 
 
 @functools.lru_cache(maxsize=8)
-def load_split(files: tuple[str, ...], image_size: int, max_boxes: int, cache_bytes: int) -> Split:
+def load_split(files: tuple[str, ...], image_size: int, max_boxes: int, cache_bytes: int, share: float = 1.0) -> Split:
     """Opens a split, decoded and resized once for all trials of a process where it fits in memory.
 
     Args:
@@ -159,11 +159,14 @@ def load_split(files: tuple[str, ...], image_size: int, max_boxes: int, cache_by
         image_size: side S in pixels.
         max_boxes: G.
         cache_bytes: images are kept in memory up to this many bytes, else decoded anew in every epoch.
+        share: of the examples that are taken, above 0 and up to 1: every n-th, at least one.
 
     Returns:
         The split; its G is that of the example with the most boxes where that is less than `max_boxes`.
     """
     records = untuned(tf.data.TFRecordDataset(list(files), compression_type="GZIP"))
+    if share < 1.0:
+        records = records.enumerate(1).filter(lambda number, _: _is_taken(number, share)).map(lambda _, record: record)
     counts = list(records.map(_count_boxes, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator())
     length = len(counts)
     room = min(max_boxes, max([1, *counts]))  # padding costs matching time in every step
@@ -176,6 +179,12 @@ def load_split(files: tuple[str, ...], image_size: int, max_boxes: int, cache_by
     decoded = records.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(length)
     elements = untuned(tf.data.Dataset.from_tensor_slices(next(iter(decoded))))
     return Split(elements, lambda *example: example, length)
+
+
+def _is_taken(number: Tensor, share: float) -> Tensor:
+    """Tells whether the example of a number from 1 is among the share that is taken; the first always is."""
+    before, after = (tf.math.ceil(tf.cast(count, tf.float64) * share - 1e-9) for count in (number - 1, number))
+    return after > before
 
 
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:

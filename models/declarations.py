@@ -36,6 +36,20 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def fidelity(default: Any, **declared: Any) -> Any:
+    """Declares one setting that may be lower in the trials of a search than in the final training, to make them cheap.
+
+    Args:
+        default: the only default of this setting.
+        **declared: as in `setting`.
+
+    Returns:
+        A dataclass field with the declaration in its metadata.
+    """
+    field = setting(default, **declared)
+    return dataclasses.field(default=default, metadata={**field.metadata, "fidelity": True})
+
+
 def tunable(
     default: Any,
     *,

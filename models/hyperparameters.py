@@ -1,6 +1,7 @@
 """Every setting of an experiment, declared once.
 
-A field declared with `tunable` can be searched; one declared with `setting` is fixed unless the user sets it. The
+A field declared with `tunable` can be searched; one declared with `setting` is fixed unless the user sets it; one
+declared with `fidelity` may be lower in a search than in the final training. The
 field's path is its name everywhere: `optimizer.learning_rate` is the search parameter, the key of `config.json`, the
 argument of `--set` and the column in TensorBoard.
 
@@ -16,7 +17,7 @@ from typing import Any
 from data import tiles
 from data.errors import UserError, nearest
 from models import declarations
-from models.declarations import setting, tunable
+from models.declarations import fidelity, setting, tunable
 
 ACTIVATIONS = ("relu6", "relu", "leaky_relu", "silu", "hard_silu")
 
@@ -25,7 +26,7 @@ ACTIVATIONS = ("relu6", "relu", "leaky_relu", "silu", "hard_silu")
 class InputConfig:
     """Images and boxes as the detector gets them."""
 
-    image_size: int = setting(300, low=64, high=1280, unit="px", help="Side of the square that images are resized to.")
+    image_size: int = fidelity(300, low=64, high=1280, unit="px", help="Side of the square that images are resized to.")
     batch_size: int = setting(16, low=1, high=4096, unit="images", help="Images a training step.")
     tile: str = setting(
         "1x1", help="Tiles that images are cut into, ROWSxCOLS or ROWSxCOLS:OVERLAP with the overlap / side of a tile."
@@ -406,7 +407,10 @@ class PostprocessConfig:
 class TrainingConfig:
     """The final training; a trial's epochs are the search's."""
 
-    epochs: int = setting(60, low=1, high=100_000, unit="epochs", help="Epochs of the final training.")
+    epochs: int = fidelity(60, low=1, high=100_000, unit="epochs", help="Epochs of the final training.")
+    data_share: float = fidelity(
+        1.0, low=0.001, high=1.0, help="Share of the train split that is used, evenly over its order."
+    )
     seed: int = setting(0, low=0, high=2**31 - 1, help="Seed of weights, shuffling and augmentation.")
 
 

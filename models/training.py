@@ -127,7 +127,7 @@ def _program(config: ExperimentConfig, num_classes: int) -> Program:
             shaping[path] = value > 0
         elif not field.metadata["live"] and not path.startswith("augment."):
             shaping[path] = value
-    for path in ("training.epochs", "input.cache_bytes", "input.max_boxes"):
+    for path in ("training.epochs", "training.data_share", "input.cache_bytes", "input.max_boxes"):
         del shaping[path]
     key = json.dumps([shaping, num_classes])
     if key not in _programs:
@@ -199,7 +199,7 @@ def load_data(
 ) -> tuple[input_pipeline.Split, "Validation"]:
     """Loads both splits; raises ValueError where one is empty."""
     loader = (config.input.image_size, config.input.max_boxes, config.input.cache_bytes)
-    split = input_pipeline.load_split(tuple(train_files), *loader)
+    split = input_pipeline.load_split(tuple(train_files), *loader, config.training.data_share)
     validation = Validation(tuple(val_files), config, tuple(class_names))
     if split.length == 0:
         raise ValueError("The train split holds no examples.")

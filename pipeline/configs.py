@@ -62,8 +62,9 @@ class RunConfig:
 
         Args:
             values: dataset, data (`DataOptions`), tile, workdir, preset, config, search, `SEARCH_FLAGS`, epochs, set,
-                space, tune, seed, min_map50, export, max_drop, direct_num_workers, beam_args, as `ssd-tuner run --help`
-                describes them; None where not given. seed_given says whether the seed is the user's.
+                fidelity, space, tune, seed, min_map50, export, max_drop, direct_num_workers, beam_args, as
+                `ssd-tuner run --help` describes them; None where not given. seed_given says whether the seed is the
+                user's.
 
         Raises:
             UserError: a value is unknown or out of its range.
@@ -76,11 +77,13 @@ class RunConfig:
         if values["tile"] is not None:
             overrides["input.tile"] = values["tile"]
         experiment = _experiment(values, preset, overrides)
+        ranges = _ranges(values, experiment, overrides)
         search = presets.search(
             preset,
             values["search"],
-            _ranges(values, experiment, overrides),
+            ranges,
             values["seed"],
+            fidelity=search_space.fidelity(parse_overrides(values["fidelity"] or (), "fidelity"), experiment, ranges),
             **{name: values[name] for name in SEARCH_FLAGS},
         )
         return cls(
@@ -143,11 +146,12 @@ def _experiment(values: Mapping[str, Any], preset: presets.Preset, overrides: Ma
     return read_config(values["config"]).replace({**seed, **overrides})
 
 
-def parse_overrides(assignments: Sequence[str]) -> dict[str, str]:
+def parse_overrides(assignments: Sequence[str], flag: str = "set") -> dict[str, str]:
     """Parses `--set` arguments.
 
     Args:
         assignments: each "path=value".
+        flag: that they came from.
 
     Returns:
         {path: text}.
@@ -160,7 +164,7 @@ def parse_overrides(assignments: Sequence[str]) -> dict[str, str]:
         path, equals, value = assignment.partition("=")
         if not equals or not path.strip():
             raise UserError(
-                f"`--set` needs SETTING=VALUE, for example optimizer.learning_rate=0.01: got {assignment!r}."
+                f"`--{flag}` needs SETTING=VALUE, for example optimizer.learning_rate=0.01: got {assignment!r}."
             )
         overrides[path.strip()] = value.strip()
     return overrides

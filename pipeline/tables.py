@@ -110,7 +110,8 @@ def leaderboard_table(rows: Sequence[Mapping[str, Any]], width: int) -> tuple[Ta
     heads = ["", *(f"#{row['rank']}" if row["rank"] else "-" for row in rows)]
     cells = [[name, *(format_value(value, digits=3) for value in values)] for name, values in lines.items()]
     shown = _columns_that_fit(heads, cells, width)
-    result = table("Leaderboard of the search", heads[:shown], [line[:shown] for line in cells])
+    less = f", trials with {rows[0]['fidelity']}" if rows and rows[0]["fidelity"] else ""
+    result = table(f"Leaderboard of the search{less}", heads[:shown], [line[:shown] for line in cells])
     for column in result.columns[1:]:
         column.justify = "right"
     hidden = len(heads) - shown

@@ -26,7 +26,15 @@ class Finalists:
         scores: {trial: {seed: score, None where it failed}}.
     """
 
-    def __init__(self, path: str | os.PathLike[str], repeats: int, max_epochs: int, first_seed: int) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        repeats: int,
+        max_epochs: int,
+        first_seed: int,
+        *,
+        trials_are_whole: bool = True,
+    ) -> None:
         """Reads what an interrupted search has scored.
 
         Args:
@@ -34,9 +42,10 @@ class Finalists:
             repeats: seeds for each finalist, at least 1; with 1 there are no finalists.
             max_epochs: of each training.
             first_seed: of the search's own trials; the others follow it.
+            trials_are_whole: whether a trial of `max_epochs` is a whole training, with all data.
         """
         self._path = pathlib.Path(path)
-        self._max_epochs = max_epochs
+        self._whole_epochs = max_epochs if trials_are_whole else None
         self.num_epochs = epochs_needed(repeats, max_epochs)
         self._seeds = [first_seed + number for number in range(repeats)] if repeats > 1 else []
         self.scores: dict[str, dict[str, float | None]] = {}
@@ -57,7 +66,7 @@ class Finalists:
                 chosen.setdefault(json.dumps(row["hyperparameters"], sort_keys=True), row)
         for row in list(chosen.values())[:COUNT]:
             known = self.scores.setdefault(row["trial"], {})
-            if row["parent"] is None and row["epochs"] == self._max_epochs:
+            if row["parent"] is None and row["epochs"] == self._whole_epochs:
                 known.setdefault(str(self._seeds[0]), row["score"])  # it was a whole training with this seed
             yield from ((row, seed) for seed in self._seeds if str(seed) not in known)
 

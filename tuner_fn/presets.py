@@ -35,6 +35,7 @@ class SearchConfig:
         repeats: seeds that the best configurations are trained with in the end, at least 1.
         max_parameters: of a network; one with more is not trained. None for no limit.
         max_multiply_adds: for one image, the same.
+        fidelity: {setting: value} that trials have less of, as `search_space.fidelity` returns.
     """
 
     strategy: str
@@ -51,6 +52,7 @@ class SearchConfig:
     repeats: int = 1
     max_parameters: float | None = None
     max_multiply_adds: float | None = None
+    fidelity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Checks every field.

@@ -72,15 +72,16 @@ class TrialLog:
         self.writer.flush()
 
 
-def leaderboard(trials: Iterable[Trial]) -> list[dict[str, Any]]:
+def leaderboard(trials: Iterable[Trial], fidelity: str = "") -> list[dict[str, Any]]:
     """Lists the trials of a search, the best first and failed ones last.
 
     Args:
         trials: in the order in which they were started.
+        fidelity: what all of them had less of than the final training has, but for epochs.
 
     Returns:
-        One row a trial: rank (None where failed), trial, score, AP50, epochs (those of its parent included), seconds
-        (of its own epochs), status, reason, parent (the trial it went on from) and hyperparameters.
+        One row a trial: rank (None where failed), trial, score, AP50, epochs (those of its parent included), fidelity,
+        seconds (of its own epochs), status, reason, parent (the trial it went on from) and hyperparameters.
     """
     rows = []
     for trial in trials:
@@ -93,6 +94,7 @@ def leaderboard(trials: Iterable[Trial]) -> list[dict[str, Any]]:
                 "score": trial.score if done else None,
                 "AP50": _last(trial, "val_AP50") if done else None,
                 "epochs": _last(trial, "epochs"),
+                "fidelity": fidelity,
                 "seconds": _last(trial, "seconds"),
                 "status": trial.status.lower(),
                 "reason": "" if done else reason[0],

@@ -95,6 +95,36 @@ def without(ranges: Ranges, pinned: Collection[str]) -> Ranges:
     return {path: entry for path, entry in ranges.items() if path not in pinned}
 
 
+def fidelity(overrides: Mapping[str, Any], config: ExperimentConfig, ranges: Ranges) -> dict[str, Any]:
+    """Checks what trials have less of than the final training.
+
+    Args:
+        overrides: {path: value or its text}.
+        config: base settings, those of the final training.
+        ranges: as `named_space` returns.
+
+    Returns:
+        {path: value}.
+
+    Raises:
+        UserError: not declared as a fidelity, more than the final training has, or searched.
+    """
+    declared = {path: value for path, field, value in config.items() if field.metadata.get("fidelity")}
+    for path in overrides:
+        if path == "training.epochs":
+            raise UserError("`--fidelity=training.epochs`: the epochs of trials are `--max_epochs`.")
+        if path not in declared:
+            known = ", ".join(name for name in declared if name != "training.epochs")
+            raise UserError(f"`--fidelity={path}` is none: trials can have less of {known}.")
+        if path in ranges:
+            raise UserError(f"`--fidelity={path}`: it is searched. Leave it out of one of both.")
+    found = {path: value for path, _, value in config.replace(overrides).items() if path in overrides}
+    for path, value in found.items():
+        if value > declared[path]:
+            raise UserError(f"`--fidelity={path}={value}` is more than the final training has: {declared[path]}.")
+    return found
+
+
 def make_search_space(config: ExperimentConfig, ranges: Ranges) -> "keras_tuner.HyperParameters":  # noqa: F821
     """Registers the hyperparameters to search, with the configuration's values as defaults.
 

@@ -33,7 +33,8 @@ class DetectionTuner(keras_tuner.Tuner):
     """Searches hyperparameters of the detector for the COCO mAP on the validation split.
 
     Trials train in a process of their own. The learning rate of every trial falls to zero by its last epoch, so that
-    short trials can be compared; one that goes on from another starts from that one's whole training state. After every
+    short trials can be compared; one that goes on from another starts from that one's whole training state. They may
+    have less data or smaller images than the final training (`fidelity`), the finalists have what that has. After every
     trial `leaderboard.csv`, `leaderboard.json` and `best_config.json` in the project's folder are written anew.
 
     Attributes:
@@ -54,6 +55,7 @@ class DetectionTuner(keras_tuner.Tuner):
         max_disk_bytes: float | None = None,
         repeats: int = 1,
         limits: Mapping[str, float | None] | None = None,
+        fidelity: Mapping[str, Any] | None = None,
         process: TrainingProcess | None = None,
     ) -> None:
         """Opens the search; one that was interrupted in `directory` goes on.
@@ -72,6 +74,7 @@ class DetectionTuner(keras_tuner.Tuner):
                 this limit the least promising ones are given up.
             repeats: seeds that the best configurations are trained with in the end; the best mean wins.
             limits: of `models.cost.check_limits`; a configuration that exceeds one is not trained.
+            fidelity: {setting: value} that trials have less of than `config` says.
             process: trains; None for one that writes its log into `directory`.
         """
         directory = pathlib.Path(directory)
@@ -80,8 +83,15 @@ class DetectionTuner(keras_tuner.Tuner):
         self.logdir = pathlib.Path(logdir)
         self.max_minutes, self.trial_timeout_s, self.max_disk_bytes = max_minutes, trial_timeout_s, max_disk_bytes
         self.limits = {name: limit for name, limit in (limits or {}).items() if limit is not None}
-        seed = config.training.seed
-        self._finalists = Finalists(directory / "repeats.json", repeats, oracle.max_epochs, seed)
+        self.fidelity = dict(fidelity or {})
+        self._trial_config = config.replace(self.fidelity)
+        self._finalists = Finalists(
+            directory / "repeats.json",
+            repeats,
+            oracle.max_epochs,
+            config.training.seed,
+            trials_are_whole=not self.fidelity,
+        )
         self.process = process or TrainingProcess(directory / "worker.log")
         self.end_reason = ""
         self._deadline: float | None = None
@@ -135,7 +145,7 @@ class DetectionTuner(keras_tuner.Tuner):
             plan["epochs"] = epochs + self._finalists.num_epochs
         if epochs is not None and epochs > plan["done_epochs"]:
             try:
-                pace = self.process.measure(self._job(self.config, "", epochs=1))
+                pace = self.process.measure(self._job(self._trial_config, "", epochs=1))
             except keras_tuner.errors.FailedTrialError:
                 pass  # the trial with these settings will say why
             else:
@@ -171,7 +181,7 @@ class DetectionTuner(keras_tuner.Tuner):
 
         try:
             job = self._job(
-                _valid_configuration(self.config, values),
+                _valid_configuration(self._trial_config, values),
                 str(reporting.state_file(self.get_trial_dir(trial.trial_id))),
                 epochs=epochs,
                 start_from=None if parent is None else str(reporting.state_file(self.get_trial_dir(parent))),
@@ -207,8 +217,12 @@ class DetectionTuner(keras_tuner.Tuner):
         best = [row["trial"] for row in self.leaderboard() if row["rank"]][:num_trials]
         return [self.oracle.trials[trial_id].hyperparameters for trial_id in best]
 
+    def _fidelity_text(self) -> str:
+        return " ".join(f"{name}={value:g}" for name, value in self.fidelity.items())
+
     def _trial_rows(self) -> list[dict[str, Any]]:
-        return reporting.leaderboard(self.oracle.trials[trial_id] for trial_id in self.oracle.start_order)
+        trials = (self.oracle.trials[trial_id] for trial_id in self.oracle.start_order)
+        return reporting.leaderboard(trials, self._fidelity_text())
 
     def _repeat(self) -> None:
         """Trains the finalists with the seeds that are missing, each as long as a trial may."""
@@ -291,13 +305,14 @@ class DetectionTuner(keras_tuner.Tuner):
         if best is None:
             return
         folder = pathlib.Path(self.project_dir) / "best_model"
+        less = f", trained with {self._fidelity_text()}," if self.fidelity else ""
         progress.emit(
-            "note", text=f"Interrupted: exporting the best trial so far to {folder} (Ctrl-C again: no export)"
+            "note", text=f"Interrupted: exporting the best trial so far{less} to {folder} (Ctrl-C again: no export)"
         )
         from models import export, training  # TensorFlow is needed here alone
 
         detector = training.restore(
-            search_space.configuration(self.config, best["hyperparameters"]),
+            search_space.configuration(self._trial_config, best["hyperparameters"]),
             len(self.class_names),
             reporting.state_file(self.get_trial_dir(best["trial"])),
         )

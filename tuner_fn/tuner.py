@@ -98,6 +98,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         max_minutes=search.max_minutes,
         repeats=search.repeats,
         limits={"max_parameters": search.max_parameters, "max_multiply_adds": search.max_multiply_adds},
+        fidelity=search.fidelity,
         max_disk_bytes=None if search.max_disk_gb is None else 1e9 * search.max_disk_gb,
         trial_timeout_s=None if search.trial_timeout is None else 60.0 * search.trial_timeout,
     )

@@ -58,6 +58,13 @@ def define_experiment_flags(flag_values: flags.FlagValues) -> None:
         "Fix a setting, as --set=optimizer.learning_rate=0.01. May be given several times.",
         flag_values=flag_values,
     )
+    flags.DEFINE_multi_string(
+        "fidelity",
+        None,
+        "What trials have less of than the final training, as --fidelity=training.data_share=0.25 or"
+        " --fidelity=input.image_size=160. May be given several times.",
+        flag_values=flag_values,
+    )
     flags.DEFINE_integer(
         "direct_num_workers", 1, "Processes that read and write examples.", lower_bound=1, flag_values=flag_values
     )
@@ -87,6 +94,7 @@ def experiment_values(flag_values: flags.FlagValues) -> dict[str, Any]:
         "preset",
         "config",
         "set",
+        "fidelity",
         "search",
         "space",
         "tune",
@@ -158,7 +166,8 @@ def _facts(result: "local_runner.RunResult", folder: workdir.Workdir) -> dict[st
     for name, trial in (("declared defaults", 0), ("first random trial", 1)):
         row = next((row for row in result.leaderboard if int(row["trial"]) == trial), None)
         if row is not None and row["AP50"] is not None:
-            facts[name] = f"mAP@.5 {row['AP50']:.3f} on val after {_epochs(row['epochs'])}"
+            less = f" with {row['fidelity']}" if row["fidelity"] else ""
+            facts[name] = f"mAP@.5 {row['AP50']:.3f} on val after {_epochs(row['epochs'])}{less}"
     facts["final model"] = (
         f"mAP@.5 {result.final_val['AP50']:.3f} on val after {_epochs(result.final_val['epoch'])}, "
         f"{result.metrics['AP50']:.3f} on test"

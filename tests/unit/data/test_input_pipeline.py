@@ -52,6 +52,19 @@ def test_boxes_and_labels_come_back_padded(records, files, cache_bytes) -> None:
         assert (labels.numpy()[count:] == -1).all()
 
 
+@pytest.mark.parametrize("cache_bytes", [0, 10**9])
+@pytest.mark.parametrize(
+    ("share", "taken"), [(0.3, [0, 3, 6]), (0.5, range(0, 10, 2)), (0.001, [0]), (0.95, range(10))]
+)
+def test_a_share_of_a_split_is_spread_over_all_of_it(files, cache_bytes, share, taken) -> None:
+    whole = list(input_pipeline.load_split(files, 64, 12, 10**9).images(1))
+    split = input_pipeline.load_split(files, 64, 12, cache_bytes, share)
+    found = list(split.images(1))
+    assert split.length == len(found) == len(taken)
+    for image, index in zip(found, taken, strict=True):
+        np.testing.assert_array_equal(image, whole[index])
+
+
 def test_of_too_many_boxes_the_largest_stay_and_crowds_are_ignored_regions(records, tmp_path) -> None:
     boxes = np.array([[0, 0, 0.1, 0.1], [0, 0, 0.9, 0.9], [0, 0, 0.5, 0.5]], np.float32)
     record = dataclasses.replace(

@@ -179,6 +179,7 @@ def leaderboard_rows():
             "score": score,
             "AP50": None if score is None else 2 * score,
             "epochs": None if score is None else 4,
+            "fidelity": "training.data_share=0.25",
             "seconds": None if score is None else 75.0,
             "status": "completed" if score is not None else "failed",
             "reason": "" if score is not None else "out of memory",
@@ -202,6 +203,7 @@ def test_a_search_that_goes_on_knows_the_best_score_before(screen):
 def test_the_leaderboard_has_a_column_for_each_trial_failed_ones_last(screen):
     screen.display.print_leaderboard(leaderboard_rows())
     text = screen.stream.getvalue()
+    assert "Leaderboard of the search, trials with training.data_share=0.25" in text
     assert re.search(r"^ +#1 +#2 +- *$", text, re.MULTILINE)
     assert re.search(r"seconds +75 +75\b", text, re.MULTILINE)
     assert re.search(r"mean of the seeds +0.300\b", text, re.MULTILINE)

@@ -205,3 +205,28 @@ def test_a_budget_of_the_user_replaces_the_presets() -> None:
     assert presets.search(preset, "random", ranges, 0).max_epochs_total == preset.max_epochs_total
     assert presets.search(preset, "random", ranges, 0, max_minutes=3.0).max_epochs_total is None
     assert presets.search(preset, "random", ranges, 0, max_trials=3).max_epochs_total is None
+
+
+def test_a_fidelity_is_converted_and_keeps_to_its_declaration() -> None:
+    config = ExperimentConfig()
+    found = search_space.fidelity({"training.data_share": "0.25", "input.image_size": "160"}, config, {})
+    assert found == {"training.data_share": 0.25, "input.image_size": 160}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"training.data_share": "0"}, r"`training.data_share` must lie in \[0.001, 1.0\]: got 0.0"),
+        ({"input.image_size": "512"}, "`--fidelity=input.image_size=512` is more than the final training has: 300"),
+        (
+            {"loss.l2": "0"},
+            "`--fidelity=loss.l2` is none: trials can have less of input.image_size, training",
+        ),
+        ({"training.epochs": "3"}, "the epochs of trials are `--max_epochs`"),
+        ({"input.image_size": "160"}, "`--fidelity=input.image_size`: it is searched"),
+    ],
+)
+def test_each_mistake_in_a_fidelity_is_named(overrides, message) -> None:
+    ranges = {"input.image_size": {"choices": [160, 300]}} if "160" in overrides.values() else {}
+    with pytest.raises(UserError, match=message):
+        search_space.fidelity(overrides, ExperimentConfig(), ranges)

@@ -69,7 +69,7 @@ def process():
 
 def make(tmp_path, process, strategy: str = "random", **settings) -> DetectionTuner:
     config = settings.pop("config", ExperimentConfig())
-    names = {"max_minutes", "trial_timeout_s", "max_disk_bytes", "repeats", "limits"} & settings.keys()
+    names = {"max_minutes", "trial_timeout_s", "max_disk_bytes", "repeats", "limits", "fidelity"} & settings.keys()
     limits = {name: settings.pop(name) for name in names}
     defaults = {"max_epochs": 2, "seed": 0, "max_trials": 4}
     if strategy == "hyperband":
@@ -149,6 +149,18 @@ def test_an_interrupted_search_goes_on_with_the_trial_it_was_in(process, tmp_pat
     whole = search(make(tmp_path / "whole", FakeProcess(), strategy, **budget))
     assert [row["trial"] for row in cut] == [row["trial"] for row in whole]
     assert [row["score"] for row in cut] == [row["score"] for row in whole]
+
+
+def test_trials_have_less_than_the_finalists_and_the_winner(process, tmp_path) -> None:
+    fidelity = {"training.data_share": 0.25, "input.image_size": 128}
+    rows = search(make(tmp_path, process, fidelity=fidelity, repeats=2))
+    jobs = [ExperimentConfig.from_dict(job.settings) for job in process.jobs]
+    assert {(job.training.data_share, job.input.image_size) for job in jobs[:4]} == {(0.25, 128)}
+    # A trial of a quarter of the data is no whole training: each finalist is trained with both seeds.
+    assert [(job.training.data_share, job.input.image_size) for job in jobs[4:]] == [(1.0, 300)] * 6
+    assert {row["fidelity"] for row in rows} == {"training.data_share=0.25 input.image_size=128"}
+    best = ExperimentConfig.from_dict(json.loads((tmp_path / "search" / "best_config.json").read_text()))
+    assert (best.training.data_share, best.input.image_size) == (1.0, 300)
 
 
 def test_a_promoted_trial_starts_from_its_parents_state(process, tmp_path) -> None:
