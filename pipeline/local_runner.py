@@ -28,7 +28,7 @@ from pipeline import evaluator, exporter, serving_check
 from pipeline.configs import NAME, RunConfig
 from pipeline.pipeline import make_components
 from pipeline.trainer import HISTORY_FILE
-from tuner_fn.tuner import search_key
+from tuner_fn import search_folder
 
 # In this process: starting workers costs more than they gain below some 100,000 images. The plain DirectRunner would
 # first look for a runner to download, and without an image name TFX would build a package of itself for every
@@ -92,10 +92,11 @@ def run(config: RunConfig) -> RunResult:
     )
     outputs, seconds, cached = _run_nodes(compiler.Compiler().compile(pipeline))
     (tuner,) = (component for component in components if component.id == "Tuner")
-    key = search_key(
+    parts = search_folder.search_parts(
         dataset_info.read(outputs["DetectionExampleGen"]["examples"][0].uri),
         json.loads(tuner.exec_properties["custom_config"]),
     )
+    key = search_folder.search_key(parts)
     return _summarise(config, outputs, config.workdir / "search" / key, seconds, cached)
 
 

@@ -1,62 +1,17 @@
 """`tuner_fn(fn_args)`, the function that the TFX Tuner component calls."""
 
-import hashlib
-import json
 import pathlib
 from typing import Any
 
 import keras_tuner
 from tfx.components.tuner.component import TunerFnResult
 
-from data import dataset_info, files, progress
+from data import dataset_info
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import finalists, search_space
+from tuner_fn import finalists, search_folder, search_space
 from tuner_fn.oracles import make_oracle, options_of
-from tuner_fn.presets import BUDGETS, SearchConfig
+from tuner_fn.presets import SearchConfig
 from tuner_fn.trial_runner import OBJECTIVE, DetectionTuner
-
-_NOT_IN_KEY = (*BUDGETS, "trial_timeout", "max_disk_gb", "repeats")
-SEARCH_FILE = "search.json"
-
-
-def search_key(info: dataset_info.DatasetInfo, custom_config: dict[str, Any]) -> str:
-    """Names a search by everything its trials depend on: data, settings, search and code.
-
-    The budget is not among them: with a larger one the search goes on.
-
-    Args:
-        info: of the ingested dataset.
-        custom_config: "config", "search" and "source_hash".
-
-    Returns:
-        12 hexadecimal digits.
-    """
-    return hashlib.sha256(json.dumps(_parts(info, custom_config), sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _parts(info: dataset_info.DatasetInfo, custom_config: dict[str, Any]) -> dict[str, Any]:
-    """Names what the trials of a search depend on."""
-    search = {name: value for name, value in custom_config["search"].items() if name not in _NOT_IN_KEY}
-    return {
-        "dataset": [info.fingerprint, list(info.class_names)],
-        "settings": custom_config["config"],
-        "search": search,
-        "code": custom_config["source_hash"],
-    }
-
-
-def _say_what_changed(folder: pathlib.Path, parts: dict[str, Any]) -> None:
-    """Notes why a search starts anew beside an older one, and leaves what it depends on for the next."""
-    path = folder / SEARCH_FILE
-    if path.exists():
-        return
-    older = max(folder.parent.glob(f"*/{SEARCH_FILE}"), key=lambda one: one.stat().st_mtime, default=None)
-    if older is not None:
-        before = json.loads(older.read_text())
-        changed = " and ".join(name for name, value in json.loads(json.dumps(parts)).items() if before[name] != value)
-        text = f"A new search starts, because the {changed} changed; the one before stays in {older.parent}."
-        progress.emit("note", text=text)
-    files.write_json(path, parts)
 
 
 def tuner_fn(fn_args: Any) -> TunerFnResult:
@@ -74,8 +29,10 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     search = SearchConfig.from_dict(settings["search"])
     examples = dataset_info.examples_dir(fn_args.train_files)
     info = dataset_info.read(examples)
-    workdir, key = pathlib.Path(settings["workdir"]), search_key(info, settings)
-    _say_what_changed(workdir / "search" / key, _parts(info, settings))
+    workdir, parts = pathlib.Path(settings["workdir"]), search_folder.search_parts(info, settings)
+    key = search_folder.search_key(parts)
+    folder, logdir = workdir / "search" / key, workdir / "tensorboard" / "search" / key
+    search_folder.prepare(folder, logdir, parts)
     repeated = finalists.epochs_needed(search.repeats, search.max_epochs)
     halving = {"min_epochs": search.min_epochs, "factor": search.factor}
     oracle = make_oracle(
@@ -93,8 +50,8 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         config,
         ranges=search.ranges,
         class_names=info.class_names,
-        directory=workdir / "search" / key,
-        logdir=workdir / "tensorboard" / "search" / key,
+        directory=folder,
+        logdir=logdir,
         max_minutes=search.max_minutes,
         repeats=search.repeats,
         limits={"max_parameters": search.max_parameters, "max_multiply_adds": search.max_multiply_adds},

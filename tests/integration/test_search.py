@@ -108,17 +108,19 @@ def test_a_search_with_a_larger_budget_goes_on_and_what_changed_is_said(examples
     start(config=SMALL.replace({"model.alpha": 0.5}))
     start(config=SMALL.replace({"model.alpha": 0.5}), source_hash="1", seed=1)
     start()
+    start(ranges={**search.ranges, **search_space.pick({}, ["loss.label_smoothing"], SMALL)})
     info = json.loads((examples / dataset_info.FILE_NAME).read_text())
     (examples / dataset_info.FILE_NAME).write_text(json.dumps(info | {"fingerprint": "2"}))
     try:
         start()
     finally:
         (examples / dataset_info.FILE_NAME).write_text(json.dumps(info))
-    assert len(set(folders)) == 4
+    assert len(set(folders)) == 5
     assert [note.partition(" changed;")[0] for note in notes] == [
         "A new search starts, because the settings",
         "A new search starts, because the search and code",
-        "A new search starts, because the dataset and settings and search and code",
+        f"The space is larger: the search goes on with the trials of {folders[0]}, which stays as it is.",
+        "A new search starts, because the dataset and search",
     ]
     assert all(str(tmp_path / "search") in note for note in notes)
 

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -79,6 +80,7 @@ class SeededOracle(SavedOracle, abc.ABC):
 
     Attributes:
         end_reason: why the search ended, "" before that.
+        was_extended: whether the trials before a reload were drawn from another space.
         rungs: epochs at which a configuration's training may end, ascending; the last is `max_epochs`.
     """
 
@@ -126,6 +128,7 @@ class SeededOracle(SavedOracle, abc.ABC):
         self.rungs = [max_epochs]
         self.space = Space(self.hyperparameters)
         self.end_reason = ""
+        self.was_extended = False
         self.configurations: list[Configuration] = []
         self._counted: set[str] = set()  # trials whose results are in `configurations`
         self._index: dict[str, int] = {}  # {trial: its configuration}
@@ -167,7 +170,7 @@ class SeededOracle(SavedOracle, abc.ABC):
             self._index[trial_id] = proposal.known
         known.trial_id, known.epochs, known.state = trial_id, epochs, "running"
         about = {"tuner/epochs": epochs, "tuner/initial_epoch": before, **parent}
-        return {"status": "RUNNING", "values": known.values | about}
+        return {"status": "RUNNING", "values": self.space.completed(known.values) | about}
 
     def first_epochs(self) -> int:
         """Returns how long a new configuration is trained first."""
@@ -282,8 +285,12 @@ class SeededOracle(SavedOracle, abc.ABC):
                     known.state = "retired"
 
     def _add(self, trial_id: str, values: dict[str, Any]) -> Configuration:
-        """Notes a new configuration; the genes come from the values, to the last bit as after a reload."""
-        self.configurations.append(Configuration(values, self.space.genes(values), {}, trial_id, 0, "running"))
+        """Notes a new configuration; the genes come from the values, to the last bit as after a reload.
+
+        What the space got after its trial was started had the declared default.
+        """
+        genes = self.space.genes(self.space.completed(values))
+        self.configurations.append(Configuration(values, genes, {}, trial_id, 0, "running"))
         self._index[trial_id] = len(self.configurations) - 1
         return self.configurations[-1]
 
@@ -312,8 +319,14 @@ class SeededOracle(SavedOracle, abc.ABC):
         return super().get_state() | {"retired": self._retired}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restores `get_state`'s result; what was gathered is gathered anew from the trials."""
+        """Restores `get_state`'s result; what was gathered is gathered anew from the trials.
+
+        The space stays the constructor's, which may hold more than the saved one.
+        """
+        space = self.hyperparameters
         super().set_state(state)
+        self.was_extended = json.dumps(space.get_config()) != json.dumps(self.hyperparameters.get_config())
+        self.hyperparameters = space
         self._retired = state["retired"]
         self.configurations, self._counted, self._index = [], set(), {}
         self.space = Space(self.hyperparameters)

@@ -179,9 +179,10 @@ class FreezeThawOracle(SeededOracle):
         return super().get_state() | {"constants": self._constants, "fitted_at": self._fitted_at}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restores `get_state`'s result."""
+        """Restores `get_state`'s result; another space needs a model of its own."""
         super().set_state(state)
-        self._constants, self._fitted_at = state["constants"], state["fitted_at"]
+        if not self.was_extended:
+            self._constants, self._fitted_at = state["constants"], state["fitted_at"]
 
 
 def make_rungs(first: int, last: int, factor: float = 1.5) -> list[int]:

@@ -145,9 +145,10 @@ class OptunaOracle(SeededOracle):
         return super().get_state() | {"optuna": attributes}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restores `get_state`'s result."""
+        """Restores `get_state`'s result; what a sampler remembers does not fit another space."""
         super().set_state(state)
-        self._study_attributes, self._attributes = state["optuna"]["study"], state["optuna"]["trials"]
+        if not self.was_extended:
+            self._study_attributes, self._attributes = state["optuna"]["study"], state["optuna"]["trials"]
 
 
 def sampler_names() -> tuple[str, ...]:

@@ -59,11 +59,15 @@ class Space:
 
     def defaults(self) -> dict[str, Any]:
         """Returns the declared defaults {name: value} of the parameters that they make active."""
-        values: dict[str, Any] = {}
+        return self.completed({})
+
+    def completed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the values {name: value} of the active parameters, the declared defaults where `values` has none."""
+        found: dict[str, Any] = {}
         for parameter in self.parameters:
-            if all(condition.is_active(values) for condition in parameter.conditions):
-                values[parameter.name] = parameter.default
-        return values
+            if all(condition.is_active(found) for condition in parameter.conditions):
+                found[parameter.name] = values.get(parameter.name, parameter.default)
+        return found
 
     def active(self, genes: np.ndarray) -> np.ndarray:
         """Tells bool [N, P] which parameters of genes [N, P] are active."""

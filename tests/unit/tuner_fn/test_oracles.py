@@ -20,6 +20,11 @@ def make_space() -> keras_tuner.HyperParameters:
     return search_space.make_search_space(ExperimentConfig(), search_space.pick({}, NAMES, ExperimentConfig()))
 
 
+def make_larger_space(config: ExperimentConfig) -> keras_tuner.HyperParameters:
+    ranges = search_space.pick({}, [*NAMES, "loss.l2"], config) | {"model.alpha": {"choices": [0.35, 1.0]}}
+    return search_space.make_search_space(config, ranges)
+
+
 def make_conditional_space() -> keras_tuner.HyperParameters:
     """Has 2 * 3 + 1 configurations: the depth counts only with a head."""
     space = keras_tuner.HyperParameters()
@@ -91,11 +96,34 @@ def configuration(values) -> tuple:
 
 
 def started(asked) -> list[tuple]:
-    return [configuration(values) for values in asked if values["tuner/initial_epoch"] == 0]
+    return [configuration(values) for values in started_values(asked)]
+
+
+def started_values(asked) -> list[dict]:
+    return [values for values in asked if values["tuner/initial_epoch"] == 0]
 
 
 def epochs(asked) -> int:
     return sum(values["tuner/epochs"] - values["tuner/initial_epoch"] for values in asked)
+
+
+@pytest.mark.parametrize("name", [name for name in oracles.NAMES if name != "grid"])
+def test_a_larger_space_goes_on_with_the_trials_of_a_smaller_one(name, tmp_path) -> None:
+    """None is tried again, what is new varies, and a trial that goes on keeps the values it began with."""
+    config = ExperimentConfig()
+    first = run(make(name, tmp_path, max_trials=6))
+    oracle = make(name, tmp_path, make_larger_space(config), max_trials=18)
+    oracle.reload()
+    asked = first + run(oracle)
+    assert len(asked) == 18
+    complete = [{"loss.l2": config.loss.l2, "model.alpha": 1.0, **values} for values in asked]
+    assert complete[6:] == asked[6:]
+    assert len({values["loss.l2"] for values in started_values(asked[6:])}) >= 3
+    assert {values["model.alpha"] for values in asked[6:]} == {0.35, 1.0}
+    for values in complete[6:]:
+        if "tuner/trial_id" in values:
+            assert configuration(values) == configuration(complete[int(values["tuner/trial_id"])])
+    assert len({configuration(values) for values in started_values(complete)}) == len(started_values(complete))
 
 
 def test_the_command_line_offers_every_strategy_and_no_other() -> None:

@@ -1,0 +1,80 @@
+"""A search goes on in its folder, in a copy of one of a smaller space, or says why it starts anew."""
+
+import json
+
+import pytest
+
+from data import progress
+from models.hyperparameters import ExperimentConfig
+from tuner_fn import search_folder
+
+RANGES = {
+    "optimizer.learning_rate": {"low": 0.001, "high": 0.01, "scale": "log"},
+    "model.alpha": {"choices": [0.35, 1.0]},
+}
+
+
+def make_parts(ranges=RANGES, config=None, **search) -> search_folder.Parts:
+    settings = (config or ExperimentConfig()).to_dict()
+    search = {"strategy": "random", "seed": 0, "ranges": ranges, **search}
+    parts = {"dataset": ["1", ["car"]], "settings": settings, "search": search, "code": "0"}
+    return json.loads(json.dumps(parts))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"loss.l2": {"low": 1e-6, "high": 1e-3, "scale": "log"}}, True),
+        ({"model.alpha": {"choices": [1.0, 0.5, 0.35]}}, True),
+        ({"optimizer.learning_rate": {"low": 0.0005, "high": 0.01, "scale": "log"}}, True),
+        ({"augment.flip_probability": {"low": 0.0, "high": 1.0, "scale": "linear"}}, True),
+        ({"optimizer.weight_decay": {"low": 1e-5, "high": 0.1, "scale": "log"}}, False),  # the trials had 0
+        ({"model.alpha": {"choices": [1.0]}}, False),
+        ({"model.alpha": {"low": 0.3, "high": 1.2, "scale": "linear"}}, False),
+        ({"optimizer.learning_rate": {"low": 0.002, "high": 0.01, "scale": "log"}}, False),
+        ({"optimizer.learning_rate": {"low": 0.001, "high": 0.01, "scale": "linear"}}, False),
+    ],
+)
+def test_a_space_extends_another_if_it_holds_every_trial_of_it(changes, expected) -> None:
+    assert search_folder.extends(make_parts(RANGES | changes), make_parts()) is expected
+
+
+def test_only_the_space_may_differ_and_it_may_lose_nothing() -> None:
+    larger = RANGES | {"loss.l2": {"low": 1e-6, "high": 1e-3, "scale": "log"}}
+    assert not search_folder.extends(make_parts(), make_parts(larger))
+    assert not search_folder.extends(make_parts(larger, seed=1), make_parts())
+    other = ExperimentConfig().replace({"model.alpha": 0.5})
+    assert not search_folder.extends(make_parts(larger, other), make_parts())
+    assert not search_folder.extends(make_parts(larger) | {"code": "1"}, make_parts())
+    assert not search_folder.extends(make_parts(larger, strategy="grid"), make_parts(strategy="grid"))
+
+
+def test_a_larger_space_begins_with_a_copy_and_leaves_the_old_search_alone(tmp_path) -> None:
+    notes: list[str] = []
+    folder, logs = tmp_path / "search", tmp_path / "logs"
+    larger = make_parts(RANGES | {"loss.l2": {"low": 1e-6, "high": 1e-3, "scale": "log"}})
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        search_folder.prepare(folder / "a", logs / "a", make_parts())
+        (folder / "a" / "trial_0").mkdir()
+        (folder / "a" / "trial_0" / "state.npz").write_bytes(b"state")
+        (folder / "a" / "worker.log").write_text("old\n")
+        (logs / "a").mkdir(parents=True)
+        (logs / "a" / "events").write_bytes(b"events")
+        search_folder.prepare(folder / "other", logs / "other", make_parts(seed=1))
+        (folder / ".b.tmp").mkdir()  # a copy that was interrupted
+        (folder / ".b.tmp" / "half").touch()
+        search_folder.prepare(folder / "b", logs / "b", larger)
+        search_folder.prepare(folder / "b", logs / "b", larger)
+    assert json.loads((folder / "b" / "search.json").read_text()) == larger
+    assert json.loads((folder / "a" / "search.json").read_text()) == make_parts()
+    assert sorted(one.name for one in folder.iterdir()) == ["a", "b", "other"]
+    assert (folder / "b" / "trial_0" / "state.npz").read_bytes() == b"state"
+    assert (logs / "b" / "events").read_bytes() == b"events"
+    assert not (folder / "b" / "half").exists()
+    with open(folder / "b" / "worker.log", "a") as log:
+        log.write("new\n")
+    assert (folder / "a" / "worker.log").read_text() == "old\n"
+    assert notes == [
+        f"A new search starts, because the search changed; the one before stays in {folder / 'a'}.",
+        f"The space is larger: the search goes on with the trials of {folder / 'a'}, which stays as it is.",
+    ]

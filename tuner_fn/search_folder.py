@@ -1,0 +1,125 @@
+"""The folder of a search: found again by all that its trials depend on, begun from one of a smaller space."""
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from data import dataset_info, files, progress
+from models.hyperparameters import ExperimentConfig
+from tuner_fn import reporting
+from tuner_fn.presets import BUDGETS
+from tuner_fn.search_space import Ranges
+
+FILE_NAME = "search.json"
+_NOT_IN_KEY = (*BUDGETS, "trial_timeout", "max_disk_gb", "repeats")
+_SETTLED = "grid"  # its order is that of the whole space
+Parts = dict[str, Any]
+
+
+def search_parts(info: dataset_info.DatasetInfo, custom_config: Mapping[str, Any]) -> Parts:
+    """Names what the trials of a search depend on: dataset, settings, search and code.
+
+    The budget is not among them: with a larger one the search goes on.
+
+    Args:
+        info: of the ingested dataset.
+        custom_config: "config", "search" and "source_hash".
+
+    Returns:
+        {name: JSON value}.
+    """
+    search = {name: value for name, value in custom_config["search"].items() if name not in _NOT_IN_KEY}
+    parts = {
+        "dataset": [info.fingerprint, list(info.class_names)],
+        "settings": custom_config["config"],
+        "search": search,
+        "code": custom_config["source_hash"],
+    }
+    return json.loads(json.dumps(parts))
+
+
+def search_key(parts: Parts) -> str:
+    """Names a search by its parts: 12 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def prepare(folder: pathlib.Path, logdir: pathlib.Path, parts: Parts) -> None:
+    """Makes the folder of a search if it is new, and says what it has to do with the search before.
+
+    Where that one differs in nothing but a smaller space, the new search begins with a copy of it: its trials count,
+    with the settings' own values of what is searched now and was not.
+
+    Args:
+        folder: `<workdir>/search/<key>`.
+        logdir: of TensorBoard's logs, its last part the same key.
+        parts: as `search_parts` returns.
+    """
+    if (folder / FILE_NAME).exists():
+        return
+    found = sorted(folder.parent.glob(f"*/{FILE_NAME}"), key=lambda one: one.stat().st_mtime_ns, reverse=True)
+    others = {path.parent: json.loads(path.read_text()) for path in found}
+    smaller = next((other for other, its_parts in others.items() if extends(parts, its_parts)), None)
+    if smaller is not None:
+        _copy(logdir.parent / smaller.name, logdir)
+        _copy(smaller, folder, parts)
+        text = f"The space is larger: the search goes on with the trials of {smaller}, which stays as it is."
+        progress.emit("note", text=text)
+        return
+    for last, its_parts in list(others.items())[:1]:
+        changed = " and ".join(name for name, value in parts.items() if its_parts[name] != value)
+        text = f"A new search starts, because the {changed} changed; the one before stays in {last}."
+        progress.emit("note", text=text)
+    files.write_json(folder / FILE_NAME, parts)
+
+
+def extends(parts: Parts, older: Parts) -> bool:
+    """Tells whether a search differs from an older one in its space alone, which holds the older one's."""
+    spaces = [one["search"]["ranges"] for one in (parts, older)]
+    others = [one | {"search": one["search"] | {"ranges": None}} for one in (parts, older)]
+    if others[0] != others[1] or parts["search"]["strategy"] == _SETTLED:
+        return False
+    own = ExperimentConfig.from_dict(parts["settings"]).flat()
+    new = [path for path in spaces[0] if path not in spaces[1]]
+    # A trial before had the settings' own value, which a logarithmic range cannot hold if it is 0.
+    is_known = all(spaces[0][path].get("scale") != "log" or own[path] > 0 for path in new)
+    return is_known and _holds(*spaces)
+
+
+def _holds(larger: Ranges, smaller: Ranges) -> bool:
+    """Tells whether each range of a space lies in the other space's of the same hyperparameter."""
+    for path, entry in smaller.items():
+        other = larger.get(path)
+        if other is None or ("choices" in entry) != ("choices" in other):
+            return False
+        if "choices" in entry:
+            if not set(entry["choices"]) <= set(other["choices"]):
+                return False
+        elif entry["scale"] != other["scale"] or other["low"] > entry["low"] or other["high"] < entry["high"]:
+            return False
+    return True
+
+
+def _copy(source: pathlib.Path, folder: pathlib.Path, parts: Parts | None = None) -> None:
+    """Copies a folder, there whole or not at all; training states, which are only ever replaced, share their bytes."""
+    if not source.exists() or folder.exists():
+        return
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(source, temporary, copy_function=_copy_file)
+    if parts is not None:
+        files.write_json(temporary / FILE_NAME, parts)
+    os.replace(temporary, folder)
+
+
+def _copy_file(source: str, target: str) -> None:
+    if pathlib.Path(source).name == reporting.state_file("").name:
+        try:
+            os.link(source, target)
+            return
+        except OSError:
+            pass  # no hard links on this file system
+    shutil.copy2(source, target)
