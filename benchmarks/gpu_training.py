@@ -11,6 +11,7 @@ twice the forward one, and a multiply-add is two operations.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import pathlib
@@ -121,8 +122,8 @@ def training_step(detector: Detector) -> tuple[Callable[..., Any], tuple[Any, ..
         The step, from (state, batch with images, gt_boxes and gt_labels) to (loss, state), and the first state. A state
         that was given to the step is used up.
     """
-    schedule = schedules.LiveSchedule("constant")
-    schedule.configure(detector.config.optimizer, 1000)
+    schedule = schedules.LiveSchedule()
+    schedule.configure(dataclasses.replace(detector.config.optimizer, schedule="constant"), 1000)
     optimizer = optimizers.make_optimizer(detector.config.optimizer, schedule)
     optimizer.build(detector.trainable_variables)
 

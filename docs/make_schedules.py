@@ -31,7 +31,7 @@ def main() -> None:
         for config in configs:
             changed = {key: getattr(config, key) for key in SHOWN if getattr(config, key) != getattr(defaults, key)}
             label = "\n".join(f"{key}={value}" for key, value in changed.items()) or "defaults"
-            schedule = LiveSchedule(config.schedule, config.staircase)
+            schedule = LiveSchedule()
             schedule.configure(config, STEPS)
             axis.plot([float(schedule(step)) / config.learning_rate for step in range(0, STEPS, 2)], label=label)
         axis.set_title(f"optimizer.schedule={name}", fontsize=10)

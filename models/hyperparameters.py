@@ -328,7 +328,10 @@ class OptimizerConfig:
         0.002, low=1e-7, high=10.0, search=(5e-4, 1e-2), scale="log", live=True, help="Peak learning rate, per step."
     )
     schedule: str = tunable(
-        "cosine", choices=("constant", "exponential", "cosine", "cyclic"), help="Learning rate over the steps."
+        "cosine",
+        choices=("constant", "exponential", "cosine", "cyclic"),
+        live=True,
+        help="Learning rate over the steps.",
     )
     warmup_fraction: float = setting(
         0.05, low=0.0, high=0.9, live=True, help="Share of the steps of linear warm-up; not with `cyclic`."
@@ -353,7 +356,7 @@ class OptimizerConfig:
         help="`exponential`: rate after / before one decay.",
         when={"optimizer.schedule": ("exponential",)},
     )
-    staircase: bool = setting(False, help="`exponential`: decay at once after each `decay_steps`.")
+    staircase: bool = setting(False, live=True, help="`exponential`: decay at once after each `decay_steps`.")
     final_fraction: float = setting(
         0.0, low=0.0, high=1.0, live=True, help="Lowest rate / peak of `cosine`, at its end, and of `cyclic`."
     )

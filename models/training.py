@@ -80,7 +80,7 @@ class Program:
         random.seed(config.training.seed)
         self.detector = Detector(config, num_classes)
         random.setstate(outside)
-        self.schedule = schedules.LiveSchedule(config.optimizer.schedule, config.optimizer.staircase)
+        self.schedule = schedules.LiveSchedule()
         self.optimizer = optimizers.make_optimizer(config.optimizer, self.schedule)
         self.detector.compile(optimizer=self.optimizer, jit_compile=False)
         # Compiling may have wrapped it, to scale the loss of float16; what the wrapper keeps is state, too.

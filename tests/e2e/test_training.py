@@ -170,6 +170,7 @@ def test_live_settings_do_not_trace_again(data) -> None:
     start = {"model.dropout_rate": 0.5, "optimizer.weight_decay": 0.1, "postprocess.score_threshold": 0.05}
     changes = {"optimizer.learning_rate": 0.001, "anchors.min_scale": 0.2, "loss.l2": 1e-3}
     changes |= {"model.dropout_rate": 0.1, "optimizer.weight_decay": 1e-3, "optimizer.momentum": 0.8}
+    changes |= {"optimizer.schedule": "exponential", "optimizer.decay_steps": 2, "optimizer.staircase": True}
     changes |= {"postprocess.score_threshold": 0.001, "postprocess.nms_iou": 0.4}
     changed = SMALL.replace(changes)
     training._programs.clear()

@@ -10,8 +10,8 @@ from models.schedules import LiveSchedule
 
 def rates(kind: str, steps: int, total_steps: int = 10, staircase: bool = False, **settings) -> list[float]:
     """Lists the rates of the first steps."""
-    schedule = LiveSchedule(kind, staircase)
-    plain = OptimizerConfig(warmup_fraction=0.0, learning_rate=0.8)
+    schedule = LiveSchedule()
+    plain = OptimizerConfig(schedule=kind, staircase=staircase, warmup_fraction=0.0, learning_rate=0.8)
     schedule.configure(dataclasses.replace(plain, **settings), total_steps)
     return [float(schedule(step)) for step in range(steps)]
 
@@ -50,4 +50,4 @@ def test_cyclic_rises_and_falls_in_straight_lines() -> None:
 
 def test_an_unknown_kind_is_named() -> None:
     with pytest.raises(ValueError, match="must be constant, exponential, cosine or cyclic: got 'step'"):
-        LiveSchedule("step")
+        rates("step", 1)
