@@ -1,31 +1,33 @@
-"""What a network costs: multiply-adds of one image, counted from its layers."""
+"""What a network costs: parameters, multiply-adds, the size of its file, and the time of an image."""
 
+import collections
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
-from models.errors import TooCostlyError
+from models import footprint
+from models.detector import Detector
+
+_BYTES_A_LAYER = 300  # of a TFLite file's graph, and of what travels with it
 
 
-def check_limits(
-    network: keras.Model, *, max_parameters: float | None = None, max_multiply_adds: float | None = None
-) -> None:
-    """Checks that a network does not cost more than it may.
+def costs(detector: Detector, *, latency: bool) -> dict[str, float]:
+    """Collects what a detector costs.
 
     Args:
-        network: as of `multiply_adds`.
-        max_parameters: trained and not, None for no limit.
-        max_multiply_adds: for one image, None for no limit.
+        detector: of any weights.
+        latency: whether to measure the time of an image, which takes seconds.
 
-    Raises:
-        TooCostlyError: it has more.
+    Returns:
+        parameters (trained and not), multiply_adds of an image, file_mb and, where asked for, latency_ms.
     """
-    limits = {"parameters": (network.count_params, max_parameters)}
-    limits["multiply-adds"] = (lambda: multiply_adds(network), max_multiply_adds)
-    for name, (count, limit) in limits.items():
-        if limit is not None and count() > limit:
-            raise TooCostlyError(f"{count():,} {name}: more than the limit of {limit:,.0f}.")
+    network = detector.network
+    found = {"parameters": network.count_params(), "multiply_adds": multiply_adds(network)}
+    found["file_mb"] = file_bytes(network) / 1e6
+    return found | ({"latency_ms": latency_ms(detector)} if latency else {})
 
 
 def multiply_adds(network: keras.Model) -> int:
@@ -37,19 +39,65 @@ def multiply_adds(network: keras.Model) -> int:
     Returns:
         Their number.
     """
-    total = 0
+    return sum(_num_weights(_kernels(layer)) * math.prod(outputs.shape[1:-1]) for layer, outputs in _calls(network))
 
-    def count(layer: keras.Layer, *inputs: Any, **options: Any) -> Any:
-        nonlocal total
-        outputs = layer(*inputs, **options)
-        if isinstance(layer, keras.layers.SeparableConv2D):
-            weights = math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
-        elif isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
-            weights = math.prod(layer.kernel.shape)
-        else:
-            return outputs
-        total += weights * math.prod(outputs.shape[1:-1])
-        return outputs
 
-    keras.models.clone_model(network, call_function=count)  # Keras' public way to see every call
-    return total
+def file_bytes(network: keras.Model) -> int:
+    """Predicts the size of the float32 TFLite file: four bytes a weight, and the graph.
+
+    Batch norm is folded into the convolution before it: a bias a channel is left of it, and a convolution that several
+    of them follow is written once for each.
+
+    Args:
+        network: as of `multiply_adds`.
+    """
+    norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    folded = sum(norm.count_params() - norm.moving_mean.shape[0] for norm in norms)
+    calls = collections.Counter(layer for layer, _ in _calls(network) if _kernels(layer) and not layer.use_bias)
+    copied = sum((count - 1) * _num_weights(_kernels(layer)[-1:]) for layer, count in calls.items())
+    return 4 * (network.count_params() - folded + copied) + _BYTES_A_LAYER * len(network.layers)
+
+
+def _calls(network: keras.Model) -> list[tuple[keras.Layer, Any]]:
+    """Lists the calls of layers, each with its outputs."""
+    calls = []
+
+    def note(layer: keras.Layer, *inputs: Any, **options: Any) -> Any:
+        calls.append((layer, layer(*inputs, **options)))
+        return calls[-1][1]
+
+    keras.models.clone_model(network, call_function=note)  # Keras' public way to see every call
+    return calls
+
+
+def _kernels(layer: keras.Layer) -> list[Any]:
+    """Lists the kernels of a convolution, in the order of their use; none of another layer."""
+    if isinstance(layer, keras.layers.SeparableConv2D):
+        return [layer.depthwise_kernel, layer.pointwise_kernel]
+    return [layer.kernel] if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D) else []
+
+
+def _num_weights(kernels: Sequence[Any]) -> int:
+    return sum(math.prod(kernel.shape) for kernel in kernels)
+
+
+def latency_ms(detector: Detector) -> float:
+    """Measures the time of one image as the exported model runs it: in float32, suppression included.
+
+    The weights are drawn for it and every anchor scores about a half: the suppression has its work whatever
+    `model.class_bias` is and training makes of it.
+
+    Args:
+        detector: of any weights, in any precision.
+
+    Returns:
+        Milliseconds on the device that trains, the median of some 50 runs; an image has the network's size, of which
+        tiles are cut where the model takes tiles.
+    """
+    from models import export  # TensorFlow is needed here alone
+
+    config = detector.config.replace({"model.class_bias": 0.0})
+    module = export.ServingModule(export.untrained(config, detector.num_classes))
+    size = module.image_size
+    image = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), dtype=np.uint8)
+    return footprint.median_ms(lambda: module.serving_tensor(image)["num_detections"].numpy())

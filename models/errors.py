@@ -3,7 +3,3 @@
 
 class DivergedError(ArithmeticError):
     """The loss became NaN or infinite."""
-
-
-class TooCostlyError(ValueError):
-    """A network exceeds a limit on its cost, before it is trained."""

@@ -12,6 +12,7 @@ from data import files, input_pipeline, tiles
 from models import decoding
 from models.detections import EXTRAS
 from models.detector import Detector
+from models.hyperparameters import ExperimentConfig
 
 Tensor = Any
 
@@ -130,13 +131,18 @@ def for_serving(model: Detector) -> Detector:
     Returns:
         A detector of its own with equal weights and settings.
     """
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
-        copy = Detector(model.config.replace({"model.backbone_weights": "none"}), model.num_classes)
-    finally:
-        keras.config.set_dtype_policy(policy)
+    copy = untrained(model.config, model.num_classes)
     copy.config = model.config
     for new, old in zip(copy.weights, model.weights, strict=True):
         new.assign(old)
     return copy
+
+
+def untrained(config: ExperimentConfig, num_classes: int) -> Detector:
+    """Builds a detector as it is served, with weights that were just drawn; `model.backbone_weights` is not read."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        return Detector(config.replace({"model.backbone_weights": "none"}), num_classes)
+    finally:
+        keras.config.set_dtype_policy(policy)

@@ -97,7 +97,7 @@ def _measure_here(model: str) -> dict[str, float]:
     run = _runner(model)
     run()
     peak = _memory_bytes("VmHWM") - before
-    return {"latency_ms": _median_ms(run), "peak_memory_bytes": peak}
+    return {"latency_ms": median_ms(run), "peak_memory_bytes": peak}
 
 
 def _runner(model: str) -> Callable[[], Any]:
@@ -125,7 +125,8 @@ def _runner(model: str) -> Callable[[], Any]:
     return lambda: (loaded, signature(images=images)["num_detections"].numpy())
 
 
-def _median_ms(run: Callable[[], Any]) -> float:
+def median_ms(run: Callable[[], Any]) -> float:
+    """Times a function: the median of up to `TIMED_RUNS` runs, milliseconds, after some to warm up."""
     for _ in range(WARM_UP_RUNS):
         run()
     times_s: list[float] = []

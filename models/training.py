@@ -264,9 +264,10 @@ def restore(config: ExperimentConfig, num_classes: int, checkpoint: str | os.Pat
     return program.detector
 
 
-def check_cost(config: ExperimentConfig, num_classes: int, **limits: float | None) -> None:
-    """Raises `cost.TooCostlyError` where the network of a configuration exceeds `cost.check_limits`' limits."""
-    cost.check_limits(_program(config, num_classes).detector.network, **limits)
+def costs(config: ExperimentConfig, num_classes: int, *, latency: bool) -> dict[str, float]:
+    """Returns `cost.costs` of a configuration that is to be trained."""
+    devices.configure_device()
+    return cost.costs(_program(config, num_classes).detector, latency=latency)
 
 
 class _Clock(keras.callbacks.Callback):

@@ -23,6 +23,9 @@ SEARCH_FLAGS = (
     "max_disk_gb",
     "max_parameters",
     "max_multiply_adds",
+    "max_file_mb",
+    "max_latency_ms",
+    "second_objective",
 )
 
 

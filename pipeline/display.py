@@ -159,6 +159,10 @@ class Display:
         if left_out:
             self._print(left_out)
 
+    def print_front(self, rows: Sequence[Mapping[str, Any]], cost: str) -> None:
+        """Prints the front of score and a cost of `tuner_fn.costs.UNITS`, as `tuner_fn.pareto.front_rows` finds it."""
+        self.console.print(tables.front_table(rows, cost))
+
     def print_facts(self, facts: Mapping[str, str]) -> None:
         """Prints names and texts in two columns; a text is never cut, so that it can be copied."""
         width = max(map(len, facts), default=0)

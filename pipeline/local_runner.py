@@ -28,7 +28,7 @@ from pipeline import evaluator, exporter, serving_check
 from pipeline.configs import NAME, RunConfig
 from pipeline.pipeline import make_components
 from pipeline.trainer import HISTORY_FILE
-from tuner_fn import search_folder
+from tuner_fn import costs, pareto, pareto_report, search_folder
 
 # In this process: starting workers costs more than they gain below some 100,000 images. The plain DirectRunner would
 # first look for a runner to download, and without an image name TFX would build a package of itself for every
@@ -48,6 +48,7 @@ class RunResult:
         metrics: `detection_metrics.coco_metrics` on the test split.
         num_test_images: images of the test split.
         leaderboard: rows of `tuner_fn.reporting.leaderboard`, the best first.
+        pareto: {cost: the leaderboard's rows on the front of score and cost}, for the costs asked for.
         final_val: the metrics of the last epoch of the final training on the val split.
         seconds: by component.
         cached: names of the components that were taken from the cache.
@@ -60,6 +61,7 @@ class RunResult:
     metrics: dict[str, float]
     num_test_images: int
     leaderboard: list[dict[str, Any]]
+    pareto: dict[str, list[dict[str, Any]]]
     final_val: dict[str, float]
     seconds: dict[str, float]
     cached: list[str]
@@ -186,13 +188,17 @@ def _summarise(
     for path in sources:
         files.write_bytes(report / path.name, path.read_bytes())
     last_epoch = json.loads((report / "history.json").read_text())[-1]
+    rows = json.loads((report / "leaderboard.json").read_text())
+    names = costs.asked_for(config.search.limits, config.search.second_objective)
+    pareto_report.write(report, rows, names)
     result = RunResult(
         blessed=blessed and servable,
         reasons=reasons,
         pushed_model=pushed or None,
         metrics=metrics,
         num_test_images=evaluator.read_evaluation(evaluation.uri).num_images,
-        leaderboard=json.loads((report / "leaderboard.json").read_text()),
+        leaderboard=rows,
+        pareto={name: pareto.front_rows(rows, name) for name in names},
         final_val={name: math.nan if value is None else value for name, value in last_epoch.items()},
         seconds=seconds,
         cached=cached,

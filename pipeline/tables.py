@@ -8,6 +8,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from tuner_fn import costs
+
 _NO_GROUND_TRUTH = "no ground truth"
 # COCO's twelve numbers: key, name, what it is measured over.
 _COCO_ROWS = (
@@ -116,6 +118,29 @@ def leaderboard_table(rows: Sequence[Mapping[str, Any]], width: int) -> tuple[Ta
         column.justify = "right"
     hidden = len(heads) - shown
     return result, f"{hidden} more trials: see report/leaderboard.csv." if hidden else ""
+
+
+def front_table(rows: Sequence[Mapping[str, Any]], cost: str) -> Table:
+    """Makes the table of a Pareto front.
+
+    Args:
+        rows: of the leaderboard, by rising cost.
+        cost: of `tuner_fn.costs.UNITS`.
+    """
+    unit = costs.UNITS[cost]
+    heads = ["trial id", unit, "val mAP@[.5:.95]", "val mAP@.5", "epochs"]
+    digits = ".0f" if cost in costs.COUNTED else ".2f"
+    cells = [
+        [
+            row["trial"],
+            f"{row[cost]:,{digits}}",
+            _fixed(row["score"]),
+            _fixed(row["AP50"]),
+            row["epochs"],
+        ]
+        for row in rows
+    ]
+    return table(f"Pareto front: val mAP against {unit}", heads, cells)
 
 
 def formats_table(rows: Sequence[Mapping[str, Any]], title: str) -> tuple[Table, list[str]]:

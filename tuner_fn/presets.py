@@ -6,7 +6,7 @@ from typing import Any
 
 from data.errors import UserError, nearest
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import finalists, search_space
+from tuner_fn import costs, finalists, search_space
 
 # The strategies of `tuner_fn.oracles`, named here because importing those takes Keras Tuner's 10 s.
 SEARCHES = (
@@ -35,6 +35,10 @@ class SearchConfig:
         repeats: seeds that the best configurations are trained with in the end, at least 1.
         max_parameters: of a network; one with more is not trained. None for no limit.
         max_multiply_adds: for one image, the same.
+        max_file_mb: 10^6 bytes of the float32 model's file, the same.
+        max_latency_ms: of one image on the device that trains, the same.
+        second_objective: one of `costs.SECOND_OBJECTIVES`, whose front with the score is written; None for none. The
+            strategies do not look at it.
         fidelity: {setting: value} that trials have less of, as `search_space.fidelity` returns.
     """
 
@@ -52,6 +56,9 @@ class SearchConfig:
     repeats: int = 1
     max_parameters: float | None = None
     max_multiply_adds: float | None = None
+    max_file_mb: float | None = None
+    max_latency_ms: float | None = None
+    second_objective: str | None = None
     fidelity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -66,7 +73,10 @@ class SearchConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"`{name}` must be at least 1: got {value}.")
-        for name in ("max_minutes", "trial_timeout", "max_disk_gb", "max_parameters", "max_multiply_adds"):
+        if self.second_objective not in (None, *costs.SECOND_OBJECTIVES):
+            known = f"{', '.join(costs.SECOND_OBJECTIVES)}.{nearest(self.second_objective, costs.SECOND_OBJECTIVES)}"
+            raise UserError(f"`second_objective={self.second_objective}` is none of {known}")
+        for name in ("max_minutes", "trial_timeout", "max_disk_gb", *costs.LIMITS):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise UserError(f"`{name}` must be positive: got {value}.")
@@ -79,6 +89,11 @@ class SearchConfig:
             )
         if not self.ranges:
             raise UserError("Nothing is left to search: `--set` fixes everything. Name others with `--tune`.")
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits on costs that are given, by their names in `costs.LIMITS`."""
+        return {name: limit for name in costs.LIMITS if (limit := getattr(self, name)) is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON values; `from_dict` inverts."""

@@ -1,8 +1,10 @@
 """What a search leaves for people: TensorBoard's scalars and HParams, and the leaderboard."""
 
+import csv
+import io
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras_tuner
@@ -11,6 +13,7 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from models.training import EpochReport
+from tuner_fn import costs
 from tuner_fn.search_space import Ranges
 
 RUNG = "rung"  # the epochs that a trial trains up to
@@ -81,7 +84,8 @@ def leaderboard(trials: Iterable[Trial], fidelity: str = "") -> list[dict[str, A
 
     Returns:
         One row a trial: rank (None where failed), trial, score, AP50, epochs (those of its parent included), fidelity,
-        seconds (of its own epochs), status, reason, parent (the trial it went on from) and hyperparameters.
+        seconds (of its own epochs), the costs of `costs.UNITS`, status, reason, parent (the trial it went on from) and
+        hyperparameters.
     """
     rows = []
     for trial in trials:
@@ -96,6 +100,7 @@ def leaderboard(trials: Iterable[Trial], fidelity: str = "") -> list[dict[str, A
                 "epochs": _last(trial, "epochs"),
                 "fidelity": fidelity,
                 "seconds": _last(trial, "seconds"),
+                **{name: _last(trial, name) for name in costs.UNITS},
                 "status": trial.status.lower(),
                 "reason": "" if done else reason[0],
                 "parent": values.get("tuner/trial_id"),
@@ -107,6 +112,17 @@ def leaderboard(trials: Iterable[Trial], fidelity: str = "") -> list[dict[str, A
     return [{"rank": number, **row} for number, row in enumerate(ranked, start=1)] + [
         {"rank": None, **row} for row in rows if row["score"] is None
     ]
+
+
+def csv_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Writes rows of the leaderboard as CSV, with a column for each hyperparameter."""
+    table = io.StringIO()
+    names = sorted({name for row in rows for name in row["hyperparameters"]})
+    writer = csv.writer(table, lineterminator="\n")
+    columns = [name for name in (rows[0] if rows else {}) if name != "hyperparameters"]
+    writer.writerow([*columns, *names])
+    writer.writerows([*(row[c] for c in columns), *(row["hyperparameters"].get(n) for n in names)] for row in rows)
+    return table.getvalue()
 
 
 def write_study(

@@ -23,10 +23,6 @@ MEMORY_SHARE = 0.5  # of the machine's: a bigger worker is replaced after its tr
 _POLL_S = 0.5
 
 
-class RejectedError(keras_tuner.errors.FailedTrialError):
-    """The network exceeds a limit on its cost; nothing was trained."""
-
-
 class _DiedError(Exception):
     """The process ended before its job did; says how."""
 
@@ -51,7 +47,7 @@ class TrainingProcess:
         Args:
             log: file that the worker's output is added to.
             max_bytes: resident size from which on a worker is replaced after its job; None for half the memory.
-            training: name of a module with the `train` and `measure` of `models.training`.
+            training: name of a module with the `train`, `measure` and `costs` of `models.training`.
         """
         self.log = pathlib.Path(log)
         self._max_bytes = max_bytes or int(MEMORY_SHARE * psutil.virtual_memory().total)
@@ -82,10 +78,28 @@ class TrainingProcess:
             One report an epoch, from the first, also over earlier parts that were continued.
 
         Raises:
-            RejectedError: the network exceeds the job's limits.
             FailedTrialError: it diverged, ran out of memory or time, or crashed twice in the same epoch.
             FatalError: a mistake, with the traceback; or with a `UserError` as its cause.
         """
+        return self._persist(job, "train", on_epoch, timeout_s)
+
+    def costs(self, job: worker.Job, timeout_s: float | None = None) -> dict[str, float]:
+        """Counts and measures what a job's network costs: `models.training.costs`; a worker that dies is replaced.
+
+        Args:
+            job: what is to be trained.
+            timeout_s: most seconds for it.
+
+        Raises:
+            FailedTrialError: as `train`.
+            FatalError: as `train`.
+        """
+        return self._persist(job, "costs", lambda report: None, timeout_s)
+
+    def _persist(
+        self, job: worker.Job, action: str, on_epoch: Callable[[EpochReport], None], timeout_s: float | None
+    ) -> Any:
+        """Starts the action again where the worker dies, until it dies twice in the same epoch."""
         epochs: list[EpochReport] = []
         died_at = -1
 
@@ -96,7 +110,7 @@ class TrainingProcess:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             try:
-                return self._attempt(job, False, count, deadline)
+                return self._attempt(job, action, count, deadline)
             except _DiedError as death:
                 if len(epochs) == died_at:
                     raise keras_tuner.errors.FailedTrialError(f"{death}\n{files.tail(self.log)}") from death
@@ -114,7 +128,7 @@ class TrainingProcess:
             FatalError: a mistake, with the traceback; or with a `UserError` as its cause.
         """
         try:
-            return self._attempt(job, True, lambda report: None, None)
+            return self._attempt(job, "measure", lambda report: None, None)
         except _DiedError as death:
             raise keras_tuner.errors.FailedTrialError(f"{death}\n{files.tail(self.log)}") from death
 
@@ -159,12 +173,12 @@ class TrainingProcess:
             )
 
     def _attempt(
-        self, job: worker.Job, only_measure: bool, on_epoch: Callable[[EpochReport], None], deadline: float | None
+        self, job: worker.Job, action: str, on_epoch: Callable[[EpochReport], None], deadline: float | None
     ) -> Any:
         """Sends the job and takes what comes back until it is done; an exception from elsewhere ends the worker."""
         try:
             self._start()
-            self._send((job, only_measure))
+            self._send((job, action))
             while True:
                 kind, *content = self._receive(deadline)
                 if kind == "epoch":
@@ -180,8 +194,6 @@ class TrainingProcess:
         if kind == "mistake":
             reason, is_users = content
             raise keras_tuner.errors.FatalError(reason) from UserError(reason) if is_users else None
-        if kind == "rejected":
-            raise RejectedError(*content)
         if kind == "failed":
             reason, is_out_of_memory = content
             if is_out_of_memory:

@@ -1,7 +1,5 @@
 """The Keras Tuner of this kit: has trials trained, reports them, and leaves a leaderboard."""
 
-import csv
-import io
 import json
 import os
 import pathlib
@@ -15,10 +13,10 @@ import keras_tuner
 from data import files, progress
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import reporting, search_space
+from tuner_fn import costs, pareto_report, reporting, search_space
 from tuner_fn.finalists import Finalists
 from tuner_fn.oracles.base import REJECTED, SeededOracle
-from tuner_fn.supervisor import EpochReport, RejectedError, TrainingProcess
+from tuner_fn.supervisor import EpochReport, TrainingProcess
 from tuner_fn.worker import Job
 
 OBJECTIVE = "val_AP"
@@ -54,7 +52,8 @@ class DetectionTuner(keras_tuner.Tuner):
         trial_timeout_s: float | None = None,
         max_disk_bytes: float | None = None,
         repeats: int = 1,
-        limits: Mapping[str, float | None] | None = None,
+        limits: Mapping[str, float] | None = None,
+        second_objective: str | None = None,
         fidelity: Mapping[str, Any] | None = None,
         process: TrainingProcess | None = None,
     ) -> None:
@@ -73,7 +72,9 @@ class DetectionTuner(keras_tuner.Tuner):
             max_disk_bytes: of training states. Those that no later trial goes on from are deleted in any case; above
                 this limit the least promising ones are given up.
             repeats: seeds that the best configurations are trained with in the end; the best mean wins.
-            limits: of `models.cost.check_limits`; a configuration that exceeds one is not trained.
+            limits: {name of `costs.LIMITS`: limit}; a configuration that exceeds one is not trained.
+            second_objective: of `costs.SECOND_OBJECTIVES`; the front of the score and this cost is written in the end,
+                beside those of the costs that have limits.
             fidelity: {setting: value} that trials have less of than `config` says.
             process: trains; None for one that writes its log into `directory`.
         """
@@ -82,7 +83,9 @@ class DetectionTuner(keras_tuner.Tuner):
         self.config, self.ranges, self.class_names = config, ranges, tuple(class_names)
         self.logdir = pathlib.Path(logdir)
         self.max_minutes, self.trial_timeout_s, self.max_disk_bytes = max_minutes, trial_timeout_s, max_disk_bytes
-        self.limits = {name: limit for name, limit in (limits or {}).items() if limit is not None}
+        self.limits = dict(limits or {})
+        self.costs_asked_for = costs.asked_for(self.limits, second_objective)
+        self._known_costs = costs.KnownCosts(directory / "costs.json")
         self.fidelity = dict(fidelity or {})
         self._trial_config = config.replace(self.fidelity)
         self._finalists = Finalists(
@@ -125,6 +128,7 @@ class DetectionTuner(keras_tuner.Tuner):
             self.process.close()
             self._write_results()
             self._write_study()
+            pareto_report.write(self.project_dir, self.leaderboard(), self.costs_asked_for)
         rejected = sum(trial.hyperparameters.values.get(REJECTED, False) for trial in self.oracle.trials.values())
         over = f" Configurations over a limit, not trained: {rejected}." if rejected else ""
         progress.emit("note", text=f"The search ended: {self.end_reason}.{over}")
@@ -164,7 +168,7 @@ class DetectionTuner(keras_tuner.Tuner):
             trial: values to train with; `tuner/epochs` and `tuner/trial_id` as Keras Tuner's Hyperband gives them.
 
         Returns:
-            The metrics of the last epoch, `val_AP` among them.
+            The metrics of the last epoch, `val_AP` among them, and the costs.
 
         Raises:
             FailedTrialError: the configuration cannot be trained; the search goes on.
@@ -186,12 +190,11 @@ class DetectionTuner(keras_tuner.Tuner):
                 epochs=epochs,
                 start_from=None if parent is None else str(reporting.state_file(self.get_trial_dir(parent))),
             )
+            cost = self._check_costs(values)
             history = self._train(job, log.epoch)
         except keras_tuner.errors.FailedTrialError as failure:
             self._failures[trial.trial_id] = str(failure)
             reason = str(failure).partition("\n")[0]
-            if isinstance(failure, RejectedError):
-                values[REJECTED] = True  # no epoch of the budget was spent
             progress.emit("trial", state="failed", score=None, reason=reason, **about)
             raise
         last = history[-1]
@@ -199,7 +202,7 @@ class DetectionTuner(keras_tuner.Tuner):
         scores = {name: float(last[name]) for name in ("AP", "AP50", "AP75")}
         seconds = sum(report["seconds"] for report in history[values["tuner/initial_epoch"] :])
         found = {OBJECTIVE: scores["AP"], "val_AP50": scores["AP50"], "val_AP75": scores["AP75"]}
-        return found | {"epochs": epochs, "seconds": seconds}
+        return found | {"epochs": epochs, "seconds": seconds} | cost
 
     def on_trial_end(self, trial: Trial) -> None:
         """Ends the trial and writes the leaderboard."""
@@ -241,6 +244,19 @@ class DetectionTuner(keras_tuner.Tuner):
             progress.emit("note", text=f"finalist: trial {row['trial']}, seed {seed}, {epochs} epochs: {outcome}")
             self._write_results()
 
+    def _check_costs(self, values: dict[str, Any]) -> Mapping[str, float]:
+        """Finds what the final model of a trial's values costs; over a limit the trial fails and spends no epoch."""
+        config = _valid_configuration(self.config, values)
+        job = self._job(config, "", epochs=values["tuner/epochs"])
+        found = self._known_costs.find(
+            config, lambda: self.process.costs(job, self.trial_timeout_s), latency=job.latency
+        )
+        excess = costs.excess(found, self.limits)
+        if excess:
+            values[REJECTED] = True
+            raise keras_tuner.errors.FailedTrialError(excess)
+        return found
+
     def _train(self, job: Job, log: Callable[[EpochReport], None] = lambda report: None) -> list[EpochReport]:
         """Trains, shows each epoch, and stops after the one in which the time is up."""
 
@@ -260,7 +276,7 @@ class DetectionTuner(keras_tuner.Tuner):
             validate_every=epochs,
             checkpoint=checkpoint,
             start_from=start_from,
-            limits=self.limits,
+            latency="latency_ms" in self.costs_asked_for,
             **self._data,
         )
 
@@ -327,13 +343,7 @@ class DetectionTuner(keras_tuner.Tuner):
         rows = self.leaderboard()
         folder = pathlib.Path(self.project_dir)
         files.write_text(folder / "leaderboard.json", json.dumps(rows, indent=1))
-        table = io.StringIO()
-        names = sorted({name for row in rows for name in row["hyperparameters"]})
-        writer = csv.writer(table, lineterminator="\n")
-        columns = [name for name in (rows[0] if rows else {}) if name != "hyperparameters"]
-        writer.writerow([*columns, *names])
-        writer.writerows([*(row[c] for c in columns), *(row["hyperparameters"].get(n) for n in names)] for row in rows)
-        files.write_text(folder / "leaderboard.csv", table.getvalue())
+        files.write_text(folder / "leaderboard.csv", reporting.csv_table(rows))
         if rows and rows[0]["rank"]:
             best = search_space.configuration(self.config, rows[0]["hyperparameters"])
             files.write_text(folder / "best_config.json", json.dumps(best.to_dict(), indent=1))

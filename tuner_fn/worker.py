@@ -20,7 +20,6 @@ import psutil
 
 from data import progress
 from data.errors import UserError
-from models.errors import TooCostlyError
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import failures
 
@@ -41,7 +40,7 @@ class Job:
         validate_every: epochs from one validation to the next.
         checkpoint: file of the whole training state.
         start_from: file of an earlier part to continue from, None for none.
-        limits: of `models.cost.check_limits`, which the network must keep; empty for none.
+        latency: whether the time of an image is among the costs.
     """
 
     settings: Mapping[str, Any]
@@ -52,35 +51,33 @@ class Job:
     validate_every: int
     checkpoint: str
     start_from: str | None = None
-    limits: Mapping[str, float | None] = dataclasses.field(default_factory=dict)
+    latency: bool = False
 
 
 def serve(connection: Connection, training: ModuleType) -> None:
     """Trains jobs until the other side closes the pipe.
 
     Sends ("ready",); then for each job any number of ("progress", kind, fields) and ("epoch", report), and in the end
-    ("done", result, resident bytes), ("failed", reason, whether memory ran out), ("rejected", reason) for
-    a network over the limits, or ("mistake", reason and traceback, whether it is the user's: then without traceback).
+    ("done", result, resident bytes), ("failed", reason, whether memory ran out), or ("mistake", reason and traceback,
+    whether it is the user's: then without traceback).
 
     Args:
-        connection: to the supervisor; sends a `Job` and whether its first steps are to be measured only.
-        training: `models.training`, or what has the same `train` and `measure`.
+        connection: to the supervisor; sends a `Job` and what is to be done with it, of `_ACTIONS`.
+        training: `models.training`, or what has the same functions of these names.
     """
     connection.send(("ready",))
     with progress.listen(lambda kind, fields: connection.send(("progress", kind, fields))):
         while True:
             try:
-                job, only_measure = connection.recv()
+                job, action = connection.recv()
             except EOFError:
                 return
             try:
-                result = _measure(training, job) if only_measure else _train(training, job, connection)
+                result = _ACTIONS[action](training, job, connection)
             except Exception as error:
                 traceback.print_exc()
                 reason = failures.describe(error)
-                if isinstance(error, TooCostlyError):
-                    connection.send(("rejected", str(error)))
-                elif failures.fails_the_trial(error):
+                if failures.fails_the_trial(error):
                     connection.send(("failed", reason, failures.is_out_of_memory(error)))
                 else:
                     reason = str(error) if isinstance(error, UserError) else f"{reason}\n{traceback.format_exc()}"
@@ -90,11 +87,8 @@ def serve(connection: Connection, training: ModuleType) -> None:
 
 
 def _train(training: ModuleType, job: Job, connection: Connection) -> list[dict[str, float]]:
-    config = ExperimentConfig.from_dict(job.settings)
-    if job.limits:
-        training.check_cost(config, len(job.class_names), **job.limits)
     return training.train(
-        config,
+        ExperimentConfig.from_dict(job.settings),
         job.train_files,
         job.val_files,
         job.class_names,
@@ -106,8 +100,15 @@ def _train(training: ModuleType, job: Job, connection: Connection) -> list[dict[
     ).history
 
 
-def _measure(training: ModuleType, job: Job) -> Any:
+def _measure(training: ModuleType, job: Job, _: Connection) -> Any:
     return training.measure(ExperimentConfig.from_dict(job.settings), job.train_files, job.val_files, job.class_names)
+
+
+def _costs(training: ModuleType, job: Job, _: Connection) -> dict[str, float]:
+    return training.costs(ExperimentConfig.from_dict(job.settings), len(job.class_names), latency=job.latency)
+
+
+_ACTIONS = {"train": _train, "measure": _measure, "costs": _costs}
 
 
 def _end_with(parent: int) -> None:

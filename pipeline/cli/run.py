@@ -8,7 +8,7 @@ from absl import flags
 from data import sources
 from pipeline import configs, display, environment, workdir
 from pipeline.cli import data_flags, export, parsing
-from tuner_fn import finalists, presets, search_space
+from tuner_fn import costs, finalists, pareto, presets, search_space
 
 if TYPE_CHECKING:
     from pipeline import local_runner
@@ -155,6 +155,8 @@ def _show(
     about = f"{dataset}, test split, {result.num_test_images} images, detector input {size} px"
     screen.note("")
     screen.print_leaderboard(result.leaderboard)
+    for cost, rows in result.pareto.items():
+        screen.print_front(rows, cost)
     screen.print_metrics(result.metrics, about)
     if result.export["formats"]:
         screen.print_formats(result.export)
@@ -175,6 +177,8 @@ def _facts(result: "local_runner.RunResult", folder: workdir.Workdir) -> dict[st
     facts["blessed"] = f"{'yes' if result.blessed else 'no'}: {'; '.join(result.reasons)}"
     facts["model"] = result.pushed_model or "not pushed"
     facts["report"] = str(folder.report)
+    if result.pareto:
+        facts["Pareto front"] = str(folder.report / pareto.PLOT_FILE)
     facts["TensorBoard"] = f"tensorboard --logdir={folder.tensorboard}"
     return facts
 
@@ -227,7 +231,16 @@ def _define_search_flags(flag_values: flags.FlagValues) -> None:
         "trial_timeout": "Minutes after which a trial has failed, so that one that hangs does not stop the search.",
         "max_parameters": "Configurations whose network has more parameters are not trained.",
         "max_multiply_adds": "Configurations whose network needs more multiply-adds an image are not trained.",
+        "max_file_mb": "Configurations whose float32 TFLite file would be larger, in 10^6 bytes, are not trained.",
+        "max_latency_ms": "Configurations whose image takes longer on the device that trains are not trained.",
         "max_disk_gb": "Most 10^9 bytes of training states; above it the least promising trials do not go on.",
     }
     for name, about in numbers.items():
         flags.DEFINE_float(name, None, about, lower_bound=0, flag_values=flag_values)
+    flags.DEFINE_enum(
+        "second_objective",
+        None,
+        list(costs.SECOND_OBJECTIVES),
+        "Write the front of val mAP and this cost as pareto.csv and pareto.png; the search itself goes by the mAP.",
+        flag_values=flag_values,
+    )

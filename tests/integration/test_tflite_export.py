@@ -11,7 +11,17 @@ import tensorflow as tf
 from tiny_data import CLASS_NAMES, lively_detector, scene_record
 
 from data import errors
-from models import decoding, detections, export, predict, tflite_detector, tflite_export, tflite_quantisation
+from models import (
+    cost,
+    decoding,
+    detections,
+    export,
+    footprint,
+    predict,
+    tflite_detector,
+    tflite_export,
+    tflite_quantisation,
+)
 from models.formats import FORMATS
 from models.hyperparameters import PostprocessConfig
 
@@ -30,9 +40,8 @@ class Exported:
 
     def __init__(self, folder, images, **settings):
         self.model_dir = str(folder / "model")
-        export.export_saved_model(
-            lively_detector(len(CLASS_NAMES), **SETTINGS, **settings), CLASS_NAMES, self.model_dir
-        )
+        self.detector = lively_detector(len(CLASS_NAMES), **SETTINGS, **settings)
+        export.export_saved_model(self.detector, CLASS_NAMES, self.model_dir)
         self.model, self.decoder = tflite_export.load_exported(self.model_dir)
         self.folder, self.images = folder, images
         self.saved = predict.load_detector(self.model_dir)
@@ -54,6 +63,12 @@ def exported(tmp_path_factory, images):
 @pytest.fixture(scope="module")
 def softmax(tmp_path_factory, images):
     return Exported(tmp_path_factory.mktemp("softmax"), images, **{"loss.classification": "softmax"})
+
+
+@pytest.fixture(scope="module")
+def fpnlite(tmp_path_factory, images):
+    settings = {"model.head": "fpnlite", "model.head_layers": 2, "model.head_depth": 64}
+    return Exported(tmp_path_factory.mktemp("fpnlite"), images, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +104,24 @@ def test_the_suppression_inside_a_file_finds_the_same(kind, images, request):
         assert (one.boxes >= 0).all()
         assert (one.boxes <= 1).all()
         assert_same(one, expected.above(np.median(expected.scores)), share=0.8)
+
+
+@pytest.mark.parametrize("kind", ["exported", "softmax", "fpnlite"])
+def test_the_size_of_a_float32_file_is_predicted_from_the_network(kind, request):
+    """Four bytes a weight, within 3 %: the graph and what travels with it is small beside the weights."""
+    model = request.getfixturevalue(kind)
+    size = os.path.getsize(model.path("tflite_float32"))
+    assert cost.file_bytes(model.detector.network) == pytest.approx(size, rel=0.03)
+
+
+def test_the_time_measured_before_training_is_that_of_the_exported_model(exported):
+    """Both on this machine, beside whatever else it does: within a factor of 3."""
+    found = cost.costs(exported.detector, latency=True)
+    assert found["parameters"] == exported.detector.network.count_params()
+    pixels = tf.zeros((1, SIZE_PX, SIZE_PX, 3), tf.uint8)
+    serve = tf.saved_model.load(exported.model_dir).signatures["serving_tensor"]
+    real_ms = footprint.median_ms(lambda: serve(images=pixels)["num_detections"].numpy())
+    assert real_ms / 3 < found["latency_ms"] < 3 * real_ms
 
 
 def test_a_float16_file_is_about_half_as_large_and_nearly_equal(exported, images):

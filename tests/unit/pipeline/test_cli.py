@@ -143,6 +143,8 @@ def test_a_flag_without_its_value(mistake):
         ("--search=hyperbnd", "`--search=hyperbnd` is unknown. Did you mean `hyperband`?"),
         ("--preset=zzz", "`--preset=zzz` is unknown. Known: quick"),
         ("--seed=abc", "`--seed` needs a non-negative integer: got `abc`."),
+        ("--second_objective=latncy", "`--second_objective=latncy` is unknown. Did you mean `latency`?"),
+        ("--max_latency_ms=0", "`max_latency_ms` must be positive: got 0.0."),
         ("--max_trials=0", "`--max_trials` needs a positive integer: got `0`."),
         ("--min_map50=2", "`--min_map50` needs a number in the range [0, 1]: got `2`."),
         ("--set=optimizer.leaning_rate=1", "Did you mean `optimizer.learning_rate`?"),

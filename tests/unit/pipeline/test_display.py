@@ -221,6 +221,18 @@ def test_a_leaderboard_wider_than_the_screen_is_cut_and_says_so(screen):
     assert screen.lines[-1] == f"{12 - shown} more trials: see report/leaderboard.csv."
 
 
+def test_a_front_is_a_table_of_costs_and_scores(screen):
+    costs = [{"parameters": 830_988.0, "file_mb": 3.2331}, {"parameters": 4_664_935.0, "file_mb": 18.434}]
+    rows = [row | cost for row, cost in zip(leaderboard_rows()[1::-1], costs, strict=True)]
+    screen.display.print_front(rows, "parameters")
+    screen.display.print_front(rows, "file_mb")
+    text = screen.stream.getvalue()
+    assert "Pareto front: val mAP against MB of the float32 file" in text
+    assert re.search(r"trial id +parameters +val mAP@\[\.5:\.95\] +val mAP@\.5 +epochs", text)
+    assert re.search(r"00 +830,988 +0\.100 +0\.200 +4", text)
+    assert re.search(r"03 +18\.43 +0\.312 +0\.625 +4", text)
+
+
 def test_facts_are_never_cut(screen):
     path = "/x" * 200
     screen.display.print_facts({"model": path, "TensorBoard": "tensorboard --logdir=runs/demo"})

@@ -16,7 +16,7 @@ import pytest
 from data import progress
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
-from tuner_fn.supervisor import RejectedError, TrainingProcess
+from tuner_fn.supervisor import TrainingProcess
 from tuner_fn.worker import Job
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -66,11 +66,17 @@ def test_a_fault_fails_the_trial_with_reason_and_log_and_the_next_one_trains(pro
     assert len(process.train(job(tmp_path, name="next"))) == 3
 
 
-def test_a_network_over_a_limit_is_not_trained(process, tmp_path) -> None:
-    with pytest.raises(RejectedError, match="1.0 parameters: more than the limit of 0.5"):
-        process.train(job(tmp_path, limits={"max_parameters": 0.5}))
+def test_costs_are_found_without_training_and_the_time_only_where_asked_for(process, tmp_path) -> None:
+    assert process.costs(job(tmp_path)) == {"parameters": 100, "multiply_adds": 7, "file_mb": 0.5}
+    assert process.costs(job(tmp_path, latency=True))["latency_ms"] > 0
     assert not (tmp_path / "state").exists()
-    assert len(process.train(job(tmp_path, limits={"max_parameters": 1.0}))) == 3
+
+
+def test_a_process_killed_while_it_counts_costs_is_replaced_but_not_for_ever(process, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("FAKE_MARK", str(tmp_path / "mark"))
+    assert process.costs(job(tmp_path, "killed once"))["parameters"] == 100
+    with pytest.raises(keras_tuner.errors.FailedTrialError, match=r"was killed \(SIGKILL\)"):
+        process.costs(job(tmp_path, "killed"))
 
 
 def test_a_mistake_stops_the_search_with_its_traceback(process, tmp_path) -> None:

@@ -11,8 +11,7 @@ import pytest
 
 from data import files, progress
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import oracles, reporting, search_space
-from tuner_fn.supervisor import RejectedError
+from tuner_fn import oracles, pareto, reporting, search_space
 from tuner_fn.trial_runner import DetectionTuner
 
 NAMES = ("optimizer.learning_rate",)
@@ -23,6 +22,8 @@ class FakeProcess:
 
     def __init__(self) -> None:
         self.jobs: list = []
+        self.counted: list = []
+        self.clock = 1.0  # what times are multiplied by
         self.actions: dict[int, BaseException] = {}
         self.closed = False
         self.luck: dict[tuple[float, int], float] = {}  # {(learning rate, seed): what it adds to the score}
@@ -31,8 +32,6 @@ class FakeProcess:
         assert job.start_from is None or pathlib.Path(job.start_from).exists()
         self.jobs.append(job)
         action = self.actions.get(len(self.jobs) - 1)
-        if self.rate(job) > job.limits.get("max_parameters", 1.0):
-            action = RejectedError("too many parameters")
         if action is not None:
             raise action
         rate = self.rate(job) + self.luck.get((self.rate(job), job.settings["training"]["seed"]), 0.0)
@@ -47,6 +46,12 @@ class FakeProcess:
 
     def measure(self, job):
         return fake_training.measure(None, (), (), ())
+
+    def costs(self, job, timeout_s):
+        self.counted.append(job)
+        width = ExperimentConfig.from_dict(job.settings).model.alpha
+        found = {"parameters": round(100 * width), "multiply_adds": round(1000 * width), "file_mb": width}
+        return found | ({"latency_ms": width * self.clock} if job.latency else {})
 
     def close(self) -> None:
         self.closed = True
@@ -69,7 +74,8 @@ def process():
 
 def make(tmp_path, process, strategy: str = "random", **settings) -> DetectionTuner:
     config = settings.pop("config", ExperimentConfig())
-    names = {"max_minutes", "trial_timeout_s", "max_disk_bytes", "repeats", "limits", "fidelity"} & settings.keys()
+    names = {"max_minutes", "trial_timeout_s", "max_disk_bytes", "repeats", "limits", "fidelity", "second_objective"}
+    names &= settings.keys()
     limits = {name: settings.pop(name) for name in names}
     defaults = {"max_epochs": 2, "seed": 0, "max_trials": 4}
     if strategy == "hyperband":
@@ -159,6 +165,8 @@ def test_trials_have_less_than_the_finalists_and_the_winner(process, tmp_path) -
     # A trial of a quarter of the data is no whole training: each finalist is trained with both seeds.
     assert [(job.training.data_share, job.input.image_size) for job in jobs[4:]] == [(1.0, 300)] * 6
     assert {row["fidelity"] for row in rows} == {"training.data_share=0.25 input.image_size=128"}
+    (counted,) = process.counted  # what counts is what the final model costs
+    assert counted.settings["input"]["image_size"] == 300
     best = ExperimentConfig.from_dict(json.loads((tmp_path / "search" / "best_config.json").read_text()))
     assert (best.training.data_share, best.input.image_size) == (1.0, 300)
 
@@ -308,21 +316,59 @@ def test_configurations_that_went_on_are_trained_whole_for_the_comparison(proces
     assert not list((tmp_path / "search").glob("repeat_*"))
 
 
+def with_width(*widths: float) -> dict:
+    choices = {"model.alpha": {"choices": list(widths)}} if widths else {}
+    return search_space.pick(choices, (*NAMES, "model.alpha"), ExperimentConfig())
+
+
 def test_configurations_over_a_limit_cost_nothing_of_the_budget_and_are_counted(process, tmp_path) -> None:
     notes: list[str] = []
+    budget = {"max_trials": None, "max_epochs_total": 8, "limits": {"max_parameters": 60, "max_file_mb": 0.4}}
     with progress.listen(lambda kind, fields: notes.append(fields["text"]) if kind == "note" else None):
-        tuner = make(tmp_path, process, max_trials=None, max_epochs_total=8, limits={"max_parameters": 0.003})
-        rows = search(tuner)
+        rows = search(make(tmp_path, process, ranges=with_width(0.35, 0.5), **budget))
     done = [row for row in rows if row["status"] == "completed"]
     rejected = [row for row in rows if row["status"] == "failed"]
-    assert len(done) == 4
-    assert rejected
-    assert {row["reason"] for row in rejected} == {"too many parameters"}
+    assert [row["parameters"] for row in done] == [35] * 4
+    assert len(process.jobs) == 4
+    assert {row["reason"] for row in rejected} >= {
+        "100 parameters: more than the limit of 60.",
+        "0.5 MB of the float32 file: more than the limit of 0.4.",
+    }
     assert f"Configurations over a limit, not trained: {len(rejected)}." in notes[-1]
 
 
 def test_a_limit_that_nothing_keeps_ends_the_search(process, tmp_path) -> None:
-    tuner = make(tmp_path, process, max_trials=None, max_epochs_total=8, limits={"max_parameters": 0.0})
-    with pytest.raises(keras_tuner.errors.FatalError, match="No trial of the search succeeded: too many parameters"):
+    tuner = make(tmp_path, process, max_trials=None, max_epochs_total=8, limits={"max_parameters": 99})
+    with pytest.raises(keras_tuner.errors.FatalError, match="No trial of the search succeeded: 100 parameters: more"):
         search(tuner)
     assert tuner.end_reason == "the last 100 configurations exceed a limit"
+    assert len(process.counted) == 1  # all of them have one architecture
+
+
+def test_a_decision_by_a_measured_time_stands_after_a_restart(process, tmp_path) -> None:
+    settings = {"max_trials": 8, "limits": {"max_latency_ms": 0.7}, "ranges": with_width(0.5, 1.0)}
+    process.actions = {2: KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        search(make(tmp_path / "cut", process, **settings))
+    assert len(process.counted) == 2
+    process.actions, process.clock = {}, 10.0  # now everything would be over the limit
+    cut = search(make(tmp_path / "cut", process, **settings))
+    whole = search(make(tmp_path / "whole", FakeProcess(), **settings))
+    names = ("trial", "status", "score", "latency_ms", "reason")
+    assert [[row[name] for name in names] for row in cut] == [[row[name] for name in names] for row in whole]
+    assert {row["latency_ms"] for row in cut} == {0.5, None}
+
+
+def test_the_front_of_score_and_cost_is_left_where_one_is_asked_for(process, tmp_path) -> None:
+    folder = tmp_path / "search"
+    rows = search(make(tmp_path, process, "hyperband", ranges=with_width(), second_objective="multiply_adds"))
+    table = (folder / pareto.TABLE_FILE).read_text().splitlines()
+    front = pareto.front_rows(rows, "multiply_adds")
+    assert 1 < len(front) < len(rows)
+    assert [line.split(",")[:3] for line in table[1:]] == [
+        ["multiply_adds", str(row["rank"]), row["trial"]] for row in front
+    ]
+    assert (folder / pareto.PLOT_FILE).read_bytes().startswith(b"\x89PNG")
+    search(make(tmp_path, process, "hyperband", ranges=with_width()))
+    assert not (folder / pareto.TABLE_FILE).exists()
+    assert not (folder / pareto.PLOT_FILE).exists()

@@ -1,0 +1,51 @@
+"""The Pareto front of a search: the configurations that none beats in score and cost at once."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+TABLE_FILE, PLOT_FILE = "pareto.csv", "pareto.png"
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Finds the points that no other one beats: with a higher score at no higher cost, or an equal one at a lower cost.
+
+    Args:
+        points: (score, cost) each, finite; the score is better higher, the cost lower.
+
+    Returns:
+        Their indices by rising cost; of points that are equal in both, all.
+    """
+    chosen: list[int] = []
+    for index in sorted(range(len(points)), key=lambda index: (points[index][1], -points[index][0])):
+        if not chosen or points[index][0] > points[chosen[-1]][0] or points[index] == points[chosen[-1]]:
+            chosen.append(index)
+    return chosen
+
+
+def candidates(rows: Sequence[Row], cost: str) -> list[Row]:
+    """Picks what can be on a front: of each configuration the trial that trained longest.
+
+    Args:
+        rows: of the leaderboard; trials of one configuration have equal hyperparameters.
+        cost: one of the rows' costs, such as "latency_ms".
+
+    Returns:
+        Rows with a score and this cost, in their order.
+    """
+    longest: dict[str, Row] = {}
+    for row in rows:
+        if row["rank"] and row[cost] is not None and math.isfinite(row["score"]):
+            name = json.dumps(row["hyperparameters"], sort_keys=True)
+            if name not in longest or row["epochs"] > longest[name]["epochs"]:
+                longest[name] = row
+    kept = {row["trial"] for row in longest.values()}
+    return [row for row in rows if row["trial"] in kept]
+
+
+def front_rows(rows: Sequence[Row], cost: str) -> list[Row]:
+    """Returns the rows of the leaderboard that are on the front of score and cost, by rising cost."""
+    found = candidates(rows, cost)
+    return [found[index] for index in front([(row["score"], row[cost]) for row in found])]
