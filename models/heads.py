@@ -1,5 +1,6 @@
 """Box predictors: from feature levels to logits and deltas."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,12 @@ from models.hyperparameters import ModelConfig
 from models.layers import batch_norm, conv_bn, depthwise_bn, kernel_initializer
 
 Tensor = Any
+_PREDICTOR = re.compile(r"head_(\d+_)?(class|box)/(?!depthwise_kernel)")
+
+
+def is_predictor(path: str) -> bool:
+    """Tells by a weight's path whether its last axis is what anchors predict, and no channels."""
+    return _PREDICTOR.match(path) is not None
 
 
 def predict_boxes(

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from data import augment, input_pipeline, progress
-from models import cost, detection_metrics, detections, devices, optimizers, schedules
+from models import cost, detection_metrics, detections, devices, inheritance, optimizers, schedules, training_state
 from models.detector import Detector
 from models.errors import DivergedError
 from models.hyperparameters import ExperimentConfig
@@ -150,6 +150,7 @@ def train(
     epochs: int,
     checkpoint: str | os.PathLike[str] | None = None,
     start_from: str | os.PathLike[str] | None = None,
+    inherit_from: str | os.PathLike[str] | None = None,
     validate_every: int = 1,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
 ) -> TrainingResult:
@@ -165,6 +166,8 @@ def train(
         checkpoint: file that gets the whole training state after every epoch. If it exists already, training continues
             from it.
         start_from: file of an earlier part of the same training to continue from, unless `checkpoint` exists.
+        inherit_from: training state of any other network, whose weights (nothing else) a training begins with that has
+            no earlier part; see `inheritance.inherit`.
         validate_every: epochs from one validation to the next; the last epoch is always validated.
         on_epoch: called after every epoch with its report: epoch (from 1), loss, images_per_s, seconds and, where it
             was validated, the metrics of `detection_metrics.coco_metrics`.
@@ -174,6 +177,7 @@ def train(
 
     Raises:
         DivergedError: the loss became NaN or infinite.
+        UserError: `inherit_from` is no training state.
         ValueError: a split holds no example.
     """
     devices.configure_device()
@@ -181,6 +185,8 @@ def train(
     steps = input_pipeline.steps_per_epoch(split.length, config.input.batch_size)
     program = _program(config, len(class_names))
     history = _restore(program, checkpoint, start_from)
+    if inherit_from is not None and not history:
+        _inherit(program.detector.network, inherit_from)
     program.configure(config, steps * epochs)
     if len(history) < epochs:
         batches = training_batches(split, config, first_epoch=len(history), epochs=epochs)
@@ -333,7 +339,7 @@ class _Reporter(keras.callbacks.Callback):
         report["seconds"] = time.perf_counter() - self.started
         self.history.append(report)
         if self.checkpoint is not None:
-            _save_state(self.checkpoint, self.program, self.history)
+            training_state.save(self.checkpoint, self.program.variables(), self.history)
         self.report_epoch(report)
 
     def _check(self, logs: dict[str, Any]) -> None:
@@ -371,25 +377,22 @@ class Validation:
         return (time.perf_counter() - started) * math.ceil(len(self.truth) / EVAL_BATCH)
 
 
-def _save_state(path: str | os.PathLike[str], program: Program, history: list[EpochReport]) -> None:
-    """Writes the whole training state to a temporary name and renames it, so that it is there whole or not at all."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    arrays = {f"v{number}": np.asarray(variable) for number, variable in enumerate(program.variables())}
-    with open(temporary, "wb") as file:
-        np.savez(file, history=np.frombuffer(json.dumps(history).encode(), np.uint8), **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
 def _restore(program: Program, *paths: str | os.PathLike[str] | None) -> list[EpochReport]:
     """Loads the first state that exists, else the initial one; returns its history."""
     for path in paths:
         if path is not None and pathlib.Path(path).exists():
-            with np.load(path) as state:
-                program.restore([state[f"v{number}"] for number in range(len(state.files) - 1)])
-                return json.loads(state["history"].tobytes())
+            values, history = training_state.load(path)
+            program.restore(values)
+            return history
     program.restore(program.initial)
     return []
+
+
+def _inherit(network: keras.Model, donor: str | os.PathLike[str]) -> None:
+    """Fills a network's weights from a training state of another one, and notes how much that gave."""
+    weights = {weight.path: weight for weight in network.weights if weight.shape}  # single numbers are settings
+    own = {path: np.asarray(weight) for path, weight in weights.items()}
+    found = inheritance.inherit(own, training_state.load_named(donor))
+    for path, weight in weights.items():
+        weight.assign(found.weights[path])
+    progress.emit("note", text=f"Weights inherited from {donor}: {found.summary()}")

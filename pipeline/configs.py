@@ -26,6 +26,7 @@ SEARCH_FLAGS = (
     "max_file_mb",
     "max_latency_ms",
     "second_objective",
+    "inherit",
 )
 
 

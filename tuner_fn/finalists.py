@@ -66,7 +66,7 @@ class Finalists:
                 chosen.setdefault(json.dumps(row["hyperparameters"], sort_keys=True), row)
         for row in list(chosen.values())[:COUNT]:
             known = self.scores.setdefault(row["trial"], {})
-            if row["parent"] is None and row["epochs"] == self._whole_epochs:
+            if row["parent"] is row["inherited"] is None and row["epochs"] == self._whole_epochs:
                 known.setdefault(str(self._seeds[0]), row["score"])  # it was a whole training with this seed
             yield from ((row, seed) for seed in self._seeds if str(seed) not in known)
 

@@ -40,6 +40,7 @@ class SearchConfig:
         second_objective: one of `costs.SECOND_OBJECTIVES`, whose front with the score is written; None for none. The
             strategies do not look at it.
         fidelity: {setting: value} that trials have less of, as `search_space.fidelity` returns.
+        inherit: whether a new configuration starts with the weights of the nearest one that is trained.
     """
 
     strategy: str
@@ -60,6 +61,7 @@ class SearchConfig:
     max_latency_ms: float | None = None
     second_objective: str | None = None
     fidelity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    inherit: bool = False
 
     def __post_init__(self) -> None:
         """Checks every field.

@@ -14,6 +14,7 @@ from tensorboard.plugins.hparams import api as hparams
 
 from models.training import EpochReport
 from tuner_fn import costs
+from tuner_fn.oracles.base import INHERITED
 from tuner_fn.search_space import Ranges
 
 RUNG = "rung"  # the epochs that a trial trains up to
@@ -84,8 +85,8 @@ def leaderboard(trials: Iterable[Trial], fidelity: str = "") -> list[dict[str, A
 
     Returns:
         One row a trial: rank (None where failed), trial, score, AP50, epochs (those of its parent included), fidelity,
-        seconds (of its own epochs), the costs of `costs.UNITS`, status, reason, parent (the trial it went on from) and
-        hyperparameters.
+        seconds (of its own epochs), the costs of `costs.UNITS`, status, reason, parent (the trial it went on from),
+        inherited (the one whose weights it began with) and hyperparameters.
     """
     rows = []
     for trial in trials:
@@ -104,6 +105,7 @@ def leaderboard(trials: Iterable[Trial], fidelity: str = "") -> list[dict[str, A
                 "status": trial.status.lower(),
                 "reason": "" if done else reason[0],
                 "parent": values.get("tuner/trial_id"),
+                "inherited": values.get(INHERITED),
                 "hyperparameters": {name: value for name, value in values.items() if not name.startswith("tuner/")},
             }
         )
@@ -162,6 +164,7 @@ def _optuna_trial(trial: Trial, distributions: Mapping[str, Any]) -> optuna.tria
     state = states.get(trial.status, optuna.trial.TrialState.WAITING)
     epochs = values.get("tuner/epochs")
     about = {"trial": trial.trial_id, "rung": epochs, "parent": values.get("tuner/trial_id")}
+    about["inherited"] = values.get(INHERITED)
     about["reason"] = None if trial.message is None else trial.message[:_MOST_REASON]
     return optuna.trial.create_trial(
         state=state,

@@ -5,7 +5,7 @@ import os
 import pathlib
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import keras_tuner
@@ -15,7 +15,7 @@ from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import costs, pareto_report, reporting, search_space
 from tuner_fn.finalists import Finalists
-from tuner_fn.oracles.base import REJECTED, SeededOracle
+from tuner_fn.oracles.base import INHERITED, REJECTED, SeededOracle
 from tuner_fn.supervisor import EpochReport, TrainingProcess
 from tuner_fn.worker import Job
 
@@ -52,6 +52,7 @@ class DetectionTuner(keras_tuner.Tuner):
         trial_timeout_s: float | None = None,
         max_disk_bytes: float | None = None,
         repeats: int = 1,
+        inherit: bool = False,
         limits: Mapping[str, float] | None = None,
         second_objective: str | None = None,
         fidelity: Mapping[str, Any] | None = None,
@@ -72,6 +73,8 @@ class DetectionTuner(keras_tuner.Tuner):
             max_disk_bytes: of training states. Those that no later trial goes on from are deleted in any case; above
                 this limit the least promising ones are given up.
             repeats: seeds that the best configurations are trained with in the end; the best mean wins.
+            inherit: whether a new configuration starts with the weights of the nearest one that is trained. Their
+                training states are kept then, as far as `max_disk_bytes` allows.
             limits: {name of `costs.LIMITS`: limit}; a configuration that exceeds one is not trained.
             second_objective: of `costs.SECOND_OBJECTIVES`; the front of the score and this cost is written in the end,
                 beside those of the costs that have limits.
@@ -83,7 +86,7 @@ class DetectionTuner(keras_tuner.Tuner):
         self.config, self.ranges, self.class_names = config, ranges, tuple(class_names)
         self.logdir = pathlib.Path(logdir)
         self.max_minutes, self.trial_timeout_s, self.max_disk_bytes = max_minutes, trial_timeout_s, max_disk_bytes
-        self.limits = dict(limits or {})
+        self.inherit, self.limits = inherit, dict(limits or {})
         self.costs_asked_for = costs.asked_for(self.limits, second_objective)
         self._known_costs = costs.KnownCosts(directory / "costs.json")
         self.fidelity = dict(fidelity or {})
@@ -179,7 +182,7 @@ class DetectionTuner(keras_tuner.Tuner):
         about = {"number": int(trial.trial_id) + 1, "total": self.oracle.planned_trials(), "trial_id": trial.trial_id}
         about["hyperparameters"] = searched
         progress.emit("trial", state="started", score=None, reason=None, **about)
-        epochs, parent = values["tuner/epochs"], values.get("tuner/trial_id")
+        epochs = values["tuner/epochs"]
         shown = searched | {reporting.RUNG: epochs}
         log = reporting.TrialLog(self.logdir / f"trial_{trial.trial_id}", shown, f"trial {trial.trial_id}")
 
@@ -188,7 +191,8 @@ class DetectionTuner(keras_tuner.Tuner):
                 _valid_configuration(self._trial_config, values),
                 str(reporting.state_file(self.get_trial_dir(trial.trial_id))),
                 epochs=epochs,
-                start_from=None if parent is None else str(reporting.state_file(self.get_trial_dir(parent))),
+                start_from=self._state_of(values.get("tuner/trial_id")),
+                inherit_from=self._state_of(values.get(INHERITED)),
             )
             cost = self._check_costs(values)
             history = self._train(job, log.epoch)
@@ -268,15 +272,18 @@ class DetectionTuner(keras_tuner.Tuner):
 
         return self.process.train(job, on_epoch, self.trial_timeout_s)
 
-    def _job(self, config: ExperimentConfig, checkpoint: str, *, epochs: int, start_from: str | None = None) -> Job:
+    def _state_of(self, trial_id: str | None) -> str | None:
+        return None if trial_id is None else str(reporting.state_file(self.get_trial_dir(trial_id)))
+
+    def _job(self, config: ExperimentConfig, checkpoint: str, *, epochs: int, **starts: str | None) -> Job:
         return Job(
             settings=config.to_dict(),
             class_names=self.class_names,
             epochs=epochs,
             validate_every=epochs,
             checkpoint=checkpoint,
-            start_from=start_from,
             latency="latency_ms" in self.costs_asked_for,
+            **starts,
             **self._data,
         )
 
@@ -287,28 +294,49 @@ class DetectionTuner(keras_tuner.Tuner):
     def _free_disk(self) -> None:
         """Deletes the training states that no later trial can need, and more where the limit asks for it.
 
+        Everything follows from the trials and the files, so that a search that was killed decides the same.
+
         Raises:
             FatalError: those that are needed exceed the limit.
         """
         rows = self._trial_rows()
         running = [row for row in rows if row["status"] == "running"]
-        kept = {*self.oracle.resumable(), *(row[name] for row in running for name in ("trial", "parent"))}
-        kept |= {row["trial"] for row in rows if row["rank"] == 1}
+        spared = {row[name] for row in running for name in ("parent", "inherited")}
+        spared |= {row["trial"] for row in rows if row["rank"] == 1}  # it is what is exported
+        kept = spared | {*self.oracle.resumable(), *(self.oracle.trained() if self.inherit else ())}
         states = {row["trial"]: reporting.state_file(self.get_trial_dir(row["trial"])) for row in rows}
-        for trial_id in states.keys() - kept:
+        for trial_id in states.keys() - kept - {row["trial"] for row in running}:
             states[trial_id].unlink(missing_ok=True)
-        if self.max_disk_bytes is None:
-            return
-        sizes = {
-            trial_id: states[trial_id].stat().st_size for trial_id in kept & states.keys() if states[trial_id].exists()
-        }
-        for trial_id in self.oracle.resumable():
-            if sum(sizes.values()) <= self.max_disk_bytes or not self.oracle.retire(trial_id):
+        if self.max_disk_bytes is not None:
+            self._heed_disk_limit({trial_id: states[trial_id] for trial_id in states.keys() & kept}, spared)
+        if self.inherit:
+            self.oracle.donors = frozenset(one for one in self.oracle.trained() if states[one].exists())
+
+    def _heed_disk_limit(self, states: Mapping[str, pathlib.Path], spared: Collection[str]) -> None:
+        """Gives up states until the rest keeps the limit: first those of mere donors, the least promising first.
+
+        Args:
+            states: {trial: its file} of the trials that have ended.
+            spared: trials among them whose files stay.
+
+        Raises:
+            FatalError: there is no other to give up.
+        """
+        sizes = {trial_id: state.stat().st_size for trial_id, state in states.items() if state.exists()}
+        resumable = self.oracle.resumable()
+        donors = [one for one in self.oracle.trained() if one in sizes and one not in resumable]
+        given_up = []
+        for trial_id in [*donors, *resumable]:
+            if sum(sizes.values()) <= self.max_disk_bytes:
                 break
-            if rows[0]["trial"] != trial_id:  # the best one's is what is exported
-                states[trial_id].unlink(missing_ok=True)
+            if trial_id in resumable and not self.oracle.retire(trial_id):
+                break
+            if trial_id not in spared:
                 sizes.pop(trial_id, None)
-        self.oracle.save()
+                given_up.append(trial_id)
+        self.oracle.save()  # before what it says is done
+        for trial_id in given_up:
+            states[trial_id].unlink(missing_ok=True)
         if sum(sizes.values()) > self.max_disk_bytes:
             raise keras_tuner.errors.FatalError(
                 f"The training states that later trials need take {sum(sizes.values()) / 1e9:.3g} GB, more than "

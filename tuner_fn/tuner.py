@@ -54,6 +54,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         logdir=logdir,
         max_minutes=search.max_minutes,
         repeats=search.repeats,
+        inherit=search.inherit,
         limits=search.limits,
         second_objective=search.second_objective,
         fidelity=search.fidelity,

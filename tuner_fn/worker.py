@@ -40,6 +40,7 @@ class Job:
         validate_every: epochs from one validation to the next.
         checkpoint: file of the whole training state.
         start_from: file of an earlier part to continue from, None for none.
+        inherit_from: training state whose weights a training without an earlier part begins with, None for its own.
         latency: whether the time of an image is among the costs.
     """
 
@@ -51,6 +52,7 @@ class Job:
     validate_every: int
     checkpoint: str
     start_from: str | None = None
+    inherit_from: str | None = None
     latency: bool = False
 
 
@@ -95,6 +97,7 @@ def _train(training: ModuleType, job: Job, connection: Connection) -> list[dict[
         epochs=job.epochs,
         checkpoint=job.checkpoint,
         start_from=job.start_from,
+        inherit_from=job.inherit_from,
         validate_every=job.validate_every,
         on_epoch=lambda report: connection.send(("epoch", report)),
     ).history

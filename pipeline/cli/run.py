@@ -226,6 +226,12 @@ def _define_search_flags(flag_values: flags.FlagValues) -> None:
         lower_bound=1,
         flag_values=flag_values,
     )
+    flags.DEFINE_boolean(
+        "inherit",
+        False,
+        "A new configuration starts with the weights of the nearest one trained before, as far as they fit.",
+        flag_values=flag_values,
+    )
     numbers = {
         "max_minutes": "Budget: stop the search after the epoch in which so many minutes are over.",
         "trial_timeout": "Minutes after which a trial has failed, so that one that hangs does not stop the search.",

@@ -145,6 +145,20 @@ def test_a_diverging_training_stops(data, tmp_path) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_training_that_inherits_weights_starts_better_and_takes_nothing_else(data, tmp_path) -> None:
+    """Weights only: its steps, schedule and optimizer begin anew; its own state goes before the donor's."""
+    donor, heir = tmp_path / "0" / "state.npz", tmp_path / "1" / "state.npz"
+    training.train(SMALL, *data, CLASS_NAMES, epochs=3, checkpoint=donor)
+    other = SMALL.replace({"optimizer.learning_rate": 0.002, "loss.localization_weight": 1.5})
+    afresh = training.train(other, *data, CLASS_NAMES, epochs=1).history
+    inherited = training.train(other, *data, CLASS_NAMES, epochs=1, checkpoint=heir, inherit_from=donor)
+    assert inherited.history[0]["loss"] < 0.8 * afresh[0]["loss"]
+    assert [report["epoch"] for report in inherited.history] == [1]
+    assert int(inherited.detector.optimizer.iterations) == 2  # 16 images in batches of 8
+    whole = training.train(other, *data, CLASS_NAMES, epochs=2, checkpoint=heir, inherit_from=tmp_path / "missing")
+    assert [report["loss"] for report in whole.history][0] == inherited.history[0]["loss"]
+
+
 def test_moving_averages_are_what_is_scored_and_exported(data, tmp_path) -> None:
     """The state keeps both; with one step an epoch the average after three is 0.81 w1 + 0.09 w2 + 0.1 w3."""
     config = SMALL.replace({"optimizer.ema_momentum": 0.9, "input.batch_size": 16})

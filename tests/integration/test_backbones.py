@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from data.errors import UserError
-from models import backbones
+from models import backbones, inheritance
 from models.hyperparameters import ModelConfig
 
 NAMES = ("mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large")
@@ -40,6 +40,27 @@ def test_the_copy_computes_what_keras_applications_does(name, tmp_path) -> None:
     assert len(backbone.weights.restored) == len(original.weights)
     images = np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32)
     assert np.asarray(backbone.model(images)) == pytest.approx(np.asarray(original(images)), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES[:3])
+def test_a_wider_backbone_with_the_weights_of_a_narrower_one_computes_its_maps(name) -> None:
+    """Inverted residuals, their sums and squeeze-and-excitation included; what is wider is the rest of the channels."""
+    draw = np.random.default_rng(0)
+    donor, heir = (backbones.load_backbone(ModelConfig(backbone=name, alpha=alpha), 64).model for alpha in (0.35, 0.5))
+    for weight in donor.weights:
+        if len(weight.shape) == 1:  # batch norm's, as after training
+            weight.assign(draw.uniform(0.5, 1.5, weight.shape))
+    arrays = [{weight.path: np.asarray(weight) for weight in model.weights} for model in (heir, donor)]
+    found = inheritance.inherit(*arrays)
+    assert found.morphed
+    assert not found.left
+    for weight in heir.weights:
+        weight.assign(found.weights[weight.path])
+    images = draw.uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32)
+    expected = np.asarray(donor(images))
+    computed = np.asarray(heir(images))[..., : expected.shape[-1]]
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(computed, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
 def test_an_activation_replaces_that_of_the_convolutions_only() -> None:

@@ -16,7 +16,8 @@ from tuner_fn.supervisor import TrainingProcess
 def search(folder):
     process = TrainingProcess(folder / "worker.log", training="fake_training")
     budget = {{"max_trials": None, "max_epochs_total": 60, "max_epochs": 8, "second_objective": "latency"}}
-    tests.make(folder, process, "freeze_thaw", **budget).search(["train"], ["val"], verbose=0)
+    heirs = {{"inherit": True, "max_disk_bytes": 400}}
+    tests.make(folder, process, "freeze_thaw", **budget, **heirs).search(["train"], ["val"], verbose=0)
 
 def start(folder):
     child = os.fork()
@@ -46,7 +47,10 @@ print(kills)
 
 
 def test_a_search_killed_at_random_moments_ends_as_one_that_was_not(tmp_path) -> None:
-    """kill -9 of the search, every other time after its worker, twenty times: trials, order and scores are the same."""
+    """kill -9 of the search, every other time after its worker, twenty times: trials, order and scores are the same.
+
+    Weights are inherited within a disk limit: what is kept, and who inherits from whom, is the same, too.
+    """
     paths = {"root": str(ROOT), "tests": str(ROOT / "tests"), "here": str(ROOT / "tests" / "unit" / "tuner_fn")}
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "FAKE_EPOCH_S": "0.1"}
     command = [sys.executable, "-c", KILLER.format(**paths), str(tmp_path)]
@@ -56,8 +60,10 @@ def test_a_search_killed_at_random_moments_ends_as_one_that_was_not(tmp_path) ->
     for name in ("whole", "cut"):
         rows = json.loads((tmp_path / name / "search" / "leaderboard.json").read_text())
         assert len({row["latency_ms"] for row in rows if row["rank"]}) == 1  # a clock's reading: it was read once
-        found[name] = [(row["trial"], row["score"], row["epochs"], row["parent"], row["status"]) for row in rows]
+        columns = ("trial", "score", "epochs", "parent", "inherited", "status")
+        found[name] = [tuple(row[column] for column in columns) for row in rows]
     assert len(found["whole"]) > 10
     assert found["cut"] == found["whole"]
+    assert any(row[-2] for row in found["whole"])
     log = (tmp_path / "cut" / "worker.log").read_text()
     assert log.count("epoch trained") <= 60 + 40  # at most one epoch lost for each kill

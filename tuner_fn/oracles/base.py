@@ -14,6 +14,7 @@ from tuner_fn.oracles.saved import SavedOracle
 from tuner_fn.oracles.space import Space
 
 REJECTED = "tuner/rejected"  # among the values of a trial that was not trained, because it would cost too much
+INHERITED = "tuner/inherited"  # among the values of a trial that starts with the weights of another one: that trial
 MOST_REJECTED = 100  # of them in a row end a search, which spends no epoch on them
 UNBOUNDED_TRIALS = 9_999  # where only epochs or the user end a search; TFX's Tuner needs a number
 _DRAWS = 100  # before a finite space is gone through one by one
@@ -82,6 +83,8 @@ class SeededOracle(SavedOracle, abc.ABC):
         end_reason: why the search ended, "" before that.
         was_extended: whether the trials before a reload were drawn from another space.
         rungs: epochs at which a configuration's training may end, ascending; the last is `max_epochs`.
+        donors: trials whose weights are at hand: a new configuration starts with those of the nearest one, which it
+            carries in `tuner/inherited`. None by default.
     """
 
     def __init__(
@@ -129,6 +132,7 @@ class SeededOracle(SavedOracle, abc.ABC):
         self.space = Space(self.hyperparameters)
         self.end_reason = ""
         self.was_extended = False
+        self.donors: frozenset[str] = frozenset()
         self.configurations: list[Configuration] = []
         self._counted: set[str] = set()  # trials whose results are in `configurations`
         self._index: dict[str, int] = {}  # {trial: its configuration}
@@ -163,7 +167,9 @@ class SeededOracle(SavedOracle, abc.ABC):
         before = 0 if proposal.known is None else self.configurations[proposal.known].epochs
         epochs = proposal.epochs if left is None else min(proposal.epochs, before + left)
         if proposal.known is None:
-            known, parent = self._add(trial_id, proposal.values), {}
+            known = self._add(trial_id, proposal.values)
+            donor = self._nearest_donor(known.genes)
+            parent = {} if donor is None else {INHERITED: donor}
         else:
             known = self.configurations[proposal.known]
             parent = {"tuner/trial_id": known.trial_id}
@@ -192,9 +198,14 @@ class SeededOracle(SavedOracle, abc.ABC):
 
     def resumable(self) -> list[str]:
         """Lists the trials that a later one may go on from, the least promising first."""
+        trained = self.trained() if len(self.rungs) > 1 else []
+        return [one for one in trained if self.configurations[self._index[one]].epochs < self.rungs[-1]]
+
+    def trained(self) -> list[str]:
+        """Lists the last trials of the configurations that are trained so far, the least promising first."""
         self._gather()
-        waiting = [one for one in self.configurations if one.state == "paused" and one.epochs < self.rungs[-1]]
-        return [one.trial_id for one in sorted(waiting, key=lambda one: one.best)] if len(self.rungs) > 1 else []
+        paused = [one for one in self.configurations if one.state == "paused"]
+        return [one.trial_id for one in sorted(paused, key=lambda one: one.best)]
 
     def retire(self, trial_id: str) -> bool:
         """Gives a resumable trial up, so that its training state is not needed; False where that cannot be."""
@@ -257,6 +268,15 @@ class SeededOracle(SavedOracle, abc.ABC):
         # Steps may count from 0 or 1, from the configuration's beginning or from the trial's.
         epochs = {values["tuner/epochs"] - int(last - one.step): sign * float(np.mean(one.value)) for one in history}
         return {epoch: score for epoch, score in epochs.items() if epoch >= 1 and np.isfinite(score)}
+
+    def _nearest_donor(self, genes: np.ndarray) -> str | None:
+        """Finds the donor of the nearest configuration to genes [P]; of equally near ones the best, then the first."""
+        donors = [one for one in self.configurations if one.trial_id in self.donors]
+        if not donors:
+            return None
+        features = self.space.features(np.stack([genes, *(one.genes for one in donors)]))
+        distances = np.linalg.norm(features[1:] - features[0], axis=1).round(9)  # rounding parts no equals
+        return min(zip(distances, donors, strict=True), key=lambda pair: (pair[0], -pair[1].best))[1].trial_id
 
     def _gather(self) -> None:
         """Brings `configurations` up to date; after a reload from the beginning."""

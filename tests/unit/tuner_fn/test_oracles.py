@@ -320,3 +320,20 @@ def test_a_wrong_name_or_option_is_one_clear_error(name, options, message, tmp_p
     with pytest.raises(UserError) as error:
         make(name, tmp_path, **options)
     assert str(error.value) == message
+
+
+def test_of_equally_near_donors_the_better_one_gives_its_weights(tmp_path) -> None:
+    """Values of an unordered choice are all equally far from one another."""
+    space = keras_tuner.HyperParameters()
+    space.Choice("head", ["one", "three", "none", "two", "fourteen"], default="one")
+    oracle = make("grid", tmp_path, space)
+    found = []
+    for _ in range(4):
+        trial = oracle.create_trial("tuner0")
+        found.append(trial.hyperparameters.values.get("tuner/inherited"))
+        tell(oracle, trial)
+        oracle.donors = frozenset(oracle.trained())
+    scores = [0.1 * len(oracle.trials[trial].hyperparameters.values["head"]) for trial in oracle.start_order]
+    best = [max(range(n), key=lambda other: (scores[other], -other)) for n in range(1, 4)]
+    assert found == [None, *(oracle.start_order[n] for n in best)]
+    assert len(set(best)) > 1

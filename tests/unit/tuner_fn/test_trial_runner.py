@@ -1,11 +1,13 @@
 """The tuner: what a trial reports, what a failure means to the search, a killed search goes on."""
 
 import json
+import math
 import pathlib
 import time
 
 import fake_training
 import keras_tuner
+import numpy as np
 import optuna
 import pytest
 
@@ -29,7 +31,7 @@ class FakeProcess:
         self.luck: dict[tuple[float, int], float] = {}  # {(learning rate, seed): what it adds to the score}
 
     def train(self, job, on_epoch, timeout_s):
-        assert job.start_from is None or pathlib.Path(job.start_from).exists()
+        assert all(pathlib.Path(path).exists() for path in (job.start_from, job.inherit_from) if path)
         self.jobs.append(job)
         action = self.actions.get(len(self.jobs) - 1)
         if action is not None:
@@ -75,6 +77,7 @@ def process():
 def make(tmp_path, process, strategy: str = "random", **settings) -> DetectionTuner:
     config = settings.pop("config", ExperimentConfig())
     names = {"max_minutes", "trial_timeout_s", "max_disk_bytes", "repeats", "limits", "fidelity", "second_objective"}
+    names |= {"inherit"}
     names &= settings.keys()
     limits = {name: settings.pop(name) for name in names}
     defaults = {"max_epochs": 2, "seed": 0, "max_trials": 4}
@@ -264,7 +267,7 @@ def test_a_disk_limit_below_what_a_bracket_needs_stops_the_search_and_loses_noth
 
 def test_the_study_opens_in_optuna(process, tmp_path) -> None:
     process.actions = {1: keras_tuner.errors.FailedTrialError("NaN\nlog")}
-    rows = search(make(tmp_path, process, "hyperband"))
+    rows = search(make(tmp_path, process, "hyperband", inherit=True))
     path = str(tmp_path / "search" / reporting.STUDY_FILE)
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
     study = optuna.load_study(study_name="search", storage=storage)
@@ -274,6 +277,9 @@ def test_the_study_opens_in_optuna(process, tmp_path) -> None:
     assert (failed.state.name, failed.user_attrs["reason"]) == ("FAIL", "NaN\nlog")
     promoted = [trial for trial in study.trials if "parent" in trial.user_attrs]
     assert len(promoted) == sum(row["parent"] is not None for row in rows)
+    heirs = {trial.user_attrs["trial"]: trial.user_attrs.get("inherited") for trial in study.trials}
+    assert heirs == {row["trial"]: row["inherited"] for row in rows}
+    assert any(heirs.values())
 
 
 def test_the_winner_has_the_best_mean_of_its_seeds(process, tmp_path) -> None:
@@ -319,6 +325,56 @@ def test_configurations_that_went_on_are_trained_whole_for_the_comparison(proces
 def with_width(*widths: float) -> dict:
     choices = {"model.alpha": {"choices": list(widths)}} if widths else {}
     return search_space.pick(choices, (*NAMES, "model.alpha"), ExperimentConfig())
+
+
+def test_a_new_configuration_inherits_from_the_nearest_trained_one(process, tmp_path) -> None:
+    rows = search(make(tmp_path, process, inherit=True, max_trials=8))
+    rows.sort(key=lambda row: row["trial"])
+    rates = [math.log(process.rate(job)) for job in process.jobs]  # the space's scale is logarithmic
+    nearest = [int(np.argmin(np.abs(np.subtract(rates[:n], rates[n])))) for n in range(1, 8)]
+    assert len(set(nearest)) > 2
+    assert [row["inherited"] for row in rows] == [None, *(rows[n]["trial"] for n in nearest)]
+    files = [job.inherit_from for job in process.jobs]
+    assert files == [None, *(process.jobs[n].checkpoint for n in nearest)]
+    assert all(row["parent"] is None for row in rows)
+
+
+def test_neither_a_configuration_that_goes_on_nor_a_failed_one_has_part_in_inheritance(process, tmp_path) -> None:
+    process.actions = {1: keras_tuner.errors.FailedTrialError("NaN")}
+    rows = search(make(tmp_path, process, "hyperband", inherit=True))
+    assert any(row["parent"] for row in rows)
+    assert {row["inherited"] for row in rows if row["parent"]} == {None}
+    assert [row["trial"] for row in rows if not (row["parent"] or row["inherited"])] == ["0000"]
+    assert rows[-1]["status"] == "failed"
+    assert rows[-1]["trial"] not in {row["inherited"] for row in rows}
+
+
+@pytest.mark.parametrize("strategy", ["asha", "random"])
+def test_donors_are_kept_within_the_disk_limit_and_an_interrupted_search_finds_the_same(
+    process, tmp_path, strategy
+) -> None:
+    settings = {"max_trials": None, "max_epochs_total": 40, "max_epochs": 8, "inherit": True}
+    limit = 3 * len(b"state")
+    process.actions = {2: KeyboardInterrupt(), 4: KeyboardInterrupt()}
+    for _ in process.actions:
+        with pytest.raises(KeyboardInterrupt):
+            search(make(tmp_path, process, strategy, max_disk_bytes=limit, **settings))
+    rows = search(make(tmp_path, process, strategy, max_disk_bytes=limit, **settings))
+    assert len(states(tmp_path)) == 3
+    whole = search(make(tmp_path / "whole", FakeProcess(), strategy, max_disk_bytes=limit, **settings))
+    assert [(row["trial"], row["inherited"]) for row in rows] == [(row["trial"], row["inherited"]) for row in whole]
+    unlimited = make(tmp_path / "unlimited", FakeProcess(), strategy, **settings)
+    search(unlimited)
+    assert states(tmp_path / "unlimited") >= set(unlimited.oracle.trained())
+    assert len(unlimited.oracle.trained()) > 3
+
+
+def test_finalists_are_trained_afresh(process, tmp_path) -> None:
+    rows = search(make(tmp_path, process, inherit=True, repeats=2))
+    repeated = [job for job in process.jobs if "repeat_" in job.checkpoint]
+    assert {job.inherit_from for job in repeated} == {None}
+    whole = sum(row["inherited"] is None for row in rows if row["seeds"])  # it counts as one of the seeds
+    assert len(repeated) == 3 * 2 - whole
 
 
 def test_configurations_over_a_limit_cost_nothing_of_the_budget_and_are_counted(process, tmp_path) -> None:

@@ -1,0 +1,65 @@
+"""Training states on disk: the values of everything that training changes, their names, and the reports so far."""
+
+import json
+import os
+import pathlib
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from data.errors import UserError
+
+_TEXTS = ("history", "names")  # JSON; every other entry is a value
+
+
+def save(path: str | os.PathLike[str], variables: Sequence[Any], history: Sequence[Mapping[str, float]]) -> None:
+    """Writes a state to a temporary name and renames it, so that it is there whole or not at all.
+
+    Args:
+        path: of the file; missing folders are made.
+        variables: of Keras, with a `path` each.
+        history: one report an epoch.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    texts = dict(zip(_TEXTS, (history, [variable.path for variable in variables]), strict=True))
+    arrays = {name: np.frombuffer(json.dumps(text).encode(), np.uint8) for name, text in texts.items()}
+    arrays |= {f"v{number}": np.asarray(variable) for number, variable in enumerate(variables)}
+    with open(temporary, "wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load(path: str | os.PathLike[str]) -> tuple[list[np.ndarray], list[dict[str, float]]]:
+    """Reads the values in the order in which they were saved, and the reports."""
+    with np.load(path) as state:
+        count = len(set(state.files).difference(_TEXTS))
+        return [state[f"v{number}"] for number in range(count)], _text(state, "history")
+
+
+def load_named(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Reads the values by the paths of their variables, for a network of another architecture.
+
+    Raises:
+        UserError: no such file, no training state, or one written before states held names.
+    """
+    try:
+        with np.load(path) as state:
+            names = _text(state, "names") if "names" in state.files else None
+            values = [state[f"v{number}"] for number in range(len(names or ()))]
+    except FileNotFoundError as error:
+        raise UserError(f"There is no training state {path} to inherit weights from.") from error
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is no training state to inherit weights from: {error}") from error
+    if names is None:
+        raise UserError(f"The training state {path} holds no names: an earlier version wrote it. Train it again.")
+    return dict(zip(names, values, strict=True))
+
+
+def _text(state: Any, name: str) -> Any:
+    return json.loads(state[name].tobytes())
