@@ -131,16 +131,13 @@ def front_table(rows: Sequence[Mapping[str, Any]], cost: str) -> Table:
     heads = ["trial id", unit, "val mAP@[.5:.95]", "val mAP@.5", "epochs"]
     digits = ".0f" if cost in costs.COUNTED else ".2f"
     cells = [
-        [
-            row["trial"],
-            f"{row[cost]:,{digits}}",
-            _fixed(row["score"]),
-            _fixed(row["AP50"]),
-            row["epochs"],
-        ]
+        [row["trial"], f"{row[cost]:,{digits}}", _fixed(row["score"]), _fixed(row["AP50"]), row["epochs"]]
         for row in rows
     ]
-    return table(f"Pareto front: val mAP against {unit}", heads, cells)
+    result = table(f"Pareto front: val mAP against {unit}", heads, cells)
+    for column in result.columns[1:]:
+        column.justify = "right"
+    return result
 
 
 def formats_table(rows: Sequence[Mapping[str, Any]], title: str) -> tuple[Table, list[str]]:
