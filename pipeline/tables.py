@@ -95,7 +95,7 @@ def leaderboard_table(rows: Sequence[Mapping[str, Any]], width: int) -> tuple[Ta
         width: columns of the terminal; as many trials are shown as fit.
 
     Returns:
-        The table, and a line about what it leaves out ("" where nothing).
+        The table, and a line about what trials had less of and what the table leaves out ("" where nothing).
     """
     names = list(dict.fromkeys(name for row in rows for name in row["hyperparameters"]))
     lines = {
@@ -112,12 +112,13 @@ def leaderboard_table(rows: Sequence[Mapping[str, Any]], width: int) -> tuple[Ta
     heads = ["", *(f"#{row['rank']}" if row["rank"] else "-" for row in rows)]
     cells = [[name, *(format_value(value, digits=3) for value in values)] for name, values in lines.items()]
     shown = _columns_that_fit(heads, cells, width)
-    less = f", trials with {rows[0]['fidelity']}" if rows and rows[0]["fidelity"] else ""
-    result = table(f"Leaderboard of the search{less}", heads[:shown], [line[:shown] for line in cells])
+    result = table("Leaderboard of the search", heads[:shown], [line[:shown] for line in cells])
     for column in result.columns[1:]:
         column.justify = "right"
     hidden = len(heads) - shown
-    return result, f"{hidden} more trials: see report/leaderboard.csv." if hidden else ""
+    notes = [f"The trials had {rows[0]['fidelity']}."] if rows and rows[0]["fidelity"] else []
+    notes += [f"{hidden} more trials: see report/leaderboard.csv."] if hidden else []
+    return result, " ".join(notes)
 
 
 def front_table(rows: Sequence[Mapping[str, Any]], cost: str) -> Table:

@@ -203,7 +203,7 @@ def test_a_search_that_goes_on_knows_the_best_score_before(screen):
 def test_the_leaderboard_has_a_column_for_each_trial_failed_ones_last(screen):
     screen.display.print_leaderboard(leaderboard_rows())
     text = screen.stream.getvalue()
-    assert "Leaderboard of the search, trials with training.data_share=0.25" in text
+    assert screen.lines[-1] == "The trials had training.data_share=0.25."
     assert re.search(r"^ +#1 +#2 +- *$", text, re.MULTILINE)
     assert re.search(r"seconds +75 +75\b", text, re.MULTILINE)
     assert re.search(r"mean of the seeds +0.300\b", text, re.MULTILINE)
@@ -218,7 +218,10 @@ def test_a_leaderboard_wider_than_the_screen_is_cut_and_says_so(screen):
     assert max(map(len, screen.lines)) <= 100
     shown = screen.stream.getvalue().count("#1")
     assert 5 < shown < 12
-    assert screen.lines[-1] == f"{12 - shown} more trials: see report/leaderboard.csv."
+    assert (
+        screen.lines[-1]
+        == f"The trials had training.data_share=0.25. {12 - shown} more trials: see report/leaderboard.csv."
+    )
 
 
 def test_a_front_is_a_table_of_costs_and_scores(screen):
