@@ -16,7 +16,7 @@ from tuner_fn.supervisor import TrainingProcess
 def search(folder):
     process = TrainingProcess(folder / "worker.log", training="fake_training")
     budget = {{"max_trials": None, "max_epochs_total": 60, "max_epochs": 8, "second_objective": "latency"}}
-    heirs = {{"inherit": True, "max_disk_bytes": 400}}
+    heirs = {{"inherit": True, "max_disk_bytes": 200}}
     tests.make(folder, process, "freeze_thaw", **budget, **heirs).search(["train"], ["val"], verbose=0)
 
 def start(folder):

@@ -56,7 +56,8 @@ def examples(tmp_path_factory) -> pathlib.Path:
 def test_every_strategy_searches_inside_the_tfx_tuner(strategy, process, examples, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(trial_runner, "TrainingProcess", lambda log: process)
     ranges = search_space.named_space("default", SMALL)
-    search = presets.search(presets.get_preset("quick"), strategy, ranges, 0, max_epochs=4, max_epochs_total=12)
+    settings = {"max_epochs": 4, "max_epochs_total": 12, "inherit": True}
+    search = presets.search(presets.get_preset("quick"), strategy, ranges, 0, **settings)
     custom = {"config": SMALL.to_dict(), "search": search.to_dict(), "workdir": str(tmp_path), "source_hash": "0"}
     artifact = standard_artifacts.Examples()
     artifact.uri, artifact.split_names = str(examples), json.dumps(["train", "val"])
@@ -82,6 +83,7 @@ def test_every_strategy_searches_inside_the_tfx_tuner(strategy, process, example
     rows = json.loads(leaderboard.read_text())
     assert all(row["status"] == "completed" for row in rows)
     own = {row["trial"]: row["epochs"] for row in rows}
+    assert [row["trial"] for row in rows if not (row["parent"] or row["inherited"])] == ["0000"]
     assert sum(epochs for epochs in own.values()) - sum(own[row["parent"]] for row in rows if row["parent"]) == 12
     (best,) = (tmp_path / "best_hyperparameters").glob("*")
     values = {k: v for k, v in json.loads(best.read_text())["values"].items() if not k.startswith("tuner/")}

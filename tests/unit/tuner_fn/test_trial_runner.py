@@ -77,8 +77,7 @@ def process():
 def make(tmp_path, process, strategy: str = "random", **settings) -> DetectionTuner:
     config = settings.pop("config", ExperimentConfig())
     names = {"max_minutes", "trial_timeout_s", "max_disk_bytes", "repeats", "limits", "fidelity", "second_objective"}
-    names |= {"inherit"}
-    names &= settings.keys()
+    names = settings.keys() & {*names, "inherit"}
     limits = {name: settings.pop(name) for name in names}
     defaults = {"max_epochs": 2, "seed": 0, "max_trials": 4}
     if strategy == "hyperband":
@@ -353,7 +352,7 @@ def test_neither_a_configuration_that_goes_on_nor_a_failed_one_has_part_in_inher
 def test_donors_are_kept_within_the_disk_limit_and_an_interrupted_search_finds_the_same(
     process, tmp_path, strategy
 ) -> None:
-    settings = {"max_trials": None, "max_epochs_total": 40, "max_epochs": 8, "inherit": True}
+    settings = {"max_trials": None, "max_epochs_total": 32, "max_epochs": 4, "inherit": True}
     limit = 3 * len(b"state")
     process.actions = {2: KeyboardInterrupt(), 4: KeyboardInterrupt()}
     for _ in process.actions:
