@@ -153,6 +153,7 @@ def train(
     inherit_from: str | os.PathLike[str] | None = None,
     validate_every: int = 1,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
+    should_stop: Callable[[Sequence[EpochReport]], bool] = lambda history: False,
 ) -> TrainingResult:
     """Trains one configuration and scores it on the validation split.
 
@@ -171,6 +172,7 @@ def train(
         validate_every: epochs from one validation to the next; the last epoch is always validated.
         on_epoch: called after every epoch with its report: epoch (from 1), loss, images_per_s, seconds and, where it
             was validated, the metrics of `detection_metrics.coco_metrics`.
+        should_stop: asked with all reports, before the first epoch and after each one, whether training ends here.
 
     Returns:
         The trained detector and the reports.
@@ -188,13 +190,14 @@ def train(
     if inherit_from is not None and not history:
         _inherit(program.detector.network, inherit_from)
     program.configure(config, steps * epochs)
-    if len(history) < epochs:
+    if len(history) < epochs and not should_stop(history):
         batches = training_batches(split, config, first_epoch=len(history), epochs=epochs)
         images = steps * min(config.input.batch_size, split.length)
-        report = _Reporter(program, validation, history, images, epochs, validate_every, checkpoint, on_epoch)
-        first = len(history)
+        report = _Reporter(
+            program, validation, history, images, epochs, validate_every, checkpoint, on_epoch, should_stop
+        )
         program.detector.fit(
-            batches, initial_epoch=first, epochs=epochs, steps_per_epoch=steps, verbose=0, callbacks=[report]
+            batches, initial_epoch=len(history), epochs=epochs, steps_per_epoch=steps, verbose=0, callbacks=[report]
         )
     program.detector.optimizer.finalize_variable_values(program.detector.trainable_variables)
     return TrainingResult(program.detector, history)
@@ -307,15 +310,12 @@ class _Reporter(keras.callbacks.Callback):
         validate_every: int,
         checkpoint: str | os.PathLike[str] | None,
         on_epoch: Callable[[EpochReport], None],
+        should_stop: Callable[[Sequence[EpochReport]], bool],
     ) -> None:
         super().__init__()
         self.program, self.validation, self.history, self.images = program, validation, history, images
-        self.epochs, self.validate_every, self.checkpoint, self.report_epoch = (
-            epochs,
-            validate_every,
-            checkpoint,
-            on_epoch,
-        )
+        self.epochs, self.validate_every, self.checkpoint = epochs, validate_every, checkpoint
+        self.report_epoch, self.should_stop = on_epoch, should_stop
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.started = time.perf_counter()
@@ -341,6 +341,7 @@ class _Reporter(keras.callbacks.Callback):
         if self.checkpoint is not None:
             training_state.save(self.checkpoint, self.program.variables(), self.history)
         self.report_epoch(report)
+        self.model.stop_training = self.should_stop(self.history)
 
     def _check(self, logs: dict[str, Any]) -> None:
         if not math.isfinite(float(logs["loss"])):

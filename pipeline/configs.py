@@ -27,6 +27,7 @@ SEARCH_FLAGS = (
     "max_latency_ms",
     "second_objective",
     "inherit",
+    "early_stopping",
 )
 
 

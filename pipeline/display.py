@@ -219,7 +219,8 @@ class Display:
                 self._best = score if self._best is None else max(self._best, score)
             best = f"  best so far {_fixed(self._best)}"
             left = "" if self._live else self._time_left("  ")
-            self._print(f"{head}  val mAP {_fixed(score)}{best}{left}")
+            reason = f"  {fields['reason']}" if fields.get("reason") else ""
+            self._print(f"{head}  val mAP {_fixed(score)}{reason}{best}{left}")
         self._print_values(fields.get("hyperparameters") or {})
 
     def _on_epoch(self, fields: Mapping[str, Any]) -> None:

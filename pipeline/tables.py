@@ -105,6 +105,8 @@ def leaderboard_table(rows: Sequence[Mapping[str, Any]], width: int) -> tuple[Ta
         "epochs": [row["epochs"] for row in rows],
         "seconds": [None if row["seconds"] is None else round(row["seconds"]) for row in rows],
     }
+    if any(row["rank"] and row["reason"] for row in rows):
+        lines["stopped early"] = ["yes" if row["rank"] and row["reason"] else None for row in rows]
     if any(row["seeds"] for row in rows):
         lines["seeds"] = [row["seeds"] for row in rows]
         lines |= {f"{name} of the seeds": [_fixed(row[name]) for row in rows] for name in ("mean", "spread")}

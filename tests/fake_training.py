@@ -23,7 +23,7 @@ def rate(fault: str) -> float:
     return 0.01 * FAULTS.index(fault) or 0.001
 
 
-def train(config, *data, epochs, checkpoint, start_from, inherit_from, validate_every, on_epoch):
+def train(config, *data, epochs, checkpoint, start_from, inherit_from, validate_every, on_epoch, should_stop):
     """Counts epochs in the checkpoint and commits the fault in the second one."""
     fault = FAULTS[round(100 * config.optimizer.learning_rate)]
     path = pathlib.Path(checkpoint)
@@ -33,14 +33,18 @@ def train(config, *data, epochs, checkpoint, start_from, inherit_from, validate_
         words = ["donor"] * pathlib.Path(inherit_from).read_text().count("epoch")
     donors, done = words.count("donor"), words.count("epoch")
     print(f"training from epoch {done}", flush=True)
+    history = [_report(config, epoch, donors) for epoch in range(1, done + 1)]
     for epoch in range(done + 1, epochs + 1):
+        if should_stop(history):
+            break
         if epoch == 2:
             _commit(fault, path)
         time.sleep(float(os.environ.get("FAKE_EPOCH_S", 0)))
         print("epoch trained", flush=True)
         files.write_text(path, "donor " * donors + "epoch " * epoch)
-        on_epoch(_report(config, epoch, donors))
-    return types.SimpleNamespace(history=[_report(config, epoch, donors) for epoch in range(1, epochs + 1)])
+        history.append(_report(config, epoch, donors))
+        on_epoch(history[-1])
+    return types.SimpleNamespace(history=history)
 
 
 def costs(config, num_classes, *, latency):

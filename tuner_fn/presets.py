@@ -13,6 +13,7 @@ SEARCHES = (
     *("freeze_thaw", "hyperband", "asha", "bayesian", "random", "grid", "evolution", "controller"),
     *("optuna:tpe", "optuna:gp", "optuna:cmaes", "optuna:qmc", "optuna:random"),
 )
+WITH_RUNGS = ("freeze_thaw", "hyperband", "asha")  # they train configurations in parts and decide which go on
 BUDGETS = ("max_trials", "max_epochs_total", "max_minutes")  # a search ends with the first that is spent
 
 
@@ -41,6 +42,8 @@ class SearchConfig:
             strategies do not look at it.
         fidelity: {setting: value} that trials have less of, as `search_space.fidelity` returns.
         inherit: whether a new configuration starts with the weights of the nearest one that is trained.
+        early_stopping: chance with which a trial that would become the best may be stopped early, in (0, 1); None to
+            stop none. For strategies that train configurations whole.
     """
 
     strategy: str
@@ -62,6 +65,7 @@ class SearchConfig:
     second_objective: str | None = None
     fidelity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     inherit: bool = False
+    early_stopping: float | None = None
 
     def __post_init__(self) -> None:
         """Checks every field.
@@ -82,6 +86,7 @@ class SearchConfig:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise UserError(f"`{name}` must be positive: got {value}.")
+        self._check_early_stopping()
         repeated = finalists.epochs_needed(self.repeats, self.max_epochs)
         if self.max_epochs_total is not None and repeated >= self.max_epochs_total:
             raise UserError(
@@ -96,6 +101,18 @@ class SearchConfig:
     def limits(self) -> dict[str, float]:
         """The limits on costs that are given, by their names in `costs.LIMITS`."""
         return {name: limit for name in costs.LIMITS if (limit := getattr(self, name)) is not None}
+
+    def _check_early_stopping(self) -> None:
+        if self.early_stopping is None:
+            return
+        if not 0 < self.early_stopping < 1:
+            raise UserError(f"`early_stopping` must be above 0 and below 1: got {self.early_stopping}.")
+        if self.strategy in WITH_RUNGS:
+            others = ", ".join(name for name in SEARCHES if name not in WITH_RUNGS)
+            raise UserError(
+                f"`early_stopping` is for searches that train every configuration whole: got `{self.strategy}`, which"
+                f" decides itself which go on. Leave it out, or search by one of {others}."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON values; `from_dict` inverts."""

@@ -14,6 +14,7 @@ from tensorboard.plugins.hparams import api as hparams
 
 from models.training import EpochReport
 from tuner_fn import costs
+from tuner_fn.early_stopping import STOPPED
 from tuner_fn.oracles.base import INHERITED
 from tuner_fn.search_space import Ranges
 
@@ -85,8 +86,8 @@ def leaderboard(trials: Iterable[Trial], fidelity: str = "") -> list[dict[str, A
 
     Returns:
         One row a trial: rank (None where failed), trial, score, AP50, epochs (those of its parent included), fidelity,
-        seconds (of its own epochs), the costs of `costs.UNITS`, status, reason, parent (the trial it went on from),
-        inherited (the one whose weights it began with) and hyperparameters.
+        seconds (of its own epochs), the costs of `costs.UNITS`, status, reason (it failed or was stopped early), parent
+        (the trial it went on from), inherited (the one whose weights it began with) and hyperparameters.
     """
     rows = []
     for trial in trials:
@@ -103,7 +104,7 @@ def leaderboard(trials: Iterable[Trial], fidelity: str = "") -> list[dict[str, A
                 "seconds": _last(trial, "seconds"),
                 **{name: _last(trial, name) for name in costs.UNITS},
                 "status": trial.status.lower(),
-                "reason": "" if done else reason[0],
+                "reason": stopped_early(values) if done else reason[0],
                 "parent": values.get("tuner/trial_id"),
                 "inherited": values.get(INHERITED),
                 "hyperparameters": {name: value for name, value in values.items() if not name.startswith("tuner/")},
@@ -125,6 +126,11 @@ def csv_table(rows: Sequence[Mapping[str, Any]]) -> str:
     writer.writerow([*columns, *names])
     writer.writerows([*(row[c] for c in columns), *(row["hyperparameters"].get(n) for n in names)] for row in rows)
     return table.getvalue()
+
+
+def stopped_early(values: Mapping[str, Any]) -> str:
+    """Says after how many epochs a trial with these values was stopped; "" where it was not."""
+    return f"stopped early after {values[STOPPED]} of {values['tuner/epochs']} epochs" if STOPPED in values else ""
 
 
 def write_study(
@@ -162,7 +168,9 @@ def _optuna_trial(trial: Trial, distributions: Mapping[str, Any]) -> optuna.tria
     params = {name: value for name, value in values.items() if name in distributions}
     states = {"COMPLETED": optuna.trial.TrialState.COMPLETE, "FAILED": optuna.trial.TrialState.FAIL}
     state = states.get(trial.status, optuna.trial.TrialState.WAITING)
-    epochs = values.get("tuner/epochs")
+    if STOPPED in values:
+        state = optuna.trial.TrialState.PRUNED
+    epochs = values.get(STOPPED, values.get("tuner/epochs"))
     about = {"trial": trial.trial_id, "rung": epochs, "parent": values.get("tuner/trial_id")}
     about["inherited"] = values.get(INHERITED)
     about["reason"] = None if trial.message is None else trial.message[:_MOST_REASON]

@@ -14,6 +14,7 @@ from data import files, progress
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import costs, pareto_report, reporting, search_space
+from tuner_fn.early_stopping import keep_curve, make_rule
 from tuner_fn.finalists import Finalists
 from tuner_fn.oracles.base import INHERITED, REJECTED, SeededOracle
 from tuner_fn.supervisor import EpochReport, TrainingProcess
@@ -56,6 +57,7 @@ class DetectionTuner(keras_tuner.Tuner):
         limits: Mapping[str, float] | None = None,
         second_objective: str | None = None,
         fidelity: Mapping[str, Any] | None = None,
+        early_stopping: float | None = None,
         process: TrainingProcess | None = None,
     ) -> None:
         """Opens the search; one that was interrupted in `directory` goes on.
@@ -79,6 +81,8 @@ class DetectionTuner(keras_tuner.Tuner):
             second_objective: of `costs.SECOND_OBJECTIVES`; the front of the score and this cost is written in the end,
                 beside those of the costs that have limits.
             fidelity: {setting: value} that trials have less of than `config` says.
+            early_stopping: chance with which a trial that would become the best may be stopped before its last epoch,
+                for strategies that train configurations whole; None to stop none.
             process: trains; None for one that writes its log into `directory`.
         """
         directory = pathlib.Path(directory)
@@ -90,6 +94,7 @@ class DetectionTuner(keras_tuner.Tuner):
         self.costs_asked_for = costs.asked_for(self.limits, second_objective)
         self._known_costs = costs.KnownCosts(directory / "costs.json")
         self.fidelity = dict(fidelity or {})
+        self.early_stopping = early_stopping
         self._trial_config = config.replace(self.fidelity)
         self._finalists = Finalists(
             directory / "repeats.json",
@@ -156,8 +161,9 @@ class DetectionTuner(keras_tuner.Tuner):
             except keras_tuner.errors.FailedTrialError:
                 pass  # the trial with these settings will say why
             else:
-                validations = (trials or epochs) - plan["done_trials"]
-                plan["seconds"] = pace.seconds(plan["epochs"] - plan["done_epochs"], validations)
+                left = plan["epochs"] - plan["done_epochs"]
+                validations = (trials or epochs) - plan["done_trials"] if self.early_stopping is None else left
+                plan["seconds"] = pace.seconds(left, validations)
         progress.emit("plan", **plan)
 
     def pre_create_trial(self) -> None:
@@ -193,6 +199,7 @@ class DetectionTuner(keras_tuner.Tuner):
                 epochs=epochs,
                 start_from=self._state_of(values.get("tuner/trial_id")),
                 inherit_from=self._state_of(values.get(INHERITED)),
+                stopping=make_rule(self.early_stopping, map(self.oracle.trials.get, self.oracle.end_order), epochs),
             )
             cost = self._check_costs(values)
             history = self._train(job, log.epoch)
@@ -202,11 +209,14 @@ class DetectionTuner(keras_tuner.Tuner):
             progress.emit("trial", state="failed", score=None, reason=reason, **about)
             raise
         last = history[-1]
-        progress.emit("trial", state="done", score=last["AP"], reason=None, **about)
+        if self.early_stopping is not None:
+            keep_curve(trial, history)
+        about["total"] = self.oracle.planned_trials()
+        progress.emit("trial", state="done", score=last["AP"], reason=reporting.stopped_early(values) or None, **about)
         scores = {name: float(last[name]) for name in ("AP", "AP50", "AP75")}
         seconds = sum(report["seconds"] for report in history[values["tuner/initial_epoch"] :])
         found = {OBJECTIVE: scores["AP"], "val_AP50": scores["AP50"], "val_AP75": scores["AP75"]}
-        return found | {"epochs": epochs, "seconds": seconds} | cost
+        return found | {"epochs": len(history), "seconds": seconds} | cost
 
     def on_trial_end(self, trial: Trial) -> None:
         """Ends the trial and writes the leaderboard."""
@@ -275,15 +285,15 @@ class DetectionTuner(keras_tuner.Tuner):
     def _state_of(self, trial_id: str | None) -> str | None:
         return None if trial_id is None else str(reporting.state_file(self.get_trial_dir(trial_id)))
 
-    def _job(self, config: ExperimentConfig, checkpoint: str, *, epochs: int, **starts: str | None) -> Job:
+    def _job(self, config: ExperimentConfig, checkpoint: str, *, epochs: int, **others: Any) -> Job:
         return Job(
             settings=config.to_dict(),
             class_names=self.class_names,
             epochs=epochs,
-            validate_every=epochs,
+            validate_every=1 if others.get("stopping") else epochs,
             checkpoint=checkpoint,
             latency="latency_ms" in self.costs_asked_for,
-            **starts,
+            **others,
             **self._data,
         )
 

@@ -58,6 +58,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         limits=search.limits,
         second_objective=search.second_objective,
         fidelity=search.fidelity,
+        early_stopping=search.early_stopping,
         max_disk_bytes=None if search.max_disk_gb is None else 1e9 * search.max_disk_gb,
         trial_timeout_s=None if search.trial_timeout is None else 60.0 * search.trial_timeout,
     )

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import Any
@@ -21,7 +21,7 @@ import psutil
 from data import progress
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import failures
+from tuner_fn import early_stopping, failures
 
 TRAINING = "models.training"
 _PARENT_CHECK_S = 0.2
@@ -42,6 +42,7 @@ class Job:
         start_from: file of an earlier part to continue from, None for none.
         inherit_from: training state whose weights a training without an earlier part begins with, None for its own.
         latency: whether the time of an image is among the costs.
+        stopping: tells by the scores so far whether training ends early; None for never.
     """
 
     settings: Mapping[str, Any]
@@ -54,6 +55,7 @@ class Job:
     start_from: str | None = None
     inherit_from: str | None = None
     latency: bool = False
+    stopping: early_stopping.StoppingRule | None = None
 
 
 def serve(connection: Connection, training: ModuleType) -> None:
@@ -100,7 +102,13 @@ def _train(training: ModuleType, job: Job, connection: Connection) -> list[dict[
         inherit_from=job.inherit_from,
         validate_every=job.validate_every,
         on_epoch=lambda report: connection.send(("epoch", report)),
+        should_stop=lambda history: should_stop(job, history),
     ).history
+
+
+def should_stop(job: Job, history: Sequence[Mapping[str, float]]) -> bool:
+    """Tells whether a job ends early, by the reports of its epochs so far."""
+    return job.stopping is not None and job.stopping.stops([report["AP"] for report in history])
 
 
 def _measure(training: ModuleType, job: Job, _: Connection) -> Any:

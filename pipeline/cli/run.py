@@ -239,6 +239,8 @@ def _define_search_flags(flag_values: flags.FlagValues) -> None:
         "max_multiply_adds": "Configurations whose network needs more multiply-adds an image are not trained.",
         "max_file_mb": "Configurations whose float32 TFLite file would be larger, in 10^6 bytes, are not trained.",
         "max_latency_ms": "Configurations whose image takes longer on the device that trains are not trained.",
+        "early_stopping": "Stop trials that will hardly become the best, with this chance, such as 0.05, to stop one "
+        "that would. For searches that train configurations whole.",
         "max_disk_gb": "Most 10^9 bytes of training states; above it the least promising trials do not go on.",
     }
     for name, about in numbers.items():

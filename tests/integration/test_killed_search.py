@@ -13,36 +13,39 @@ sys.path[:0] = [{root!r}, {tests!r}, {here!r}]
 import test_trial_runner as tests
 from tuner_fn.supervisor import TrainingProcess
 
-def search(folder):
+def search(folder, strategy, settings):
     process = TrainingProcess(folder / "worker.log", training="fake_training")
-    budget = {{"max_trials": None, "max_epochs_total": 60, "max_epochs": 8, "second_objective": "latency"}}
-    heirs = {{"inherit": True, "max_disk_bytes": 200}}
-    tests.make(folder, process, "freeze_thaw", **budget, **heirs).search(["train"], ["val"], verbose=0)
+    tests.make(folder, process, strategy, max_trials=None, **settings).search(["train"], ["val"], verbose=0)
 
-def start(folder):
+def start(folder, strategy, settings):
     child = os.fork()
     if not child:
-        search(folder)
+        search(folder, strategy, settings)
         os._exit(0)
     return child
 
-root = pathlib.Path(sys.argv[1])
-assert os.waitpid(start(root / "whole"), 0)[1] == 0
-draw, kills = random.Random(0), 0
-while True:
-    child = start(root / "cut")
-    if kills == 20:
-        assert os.waitpid(child, 0)[1] == 0
-        break
-    time.sleep(draw.uniform(0.1, 0.7))
-    if kills % 2:  # its worker first: the search goes on with another one
-        workers = pathlib.Path(f"/proc/{{child}}/task/{{child}}/children").read_text().split()
-        for worker in workers:
-            os.kill(int(worker), signal.SIGKILL)
+def kill_often(root, most_kills, strategy, **settings):
+    assert os.waitpid(start(root / "whole", strategy, settings), 0)[1] == 0
+    draw, kills = random.Random(0), 0
+    while True:
+        child = start(root / "cut", strategy, settings)
+        if kills == most_kills:
+            assert os.waitpid(child, 0)[1] == 0
+            break
         time.sleep(draw.uniform(0.1, 0.7))
-    os.kill(child, signal.SIGKILL)
-    kills += os.waitpid(child, 0)[1] == signal.SIGKILL
-print(kills)
+        if kills % 2:  # its worker first: the search goes on with another one
+            workers = pathlib.Path(f"/proc/{{child}}/task/{{child}}/children").read_text().split()
+            for worker in workers:
+                os.kill(int(worker), signal.SIGKILL)
+            time.sleep(draw.uniform(0.1, 0.7))
+        os.kill(child, signal.SIGKILL)
+        kills += os.waitpid(child, 0)[1] == signal.SIGKILL
+    print(kills)
+
+root = pathlib.Path(sys.argv[1])
+heirs = {{"inherit": True, "max_disk_bytes": 200, "second_objective": "latency"}}
+kill_often(root / "freeze_thaw", 20, "freeze_thaw", max_epochs_total=60, max_epochs=8, **heirs)
+kill_often(root / "early_stopping", 5, "random", max_epochs_total=50, max_epochs=3, early_stopping=0.2)
 """
 
 
@@ -50,20 +53,27 @@ def test_a_search_killed_at_random_moments_ends_as_one_that_was_not(tmp_path) ->
     """kill -9 of the search, every other time after its worker, twenty times: trials, order and scores are the same.
 
     Weights are inherited within a disk limit: what is kept, and who inherits from whom, is the same, too.
+    A search that stops trials early is killed five times.
     """
     paths = {"root": str(ROOT), "tests": str(ROOT / "tests"), "here": str(ROOT / "tests" / "unit" / "tuner_fn")}
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "FAKE_EPOCH_S": "0.1"}
     command = [sys.executable, "-c", KILLER.format(**paths), str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["20"]), done.stderr[-3000:]
-    found = {}
-    for name in ("whole", "cut"):
-        rows = json.loads((tmp_path / name / "search" / "leaderboard.json").read_text())
-        assert len({row["latency_ms"] for row in rows if row["rank"]}) == 1  # a clock's reading: it was read once
-        columns = ("trial", "score", "epochs", "parent", "inherited", "status")
-        found[name] = [tuple(row[column] for column in columns) for row in rows]
-    assert len(found["whole"]) > 10
-    assert found["cut"] == found["whole"]
-    assert any(row[-2] for row in found["whole"])
-    log = (tmp_path / "cut" / "worker.log").read_text()
-    assert log.count("epoch trained") <= 60 + 40  # at most one epoch lost for each kill
+    counts = [line for line in done.stdout.splitlines() if line.isdigit()]
+    assert (done.returncode, counts) == (0, ["20", "5"]), done.stderr[-3000:]
+    for name, most_epochs in (("freeze_thaw", 60 + 40), ("early_stopping", 50 + 10)):  # at most one lost for each kill
+        whole, cut = (read_rows(tmp_path / name / part) for part in ("whole", "cut"))
+        assert len(whole) > 10
+        assert cut == whole
+        assert any(row["inherited"] for row in whole) == (name == "freeze_thaw")
+        log = (tmp_path / name / "cut" / "worker.log").read_text()
+        assert log.count("epoch trained") <= most_epochs
+    stopped = [row for row in whole if row["status"] == "completed" and row["reason"]]
+    assert len(stopped) > 3
+
+
+def read_rows(folder: pathlib.Path) -> list[dict]:
+    names = ("trial", "score", "epochs", "parent", "inherited", "status", "reason")
+    rows = json.loads((folder / "search" / "leaderboard.json").read_text())
+    assert len({row["latency_ms"] for row in rows if row["rank"]}) == 1  # a clock's reading: it was read once
+    return [{name: row[name] for name in names} for row in rows]

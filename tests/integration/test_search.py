@@ -14,7 +14,7 @@ from tiny_data import CLASS_NAMES, scene_record, write_split
 from data import dataset_info, progress
 from models import predict
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import oracles, presets, search_space, trial_runner, tuner
+from tuner_fn import early_stopping, oracles, presets, search_space, trial_runner, tuner, worker
 from tuner_fn.supervisor import TrainingProcess
 
 SMALL = ExperimentConfig().replace(
@@ -125,6 +125,25 @@ def test_a_search_with_a_larger_budget_goes_on_and_what_changed_is_said(examples
         "A new search starts, because the dataset and search",
     ]
     assert all(str(tmp_path / "search") in note for note in notes)
+
+
+def test_a_training_that_is_stopped_keeps_its_process_and_its_whole_state(process, examples, tmp_path) -> None:
+    curves = tuple((0.0, 0.001 * number) for number in range(early_stopping.LEAST_CURVES))
+    files = {f"{split}_files": tuple(dataset_info.split_files(examples, split)) for split in ("train", "val")}
+    about = {"epochs": 2, "validate_every": 1, "checkpoint": str(tmp_path / "state.npz")}
+    job = worker.Job(SMALL.to_dict(), class_names=CLASS_NAMES, **files, **about)
+    stopped = dataclasses.replace(job, stopping=early_stopping.StoppingRule(0.05, 1.0, curves))
+    reports: list[dict] = []
+    assert len(process.train(stopped, reports.append)) == 1
+    pid = process.pid
+    again = process.train(stopped, reports.append)  # as after a kill: known from its state, nothing is trained
+    assert [report["loss"] for report in again] == [report["loss"] for report in reports]
+    whole = process.train(job, reports.append)
+    assert process.pid == pid
+    assert [report["epoch"] for report in reports] == [1, 2]
+    anew = process.train(dataclasses.replace(job, checkpoint=str(tmp_path / "anew.npz")))
+    assert [report["AP"] for report in whole] == [report["AP"] for report in anew]
+    assert [report["loss"] for report in whole] == [report["loss"] for report in anew]
 
 
 def make_tuner(folder: pathlib.Path, process: TrainingProcess, trials: int) -> trial_runner.DetectionTuner:

@@ -10,6 +10,7 @@ import keras_tuner
 import numpy as np
 
 from data.errors import UserError
+from tuner_fn.early_stopping import STOPPED
 from tuner_fn.oracles.saved import SavedOracle
 from tuner_fn.oracles.space import Space
 
@@ -77,7 +78,8 @@ class SeededOracle(SavedOracle, abc.ABC):
 
     The first trial has the space's defaults. A proposal depends on the space, the seed, the number of trials before it
     and their results alone, so a reloaded search goes on as if it had not been interrupted. No configuration is tried
-    twice; one that goes on carries the trial it continues in `tuner/trial_id`. Failed trials count as results.
+    twice; one that goes on carries the trial it continues in `tuner/trial_id`. Failed trials count as results,
+    the score that one stopped early had counts as its last one.
 
     Attributes:
         end_reason: why the search ended, "" before that.
@@ -183,17 +185,19 @@ class SeededOracle(SavedOracle, abc.ABC):
         return self.rungs[0]
 
     def planned_trials(self) -> int | None:
-        """Counts the most trials that the search starts if none fails; None where nothing limits them."""
+        """Counts the most trials that the search starts if none fails or is stopped; None where nothing limits them."""
         limits = [self.max_trials] if self.max_trials < UNBOUNDED_TRIALS else []
         if self.max_epochs_total is not None:
-            limits.append(max(-(-self.max_epochs_total * n // epochs) for n, epochs in enumerate(self.rungs, 1)))
+            total = self.max_epochs_total + self._epochs_saved()
+            limits.append(max(-(-total * n // epochs) for n, epochs in enumerate(self.rungs, 1)))
         return min(limits, default=None)
 
     def planned_epochs(self) -> int | None:
         """Counts the most epochs that the search trains if no trial fails; None where nothing limits them."""
         limits = [] if self.max_epochs_total is None else [self.max_epochs_total]
         if self.max_trials < UNBOUNDED_TRIALS:
-            limits.append(max(self.max_trials * epochs // n for n, epochs in enumerate(self.rungs, 1)))
+            most = max(self.max_trials * epochs // n for n, epochs in enumerate(self.rungs, 1))
+            limits.append(most - self._epochs_saved())
         return min(limits, default=None)
 
     def resumable(self) -> list[str]:
@@ -217,7 +221,8 @@ class SeededOracle(SavedOracle, abc.ABC):
         """Counts the epochs that trials were given, beyond those of the trials that they go on from."""
         given = [self.trials[trial_id].hyperparameters.values for trial_id in trial_ids]
         given = [values for values in given if REJECTED not in values]
-        return sum(values.get("tuner/epochs", 0) - values.get("tuner/initial_epoch", 0) for values in given)
+        ends = [values.get(STOPPED, values.get("tuner/epochs", 0)) for values in given]
+        return sum(ends) - sum(values.get("tuner/initial_epoch", 0) for values in given)
 
     def create_trial(self, tuner_id: str) -> keras_tuner.engine.trial.Trial:
         """Gives a worker its trial, as `keras_tuner.Oracle.create_trial`; says why where there is none."""
@@ -313,6 +318,11 @@ class SeededOracle(SavedOracle, abc.ABC):
         self.configurations.append(Configuration(values, genes, {}, trial_id, 0, "running"))
         self._index[trial_id] = len(self.configurations) - 1
         return self.configurations[-1]
+
+    def _epochs_saved(self) -> int:
+        """Counts the epochs that trials were not trained because they were stopped early."""
+        values = [trial.hyperparameters.values for trial in self.trials.values()]
+        return sum(one["tuner/epochs"] - one[STOPPED] for one in values if STOPPED in one)
 
     def _epochs_left(self) -> int | None:
         if self.max_epochs_total is None:

@@ -107,6 +107,18 @@ def test_trials_show_score_best_and_time_left_from_measured_epochs(screen):
     assert "learning_rate=0.01235" in text
 
 
+def test_a_trial_that_was_stopped_early_says_so(screen):
+    trial(screen, 1, "done", score=0.25, reason="stopped early after 3 of 8 epochs")
+    assert "trial 1/3  val mAP 0.250  stopped early after 3 of 8 epochs  best so far 0.250" in screen.lines[0]
+    rows = leaderboard_rows()
+    screen.display.print_leaderboard(rows)
+    assert "stopped early" not in "\n".join(screen.lines[1:])
+    rows[1]["reason"] = "stopped early after 3 of 8 epochs"
+    screen.display.print_leaderboard(rows)
+    (line,) = [line for line in screen.lines[1:] if "stopped early" in line]
+    assert line.split()[-3:] == ["-", "yes", "-"]
+
+
 def test_a_score_that_is_no_number_is_never_the_best(screen):
     trial(screen, 1, "done", score=math.nan)
     trial(screen, 2, "done", score=0.1)

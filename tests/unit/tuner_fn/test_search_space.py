@@ -189,6 +189,12 @@ def test_what_has_no_effect_is_not_searched(changes, idle) -> None:
         ({"repeats": 0}, "`repeats` must be at least 1: got 0"),
         ({"repeats": 3, "max_epochs_total": 36}, "36 epochs, which leaves none of max_epochs_total=36 to the search"),
         ({"ranges": {}}, "Nothing is left to search"),
+        ({"early_stopping": 0.0}, "`early_stopping` must be above 0 and below 1: got 0.0"),
+        ({"early_stopping": 1.0}, "`early_stopping` must be above 0 and below 1: got 1.0"),
+        (
+            {"early_stopping": 0.05, "strategy": "freeze_thaw"},
+            "train every configuration whole: got `freeze_thaw`, .* or search by one of bayesian, random,",
+        ),
     ],
 )
 def test_each_mistake_is_named(changes, message) -> None:

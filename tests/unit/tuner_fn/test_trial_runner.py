@@ -15,6 +15,7 @@ from data import files, progress
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import oracles, pareto, reporting, search_space
 from tuner_fn.trial_runner import DetectionTuner
+from tuner_fn.worker import should_stop
 
 NAMES = ("optimizer.learning_rate",)
 
@@ -37,12 +38,13 @@ class FakeProcess:
         if action is not None:
             raise action
         rate = self.rate(job) + self.luck.get((self.rate(job), job.settings["training"]["seed"]), 0.0)
-        history = [
-            {"epoch": epoch, "loss": 1.0, "AP": rate, "AP50": 0.5, "AP75": float("nan"), "seconds": 2.0}
-            for epoch in range(1, job.epochs + 1)
-        ]
-        for report in history:
+        history = []
+        for epoch in range(1, job.epochs + 1):
+            report = {"epoch": epoch, "loss": 1.0, "AP": rate, "AP50": 0.5, "AP75": float("nan"), "seconds": 2.0}
+            history.append(report)
             on_epoch(report)
+            if should_stop(job, history):
+                break
         files.write_bytes(job.checkpoint, b"state")
         return history
 
@@ -77,7 +79,8 @@ def process():
 def make(tmp_path, process, strategy: str = "random", **settings) -> DetectionTuner:
     config = settings.pop("config", ExperimentConfig())
     names = {"max_minutes", "trial_timeout_s", "max_disk_bytes", "repeats", "limits", "fidelity", "second_objective"}
-    names = settings.keys() & {*names, "inherit"}
+    names |= {"inherit", "early_stopping"}
+    names &= settings.keys()
     limits = {name: settings.pop(name) for name in names}
     defaults = {"max_epochs": 2, "seed": 0, "max_trials": 4}
     if strategy == "hyperband":
@@ -427,3 +430,64 @@ def test_the_front_of_score_and_cost_is_left_where_one_is_asked_for(process, tmp
     search(make(tmp_path, process, "hyperband", ranges=with_width()))
     assert not (folder / pareto.TABLE_FILE).exists()
     assert not (folder / pareto.PLOT_FILE).exists()
+
+
+EARLY = {"early_stopping": 0.1, "max_trials": None, "max_epochs_total": 48, "max_epochs": 4}
+
+
+def test_epochs_that_stopped_trials_were_not_trained_go_back_to_the_budget(process, tmp_path) -> None:
+    """The formula's curves do not rise, so that every trial below the best of eight is stopped after an epoch."""
+    ends: list[dict] = []
+    tuner = make(tmp_path, process, **EARLY)
+    with progress.listen(lambda kind, fields: ends.append(fields) if kind == "trial" else None):
+        rows = search(tuner)
+    shown = {fields["trial_id"]: fields["reason"] or "" for fields in ends if fields["state"] == "done"}
+    assert shown == {row["trial"]: row["reason"] for row in rows}
+    stopped = [row for row in rows if row["reason"]]
+    last_was_cut = [row for row in rows if not row["reason"] and row["epochs"] < 4]
+    assert {(row["status"], row["reason"], row["epochs"]) for row in stopped} == {
+        ("completed", "stopped early after 1 of 4 epochs", 1)
+    }
+    assert len(stopped) > 5
+    assert len(last_was_cut) <= 1
+    assert sum(row["epochs"] for row in rows) == 48
+    assert tuner.oracle.planned_trials() == len(rows) > 48 / 4
+    assert tuner.end_reason == "the budget of 48 epochs is spent"
+    assert not rows[0]["reason"]
+    assert {job.validate_every for job in process.jobs} == {1}
+    known = [len(job.stopping.curves) for job in process.jobs]
+    assert known[:9] == list(range(9))
+    assert known[-1] < len(rows) - len(stopped)  # what was stopped or cut is no example of a whole training
+    path = str(tmp_path / "search" / reporting.STUDY_FILE)
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
+    states = [trial.state.name for trial in optuna.load_study(study_name="search", storage=storage).trials]
+    assert states.count("PRUNED") == len(stopped)
+
+
+def test_the_plan_counts_what_stopping_saves_with_a_number_of_trials(process, tmp_path) -> None:
+    tuner = make(tmp_path, process, **EARLY | {"max_trials": 14, "max_epochs_total": None})
+    rows = search(tuner)
+    assert tuner.oracle.planned_trials() == len(rows) == 14
+    assert tuner.oracle.planned_epochs() == sum(row["epochs"] for row in rows) < 14 * 4
+
+
+def test_a_search_that_stops_trials_early_goes_on_as_if_it_had_not_been_interrupted(tmp_path) -> None:
+    cut, whole = FakeProcess(), FakeProcess()
+    for number in (9, 12):
+        cut.actions = {number: KeyboardInterrupt()}
+        with pytest.raises(KeyboardInterrupt):
+            search(make(tmp_path / "cut", cut, **EARLY))
+    cut.actions = {}
+    rows = search(make(tmp_path / "cut", cut, **EARLY))
+    assert rows == search(make(tmp_path / "whole", whole, **EARLY))
+    assert any(row["reason"] for row in rows)
+    assert [job.stopping for job in cut.jobs[:9]] == [job.stopping for job in whole.jobs[:9]]
+
+
+def test_finalists_that_were_stopped_early_are_trained_whole(process, tmp_path) -> None:
+    rows = search(make(tmp_path, process, repeats=2, seed=3, **EARLY))
+    finalists = [row for row in rows if row["seeds"]]
+    assert any(row["reason"] for row in finalists)
+    repeated = [job for job in process.jobs if "repeat_" in job.checkpoint]
+    assert {(job.epochs, job.stopping) for job in repeated} == {(4, None)}
+    assert len(repeated) == sum(1 if not row["reason"] else 2 for row in finalists)
