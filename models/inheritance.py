@@ -26,6 +26,8 @@ class Inheritance:
 
     def summary(self) -> str:
         """Says in one sentence how much was inherited; the first tensors that were not are named."""
+        if len(self.copied) == len(self.weights):
+            return f"all {len(self.weights)} tensors"
         text = f"{len(self.copied)} of {len(self.weights)} tensors copied, {len(self.morphed)} morphed"
         shown = ", ".join(self.left[:3]) + (", ..." if len(self.left) > 3 else "")
         return f"{text}, {len(self.left)} left as initialised: {shown}" if self.left else text

@@ -396,4 +396,4 @@ def _inherit(network: keras.Model, donor: str | os.PathLike[str]) -> None:
     found = inheritance.inherit(own, training_state.load_named(donor))
     for path, weight in weights.items():
         weight.assign(found.weights[path])
-    progress.emit("note", text=f"Weights inherited from {donor}: {found.summary()}")
+    progress.emit("note", text=f"Weights inherited from {pathlib.Path(donor).parent.name}: {found.summary()}")

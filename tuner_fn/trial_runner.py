@@ -239,7 +239,11 @@ class DetectionTuner(keras_tuner.Tuner):
 
     def _trial_rows(self) -> list[dict[str, Any]]:
         trials = (self.oracle.trials[trial_id] for trial_id in self.oracle.start_order)
-        return reporting.leaderboard(trials, self._fidelity_text())
+        rows = reporting.leaderboard(trials, self._fidelity_text())
+        for row in rows:
+            if row["hyperparameters"]:  # those that the space got later had their own value
+                row["hyperparameters"] = self.oracle.space.completed(row["hyperparameters"])
+        return rows
 
     def _repeat(self) -> None:
         """Trains the finalists with the seeds that are missing, each as long as a trial may."""

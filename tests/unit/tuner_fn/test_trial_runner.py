@@ -162,6 +162,19 @@ def test_an_interrupted_search_goes_on_with_the_trial_it_was_in(process, tmp_pat
     assert [row["score"] for row in cut] == [row["score"] for row in whole]
 
 
+def test_rows_of_a_smaller_space_have_the_settings_own_values(process, tmp_path) -> None:
+    """A configuration that goes on in the larger space is the same one there: finalists are different ones."""
+    budget = {"max_trials": None, "max_epochs": 4, "repeats": 2}
+    search(make(tmp_path, process, "freeze_thaw", max_epochs_total=6, **budget))
+    ranges = search_space.pick({}, (*NAMES, "loss.l2"), ExperimentConfig())
+    rows = search(make(tmp_path, process, "freeze_thaw", ranges=ranges, max_epochs_total=24, **budget))
+    first = next(row for row in rows if row["trial"] == "0000")
+    assert first["hyperparameters"]["loss.l2"] == ExperimentConfig().loss.l2
+    assert len({row["hyperparameters"]["loss.l2"] for row in rows}) > 2
+    finalists = [row["hyperparameters"] for row in rows if row["seeds"]]
+    assert len(finalists) == len({json.dumps(one, sort_keys=True) for one in finalists}) >= 3
+
+
 def test_trials_have_less_than_the_finalists_and_the_winner(process, tmp_path) -> None:
     fidelity = {"training.data_share": 0.25, "input.image_size": 128}
     rows = search(make(tmp_path, process, fidelity=fidelity, repeats=2))
