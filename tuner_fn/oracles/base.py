@@ -16,6 +16,7 @@ from tuner_fn.oracles.space import Space
 
 REJECTED = "tuner/rejected"  # among the values of a trial that was not trained, because it would cost too much
 INHERITED = "tuner/inherited"  # among the values of a trial that starts with the weights of another one: that trial
+_KIND = "model.backbone"  # weights of another one are of no use: `benchmarks/inheritance.py`
 MOST_REJECTED = 100  # of them in a row end a search, which spends no epoch on them
 UNBOUNDED_TRIALS = 9_999  # where only epochs or the user end a search; TFX's Tuner needs a number
 _DRAWS = 100  # before a finite space is gone through one by one
@@ -276,7 +277,9 @@ class SeededOracle(SavedOracle, abc.ABC):
 
     def _nearest_donor(self, genes: np.ndarray) -> str | None:
         """Finds the donor of the nearest configuration to genes [P]; of equally near ones the best, then the first."""
-        donors = [one for one in self.configurations if one.trial_id in self.donors]
+        kind = self.space.values(genes).get(_KIND)
+        known = [one for one in self.configurations if one.trial_id in self.donors]
+        donors = [one for one in known if self.space.values(one.genes).get(_KIND) == kind]
         if not donors:
             return None
         features = self.space.features(np.stack([genes, *(one.genes for one in donors)]))

@@ -322,6 +322,21 @@ def test_a_wrong_name_or_option_is_one_clear_error(name, options, message, tmp_p
     assert str(error.value) == message
 
 
+def test_only_a_donor_of_the_same_backbone_gives_its_weights(tmp_path) -> None:
+    config = ExperimentConfig()
+    ranges = search_space.pick({}, [*NAMES, "model.backbone"], config)
+    oracle = make("random", tmp_path, search_space.make_search_space(config, ranges), max_trials=12)
+    asked = []
+    while (trial := oracle.create_trial("tuner0")).status == "RUNNING":
+        asked.append(dict(trial.hyperparameters.values))
+        tell(oracle, trial)
+        oracle.donors = frozenset(oracle.trained())
+    backbones = [values["model.backbone"] for values in asked]
+    donors = [values.get("tuner/inherited") for values in asked]
+    assert [donor is None for donor in donors] == [backbones.index(one) == n for n, one in enumerate(backbones)]
+    assert all(backbones[int(donor)] == one for donor, one in zip(donors, backbones, strict=True) if donor is not None)
+
+
 def test_of_equally_near_donors_the_better_one_gives_its_weights(tmp_path) -> None:
     """Values of an unordered choice are all equally far from one another."""
     space = keras_tuner.HyperParameters()
