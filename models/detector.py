@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from models import anchors as anchor_grid
-from models import backbones, box_coder, heads, levels, losses, matcher, postprocess
+from models import backbones, box_coder, heads, layers, levels, losses, matcher, postprocess
 from models.hyperparameters import ExperimentConfig
 
 Tensor = Any
@@ -89,7 +89,7 @@ class Detector(keras.Model):
         for name, variable in self.thresholds.items():
             variable.assign(getattr(config.postprocess, name))
         for layer in self.network.layers:
-            if isinstance(layer, heads.LiveDropout):
+            if isinstance(layer, layers.LiveDropout):
                 layer.live_rate.assign(config.model.dropout_rate)
         self.config = config
 

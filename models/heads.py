@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from models.hyperparameters import ModelConfig
-from models.layers import batch_norm, conv_bn, depthwise_bn, kernel_initializer
+from models.layers import LiveDropout, batch_norm, conv_bn, depthwise_bn, kernel_initializer
 
 Tensor = Any
 _PREDICTOR = re.compile(r"head_(\d+_)?(class|box)/(?!depthwise_kernel)")
@@ -45,28 +45,6 @@ def predict_boxes(
     deltas = _predict(features, anchors_per_cell, 4, config, "box", "zeros")
     join = keras.layers.Concatenate(axis=1, dtype="float32", name="logits")
     return join(logits), keras.layers.Concatenate(axis=1, dtype="float32", name="deltas")(deltas)
-
-
-@keras.saving.register_keras_serializable(package="ssd_tuner")
-class LiveDropout(keras.layers.Dropout):
-    """Dropout whose rate is a variable.
-
-    Attributes:
-        live_rate: float32 scalar, from 0 to below 1.
-    """
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes the variable."""
-        start = keras.initializers.Constant(self.rate)
-        self.live_rate = self.add_weight(name="rate", shape=(), dtype="float32", trainable=False, initializer=start)
-
-    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
-        """Drops inputs and scales the others, in training."""
-        if not training:
-            return inputs
-        kept = keras.random.uniform(keras.ops.shape(inputs), seed=self.seed_generator) >= self.live_rate
-        scale = 1.0 / (1.0 - self.live_rate)
-        return keras.ops.where(kept, inputs * keras.ops.cast(scale, inputs.dtype), keras.ops.zeros_like(inputs))
 
 
 def _towers(levels: Sequence[Tensor], config: ModelConfig) -> list[Tensor]:

@@ -47,6 +47,28 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return outputs
 
 
+class LiveDropout(keras.layers.Dropout):
+    """Dropout whose rate is a variable.
+
+    Attributes:
+        live_rate: float32 scalar, from 0 to below 1.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the variable."""
+        start = keras.initializers.Constant(self.rate)
+        about = {"dtype": "float32", "trainable": False, "autocast": False}
+        self.live_rate = self.add_weight(name="rate", shape=(), initializer=start, **about)
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        """Drops inputs and scales the others, in training."""
+        if not training:
+            return inputs
+        kept = keras.random.uniform(keras.ops.shape(inputs), seed=self.seed_generator) >= self.live_rate
+        scale = 1.0 / (1.0 - self.live_rate)
+        return keras.ops.where(kept, inputs * keras.ops.cast(scale, inputs.dtype), keras.ops.zeros_like(inputs))
+
+
 def batch_norm(x: Tensor, config: ModelConfig, name: str) -> Tensor:
     """Applies batch norm with the configured momentum and epsilon."""
     return BatchNormalization(momentum=config.batch_norm_momentum, epsilon=config.batch_norm_epsilon, name=name)(x)

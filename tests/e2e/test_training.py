@@ -181,21 +181,17 @@ def test_moving_averages_are_what_is_scored_and_exported(data, tmp_path) -> None
 
 def test_live_settings_do_not_trace_again(data) -> None:
     """Trials that differ only in live settings share one traced step, and each is as if it were alone."""
-    start = {"model.dropout_rate": 0.5, "optimizer.weight_decay": 0.1, "postprocess.score_threshold": 0.05}
-    changes = {"optimizer.learning_rate": 0.001, "anchors.min_scale": 0.2, "loss.l2": 1e-3}
-    changes |= {"model.dropout_rate": 0.1, "optimizer.weight_decay": 1e-3, "optimizer.momentum": 0.8}
+    changes = {"optimizer.learning_rate": 0.001, "anchors.min_scale": 0.2, "loss.l2": 1e-3, "optimizer.momentum": 0.8}
     changes |= {"optimizer.schedule": "exponential", "optimizer.decay_steps": 2, "optimizer.staircase": True}
     changes |= {"postprocess.score_threshold": 0.001, "postprocess.nms_iou": 0.4}
-    changed = SMALL.replace(changes)
-    training._programs.clear()
-    alone = training.train(changed, *data, CLASS_NAMES, epochs=2)
-    expected = [np.asarray(weight) for weight in alone.detector.trainable_variables]
-    training._programs.clear()
-    first = training.train(SMALL.replace(start), *data, CLASS_NAMES, epochs=1).detector
+    first = training.train(SMALL, *data, CLASS_NAMES, epochs=1).detector
     traced = first.train_function, first.predict_function
-    second = training.train(changed, *data, CLASS_NAMES, epochs=2)
+    second = training.train(SMALL.replace(changes), *data, CLASS_NAMES, epochs=2)
     assert second.detector is first
     assert (first.train_function, first.predict_function) == traced
-    assert second.history[-1]["AP"] == alone.history[-1]["AP"]
-    for weight, value in zip(first.trainable_variables, expected, strict=True):
+    expected = weights(second)
+    training._programs.clear()
+    alone = training.train(SMALL.replace(changes), *data, CLASS_NAMES, epochs=2)
+    assert alone.history[-1]["AP"] == second.history[-1]["AP"]
+    for weight, value in zip(weights(alone), expected, strict=True):
         np.testing.assert_array_equal(weight, value)

@@ -1,4 +1,4 @@
-"""Batch norm in training against Keras' own layer."""
+"""Batch norm in training against Keras' own layer; dropout by its share."""
 
 import keras
 import numpy as np
@@ -48,3 +48,24 @@ def test_frozen_batch_norm_uses_and_keeps_the_moving_averages() -> None:
     outputs = layer(np.full((2, 2, 2, 3), 3.0, np.float32), training=True)
     assert np.asarray(outputs)[0, 0, 0] == pytest.approx([1.0, 0.5, 0.0])
     assert np.asarray(layer.moving_mean) == pytest.approx([1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_dropout_takes_a_new_rate_without_tracing_again(policy) -> None:
+    """Of ones a share of about the rate is dropped, and the others make up for it; not in inference."""
+    layer, traces = layers.LiveDropout(0.5, seed=0, dtype=policy), []
+    ones = np.ones((50, 20, 20, 3), np.float32)
+    layer.build(ones.shape)
+
+    @tf.function
+    def train(x: tf.Tensor) -> tf.Tensor:
+        traces.append(1)
+        return layer(x, training=True)
+
+    for rate in (0.5, 0.1):
+        layer.live_rate.assign(rate)
+        found = np.asarray(train(tf.constant(ones)), np.float32)
+        assert np.unique(found) == pytest.approx([0.0, 1.0 / (1.0 - rate)], rel=1e-3)
+        assert (found == 0.0).mean() == pytest.approx(rate, abs=0.01)
+    assert len(traces) == 1
+    np.testing.assert_array_equal(layer(ones, training=False), ones)
