@@ -6,6 +6,9 @@ configuration's; it counts the best accuracy that any epoch of any trial has sho
 last regret.
 
     python -m benchmarks.search [--seeds=10] [--tasks=7593,126025] [--only=freeze_thaw]
+    python -m benchmarks.search --only=freeze_thaw --tasks=7593 --seeds=1 --epochs=8000
+
+The second one goes on for more than 1,000 trials and says how long a suggestion takes then.
 
 Needs `requirements/benchmarks.txt`, and the surrogate in `$SSD_TUNER_SHARED_DATA/lcbench` or `../shared/data/lcbench`.
 """
@@ -27,6 +30,7 @@ from benchmarks import rounds
 
 MARKS = (130, 260, 350, 520, 1040, 2080)  # epochs
 OBJECTIVE, MAX_EPOCHS = "accuracy", 52
+LATE = 1000  # trials
 OURS = "freeze_thaw"
 STOCK = {"stock Random": "RandomSearch", "stock Bayesian": "BayesianOptimization", "stock Hyperband": "Hyperband"}
 OPTUNA = "Optuna TPE, Hyperband"
@@ -52,13 +56,13 @@ def main() -> int:
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = "1"  # the runs share the cores
     found: dict[str, list[list[float]]] = {name: [] for name in strategies}
-    waits: dict[str, list[float]] = {name: [] for name in strategies}
+    waits: dict[str, list[list[float]]] = {name: [] for name in strategies}
     work = functools.partial(_run_task, strategies=strategies, seeds=arguments.seeds, marks=marks)
     with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
         for task, results in zip(tasks, pool.imap(work, tasks), strict=True):
             for name, regrets, seconds in results:
                 found[name].append(regrets)
-                waits[name] += seconds
+                waits[name].append(seconds)
             print(f"  {task} done", flush=True)
     _print_table(found, waits, marks)
     if set(strategies) >= {OURS, *STOCK}:
@@ -171,13 +175,18 @@ def _optuna_values(trial: Any) -> Iterator[tuple[str, Any]]:
         yield one.name, suggest(one.name, one.min_value, one.max_value, log=one.sampling == "log")
 
 
-def _print_table(found: dict[str, list], waits: dict[str, list[float]], marks: Sequence[int]) -> None:
+def _print_table(found: dict[str, list], waits: dict[str, list[list[float]]], marks: Sequence[int]) -> None:
     print("\nmean normalised regret over tasks and seeds (standard error) after epochs")
     print(f"{'':24s}" + "".join(f"{mark:>16,d}" for mark in marks) + f"{'ms a suggestion':>18s}")
     for name, runs in found.items():
         mean, error = np.mean(runs, axis=0), np.std(runs, axis=0) / np.sqrt(len(runs))
         cells = "".join(f"{value:9.3f} ({spread:.3f})" for value, spread in zip(mean, error, strict=True))
-        print(f"{name:24s}{cells}{1000 * np.median(waits[name]):18.1f}")
+        print(f"{name:24s}{cells}{1000 * np.median(np.concatenate(waits[name])):18.1f}")
+    for name, runs in waits.items():
+        late = np.concatenate([seconds[LATE:] for seconds in runs])
+        if len(late):
+            median = 1000 * np.median(late)
+            print(f"{name}: {median:.1f} ms a suggestion from trial {LATE + 1:,d} on, median of {len(late)}")
 
 
 def _print_targets(found: dict[str, list], marks: Sequence[int]) -> None:
