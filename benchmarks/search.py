@@ -6,7 +6,7 @@ configuration's; it counts the best accuracy that any epoch of any trial has sho
 last regret.
 
     python -m benchmarks.search [--seeds=10] [--tasks=7593,126025] [--only=freeze_thaw]
-    python -m benchmarks.search --only=freeze_thaw --tasks=7593 --seeds=1 --epochs=8000
+    python -m benchmarks.search --only=freeze_thaw --tasks=7593,126025 --seeds=1 --epochs=8000
 
 The second one goes on for more than 1,000 trials and says how long a suggestion takes then.
 
@@ -30,7 +30,7 @@ from benchmarks import rounds
 
 MARKS = (130, 260, 350, 520, 1040, 2080)  # epochs
 OBJECTIVE, MAX_EPOCHS = "accuracy", 52
-LATE = 1000  # trials
+LATE = slice(1000, 1100)  # trials
 OURS = "freeze_thaw"
 STOCK = {"stock Random": "RandomSearch", "stock Bayesian": "BayesianOptimization", "stock Hyperband": "Hyperband"}
 OPTUNA = "Optuna TPE, Hyperband"
@@ -57,7 +57,8 @@ def main() -> int:
         os.environ[name] = "1"  # the runs share the cores
     found: dict[str, list[list[float]]] = {name: [] for name in strategies}
     waits: dict[str, list[list[float]]] = {name: [] for name in strategies}
-    work = functools.partial(_run_task, strategies=strategies, seeds=arguments.seeds, marks=marks)
+    settings = {"seeds": arguments.seeds, "marks": marks, "epochs": arguments.epochs}
+    work = functools.partial(_run_task, strategies=strategies, **settings)
     with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
         for task, results in zip(tasks, pool.imap(work, tasks), strict=True):
             for name, regrets, seconds in results:
@@ -72,14 +73,16 @@ def main() -> int:
     return 0
 
 
-def _run_task(task: str, strategies: Sequence[str], seeds: int, marks: Sequence[int]) -> list[tuple[str, list, list]]:
+def _run_task(
+    task: str, strategies: Sequence[str], seeds: int, marks: Sequence[int], epochs: int
+) -> list[tuple[str, list, list]]:
     """Runs all strategies on one task; returns (strategy, regret at each mark, seconds of each suggestion)."""
     from benchmarks import lcbench
 
     problem, results = lcbench.Task(task), []
     for name in strategies:
         for seed in range(seeds):
-            best, seconds = _search(name, problem, seed, marks[-1])
+            best, seconds = _search(name, problem, seed, epochs)
             results.append((name, [problem.regret(best[min(mark, len(best)) - 1]) for mark in marks], seconds))
     return results
 
@@ -183,10 +186,10 @@ def _print_table(found: dict[str, list], waits: dict[str, list[list[float]]], ma
         cells = "".join(f"{value:9.3f} ({spread:.3f})" for value, spread in zip(mean, error, strict=True))
         print(f"{name:24s}{cells}{1000 * np.median(np.concatenate(waits[name])):18.1f}")
     for name, runs in waits.items():
-        late = np.concatenate([seconds[LATE:] for seconds in runs])
+        late = np.concatenate([seconds[LATE] for seconds in runs])
         if len(late):
             median = 1000 * np.median(late)
-            print(f"{name}: {median:.1f} ms a suggestion from trial {LATE + 1:,d} on, median of {len(late)}")
+            print(f"{name}: {median:.1f} ms a suggestion after {LATE.start:,d} trials, median of {len(late)}")
 
 
 def _print_targets(found: dict[str, list], marks: Sequence[int]) -> None:
