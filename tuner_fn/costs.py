@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from data import files
 from models.hyperparameters import ExperimentConfig
+from tuner_fn import state_files
 
 # What is counted or measured, each with its unit for people.
 UNITS = {
@@ -86,7 +87,8 @@ class KnownCosts:
             path: of the JSON file: {architecture: {cost: number}}.
         """
         self._path = pathlib.Path(path)
-        self._known: dict[str, dict[str, float]] = json.loads(self._path.read_text()) if self._path.exists() else {}
+        found = state_files.read(self._path, lambda known: {name: dict(costs) for name, costs in known.items()})
+        self._known: dict[str, dict[str, float]] = found or {}  # what was damaged is found again
 
     def find(
         self, config: ExperimentConfig, measure: Callable[[], Mapping[str, float]], *, latency: bool

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from data import files
+from tuner_fn import state_files
 
 COUNT = 3  # configurations that are trained again
 
@@ -48,9 +49,8 @@ class Finalists:
         self._whole_epochs = max_epochs if trials_are_whole else None
         self.num_epochs = epochs_needed(repeats, max_epochs)
         self._seeds = [first_seed + number for number in range(repeats)] if repeats > 1 else []
-        self.scores: dict[str, dict[str, float | None]] = {}
-        if self._path.exists():
-            self.scores = json.loads(self._path.read_text())
+        found = state_files.read(self._path, lambda scores: {trial: dict(one) for trial, one in scores.items()})
+        self.scores: dict[str, dict[str, float | None]] = found or {}  # what was damaged is trained again
 
     def missing(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], int]]:
         """Yields (row, seed) of every training that is left.

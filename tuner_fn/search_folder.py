@@ -10,7 +10,7 @@ from typing import Any
 
 from data import dataset_info, files, progress
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import reporting
+from tuner_fn import reporting, state_files
 from tuner_fn.presets import BUDGETS
 from tuner_fn.search_space import Ranges
 
@@ -58,10 +58,13 @@ def prepare(folder: pathlib.Path, logdir: pathlib.Path, parts: Parts) -> None:
         logdir: of TensorBoard's logs, its last part the same key.
         parts: as `search_parts` returns.
     """
-    if (folder / FILE_NAME).exists():
+    if folder.exists():
+        if not (folder / FILE_NAME).exists():  # it was damaged
+            files.write_json(folder / FILE_NAME, parts)
         return
     found = sorted(folder.parent.glob(f"*/{FILE_NAME}"), key=lambda one: one.stat().st_mtime_ns, reverse=True)
-    others = {path.parent: json.loads(path.read_text()) for path in found}
+    read = {path.parent: state_files.read(path, lambda its: {name: its[name] for name in parts}) for path in found}
+    others = {other: its_parts for other, its_parts in read.items() if its_parts is not None}
     smaller = next((other for other, its_parts in others.items() if extends(parts, its_parts)), None)
     if smaller is not None:
         _copy(logdir.parent / smaller.name, logdir)

@@ -6,7 +6,8 @@ from typing import Any
 
 import keras_tuner
 
-from data import files, progress
+from data import files
+from tuner_fn import state_files
 
 Trial = keras_tuner.engine.trial.Trial
 
@@ -32,11 +33,11 @@ class SavedOracle(keras_tuner.Oracle):
         """
         self.trials = {}
         for path in sorted(pathlib.Path(self._project_dir).glob("trial_*/trial.json")):
-            trial = _read(path, Trial.from_state)
+            trial = state_files.read(path, Trial.from_state)
             if trial is not None:
                 self.trials[trial.trial_id] = trial
         known = {*self.trials}
-        if not _read(pathlib.Path(self._get_oracle_fname()), self._restore):
+        if not state_files.read(pathlib.Path(self._get_oracle_fname()), self._restore):
             self._rebuild(known)
         ended = set(self.end_order)
         again = [trial.trial_id for trial in self.ongoing_trials.values() if trial.trial_id not in ended]
@@ -68,16 +69,3 @@ class SavedOracle(keras_tuner.Oracle):
 
     def _trial_file(self, trial_id: str) -> pathlib.Path:
         return pathlib.Path(self._project_dir) / f"trial_{trial_id}" / "trial.json"
-
-
-def _read(path: pathlib.Path, restore: Any) -> Any:
-    """Passes a file's JSON on; returns None where it is missing or damaged, and sets it aside then."""
-    try:
-        return restore(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        aside = path.with_name(f"{path.name}.damaged")
-        path.replace(aside)
-        progress.emit("note", text=f"{path} is damaged ({type(error).__name__}: {error}); set aside as {aside.name}.")
-        return None

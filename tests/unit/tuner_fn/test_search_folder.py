@@ -49,6 +49,21 @@ def test_only_the_space_may_differ_and_it_may_lose_nothing() -> None:
     assert not search_folder.extends(make_parts(larger, strategy="grid"), make_parts(strategy="grid"))
 
 
+def test_a_damaged_description_is_named_and_set_aside(tmp_path) -> None:
+    """The new search starts as if the other were not there; the other one's description is written again by itself."""
+    notes: list[str] = []
+    folder, logs = tmp_path / "search", tmp_path / "logs"
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        search_folder.prepare(folder / "a", logs / "a", make_parts())
+        (folder / "a" / "search.json").write_text('{"dataset": [')
+        search_folder.prepare(folder / "b", logs / "b", make_parts(seed=1))
+        search_folder.prepare(folder / "a", logs / "a", make_parts())
+    (note,) = notes
+    assert note.startswith(f"{folder / 'a' / 'search.json'} is damaged")
+    assert (folder / "a" / "search.json.damaged").read_text() == '{"dataset": ['
+    assert json.loads((folder / "a" / "search.json").read_text()) == make_parts()
+
+
 def test_a_larger_space_begins_with_a_copy_and_leaves_the_old_search_alone(tmp_path) -> None:
     notes: list[str] = []
     folder, logs = tmp_path / "search", tmp_path / "logs"

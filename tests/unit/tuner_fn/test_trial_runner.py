@@ -175,6 +175,23 @@ def test_rows_of_a_smaller_space_have_the_settings_own_values(process, tmp_path)
     assert len(finalists) == len({json.dumps(one, sort_keys=True) for one in finalists}) >= 3
 
 
+@pytest.mark.parametrize("name", ["repeats.json", "costs.json"])
+@pytest.mark.parametrize("content", ["", "[1]", '{"0": 1}'])
+def test_a_damaged_file_beside_the_trials_is_set_aside_and_made_anew(process, tmp_path, name, content) -> None:
+    whole = search(make(tmp_path, process, repeats=2))
+    damaged, notes = tmp_path / "search" / name, []
+    damaged.write_text(content)
+
+    def listener(kind: str, fields: dict) -> None:
+        notes.append(fields.get("text", ""))
+
+    with progress.listen(listener):
+        rows = search(make(tmp_path, process, repeats=2))
+    assert any(note.startswith(f"{damaged} is damaged") for note in notes)
+    assert damaged.with_name(f"{name}.damaged").read_text() == content
+    assert [(row["trial"], row["mean"]) for row in rows] == [(row["trial"], row["mean"]) for row in whole]
+
+
 def test_trials_have_less_than_the_finalists_and_the_winner(process, tmp_path) -> None:
     fidelity = {"training.data_share": 0.25, "input.image_size": 128}
     rows = search(make(tmp_path, process, fidelity=fidelity, repeats=2))
