@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from data import augment, input_pipeline, progress
+from data.errors import UserError
 from models import cost, detection_metrics, detections, devices, inheritance, optimizers, schedules, training_state
 from models.detector import Detector
 from models.errors import DivergedError
@@ -263,11 +264,13 @@ def restore(config: ExperimentConfig, num_classes: int, checkpoint: str | os.Pat
 
     Raises:
         FileNotFoundError: there is none.
+        UserError: it is damaged.
     """
     if not pathlib.Path(checkpoint).exists():
         raise FileNotFoundError(f"There is no training state {checkpoint}.")
     program = _program(config, num_classes)
-    _restore(program, checkpoint)
+    if not _restore(program, checkpoint):
+        raise UserError(f"The training state {checkpoint} is damaged. Train it again.")
     program.detector.apply_live_settings(config)
     program.detector.optimizer.finalize_variable_values(program.detector.trainable_variables)
     return program.detector
@@ -379,12 +382,12 @@ class Validation:
 
 
 def _restore(program: Program, *paths: str | os.PathLike[str] | None) -> list[EpochReport]:
-    """Loads the first state that exists, else the initial one; returns its history."""
+    """Loads the first state that exists and is whole, else the initial one; returns its history."""
     for path in paths:
-        if path is not None and pathlib.Path(path).exists():
-            values, history = training_state.load(path)
-            program.restore(values)
-            return history
+        found = training_state.load(path) if path is not None and pathlib.Path(path).exists() else None
+        if found is not None:
+            program.restore(found[0])
+            return found[1]
     program.restore(program.initial)
     return []
 

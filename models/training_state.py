@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from data import progress
 from data.errors import UserError
 
+_DAMAGE = (ValueError, KeyError, EOFError, zipfile.BadZipFile)
 _TEXTS = ("history", "names")  # JSON; every other entry is a value
 
 
@@ -35,11 +37,25 @@ def save(path: str | os.PathLike[str], variables: Sequence[Any], history: Sequen
     os.replace(temporary, path)
 
 
-def load(path: str | os.PathLike[str]) -> tuple[list[np.ndarray], list[dict[str, float]]]:
-    """Reads the values in the order in which they were saved, and the reports."""
-    with np.load(path) as state:
-        count = len(set(state.files).difference(_TEXTS))
-        return [state[f"v{number}"] for number in range(count)], _text(state, "history")
+def load(path: str | os.PathLike[str]) -> tuple[list[np.ndarray], list[dict[str, float]]] | None:
+    """Reads the values in the order in which they were saved, and the reports.
+
+    Returns:
+        Both; None where the file is damaged: it is renamed to end in ".damaged" then, and named in a note.
+    """
+    path = pathlib.Path(path)
+    try:
+        with np.load(path) as state:
+            count = len(set(state.files).difference(_TEXTS))
+            return [state[f"v{number}"] for number in range(count)], _text(state, "history")
+    except _DAMAGE as error:
+        aside = path.with_name(f"{path.name}.damaged")
+        path.replace(aside)
+        text = (
+            f"{path} is damaged ({type(error).__name__}: {error}); set aside as {aside.name}, the training starts over."
+        )
+        progress.emit("note", text=text)
+        return None
 
 
 def load_named(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -54,7 +70,7 @@ def load_named(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             values = [state[f"v{number}"] for number in range(len(names or ()))]
     except FileNotFoundError as error:
         raise UserError(f"There is no training state {path} to inherit weights from.") from error
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, AttributeError, *_DAMAGE) as error:
         raise UserError(f"{path} is no training state to inherit weights from: {error}") from error
     if names is None:
         raise UserError(f"The training state {path} holds no names: an earlier version wrote it. Train it again.")

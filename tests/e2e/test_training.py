@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from tiny_data import CLASS_NAMES, scene_record, write_split
 
+from data import progress
+from data.errors import UserError
 from models import training
 from models.errors import DivergedError
 from models.hyperparameters import ExperimentConfig
@@ -128,6 +130,23 @@ def test_a_promoted_trial_goes_on_from_its_parent(data, tmp_path) -> None:
         np.testing.assert_array_equal(found, wanted)
     assert parent.read_bytes() == before
     assert [report["epoch"] for report in promoted.history] == [1, 2]
+
+
+def test_a_damaged_state_is_set_aside_and_the_training_starts_over(data, tmp_path) -> None:
+    """It ends as one that was never begun; what is to be exported from a damaged state is an error."""
+    path, notes = tmp_path / "state.npz", []
+    expected = weights(training.train(SMALL, *data, CLASS_NAMES, epochs=2, checkpoint=path))
+    damaged = path.read_bytes()[:-1000]
+    path.write_bytes(damaged)
+    with progress.listen(lambda kind, fields: notes.append(fields.get("text"))):
+        again = training.train(SMALL, *data, CLASS_NAMES, epochs=2, checkpoint=path)
+    for found, wanted in zip(weights(again), expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert [note.partition(" (")[0] for note in notes if note] == [f"{path} is damaged"]
+    assert path.with_name("state.npz.damaged").read_bytes() == damaged
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match="state.npz is damaged. Train it again"):
+        training.restore(SMALL, len(CLASS_NAMES), path)
 
 
 def test_a_diverging_training_stops(data, tmp_path) -> None:
