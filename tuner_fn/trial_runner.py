@@ -314,7 +314,7 @@ class DetectionTuner(keras_tuner.Tuner):
             FatalError: those that are needed exceed the limit.
         """
         rows = self._trial_rows()
-        running = [row for row in rows if row["status"] == "running"]
+        running = [row for row in rows if row["trial"] not in self.oracle.end_order]
         spared = {row[name] for row in running for name in ("parent", "inherited")}
         spared |= {row["trial"] for row in rows if row["rank"] == 1}  # it is what is exported
         kept = spared | {*self.oracle.resumable(), *(self.oracle.trained() if self.inherit else ())}

@@ -192,6 +192,21 @@ def test_a_damaged_file_beside_the_trials_is_set_aside_and_made_anew(process, tm
     assert [(row["trial"], row["mean"]) for row in rows] == [(row["trial"], row["mean"]) for row in whole]
 
 
+def test_a_kill_between_the_ends_of_trial_and_oracle_keeps_the_parents_state(process, tmp_path) -> None:
+    """The trial is saved as completed and runs again: what it goes on from must still be there."""
+    whole = search(make(tmp_path / "whole", process, "hyperband"))
+    promoted = [index for index, job in enumerate(process.jobs) if job.start_from]
+    for number in promoted:
+        folder, cut = tmp_path / str(number), FakeProcess()
+        cut.actions = {number: KeyboardInterrupt()}
+        with pytest.raises(KeyboardInterrupt):
+            search(make(folder, cut, "hyperband"))
+        path = pathlib.Path(cut.jobs[number].checkpoint).with_name("trial.json")
+        path.write_text(path.read_text().replace('"RUNNING"', '"COMPLETED"'))
+        rows = search(make(folder, cut, "hyperband"))
+        assert [(row["trial"], row["score"]) for row in rows] == [(row["trial"], row["score"]) for row in whole]
+
+
 def test_trials_have_less_than_the_finalists_and_the_winner(process, tmp_path) -> None:
     fidelity = {"training.data_share": 0.25, "input.image_size": 128}
     rows = search(make(tmp_path, process, fidelity=fidelity, repeats=2))
