@@ -91,17 +91,14 @@ def load_backbone(config: ModelConfig, image_size: int) -> Backbone:
         UserError: the weights file is missing, is no weights file or is of another architecture.
     """
     build, options = _BUILDERS[config.backbone]
-    wanted = config.backbone_weights
+    file = config.weights_file()
     arguments = {"input_shape": (image_size, image_size, 3), "alpha": config.alpha, "include_top": False, **options}
-    restored = None
-    if wanted in ("", "none"):
-        model = build(weights=None, **arguments)
-    elif wanted == "imagenet":
+    if config.backbone_weights == "imagenet":
         model = _download(config, build, arguments)
-        restored = RestoredWeights(wanted, tuple(weight.path for weight in model.weights), ())
+        restored = RestoredWeights("imagenet", tuple(weight.path for weight in model.weights), ())
     else:
         model = build(weights=None, **arguments)
-        restored = _restore(model, config)
+        restored = None if file is None else _restore(model, config, file)
     return Backbone(_adapted(model, config), restored)
 
 
@@ -121,15 +118,12 @@ def _download(config: ModelConfig, build: Any, arguments: dict[str, Any]) -> ker
         ) from error
 
 
-def _restore(model: keras.Model, config: ModelConfig) -> RestoredWeights:
+def _restore(model: keras.Model, config: ModelConfig, path: pathlib.Path) -> RestoredWeights:
     """Loads what fits of a Keras weights file into a backbone.
 
     Raises:
-        UserError: no such file, no weights file, or less than half fits.
+        UserError: no weights file, or less than half fits.
     """
-    path = pathlib.Path(config.backbone_weights)
-    if not path.is_file():
-        raise UserError(f"`model.backbone_weights`: no file {path}. Give `none`, `imagenet` or a Keras weights file.")
     initial = model.get_weights()
     model.set_weights([np.full_like(weight, np.nan) for weight in initial])
     by_name = {"by_name": True} if path.suffix == ".h5" and not path.name.endswith(".weights.h5") else {}

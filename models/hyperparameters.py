@@ -11,6 +11,7 @@ The declarations live here, below the search, because training one configuration
 import dataclasses
 import itertools
 import json
+import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -174,6 +175,21 @@ class ModelConfig:
     background_class: bool = setting(
         False, help="Learn background as a class of its own with a sigmoid, too; softmax always does."
     )
+
+    def weights_file(self) -> pathlib.Path | None:
+        """Finds the file that the backbone starts with; None where it starts with none or with Keras' download.
+
+        Raises:
+            UserError: there is no such file.
+        """
+        if self.backbone_weights in ("", "none", "imagenet"):
+            return None
+        path = pathlib.Path(self.backbone_weights)
+        if not path.is_file():
+            raise UserError(
+                f"`model.backbone_weights`: no file {path}. Give `none`, `imagenet` or a Keras weights file."
+            )
+        return path
 
 
 @dataclasses.dataclass(frozen=True)

@@ -194,12 +194,10 @@ def train(
     if len(history) < epochs and not should_stop(history):
         batches = training_batches(split, config, first_epoch=len(history), epochs=epochs)
         images = steps * min(config.input.batch_size, split.length)
-        report = _Reporter(
-            program, validation, history, images, epochs, validate_every, checkpoint, on_epoch, should_stop
-        )
-        program.detector.fit(
-            batches, initial_epoch=len(history), epochs=epochs, steps_per_epoch=steps, verbose=0, callbacks=[report]
-        )
+        lengths = {"initial_epoch": len(history), "epochs": epochs, "steps_per_epoch": steps}
+        asked = (validate_every, checkpoint, on_epoch, should_stop)
+        report = _Reporter(program, validation, history, images, epochs, *asked)
+        program.detector.fit(batches, **lengths, verbose=0, callbacks=[report])
     program.detector.optimizer.finalize_variable_values(program.detector.trainable_variables)
     return TrainingResult(program.detector, history)
 

@@ -123,8 +123,9 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     """
     parsing.no_arguments("run", arguments, "dataset")
     config = configs.RunConfig.from_flags({**experiment_values(flag_values), "workdir": flag_values["workdir"].value})
-    # A mistake in the dataset should not wait for TFX, nor leave a folder.
+    # A mistake in the dataset or the weights' path should not wait for TFX, nor leave a folder.
     sources.open_source(config.dataset, config.data)
+    config.experiment.model.weights_file()
     with (
         workdir.open_workdir(flag_values["workdir"].value, flag_values["min_free_gb"].value) as folder,
         display.open_display(flag_values["verbosity"].value, folder.log) as screen,

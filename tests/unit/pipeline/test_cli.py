@@ -149,6 +149,7 @@ def test_a_flag_without_its_value(mistake):
         ("--min_map50=2", "`--min_map50` needs a number in the range [0, 1]: got `2`."),
         ("--set=optimizer.leaning_rate=1", "Did you mean `optimizer.learning_rate`?"),
         ("--set=optimizer.learning_rate", "SETTING=VALUE"),
+        ("--set=model.backbone_weights=/nowhere.h5", "`model.backbone_weights`: no file /nowhere.h5. Give `none`,"),
         ("--tune=loss.l3", "Did you mean `loss.l2`?"),
         ("--classes=person,bycicle", "Did you mean `bicycle`?"),
         ("--dataset=road_scene", "Did you mean `road_scenes`?"),
