@@ -1,5 +1,6 @@
 """The layer that everything after the backbone is built of: convolution, batch norm, activation."""
 
+import math
 from typing import Any
 
 import keras
@@ -7,6 +8,7 @@ import keras
 from models.hyperparameters import ModelConfig
 
 Tensor = Any
+_MOST_LEFT, _LITTLE_LEFT = 0.1, 0.01  # of the first values of moving averages: worth a warning; none at all
 
 
 def kernel_initializer(config: ModelConfig) -> keras.initializers.Initializer:
@@ -72,6 +74,26 @@ class LiveDropout(keras.layers.Dropout):
 def batch_norm(x: Tensor, config: ModelConfig, name: str) -> Tensor:
     """Applies batch norm with the configured momentum and epsilon."""
     return BatchNormalization(momentum=config.batch_norm_momentum, epsilon=config.batch_norm_epsilon, name=name)(x)
+
+
+def slow_averages(momentum: float, steps: int) -> str | None:
+    """Says how far batch norm's moving averages, which predictions use, lag behind after a training.
+
+    Args:
+        momentum: `model.batch_norm_momentum`.
+        steps: of the training, at least 1.
+
+    Returns:
+        A sentence with the momentum that would do; None where less than a tenth of what they began with is left.
+    """
+    left = momentum**steps
+    if left < _MOST_LEFT:
+        return None
+    return (
+        f"Batch norm's moving averages are slow: after the {steps} steps of a first trial {left:.0%} of what they began"
+        " with is left, and scores tell little. Faster:"
+        f" --set=model.batch_norm_momentum={max(0.5, math.floor(100 * _LITTLE_LEFT ** (1 / steps)) / 100):g}"
+    )
 
 
 def depthwise_bn(x: Tensor, config: ModelConfig, name: str, *, kernel: int, stride: int = 1) -> Tensor:

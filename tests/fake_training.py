@@ -58,7 +58,7 @@ def costs(config, num_classes, *, latency):
 
 def measure(config, train_files, val_files, class_names):
     """Returns a pace of 0.1 s a step, 10 steps an epoch, 2 s a validation."""
-    return types.SimpleNamespace(seconds=lambda epochs, validations: epochs + 2.0 * validations)
+    return types.SimpleNamespace(steps=10, seconds=lambda epochs, validations: epochs + 2.0 * validations)
 
 
 def _report(config, epoch: int, donors: int) -> dict[str, float]:

@@ -12,6 +12,7 @@ import keras_tuner
 
 from data import files, progress
 from data.errors import UserError
+from models import layers
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import costs, pareto_report, reporting, search_space
 from tuner_fn.early_stopping import keep_curve, make_rule
@@ -69,20 +70,17 @@ class DetectionTuner(keras_tuner.Tuner):
             class_names: in label order.
             directory: of the search's state.
             logdir: of TensorBoard's logs.
-            max_minutes: the search stops after the epoch in which so many minutes are over; a trial that this cuts
-                short goes on with the next search in `directory`.
+            max_minutes: the search stops after the epoch in which they are over; the next one ends the trial cut short.
             trial_timeout_s: a trial that takes longer has failed; None for no limit.
             max_disk_bytes: of training states. Those that no later trial goes on from are deleted in any case; above
                 this limit the least promising ones are given up.
             repeats: seeds that the best configurations are trained with in the end; the best mean wins.
-            inherit: whether a new configuration starts with the weights of the nearest one that is trained. Their
-                training states are kept then, as far as `max_disk_bytes` allows.
+            inherit: whether a new configuration starts with the nearest trained one's weights; states are kept for it.
             limits: {name of `costs.LIMITS`: limit}; a configuration that exceeds one is not trained.
             second_objective: of `costs.SECOND_OBJECTIVES`; the front of the score and this cost is written in the end,
                 beside those of the costs that have limits.
             fidelity: {setting: value} that trials have less of than `config` says.
-            early_stopping: chance with which a trial that would become the best may be stopped before its last epoch,
-                for strategies that train configurations whole; None to stop none.
+            early_stopping: chance with which a trial that would become the best may be stopped early; None: none is.
             process: trains; None for one that writes its log into `directory`.
         """
         directory = pathlib.Path(directory)
@@ -164,6 +162,9 @@ class DetectionTuner(keras_tuner.Tuner):
                 left = plan["epochs"] - plan["done_epochs"]
                 validations = (trials or epochs) - plan["done_trials"] if self.early_stopping is None else left
                 plan["seconds"] = pace.seconds(left, validations)
+                momentum, steps = self._trial_config.model.batch_norm_momentum, pace.steps * self.oracle.first_epochs()
+                if "model.batch_norm_momentum" not in self.ranges and (slow := layers.slow_averages(momentum, steps)):
+                    progress.emit("note", text=slow)
         progress.emit("plan", **plan)
 
     def pre_create_trial(self) -> None:

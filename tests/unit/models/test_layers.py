@@ -50,6 +50,19 @@ def test_frozen_batch_norm_uses_and_keeps_the_moving_averages() -> None:
     assert np.asarray(layer.moving_mean) == pytest.approx([1.0, 2.0, 3.0])
 
 
+@pytest.mark.parametrize(("momentum", "steps", "left"), [(0.9997, 380, "89%"), (0.99, 60, "55%"), (0.9997, 1, "100%")])
+def test_slow_moving_averages_are_named_with_a_momentum_that_does(momentum, steps, left) -> None:
+    found = layers.slow_averages(momentum, steps)
+    assert f"after the {steps} steps of a first trial {left} of what they began with is left" in found
+    proposed = float(found.rpartition("=")[2])
+    assert proposed**steps <= 0.01 or proposed == 0.5
+    assert layers.slow_averages(proposed, max(steps, 4)) is None
+
+
+def test_moving_averages_that_follow_are_not_named() -> None:
+    assert layers.slow_averages(0.97, 150) is None
+
+
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 def test_dropout_takes_a_new_rate_without_tracing_again(policy) -> None:
     """Of ones a share of about the rate is dropped, and the others make up for it; not in inference."""

@@ -207,6 +207,17 @@ def test_a_kill_between_the_ends_of_trial_and_oracle_keeps_the_parents_state(pro
         assert [(row["trial"], row["score"]) for row in rows] == [(row["trial"], row["score"]) for row in whole]
 
 
+@pytest.mark.parametrize(("momentum", "is_searched", "count"), [(0.9997, False, 1), (0.9997, True, 0), (0.7, False, 0)])
+def test_moving_averages_too_slow_for_first_trials_are_said_once(process, tmp_path, momentum, is_searched, count):
+    (tmp_path / "space.yaml").write_text("model.batch_norm_momentum: [0.9, 0.9997]")
+    config, notes = ExperimentConfig().replace({"model.batch_norm_momentum": momentum}), []
+    ranges = search_space.named_space(str(tmp_path / "space.yaml"), config) if is_searched else None
+    with progress.listen(lambda kind, fields: notes.append(fields.get("text", ""))):
+        search(make(tmp_path, process, config=config, ranges=ranges, max_trials=2))
+    said = [note for note in notes if note.startswith("Batch norm's moving averages are slow: after the 20 steps")]
+    assert len(said) == count
+
+
 def test_trials_have_less_than_the_finalists_and_the_winner(process, tmp_path) -> None:
     fidelity = {"training.data_share": 0.25, "input.image_size": 128}
     rows = search(make(tmp_path, process, fidelity=fidelity, repeats=2))
