@@ -2,7 +2,7 @@
 
 All start from the same pretrained backbone and are scored on val and on test once, after their last epoch. The study's
 settings are trained as they are and with moving averages that follow a short training. Each training has a core of its
-own. States and scores are kept in the folder: the same command goes on.
+own. States and scores are kept in the folder, by the settings they are of: the same command goes on.
 
     ssd-tuner import-config ../shared/ssd_mobilenet_v2_flir.config --output=study.json
     python -m benchmarks.study --workdir=FOLDER --dataset=coco:FOLDER --study=study.json --tuned=best_config.json
@@ -12,11 +12,13 @@ own. States and scores are kept in the folder: the same command goes on.
 import argparse
 import concurrent.futures
 import functools
+import hashlib
 import json
 import multiprocessing
 import os
 import pathlib
 import statistics
+from typing import Any
 
 from benchmarks import rounds
 from data import files, sources
@@ -44,8 +46,13 @@ def main() -> int:
     arguments = parser.parse_args()
     rounds.print_heading("python -m benchmarks.study", ("tensorflow", "keras"))
     contestants = _contestants(arguments)
+    unknown = [name for name in (arguments.only or "").split(",") if name and name not in contestants]
+    if unknown:
+        parser.error(f"--only={unknown[0]}: there are {', '.join(contestants)}; `tuned` needs --tuned")
+    if arguments.only:
+        contestants = {name: contestants[name] for name in arguments.only.split(",")}
     root = pathlib.Path(arguments.workdir)
-    splits, class_names = _write_examples(arguments.dataset, root / "examples")
+    splits, class_names = _write_examples(arguments.dataset, root / f"examples_{_digest(arguments.dataset)}")
     train = functools.partial(_train, splits, class_names, arguments.epochs)
     found: dict[str, list[Scores]] = {name: [] for name in contestants}
     spawn = multiprocessing.get_context("spawn")  # TensorFlow survives no fork
@@ -75,8 +82,12 @@ def _contestants(arguments: argparse.Namespace) -> dict[str, ExperimentConfig]:
     if arguments.tuned:
         found["tuned"] = configs.read_config(arguments.tuned)
     weights = {"model.backbone_weights": arguments.backbone_weights}
-    wanted = arguments.only.split(",") if arguments.only else list(found)
-    return {name: found[name].replace(weights) for name in wanted}
+    return {name: config.replace(weights) for name, config in found.items()}
+
+
+def _digest(value: Any) -> str:
+    """Names a JSON value in a few letters."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _write_examples(dataset: str, folder: pathlib.Path) -> tuple[dict[str, list[str]], list[str]]:
@@ -104,9 +115,10 @@ def _train(
     splits: dict[str, list[str]], class_names: list[str], epochs: int, config: ExperimentConfig, path: pathlib.Path
 ) -> Scores:
     """Trains one configuration, unless its scores are there already, and scores it on val and test."""
-    scores = path.with_name(f"{path.name}.json")
+    name = f"{path.name}_{_digest([config.to_dict(), splits, epochs])}"  # other settings are not to find these scores
+    scores = path.with_name(f"{name}.json")
     if not scores.exists():
-        state = path.with_name(f"{path.name}.npz")
+        state = path.with_name(f"{name}.npz")
         result = training.train(
             config,
             splits["train"],

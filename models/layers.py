@@ -84,15 +84,15 @@ def slow_averages(momentum: float, steps: int) -> str | None:
         steps: of the training, at least 1.
 
     Returns:
-        A sentence with the momentum that would do; None where less than a tenth of what they began with is left.
+        A sentence with a faster one; None where there is none, or less than a tenth of what they began with is left.
     """
     left = momentum**steps
-    if left < _MOST_LEFT:
+    faster = max(0.5, math.floor(100 * _LITTLE_LEFT ** (1 / steps)) / 100)  # 0.5 is the least that is allowed
+    if left < _MOST_LEFT or faster >= momentum:
         return None
     return (
         f"Batch norm's moving averages are slow: after the {steps} steps of a first trial {left:.0%} of what they began"
-        " with is left, and scores tell little. Faster:"
-        f" --set=model.batch_norm_momentum={max(0.5, math.floor(100 * _LITTLE_LEFT ** (1 / steps)) / 100):g}"
+        f" with is left, and scores tell little. Faster: --set=model.batch_norm_momentum={faster:g}"
     )
 
 

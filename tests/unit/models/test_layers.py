@@ -59,8 +59,9 @@ def test_slow_moving_averages_are_named_with_a_momentum_that_does(momentum, step
     assert layers.slow_averages(proposed, max(steps, 4)) is None
 
 
-def test_moving_averages_that_follow_are_not_named() -> None:
-    assert layers.slow_averages(0.97, 150) is None
+@pytest.mark.parametrize(("momentum", "steps"), [(0.97, 150), (0.5, 2)])
+def test_moving_averages_that_follow_or_cannot_be_faster_are_not_named(momentum, steps) -> None:
+    assert layers.slow_averages(momentum, steps) is None
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
