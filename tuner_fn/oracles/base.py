@@ -77,10 +77,12 @@ class Exhausted(Exception):
 class SeededOracle(SavedOracle, abc.ABC):
     """Base of the kit's strategies.
 
-    The first trial has the space's defaults. A proposal depends on the space, the seed, the number of trials before it
-    and their results alone, so a reloaded search goes on as if it had not been interrupted. No configuration is tried
-    twice; one that goes on carries the trial it continues in `tuner/trial_id`. Failed trials count as results,
-    the score that one stopped early had counts as its last one.
+    The first trial has the space's defaults, which are what the user has without a search. Where `max_epochs_total` has
+    room for two whole trainings the defaults are trained to `max_epochs` while there is room for another one, so that
+    the best trial is not one that they would have beaten. A proposal depends on the space, the seed, the number of
+    trials before it and their results alone, so a reloaded search goes on as if it had not been interrupted. No
+    configuration is tried twice; one that goes on carries the trial it continues in `tuner/trial_id`. Failed trials
+    count as results, the score that one stopped early had counts as its last one.
 
     Attributes:
         end_reason: why the search ended, "" before that.
@@ -161,10 +163,16 @@ class SeededOracle(SavedOracle, abc.ABC):
         left = self._epochs_left()
         if left is not None and left <= 0:
             return self._stop(f"the budget of {self.max_epochs_total} epochs is spent")
+        start = self._unfinished_start()
         try:
             # Seeds may be negative, what NumPy takes may not.
             rng = np.random.default_rng([self.seed & 0xFFFFFFFF, len(self.trials)])
-            proposal = self.propose(rng) if self.trials else Proposal(self.space.defaults(), self.first_epochs())
+            if not self.trials:
+                proposal = Proposal(self.space.defaults(), self.first_epochs())
+            elif start is not None and left <= 2 * self.max_epochs - self.configurations[start].epochs:
+                proposal = Proposal(None, self.max_epochs, known=start)
+            else:
+                proposal = self.propose(rng)
         except Exhausted as reason:
             return {"status": "IDLE"} if self.ongoing_trials else self._stop(str(reason))
         before = 0 if proposal.known is None else self.configurations[proposal.known].epochs
@@ -204,7 +212,9 @@ class SeededOracle(SavedOracle, abc.ABC):
     def resumable(self) -> list[str]:
         """Lists the trials that a later one may go on from, the least promising first."""
         trained = self.trained() if len(self.rungs) > 1 else []
-        return [one for one in trained if self.configurations[self._index[one]].epochs < self.rungs[-1]]
+        waiting = [one for one in trained if self.configurations[self._index[one]].epochs < self.rungs[-1]]
+        start = self._unfinished_start()
+        return sorted(waiting, key=lambda one: self._index[one] == start)
 
     def trained(self) -> list[str]:
         """Lists the last trials of the configurations that are trained so far, the least promising first."""
@@ -274,6 +284,16 @@ class SeededOracle(SavedOracle, abc.ABC):
         # Steps may count from 0 or 1, from the configuration's beginning or from the trial's.
         epochs = {values["tuner/epochs"] - int(last - one.step): sign * float(np.mean(one.value)) for one in history}
         return {epoch: score for epoch, score in epochs.items() if epoch >= 1 and np.isfinite(score)}
+
+    def _unfinished_start(self) -> int | None:
+        """Finds the first trial's configuration where it is to be trained in full yet; see the class."""
+        if self.max_epochs_total is None or self.max_epochs_total < 2 * self.max_epochs:
+            return None
+        genes = self.space.genes(self.space.completed(self.space.defaults()))
+        for index, one in enumerate(self.configurations):
+            if one.genes.tobytes() == genes.tobytes():
+                return index if one.state == "paused" and one.epochs < self.max_epochs else None
+        return None
 
     def _nearest_donor(self, genes: np.ndarray) -> str | None:
         """Finds the donor of the nearest configuration to genes [P]; of equally near ones the best, then the first."""

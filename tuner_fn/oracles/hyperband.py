@@ -15,7 +15,8 @@ class HyperbandOracle(HalvingOracle):
 
     A configuration is promoted as soon as it is certain to be among the best of its rung; a failed one counts as the
     worst, so that its bracket is completed. Without a budget the search ends after the last bracket; with one, the
-    brackets are repeated until it is spent.
+    brackets are repeated until it is spent. The defaults are one of the first bracket's configurations, no more: a
+    training of theirs out of turn would take another one's place.
 
     Source: Li et al. 2018 (JMLR 18-185), algorithm 1; sizes and epochs after `keras_tuner.oracles.HyperbandOracle`.
     """
@@ -71,6 +72,9 @@ class HyperbandOracle(HalvingOracle):
     def planned_epochs(self) -> int:
         """Counts the epochs that one worker trains if no trial fails."""
         return sum(self._plan())
+
+    def _unfinished_start(self) -> None:
+        """Finds none."""
 
     def _has_budget(self) -> bool:
         return self.max_trials < UNBOUNDED_TRIALS or self.max_epochs_total is not None

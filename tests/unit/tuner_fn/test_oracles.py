@@ -183,6 +183,25 @@ def test_the_defaults_are_tried_first(name, space, tmp_path) -> None:
     assert dict(configuration(asked[0])) == space().values
 
 
+@pytest.mark.parametrize("name", [name for name in oracles.NAMES if name != "hyperband"])
+@pytest.mark.parametrize("budget", [2 * MAX_EPOCHS, 22, 41])
+def test_defaults_that_learn_slowly_do_not_lose_to_what_they_beat_in_the_end(name, budget, tmp_path) -> None:
+    """Whoever asked for the search had them already; before they are done their training state is kept."""
+    oracle = make(name, tmp_path, max_epochs_total=budget, **({"values_each": 2} if name == "grid" else {}))
+    asked, scores = [], []
+    while (trial := oracle.create_trial("tuner0")).status == "RUNNING":
+        asked.append(dict(trial.hyperparameters.values))
+        is_start = configuration(asked[-1]) == configuration(asked[0])
+        end = asked[-1]["tuner/epochs"]
+        scores.append((10.0 if is_start and end == MAX_EPOCHS else -float(is_start), end))
+        oracle.update_trial(trial.trial_id, {"val_AP": scores[-1][0]})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+        assert max(scores)[0] == 10.0 or oracle.resumable()[-1] == "0000"
+    assert max(scores) == (10.0, MAX_EPOCHS)
+    assert len(scores) > 2 or budget == 2 * MAX_EPOCHS
+
+
 @pytest.mark.parametrize("name", oracles.NAMES)
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_finite_space_is_gone_through_once_and_the_end_is_said(name, workers, tmp_path) -> None:
