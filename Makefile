@@ -73,7 +73,7 @@ integration: $(STAMP)  ## Run the tests of whole models and components: learning
 	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal tests/integration
 
 e2e: $(STAMP)  ## Run the end-to-end tests: synthetic data through search, blessing and push.
-	@TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e
+	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e
 
 lint: $(STAMP)  ## Check style and format.
 	@$(BIN)/ruff check .

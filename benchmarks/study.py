@@ -1,8 +1,8 @@
 """Trains what a search found beside the study's settings and the declared defaults, for as many epochs, by seed.
 
 All start from the same pretrained backbone and are scored on val and on test once, after their last epoch. The study's
-settings are trained as they are and with moving averages that follow a short training. Each training has a core of its
-own. States and scores are kept in the folder, by the settings they are of: the same command goes on.
+settings and the defaults are trained as they are and with moving averages that follow a short training. Each training
+has a core of its own. States and scores are kept in the folder, by the settings they are of: the same command goes on.
 
     ssd-tuner import-config ../shared/ssd_mobilenet_v2_flir.config --output=study.json
     python -m benchmarks.study --workdir=FOLDER --dataset=coco:FOLDER --study=study.json --tuned=best_config.json
@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--study", required=True, help="settings of the study, from `ssd-tuner import-config`")
     parser.add_argument("--tuned", help="best_config.json of a search")
     parser.add_argument("--backbone_weights", default="imagenet", help="that all of them start from")
-    parser.add_argument("--only", help="train these alone: study, study_0.97, defaults, tuned")
+    parser.add_argument("--only", help="train these alone: study, study_0.97, defaults, defaults_0.92, tuned")
     parser.add_argument("--seeds", type=int, default=3, help="0 to one below it")
     parser.add_argument("--epochs", type=int, default=20, help="of each training")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time")
@@ -74,10 +74,12 @@ def main() -> int:
 def _contestants(arguments: argparse.Namespace) -> dict[str, ExperimentConfig]:
     """Reads the settings by name; all get the same backbone."""
     study = configs.read_config(arguments.study)
+    defaults = presets.experiment(presets.get_preset("standard"), {}, seed=0)
     found = {
         "study": study,
         "study_0.97": study.replace({"model.batch_norm_momentum": 0.97}),
-        "defaults": presets.experiment(presets.get_preset("standard"), {}, seed=0),
+        "defaults": defaults,
+        "defaults_0.92": defaults.replace({"model.batch_norm_momentum": 0.92}),  # as `run` proposes for a short search
     }
     if arguments.tuned:
         found["tuned"] = configs.read_config(arguments.tuned)
