@@ -25,24 +25,28 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
     return chosen
 
 
-def candidates(rows: Sequence[Row], cost: str) -> list[Row]:
-    """Picks what can be on a front: of each configuration the trial that trained longest.
+def longest_trials(rows: Sequence[Row]) -> list[Row]:
+    """Picks of each configuration the trial that trained longest.
 
     Args:
         rows: of the leaderboard; trials of one configuration have equal hyperparameters.
-        cost: one of the rows' costs, such as "latency_ms".
 
     Returns:
-        Rows with a score and this cost, in their order.
+        Rows with a score, in their order.
     """
     longest: dict[str, Row] = {}
     for row in rows:
-        if row["rank"] and row[cost] is not None and math.isfinite(row["score"]):
+        if row["rank"] and math.isfinite(row["score"]):
             name = json.dumps(row["hyperparameters"], sort_keys=True)
             if name not in longest or row["epochs"] > longest[name]["epochs"]:
                 longest[name] = row
     kept = {row["trial"] for row in longest.values()}
     return [row for row in rows if row["trial"] in kept]
+
+
+def candidates(rows: Sequence[Row], cost: str) -> list[Row]:
+    """Picks what can be on a front: of the rows with a cost, such as "latency_ms", the `longest_trials`."""
+    return longest_trials([row for row in rows if row[cost] is not None])
 
 
 def front_rows(rows: Sequence[Row], cost: str) -> list[Row]:

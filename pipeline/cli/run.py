@@ -165,10 +165,11 @@ def _show(
 
 
 def _facts(result: "local_runner.RunResult", folder: workdir.Workdir) -> dict[str, str]:
-    facts = {}
+    facts, longest = {}, pareto.longest_trials(result.leaderboard)
     for name, trial in (("declared defaults", 0), ("first random trial", 1)):
-        row = next((row for row in result.leaderboard if int(row["trial"]) == trial), None)
-        if row is not None and row["AP50"] is not None:
+        tried = next((row["hyperparameters"] for row in result.leaderboard if int(row["trial"]) == trial), None)
+        row = next((row for row in longest if row["hyperparameters"] == tried), None)
+        if row is not None:
             less = f" with {row['fidelity']}" if row["fidelity"] else ""
             facts[name] = f"mAP@.5 {row['AP50']:.3f} on val after {_epochs(row['epochs'])}{less}"
     facts["final model"] = (

@@ -12,9 +12,9 @@ import pytest
 from absl import flags
 
 from data.errors import UserError
-from pipeline import display, failures
+from pipeline import display, failures, workdir
 from pipeline.cli import main as cli
-from pipeline.cli import parsing
+from pipeline.cli import parsing, run
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 RUN = ["run", "--dataset=road_scenes"]
@@ -274,3 +274,26 @@ def test_a_reader_that_goes_away_gets_no_traceback(arguments):
     os.close(write)
     assert "Traceback" not in result.stderr
     assert "SystemExit" not in result.stderr
+
+
+def test_the_end_shows_the_defaults_as_far_as_they_were_trained(tmp_path):
+    """A later trial may go on with them; beside the final model that one counts."""
+    defaults, other = {"rate": 0.1}, {"rate": 0.2}
+    rows = [
+        {"trial": "0002", "rank": 1, "score": 0.3, "AP50": 0.5, "epochs": 4.0, "hyperparameters": defaults},
+        {"trial": "0001", "rank": 2, "score": 0.2, "AP50": 0.4, "epochs": 2.0, "hyperparameters": other},
+        {"trial": "0000", "rank": 3, "score": 0.1, "AP50": 0.2, "epochs": 2.0, "hyperparameters": defaults},
+    ]
+    result = types.SimpleNamespace(
+        leaderboard=[row | {"fidelity": ""} for row in rows],
+        final_val={"AP50": 0.6, "epoch": 9.0},
+        metrics={"AP50": 0.55},
+        blessed=True,
+        reasons=["good"],
+        pushed_model=None,
+        pareto={},
+    )
+    facts = run._facts(result, workdir.Workdir(tmp_path))
+    assert facts["declared defaults"] == "mAP@.5 0.500 on val after 4 epochs"
+    assert facts["first random trial"] == "mAP@.5 0.400 on val after 2 epochs"
+    assert facts["final model"] == "mAP@.5 0.600 on val after 9 epochs, 0.550 on test"
