@@ -10,18 +10,14 @@ import searching
 from data.errors import UserError
 from tuner_fn.oracles.optuna_samplers import sampler_names
 
-SAMPLERS = ("tpe", "cmaes", "qmc", "random", "nsgaii")
+NEEDS_TORCH = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
+GP = pytest.param("gp", marks=NEEDS_TORCH)
+SAMPLERS = ("tpe", "cmaes", "qmc", "random", "nsgaii", GP)
 
 
-def skip_without(sampler: str) -> None:
-    if sampler == "cmaes" and importlib.util.find_spec("cmaes") is None:
-        pytest.skip("cmaes is not installed")
-
-
-@pytest.mark.parametrize("sampler", ["cmaes", "qmc", "nsgaii"])
+@pytest.mark.parametrize("sampler", ["cmaes", "qmc", "nsgaii", GP])
 def test_a_reloaded_search_is_the_same_as_one_never_interrupted(sampler, tmp_path) -> None:
     """CMA-ES's generations and the place in a sequence survive, too; nothing but the files is kept."""
-    skip_without(sampler)
     options = {"hyperparameters": searching.make_mixed_space(), "max_trials": 20}
     if sampler == "nsgaii":
         options["sampler_options"] = {"population_size": 4}
@@ -41,7 +37,6 @@ def test_a_reloaded_search_is_the_same_as_one_never_interrupted(sampler, tmp_pat
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_another_seed_gives_another_search(sampler, tmp_path) -> None:
-    skip_without(sampler)
     first, other = (
         searching.run(searching.make_oracle(f"optuna:{sampler}", tmp_path / str(seed), seed=seed, max_trials=6))
         for seed in (0, 1)
@@ -51,7 +46,6 @@ def test_another_seed_gives_another_search(sampler, tmp_path) -> None:
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_optuna_writes_nothing_to_the_terminal(sampler, tmp_path, capfd) -> None:
-    skip_without(sampler)
     options = {"hyperparameters": searching.make_mixed_space(), "max_trials": 12}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -60,10 +54,9 @@ def test_optuna_writes_nothing_to_the_terminal(sampler, tmp_path, capfd) -> None
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes", GP])
 def test_samplers_learn(sampler, tmp_path) -> None:
     """The last third of 45 trials, over two seeds; random ones have 0.38 in the mean."""
-    skip_without(sampler)
     late = []
     for seed in range(2):
         oracle = searching.make_oracle(f"optuna:{sampler}", tmp_path / str(seed), seed=seed, max_trials=45)
