@@ -169,7 +169,7 @@ def train(
             from it.
         start_from: file of an earlier part of the same training to continue from, unless `checkpoint` exists.
         inherit_from: training state of any other network, whose weights (nothing else) a training begins with that has
-            no earlier part; see `inheritance.inherit`.
+            no earlier part, unless it is missing or damaged; see `inheritance.inherit`.
         validate_every: epochs from one validation to the next; the last epoch is always validated.
         on_epoch: called after every epoch with its report: epoch (from 1), loss, images_per_s, seconds and, where it
             was validated, the metrics of `detection_metrics.coco_metrics`.
@@ -180,7 +180,6 @@ def train(
 
     Raises:
         DivergedError: the loss became NaN or infinite.
-        UserError: `inherit_from` is no training state.
         ValueError: a split holds no example.
     """
     devices.configure_device()
@@ -392,9 +391,11 @@ def _restore(program: Program, *paths: str | os.PathLike[str] | None) -> list[Ep
 
 def _inherit(network: keras.Model, donor: str | os.PathLike[str]) -> None:
     """Fills a network's weights from a training state of another one, and notes how much that gave."""
+    if (donated := training_state.load_named(donor)) is None:
+        return
     weights = {weight.path: weight for weight in network.weights if weight.shape}  # single numbers are settings
     own = {path: np.asarray(weight) for path, weight in weights.items()}
-    found = inheritance.inherit(own, training_state.load_named(donor))
+    found = inheritance.inherit(own, donated)
     for path, weight in weights.items():
         weight.assign(found.weights[path])
     progress.emit("note", text=f"Weights inherited from {pathlib.Path(donor).parent.name}: {found.summary()}")

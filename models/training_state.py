@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from data import progress
-from data.errors import UserError
 
 _DAMAGE = (ValueError, KeyError, EOFError, zipfile.BadZipFile)
 _TEXTS = ("history", "names")  # JSON; every other entry is a value
@@ -49,32 +48,36 @@ def load(path: str | os.PathLike[str]) -> tuple[list[np.ndarray], list[dict[str,
             count = len(set(state.files).difference(_TEXTS))
             return [state[f"v{number}"] for number in range(count)], _text(state, "history")
     except _DAMAGE as error:
-        aside = path.with_name(f"{path.name}.damaged")
-        path.replace(aside)
-        text = (
-            f"{path} is damaged ({type(error).__name__}: {error}); set aside as {aside.name}, the training starts over."
-        )
-        progress.emit("note", text=text)
+        _set_aside(path, error)
         return None
 
 
-def load_named(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+def load_named(path: str | os.PathLike[str]) -> dict[str, np.ndarray] | None:
     """Reads the values by the paths of their variables, for a network of another architecture.
 
-    Raises:
-        UserError: no such file, no training state, or one written before states held names.
+    Returns:
+        {path: value}; None where there is no such file, where it was written before states held names, or where it is
+        damaged: it is renamed to end in ".damaged" then. A note says so.
     """
+    path = pathlib.Path(path)
     try:
         with np.load(path) as state:
-            names = _text(state, "names") if "names" in state.files else None
-            values = [state[f"v{number}"] for number in range(len(names or ()))]
-    except FileNotFoundError as error:
-        raise UserError(f"There is no training state {path} to inherit weights from.") from error
-    except (OSError, AttributeError, *_DAMAGE) as error:
-        raise UserError(f"{path} is no training state to inherit weights from: {error}") from error
-    if names is None:
-        raise UserError(f"The training state {path} holds no names: an earlier version wrote it. Train it again.")
-    return dict(zip(names, values, strict=True))
+            if "names" in state.files:
+                names = _text(state, "names")
+                return {name: state[f"v{number}"] for number, name in enumerate(names)}
+        progress.emit("note", text=f"{path} holds no names of weights; the training starts without them.")
+    except FileNotFoundError:
+        progress.emit("note", text=f"There is no training state {path}; the training starts without its weights.")
+    except _DAMAGE as error:
+        _set_aside(path, error)
+    return None
+
+
+def _set_aside(path: pathlib.Path, error: Exception) -> None:
+    aside = path.with_name(f"{path.name}.damaged")
+    path.replace(aside)
+    text = f"{path} is damaged ({type(error).__name__}: {error}); set aside as {aside.name}, the training starts over."
+    progress.emit("note", text=text)
 
 
 def _text(state: Any, name: str) -> Any:

@@ -7,6 +7,7 @@ those of the donor.
 import os
 import pathlib
 import signal
+import struct
 import sys
 import time
 import types
@@ -16,6 +17,7 @@ from data.errors import UserError
 from models.errors import DivergedError
 
 FAULTS = ("none", "diverges", "no memory", "mistake", "killed", "killed once", "segfault", "exit", "hangs", "user's")
+FAULTS += ("mid-message",)
 
 
 def rate(fault: str) -> float:
@@ -79,6 +81,9 @@ def _commit(fault: str, path: pathlib.Path) -> None:
         raise TypeError("wrong argument")
     if fault == "killed" or (fault == "killed once" and not mark.exists()):
         mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "mid-message":
+        os.write(int(sys.argv[2]), struct.pack("!i", 100) + b"half of it")  # as `multiprocessing` sends 100 bytes
         os.kill(os.getpid(), signal.SIGKILL)
     if fault == "segfault":
         os.kill(os.getpid(), signal.SIGSEGV)

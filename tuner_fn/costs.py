@@ -105,6 +105,7 @@ class KnownCosts:
         """
         key = architecture(config)
         if key not in self._known or (latency and "latency_ms" not in self._known[key]):
-            self._known[key] = dict(measure())
-            files.write_json(self._path, self._known)
+            found = {key: dict(measure())}
+            files.write_json(self._path, self._known | found)
+            self._known |= found
         return self._known[key]

@@ -146,7 +146,8 @@ def write_study(
     """
     path = pathlib.Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.unlink(missing_ok=True)
+    for leftover in path.parent.glob(f"{temporary.name}*"):  # of a kill: Optuna would wait for its lock file
+        leftover.unlink()
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(temporary)))
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(storage=storage, study_name="search", direction=f"{direction}imize")

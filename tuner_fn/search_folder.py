@@ -62,7 +62,8 @@ def prepare(folder: pathlib.Path, logdir: pathlib.Path, parts: Parts) -> None:
         if not (folder / FILE_NAME).exists():  # it was damaged
             files.write_json(folder / FILE_NAME, parts)
         return
-    found = sorted(folder.parent.glob(f"*/{FILE_NAME}"), key=lambda one: one.stat().st_mtime_ns, reverse=True)
+    # What begins with a dot is a copy that was never finished.
+    found = sorted(folder.parent.glob(f"[!.]*/{FILE_NAME}"), key=lambda one: one.stat().st_mtime_ns, reverse=True)
     read = {path.parent: state_files.read(path, lambda its: {name: its[name] for name in parts}) for path in found}
     others = {other: its_parts for other, its_parts in read.items() if its_parts is not None}
     smaller = next((other for other, its_parts in others.items() if extends(parts, its_parts)), None)

@@ -222,7 +222,9 @@ class TrainingProcess:
                 if deadline is not None and time.monotonic() > deadline:
                     raise TimeoutError
             return self._connection.recv()
-        except (EOFError, ConnectionError) as error:
+        except TimeoutError:
+            raise
+        except (EOFError, OSError) as error:  # OSError: it died in the middle of a message
             raise _DiedError(self._how_it_died()) from error
 
     def _how_it_died(self) -> str:

@@ -4,8 +4,7 @@ import json
 import os
 import pathlib
 import shutil
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras_tuner
@@ -14,7 +13,8 @@ from data import files, progress
 from data.errors import UserError
 from models import layers
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import costs, pareto_report, reporting, search_space
+from tuner_fn import costs, disk, pareto_report, reporting, search_space
+from tuner_fn.clock import Clock, TimeIsUpError
 from tuner_fn.early_stopping import keep_curve, make_rule
 from tuner_fn.finalists import Finalists
 from tuner_fn.oracles.base import INHERITED, REJECTED, SeededOracle
@@ -23,10 +23,6 @@ from tuner_fn.worker import Job
 
 OBJECTIVE = "val_AP"
 Trial = keras_tuner.engine.trial.Trial
-
-
-class _TimeIsUpError(keras_tuner.errors.FatalError):
-    """The minutes of this search are over; Keras Tuner lets a fatal error through."""
 
 
 class DetectionTuner(keras_tuner.Tuner):
@@ -70,7 +66,8 @@ class DetectionTuner(keras_tuner.Tuner):
             class_names: in label order.
             directory: of the search's state.
             logdir: of TensorBoard's logs.
-            max_minutes: the search stops after the epoch in which they are over; the next one ends the trial cut short.
+            max_minutes: of all starts; the search stops after the epoch in which they are over. A later one with more
+                goes on with the trial cut short.
             trial_timeout_s: a trial that takes longer has failed; None for no limit.
             max_disk_bytes: of training states. Those that no later trial goes on from are deleted in any case; above
                 this limit the least promising ones are given up.
@@ -87,7 +84,7 @@ class DetectionTuner(keras_tuner.Tuner):
         super().__init__(oracle=oracle, directory=str(directory.parent), project_name=directory.name)
         self.config, self.ranges, self.class_names = config, ranges, tuple(class_names)
         self.logdir = pathlib.Path(logdir)
-        self.max_minutes, self.trial_timeout_s, self.max_disk_bytes = max_minutes, trial_timeout_s, max_disk_bytes
+        self.trial_timeout_s, self.max_disk_bytes = trial_timeout_s, max_disk_bytes
         self.inherit, self.limits = inherit, dict(limits or {})
         self.costs_asked_for = costs.asked_for(self.limits, second_objective)
         self._known_costs = costs.KnownCosts(directory / "costs.json")
@@ -103,8 +100,10 @@ class DetectionTuner(keras_tuner.Tuner):
         )
         self.process = process or TrainingProcess(directory / "worker.log")
         self.end_reason = ""
-        self._deadline: float | None = None
+        self._clock = Clock(directory / "clock.json", max_minutes)
         self._failures: dict[str, str] = {}  # {trial: reason}
+        if any(directory.glob("trial_*/trial.json")) or pathlib.Path(oracle._get_oracle_fname()).exists():
+            self.reload()
 
     def search(self, train_files: Sequence[str], val_files: Sequence[str], **settings: Any) -> None:
         """Searches until the oracle ends it or the minutes are over.
@@ -117,14 +116,13 @@ class DetectionTuner(keras_tuner.Tuner):
         Raises:
             FatalError: a mistake in settings or code, or no trial succeeded.
         """
-        if self.max_minutes is not None:
-            self._deadline = time.monotonic() + 60.0 * self.max_minutes
+        self._clock.start()
         self._data = {"train_files": tuple(train_files), "val_files": tuple(val_files)}
         try:
             super().search(**settings)
             self.end_reason = self.oracle.end_reason
             self._repeat()
-        except _TimeIsUpError as reason:
+        except TimeIsUpError as reason:
             self.end_reason = str(reason)
         except KeyboardInterrupt:
             self.process.close()
@@ -169,7 +167,7 @@ class DetectionTuner(keras_tuner.Tuner):
 
     def pre_create_trial(self) -> None:
         """Ends the search where its time is up."""
-        self._check_time()
+        self._clock.check()
 
     def run_trial(self, trial: Trial, **_: Any) -> dict[str, float]:
         """Trains one trial.
@@ -214,10 +212,32 @@ class DetectionTuner(keras_tuner.Tuner):
             keep_curve(trial, history)
         about["total"] = self.oracle.planned_trials()
         progress.emit("trial", state="done", score=last["AP"], reason=reporting.stopped_early(values) or None, **about)
+        if job.inherit_from is not None and not os.path.exists(job.inherit_from):  # it was damaged
+            del values[INHERITED]
         scores = {name: float(last[name]) for name in ("AP", "AP50", "AP75")}
         seconds = sum(report["seconds"] for report in history[values["tuner/initial_epoch"] :])
         found = {OBJECTIVE: scores["AP"], "val_AP50": scores["AP50"], "val_AP75": scores["AP75"]}
         return found | {"epochs": len(history), "seconds": seconds} | cost
+
+    def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
+        """Trains one trial; only what its training found can fail it.
+
+        With Keras Tuner any exception does, one of a full disk too. Here the search ends with it and the trial is run
+        again.
+        """
+        try:
+            self._run_and_update_trial(trial, *args, **kwargs)
+            trial.status = "COMPLETED"
+        except keras_tuner.errors.FailedTrialError:
+            trial.status = "FAILED"
+
+    def save(self) -> None:
+        """Saves the oracle. Keras Tuner adds an empty file for the tuner, without which it would begin anew."""
+        self.oracle.save()
+
+    def reload(self) -> None:
+        """Reloads the oracle."""
+        self.oracle.reload()
 
     def on_trial_end(self, trial: Trial) -> None:
         """Ends the trial and writes the leaderboard."""
@@ -248,11 +268,16 @@ class DetectionTuner(keras_tuner.Tuner):
 
     def _repeat(self) -> None:
         """Trains the finalists with the seeds that are missing, each as long as a trial may."""
-        epochs = self.oracle.max_epochs
-        for row, seed in self._finalists.missing(self._trial_rows()):
+        epochs, total = self.oracle.max_epochs, self.oracle.max_epochs_total
+        missing = list(self._finalists.missing(self._trial_rows()))
+        if missing and total is not None and self.oracle.epochs_given(self.oracle.trials) > total:
+            total += self._finalists.num_epochs
+            self.end_reason += f"; of {total} epochs too few are left for the finalists, give it a larger budget"
+            return
+        for row, seed in missing:
             config = search_space.configuration(self.config, row["hyperparameters"]).replace({"training.seed": seed})
             state = reporting.state_file(pathlib.Path(self.project_dir) / f"repeat_{row['trial']}_{seed}")
-            self._check_time()
+            self._clock.check()
             try:
                 history = self._train(self._job(config, str(state), epochs=epochs))
                 score, outcome = history[-1]["AP"], f"val mAP {history[-1]['AP']:.3f}"
@@ -283,7 +308,7 @@ class DetectionTuner(keras_tuner.Tuner):
             log(report)
             progress.emit("epoch", stage="search", epochs=job.epochs, **reporting.progress_fields(report))
             if report["epoch"] < job.epochs:
-                self._check_time()
+                self._clock.check()
 
         return self.process.train(job, on_epoch, self.trial_timeout_s)
 
@@ -302,61 +327,9 @@ class DetectionTuner(keras_tuner.Tuner):
             **self._data,
         )
 
-    def _check_time(self) -> None:
-        if self._deadline is not None and time.monotonic() >= self._deadline:
-            raise _TimeIsUpError(f"the {self.max_minutes:g} minutes given are over")
-
     def _free_disk(self) -> None:
-        """Deletes the training states that no later trial can need, and more where the limit asks for it.
-
-        Everything follows from the trials and the files, so that a search that was killed decides the same.
-
-        Raises:
-            FatalError: those that are needed exceed the limit.
-        """
-        rows = self._trial_rows()
-        running = [row for row in rows if row["trial"] not in self.oracle.end_order]
-        spared = {row[name] for row in running for name in ("parent", "inherited")}
-        spared |= {row["trial"] for row in rows if row["rank"] == 1}  # it is what is exported
-        kept = spared | {*self.oracle.resumable(), *(self.oracle.trained() if self.inherit else ())}
-        states = {row["trial"]: reporting.state_file(self.get_trial_dir(row["trial"])) for row in rows}
-        for trial_id in states.keys() - kept - {row["trial"] for row in running}:
-            states[trial_id].unlink(missing_ok=True)
-        if self.max_disk_bytes is not None:
-            self._heed_disk_limit({trial_id: states[trial_id] for trial_id in states.keys() & kept}, spared)
-        if self.inherit:
-            self.oracle.donors = frozenset(one for one in self.oracle.trained() if states[one].exists())
-
-    def _heed_disk_limit(self, states: Mapping[str, pathlib.Path], spared: Collection[str]) -> None:
-        """Gives up states until the rest keeps the limit: first those of mere donors, the least promising first.
-
-        Args:
-            states: {trial: its file} of the trials that have ended.
-            spared: trials among them whose files stay.
-
-        Raises:
-            FatalError: there is no other to give up.
-        """
-        sizes = {trial_id: state.stat().st_size for trial_id, state in states.items() if state.exists()}
-        resumable = self.oracle.resumable()
-        donors = [one for one in self.oracle.trained() if one in sizes and one not in resumable]
-        given_up = []
-        for trial_id in [*donors, *resumable]:
-            if sum(sizes.values()) <= self.max_disk_bytes:
-                break
-            if trial_id in resumable and not self.oracle.retire(trial_id):
-                break
-            if trial_id not in spared:
-                sizes.pop(trial_id, None)
-                given_up.append(trial_id)
-        self.oracle.save()  # before what it says is done
-        for trial_id in given_up:
-            states[trial_id].unlink(missing_ok=True)
-        if sum(sizes.values()) > self.max_disk_bytes:
-            raise keras_tuner.errors.FatalError(
-                f"The training states that later trials need take {sum(sizes.values()) / 1e9:.3g} GB, more than "
-                f"--max_disk_gb={self.max_disk_bytes / 1e9:g}. Raise it; the search goes on where it stopped."
-            )
+        limits = {"inherit": self.inherit, "max_bytes": self.max_disk_bytes}
+        disk.free(self.oracle, self._trial_rows(), lambda one: pathlib.Path(self._state_of(one)), **limits)
 
     def _export_best(self) -> None:
         """Exports the model of the best trial so far, for who ends the search by hand."""

@@ -235,7 +235,7 @@ def _define_search_flags(flag_values: flags.FlagValues) -> None:
         flag_values=flag_values,
     )
     numbers = {
-        "max_minutes": "Budget: stop the search after the epoch in which so many minutes are over.",
+        "max_minutes": "Budget: stop after the epoch in which so many minutes are over, those of all starts together.",
         "trial_timeout": "Minutes after which a trial has failed, so that one that hangs does not stop the search.",
         "max_parameters": "Configurations whose network has more parameters are not trained.",
         "max_multiply_adds": "Configurations whose network needs more multiply-adds an image are not trained.",

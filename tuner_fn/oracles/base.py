@@ -229,10 +229,13 @@ class SeededOracle(SavedOracle, abc.ABC):
         return True
 
     def epochs_given(self, trial_ids: Iterable[str]) -> int:
-        """Counts the epochs that trials were given, beyond those of the trials that they go on from."""
+        """Counts the epochs that trials were given, beyond those of the trials that they go on from.
+
+        One whose file was damaged may have had all that a configuration can have.
+        """
         given = [self.trials[trial_id].hyperparameters.values for trial_id in trial_ids]
         given = [values for values in given if REJECTED not in values]
-        ends = [values.get(STOPPED, values.get("tuner/epochs", 0)) for values in given]
+        ends = [values.get(STOPPED, values.get("tuner/epochs", self.max_epochs)) for values in given]
         return sum(ends) - sum(values.get("tuner/initial_epoch", 0) for values in given)
 
     def create_trial(self, tuner_id: str) -> keras_tuner.engine.trial.Trial:

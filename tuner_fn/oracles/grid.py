@@ -2,7 +2,6 @@
 
 import bisect
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -42,21 +41,20 @@ class GridOracle(SeededOracle):
 
     def propose(self, rng: np.random.Generator) -> Proposal:
         """Takes the next combination; `SeededOracle.propose`."""
-        skipped = len(self.trials) - 1 - self._taken  # taken before a reload
-        genes = next(itertools.islice(self._combinations, skipped, None), None)
+        genes = self._next()
         if genes is None:
             raise Exhausted(self._exhausted())
-        self._taken += skipped + 1
         return Proposal(self.space.values(genes), self.max_epochs)
 
     def planned_trials(self) -> int | None:
         """Counts the most trials, as `SeededOracle.planned_trials`; the grid ends them, too."""
-        limits = (self.points, super().planned_trials())
+        limits = (self._num_points(), super().planned_trials())
         return min((limit for limit in limits if limit is not None), default=None)
 
     def planned_epochs(self) -> int | None:
         """Counts the most epochs, as `SeededOracle.planned_epochs`; the grid ends them, too."""
-        limits = (self.points and self.points * self.max_epochs, super().planned_epochs())
+        points = self._num_points()
+        limits = (points and points * self.max_epochs, super().planned_epochs())
         return min((limit for limit in limits if limit is not None), default=None)
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -65,20 +63,30 @@ class GridOracle(SeededOracle):
         self._restart()
 
     def _trials_done(self) -> str:
-        return self._exhausted() if len(self.trials) == self.points else super()._trials_done()
+        return super()._trials_done() if self._next() is not None else self._exhausted()
 
     def _exhausted(self) -> str:
         return f"all {self.points} points of the grid were tried"
 
     def _restart(self) -> None:
-        self._combinations, self._taken = self._others(self.values_each), 0
+        self._left = self.space.all(self.values_each)
 
-    def _others(self, values_each: int) -> Iterator[np.ndarray]:
-        """Yields the genes of all combinations but the defaults."""
-        return (genes for genes in self.space.all(values_each) if not self._are_defaults(genes))
+    def _next(self) -> np.ndarray | None:
+        """Finds the genes of the first combination not tried; before a reload the grid may have been another."""
+        self._gather()
+        tried = np.array([self._defaults, *(one.genes for one in self.configurations)])
+        for genes in self._left:
+            if np.abs(tried - genes).max(axis=1, initial=0.0).min() >= ROUNDING:
+                self._left = itertools.chain([genes], self._left)  # until it was proposed
+                return genes
+        return None
 
-    def _are_defaults(self, genes: np.ndarray) -> bool:
-        return bool(np.abs(genes - self._defaults).max(initial=0.0) < ROUNDING)
+    def _num_points(self) -> int | None:
+        """Counts the grid's points and those that were tried on another grid; None for more than a million."""
+        self._gather()
+        others = [one for one in self.configurations if not self.space.on_grid(one.genes, self.values_each)]
+        # The defaults, the first configuration, are among the points.
+        return self.points and self.points + sum(np.abs(one.genes - self._defaults).max() > ROUNDING for one in others)
 
     def _count(self, values_each: int) -> int | None:
         combinations = self.space.count(values_each)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from data.errors import UserError
+from data import progress
 from models import heads, inheritance, training_state
 from models.hyperparameters import ExperimentConfig
 from models.layers import conv_bn
@@ -112,16 +112,17 @@ def test_a_state_of_before_names_were_kept_goes_on_but_gives_no_weights(tmp_path
     assert history == [{"epoch": 1, "loss": 2.0}]
     for value, weight in zip(values, model.weights, strict=True):
         np.testing.assert_array_equal(value, weight)
-    with pytest.raises(UserError, match=r"holds no names: an earlier version wrote it. Train it again"):
-        training_state.load_named(path)
+    assert training_state.load_named(path) is None
+    assert path.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 cut"])
-def test_what_is_no_training_state_is_named(tmp_path, content) -> None:
-    path = tmp_path / "state.npz"
+def test_a_damaged_donor_is_named_and_set_aside_and_the_training_starts_without_it(tmp_path, content) -> None:
+    path, notes = tmp_path / "state.npz", []
     path.write_bytes(content)
-    with pytest.raises(UserError, match="state.npz is no training state to inherit weights from"):
-        training_state.load_named(path)
-    path.unlink()
-    with pytest.raises(UserError, match="There is no training state .*state.npz"):
-        training_state.load_named(path)
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        assert training_state.load_named(path) is None
+        assert training_state.load_named(path) is None
+    assert path.with_name("state.npz.damaged").read_bytes() == content
+    assert notes[0].startswith(f"{path} is damaged")
+    assert notes[1:] == [f"There is no training state {path}; the training starts without its weights."]

@@ -1,7 +1,10 @@
 """What a search knows of costs: limits, and each architecture found once."""
 
+import errno
+
 import pytest
 
+from data import files
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import costs
 
@@ -65,3 +68,15 @@ def test_costs_are_found_once_also_over_a_restart_and_again_where_the_time_is_mi
     assert len(found) == 2
     again.find(config.replace({"model.alpha": 0.5}), find, latency=True)
     assert len(found) == 3
+
+
+def test_costs_that_could_not_be_written_are_not_known(tmp_path, monkeypatch) -> None:
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    known = costs.KnownCosts(tmp_path / "costs.json")
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_json", full)
+        with pytest.raises(OSError, match="No space"):
+            known.find(ExperimentConfig(), lambda: {"parameters": 7}, latency=False)
+    assert known.find(ExperimentConfig(), lambda: {"parameters": 8}, latency=False) == {"parameters": 8}

@@ -93,3 +93,14 @@ def test_a_larger_space_begins_with_a_copy_and_leaves_the_old_search_alone(tmp_p
         f"A new search starts, because the search changed; the one before stays in {folder / 'a'}.",
         f"The space is larger: the search goes on with the trials of {folder / 'a'}, which stays as it is.",
     ]
+
+
+def test_a_copy_that_a_kill_cut_short_is_no_search_to_go_on_with(tmp_path) -> None:
+    folder, logs = tmp_path / "search", tmp_path / "logs"
+    search_folder.prepare(folder / "b", logs / "b", make_parts())
+    search_folder.prepare(folder / ".c.tmp", logs / ".c.tmp", make_parts())  # newer, and all that differs is the name
+    for name in ("b", ".c.tmp"):
+        (folder / name / "from").write_text(name)
+    larger = make_parts(RANGES | {"loss.l2": {"low": 1e-6, "high": 1e-3, "scale": "log"}})
+    search_folder.prepare(folder / "c", logs / "c", larger)
+    assert (folder / "c" / "from").read_text() == "b"

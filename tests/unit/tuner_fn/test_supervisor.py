@@ -54,6 +54,7 @@ def test_one_process_trains_one_job_after_another(process, tmp_path) -> None:
         ("diverges", "DivergedError: The loss is not finite"),
         ("no memory", "MemoryError: out of memory"),
         ("killed", r"was killed \(SIGKILL\), as the system does when memory runs out(.|\n)*last words before: killed"),
+        ("mid-message", r"was killed \(SIGKILL\)(.|\n)*last words before: mid-message"),
         ("segfault", r"crashed \(SIGSEGV\)(.|\n)*last words before: segfault"),
         ("exit", "ended by itself with status 3(.|\n)*last words before: exit"),
         ("hangs", "took longer than 2 s and was stopped(.|\n)*last words before: hangs"),

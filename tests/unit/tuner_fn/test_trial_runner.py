@@ -1,5 +1,6 @@
 """The tuner: what a trial reports, what a failure means to the search, a killed search goes on."""
 
+import errno
 import json
 import math
 import pathlib
@@ -141,6 +142,18 @@ def test_a_mistake_stops_the_search_at_once(process, tmp_path) -> None:
     assert process.closed
 
 
+def test_what_goes_wrong_outside_the_training_ends_the_search_and_costs_no_trial(process, tmp_path) -> None:
+    """A full disk is not the configuration's fault: the same command goes on when there is room."""
+    process.actions = {1: OSError(errno.ENOSPC, "No space left on device")}
+    with pytest.raises(OSError, match="No space left"):
+        search(make(tmp_path / "cut", process))
+    assert process.closed
+    rows = search(make(tmp_path / "cut", process))
+    assert process.jobs[1] == process.jobs[2]
+    whole = search(make(tmp_path / "whole", FakeProcess()))
+    assert [(row["trial"], row["score"]) for row in rows] == [(row["trial"], row["score"]) for row in whole]
+
+
 def test_a_search_without_one_good_trial_says_why(process, tmp_path) -> None:
     process.actions = dict.fromkeys(range(4), keras_tuner.errors.FailedTrialError("The loss is not finite"))
     with pytest.raises(keras_tuner.errors.FatalError, match="No trial of the search succeeded: .*not finite"):
@@ -190,6 +203,31 @@ def test_a_damaged_file_beside_the_trials_is_set_aside_and_made_anew(process, tm
     assert any(note.startswith(f"{damaged} is damaged") for note in notes)
     assert damaged.with_name(f"{name}.damaged").read_text() == content
     assert [(row["trial"], row["mean"]) for row in rows] == [(row["trial"], row["mean"]) for row in whole]
+
+
+def test_no_damaged_file_of_a_search_keeps_it_from_going_on(process, tmp_path) -> None:
+    """Whatever files it leaves: each is damaged in a search that has two trials left."""
+    whole = search(make(tmp_path / "whole", process))
+    names = {path.name for path in (tmp_path / "whole" / "search").glob("*.json")}
+    assert names >= {"oracle.json", "clock.json", "costs.json", "leaderboard.json"}
+    for name in names:
+        search(make(tmp_path / name, process, max_trials=2))
+        (tmp_path / name / "search" / name).write_text("")
+        rows = search(make(tmp_path / name, process))
+        assert [(row["trial"], row["score"]) for row in rows] == [(row["trial"], row["score"]) for row in whole]
+        (tmp_path / name / "search" / "oracle.json").unlink()
+        done = len(process.jobs)
+        assert len(search(make(tmp_path / name, process))) == 4
+        assert len(process.jobs) == done
+
+
+def test_a_budget_counts_what_trials_of_damaged_files_may_have_had(process, tmp_path) -> None:
+    budget = {"max_trials": None, "max_epochs": 4}
+    search(make(tmp_path, process, max_epochs_total=12, **budget))
+    for number in (1, 2):
+        (tmp_path / "search" / f"trial_000{number}" / "trial.json").write_text("")
+    search(make(tmp_path, process, max_epochs_total=28, **budget))
+    assert sum(job.epochs for job in process.jobs) == 28
 
 
 def test_a_kill_between_the_ends_of_trial_and_oracle_keeps_the_parents_state(process, tmp_path) -> None:
@@ -280,6 +318,26 @@ def test_the_search_stops_after_the_epoch_in_which_its_minutes_are_over(process,
     assert process.jobs[1] == process.jobs[2]  # the trial that was cut short goes on
 
 
+def test_the_minutes_count_over_all_starts(process, tmp_path, monkeypatch) -> None:
+    clock = {"now_s": 0.0}
+    monkeypatch.setattr(time, "monotonic", lambda: clock["now_s"])
+
+    def listener(kind: str, fields: dict) -> None:
+        clock["now_s"] += 60.0 * (kind == "epoch")
+
+    minutes = {"max_trials": 50, "max_epochs": 3, "max_minutes": 10.5}
+    with progress.listen(listener):
+        for cut in (1, 3):
+            process.actions = {cut: KeyboardInterrupt()}
+            with pytest.raises(KeyboardInterrupt):
+                search(make(tmp_path, process, **minutes))
+            clock["now_s"] += 1000.0  # nothing runs
+        search(make(tmp_path, process, **minutes))
+        assert clock["now_s"] == 60.0 * 11 + 2000.0  # the epoch in which they were over is the eleventh
+        search(make(tmp_path, process, **minutes | {"max_minutes": 12.5}))
+        assert clock["now_s"] == 60.0 * 13 + 2000.0
+
+
 def states(tmp_path: pathlib.Path) -> set[str]:
     return {path.parent.name.removeprefix("trial_") for path in (tmp_path / "search").glob("trial_*/state.npz")}
 
@@ -323,6 +381,35 @@ def test_a_disk_limit_below_what_a_bracket_needs_stops_the_search_and_loses_noth
     assert len(process.jobs) == len(rows) > done
 
 
+def test_a_disk_limit_gives_up_no_state_that_stays_anyway(process, tmp_path) -> None:
+    """Room for one state of five bytes and a half: the best one's is kept to be exported, and may be continued."""
+    budget = {"max_trials": None, "max_epochs": 8, "max_epochs_total": 40}
+    tuner = make(tmp_path, process, "asha", max_disk_bytes=7, **budget)
+    given_up, retire = [], tuner.oracle.retire
+
+    def watched(trial_id: str) -> bool:
+        given_up.append((trial_id, next(row["trial"] for row in tuner.leaderboard() if row["rank"] == 1)))
+        return retire(trial_id)
+
+    tuner.oracle.retire = watched
+    search(tuner)
+    assert given_up
+    assert all(trial_id != best for trial_id, best in given_up)
+
+
+def test_a_study_cut_short_by_a_kill_does_not_hold_up_the_next_one(process, tmp_path, monkeypatch) -> None:
+    """Optuna locks a journal by a link of this name and waits half a minute for one that nobody removes."""
+    tuner = make(tmp_path, process, max_trials=1)
+    journal = tmp_path / "search" / f".{reporting.STUDY_FILE}.tmp"
+    files.write_text(journal, "")
+    lock = journal.with_name(f"{journal.name}.lock")
+    lock.symlink_to(journal)
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("It waits."))
+    search(tuner)
+    assert (tmp_path / "search" / reporting.STUDY_FILE).exists()
+    assert not lock.is_symlink()
+
+
 def test_the_study_opens_in_optuna(process, tmp_path) -> None:
     process.actions = {1: keras_tuner.errors.FailedTrialError("NaN\nlog")}
     rows = search(make(tmp_path, process, "hyperband", inherit=True))
@@ -357,6 +444,20 @@ def test_the_winner_has_the_best_mean_of_its_seeds(process, tmp_path) -> None:
     assert winner.values["optimizer.learning_rate"] == second
     settings = ExperimentConfig.from_dict(json.loads((tmp_path / "search" / "best_config.json").read_text()))
     assert (settings.optimizer.learning_rate, settings.training.seed) == (second, 0)
+
+
+def test_finalists_asked_for_after_the_budget_was_spent_are_not_trained(process, tmp_path) -> None:
+    """`tuner_fn` takes the finalists' epochs, 3 * 2 * 4 here, from what the search may spend."""
+    budget = {"max_trials": None, "max_epochs": 4}
+    search(make(tmp_path, process, max_epochs_total=28, **budget))
+    tuner = make(tmp_path, process, max_epochs_total=28 - 24, repeats=2, **budget)
+    rows = search(tuner)
+    assert sum(job.epochs for job in process.jobs) == 28
+    assert {row["mean"] for row in rows} == {None}
+    assert tuner.end_reason.endswith("of 28 epochs too few are left for the finalists, give it a larger budget")
+    rows = search(make(tmp_path, process, max_epochs_total=28, repeats=2, **budget))
+    assert sum(job.epochs for job in process.jobs) == 28 + 3 * 4  # one of the two seeds is the trials' own
+    assert sorted(row["seeds"] for row in rows if row["seeds"]) == [2, 2, 2]
 
 
 def test_a_finalist_that_fails_with_a_seed_does_not_win_and_repeats_go_on(process, tmp_path) -> None:
@@ -425,6 +526,22 @@ def test_donors_are_kept_within_the_disk_limit_and_an_interrupted_search_finds_t
     search(unlimited)
     assert states(tmp_path / "unlimited") >= set(unlimited.oracle.trained())
     assert len(unlimited.oracle.trained()) > 3
+
+
+def test_a_trial_whose_donor_was_damaged_is_said_to_inherit_nothing(process, tmp_path) -> None:
+    train = process.train
+
+    def set_aside(job, *others):  # as training does with a donor that it cannot read
+        history = train(job, *others)
+        if len(process.jobs) == 2:
+            pathlib.Path(job.inherit_from).unlink()
+        return history
+
+    process.train = set_aside
+    rows = search(make(tmp_path, process, inherit=True))
+    inherited = {int(row["trial"]): row["inherited"] for row in rows}
+    assert inherited[0] is inherited[1] is None
+    assert {inherited[2], inherited[3]} <= {"1", "2"}
 
 
 def test_finalists_are_trained_afresh(process, tmp_path) -> None:
