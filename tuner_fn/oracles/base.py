@@ -139,6 +139,7 @@ class SeededOracle(SavedOracle, abc.ABC):
         self.was_extended = False
         self.donors: frozenset[str] = frozenset()
         self.configurations: list[Configuration] = []
+        self._tried: set[bytes] = set()  # their genes
         self._counted: set[str] = set()  # trials whose results are in `configurations`
         self._index: dict[str, int] = {}  # {trial: its configuration}
         self._retired: list[str] = []  # trials that none goes on from
@@ -266,8 +267,7 @@ class SeededOracle(SavedOracle, abc.ABC):
 
     def not_tried(self, genes: np.ndarray) -> np.ndarray:
         """Keeps of configurations [N, P] each that was not tried, once."""
-        tried = {configuration.genes.tobytes() for configuration in self.configurations}
-        fresh = {row.tobytes(): row for row in genes if row.tobytes() not in tried}
+        fresh = {row.tobytes(): row for row in genes if row.tobytes() not in self._tried}
         return np.array(list(fresh.values())).reshape(-1, genes.shape[1])
 
     def finished(self) -> list[int]:
@@ -342,6 +342,7 @@ class SeededOracle(SavedOracle, abc.ABC):
         """
         genes = self.space.genes(self.space.completed(values))
         self.configurations.append(Configuration(values, genes, {}, trial_id, 0, "running"))
+        self._tried.add(genes.tobytes())
         self._index[trial_id] = len(self.configurations) - 1
         return self.configurations[-1]
 
@@ -384,7 +385,7 @@ class SeededOracle(SavedOracle, abc.ABC):
         self.was_extended = json.dumps(space.get_config()) != json.dumps(self.hyperparameters.get_config())
         self.hyperparameters = space
         self._retired = state["retired"]
-        self.configurations, self._counted, self._index = [], set(), {}
+        self.configurations, self._tried, self._counted, self._index = [], set(), set(), {}
         self.space = Space(self.hyperparameters)
 
 

@@ -124,9 +124,13 @@ class CurveModel:
         one, other = first.features * scale, second.features * scale
         squares = (one * one).sum(1)[:, None] + (other * other).sum(1)[None] - 2.0 * one @ other.T
         matern = _matern(np.sqrt(np.maximum(squares, 0.0) + 1e-12))
-        decay = (beta / (first.progress[:, None] + second.progress[None] + beta)) ** alpha
-        same = first.curves[:, None] == second.curves[None]
-        return matern * (shared + shared_decay * decay) + same * (own + own_decay * decay) + common * decay
+        # There are few different numbers of epochs, and powers take long.
+        (rows, row), (columns, column) = (np.unique(one.progress, return_inverse=True) for one in (first, second))
+        decay = ((beta / (rows[:, None] + columns[None] + beta)) ** alpha)[row[:, None], column[None]]
+        covariance = matern * (shared + shared_decay * decay)
+        if (second.curves != NO_CURVE).any():
+            covariance += (first.curves[:, None] == second.curves[None]) * (own + own_decay * decay)
+        return covariance + common * decay
 
     def _covariance_and_slopes(self, constants: np.ndarray, points: Points) -> tuple[np.ndarray, list[np.ndarray]]:
         """Computes the covariance [N, N] and its derivatives by all constants but the noise."""

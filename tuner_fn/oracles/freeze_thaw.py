@@ -108,6 +108,8 @@ class FreezeThawOracle(SeededOracle):
         lowest = min(scores) + FAILED * (max(scores) - min(scores))
         last, others = [], []
         for index, one in sorted(enumerate(self.configurations), key=lambda pair: -pair[1].best):
+            if len(last) == MOST_POINTS:
+                break
             if one.state == "failed":
                 last.append((index, one.epochs, lowest))
             elif one.curve:
