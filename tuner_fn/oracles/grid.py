@@ -1,7 +1,6 @@
 """Grid search: every combination, in order."""
 
 import bisect
-import itertools
 from typing import Any
 
 import numpy as np
@@ -70,23 +69,25 @@ class GridOracle(SeededOracle):
 
     def _restart(self) -> None:
         self._left = self.space.all(self.values_each)
+        self._ahead = next(self._left, None)  # the combination that is looked at
 
     def _next(self) -> np.ndarray | None:
         """Finds the genes of the first combination not tried; before a reload the grid may have been another."""
         self._gather()
         tried = np.array([self._defaults, *(one.genes for one in self.configurations)])
-        for genes in self._left:
-            if np.abs(tried - genes).max(axis=1, initial=0.0).min() >= ROUNDING:
-                self._left = itertools.chain([genes], self._left)  # until it was proposed
-                return genes
-        return None
+        while self._ahead is not None and np.abs(tried - self._ahead).max(axis=1, initial=0.0).min() < ROUNDING:
+            self._ahead = next(self._left, None)
+        return self._ahead
 
     def _num_points(self) -> int | None:
         """Counts the grid's points and those that were tried on another grid; None for more than a million."""
         self._gather()
         others = [one for one in self.configurations if not self.space.on_grid(one.genes, self.values_each)]
         # The defaults, the first configuration, are among the points.
-        return self.points and self.points + sum(np.abs(one.genes - self._defaults).max() > ROUNDING for one in others)
+        return self.points and self.points + len([one for one in others if not self._are_defaults(one.genes)])
+
+    def _are_defaults(self, genes: np.ndarray) -> bool:
+        return bool(np.abs(genes - self._defaults).max(initial=0.0) < ROUNDING)
 
     def _count(self, values_each: int) -> int | None:
         combinations = self.space.count(values_each)

@@ -56,7 +56,7 @@ class SavedOracle(keras_tuner.Oracle):
     def _rebuild(self, known: set[str]) -> None:
         """Makes the state from the trials alone, in the order of their numbers; those of damaged files have failed."""
         damaged = pathlib.Path(self._project_dir).glob("trial_*/trial.json.damaged")
-        numbers = {int(trial_id): trial_id for trial_id in (*(_trial_of(path) for path in damaged), *known)}
+        numbers = {int(one): one for one in {path.parent.name.removeprefix("trial_") for path in damaged} | known}
         # A number that is missing would be given to a new trial, which finds the old one's training state.
         order = [numbers.get(number, str(number)) for number in range(max(numbers, default=-1) + 1)]
         self.trials = {trial_id: self.trials.get(trial_id) or self._lost(trial_id) for trial_id in order}
@@ -73,7 +73,3 @@ class SavedOracle(keras_tuner.Oracle):
 
     def _trial_file(self, trial_id: str) -> pathlib.Path:
         return pathlib.Path(self._project_dir) / f"trial_{trial_id}" / "trial.json"
-
-
-def _trial_of(path: pathlib.Path) -> str:
-    return path.parent.name.removeprefix("trial_")

@@ -50,23 +50,24 @@ def test_of_a_range_as_many_values_are_taken_as_the_budget_has_room_for(budget, 
 
 
 def test_a_larger_budget_takes_a_finer_grid_and_nothing_twice(tmp_path) -> None:
-    """With 10 trials ranges have 3 values, with 26 they have 5, with 20 they have 4."""
+    """With 10 trials ranges have 3 values, with 26 they have 5, with 20 and 24 they have 4: 17 points and 5 before."""
     space = keras_tuner.HyperParameters()
     for name in ("share", "rate"):
         space.Float(name, 0.0, 1.0, default=0.1)
-    for budget, missed in ((26, 0), (20, 2)):
+    for budget, trials, missed in ((26, 26, 0), (20, 20, 2), (24, 22, 0)):
         folder = tmp_path / str(budget)
         first = run(folder, space, max_trials=10)
         oracle = searching.make_oracle("grid", folder, hyperparameters=space, max_trials=budget)
         oracle.reload()
-        assert oracle.planned_trials() == budget
+        assert (oracle.planned_trials(), type(oracle.planned_trials())) == (trials, int)  # what JSON can hold
         asked = searching.run(oracle, lambda values: 0.5)
         found = first + [(values["share"], values["rate"]) for values in asked]
-        assert len({tuple(round(value, 9) for value in one) for one in found}) == len(found) == budget
+        assert len({tuple(round(value, 9) for value in one) for one in found}) == len(found) == trials
         levels = [number / (oracle.values_each - 1) for number in range(oracle.values_each)]
         points = {(round(one, 9), round(other, 9)) for one in levels for other in levels}
         assert len(points - {tuple(round(value, 9) for value in one) for one in found}) == missed
-        assert oracle.end_reason.startswith("the 20 trials asked" if missed else "all 26 points of the grid")
+        grid = f"all {oracle.points} points of the grid were tried"
+        assert oracle.end_reason == ("the 20 trials asked for are done" if missed else grid)
 
 
 def test_a_grid_as_large_as_the_budget_says_that_it_is_done(tmp_path) -> None:
