@@ -62,26 +62,24 @@ class RunConfig:
     beam_args: tuple[str, ...] = ()
 
     @classmethod
-    def from_flags(cls, values: Mapping[str, Any]) -> "RunConfig":
-        """Builds the settings from flag values.
+    def from_flags(cls, values: Mapping[str, Any], derived: Mapping[str, Any] | None = None) -> "RunConfig":
+        """Builds the settings from flag values: declared default < preset < plan < `--config` < `--set`.
 
         Args:
             values: dataset, data (`DataOptions`), tile, workdir, preset, config, search, `SEARCH_FLAGS`, epochs, set,
                 fidelity, space, tune, seed, min_map50, export, max_drop, direct_num_workers, beam_args, as
                 `ssd-tuner run --help` describes them; None where not given. seed_given says whether the seed is the
                 user's.
+            derived: {setting: value} of the plan; None for none.
 
         Raises:
             UserError: a value is unknown or out of its range.
         """
         name = values["preset"] or default_preset(values["dataset"])
         preset = presets.get_preset(name)
-        overrides = parse_overrides(values["set"] or ())
-        if values["epochs"] is not None:
-            overrides["training.epochs"] = values["epochs"]
-        if values["tile"] is not None:
-            overrides["input.tile"] = values["tile"]
-        experiment = _experiment(values, preset, overrides)
+        overrides = _overrides(values)
+        given = {} if values.get("config") is None else read_settings(values["config"])
+        experiment = _experiment(values, preset, derived, given | overrides)
         ranges = _ranges(values, experiment, overrides)
         search = presets.search(
             preset,
@@ -112,10 +110,22 @@ def default_preset(dataset: str) -> str:
 
 
 def read_config(path: str) -> ExperimentConfig:
-    """Reads a `config.json` or `best_config.json`.
+    """Reads a `config.json` or `best_config.json`; settings that are missing in it keep their declared default.
+
+    Raises:
+        UserError: as `read_settings`.
+    """
+    return ExperimentConfig().replace(read_settings(path))
+
+
+def read_settings(path: str) -> dict[str, Any]:
+    """Reads the settings that a `config.json` or `best_config.json` holds.
 
     Args:
-        path: of a file with settings by group; those that are missing keep their declared default.
+        path: of a file with settings by group.
+
+    Returns:
+        {setting: value}.
 
     Raises:
         UserError: no such file, no such content, or a setting is unknown or out of its range; names the file.
@@ -124,13 +134,29 @@ def read_config(path: str) -> ExperimentConfig:
         values = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
         if not isinstance(values, dict):
             raise UserError("needs settings by group, as config.json in a run's report/ has them.")
-        return ExperimentConfig.from_dict(values)
+        settings = ExperimentConfig.from_dict(values).flat()  # checks them
+        return {path: settings[path] for path in (f"{group}.{name}" for group in values for name in values[group])}
     except OSError as error:
         raise UserError(f"`--config={path}` cannot be read: {error.strerror}.") from error
     except UserError as error:
         raise UserError(f"`--config={path}`: {error}") from error
     except ValueError as error:
         raise UserError(f"`--config={path}` is no JSON: {error}.") from error
+
+
+def fixed_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns {setting: value} of what the user set, by `--config`, `--set` and its short forms; `RunConfig.from_flags`."""
+    given = {} if values.get("config") is None else read_settings(values["config"])
+    return given | _overrides(values)
+
+
+def _overrides(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Collects `--set` and the flags that are short for it."""
+    overrides: dict[str, Any] = parse_overrides(values["set"] or ())
+    for flag, path in (("epochs", "training.epochs"), ("tile", "input.tile")):
+        if values[flag] is not None:
+            overrides[path] = values[flag]
+    return overrides
 
 
 def _ranges(
@@ -143,12 +169,19 @@ def _ranges(
     return search_space.without(ranges, overrides)
 
 
-def _experiment(values: Mapping[str, Any], preset: presets.Preset, overrides: Mapping[str, Any]) -> ExperimentConfig:
-    """Builds the base settings, from `--config` or the preset; the seed of `--config` stays unless one is given."""
+def _experiment(
+    values: Mapping[str, Any], preset: presets.Preset, derived: Mapping[str, Any] | None, fixed: Mapping[str, Any]
+) -> ExperimentConfig:
+    """Builds the base settings; the seed of `--config` stays unless one is given.
+
+    Without a plan `--config` takes the preset's place: what it leaves out keeps its declared default.
+    """
     if values.get("config") is None:
-        return presets.experiment(preset, overrides, values["seed"])
+        return presets.experiment(preset, {**(derived or {}), **fixed}, values["seed"])
     seed = {"training.seed": values["seed"]} if values.get("seed_given") else {}
-    return read_config(values["config"]).replace({**seed, **overrides})
+    if derived is None:
+        return ExperimentConfig().replace({**fixed, **seed})
+    return presets.experiment(preset, {**derived, **fixed, **seed}, values["seed"])
 
 
 def parse_overrides(assignments: Sequence[str], flag: str = "set") -> dict[str, str]:

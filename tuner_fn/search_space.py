@@ -75,6 +75,18 @@ def named_space(name: str, config: ExperimentConfig) -> Ranges:
         raise UserError(f"`--space={name}`: {error}") from error
 
 
+def named_settings(name: str, patterns: Sequence[str]) -> tuple[str, ...]:
+    """Lists what the user asks by name to search: `--tune`, else the lines of a `--space` file; patterns are left out.
+
+    Args:
+        name: of a space, or its file, as `named_space`, which has read it without complaint.
+        patterns: of `--tune`.
+    """
+    if not patterns and name not in SPACES:
+        patterns = list(yaml.safe_load(pathlib.Path(name).read_text(encoding="utf-8")))
+    return tuple(sorted(pattern for pattern in patterns if not any(mark in pattern for mark in "*?[")))
+
+
 def pick(ranges: Ranges, patterns: Sequence[str], config: ExperimentConfig) -> Ranges:
     """Picks hyperparameters by name or pattern, with a space's ranges where it has one, else the declared ones.
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from data import errors, sources
-from pipeline import configs, display
+from data import errors
+from pipeline import display, planning
 from pipeline.cli import run
 
 SUMMARY = "Compile the pipeline of `run` for Kubeflow Pipelines v2."
@@ -46,11 +46,11 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     output = flag_values["output"].value
     if not output.endswith(_ENDINGS):
         raise errors.UserError(f"`--output` needs a name that ends in .yaml or .json: got `{output}`.")
-    config = configs.RunConfig.from_flags(
-        {**run.experiment_values(flag_values), "workdir": flag_values["workdir"].value}
-    )
-    sources.open_source(config.dataset, config.data)
     with display.open_display(flag_values["verbosity"].value) as screen:
+        values = run.experiment_values(flag_values) | {"workdir": flag_values["workdir"].value}
+        config, found, _ = planning.plan_run(values)
+        if found is not None:
+            run.print_plan(screen, found)
         screen.note("Starting TFX (about 15 s) ...")
         from pipeline import kubeflow_runner
 

@@ -20,6 +20,7 @@ from pipeline import environment, failures
 
 COMMANDS = (
     "run",
+    "plan",
     "data check",
     "data stats",
     "data show",

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from data import sources
-from pipeline import configs, display, environment, workdir
+from pipeline import configs, display, environment, planning, workdir
 from pipeline.cli import data_flags, export, parsing
 from tuner_fn import costs, finalists, pareto, presets, search_space
+from tuner_fn.plan import plan
 
 if TYPE_CHECKING:
     from pipeline import local_runner
@@ -48,8 +48,15 @@ def define_experiment_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "config",
         None,
-        "Settings to start from, in place of the preset's: a config.json of `ssd-tuner import-config` or of a run, or a"
-        " best_config.json. --set wins over it; how much is searched stays the preset's.",
+        "Settings to start from: a config.json of `ssd-tuner import-config` or of a run, or a best_config.json. They win"
+        " over the preset's and the plan's, and --set wins over them.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_enum(
+        "plan",
+        planning.MODES[0],
+        planning.MODES,
+        "Whether settings are derived from the dataset before the search; `ssd-tuner plan` shows them.",
         flag_values=flag_values,
     )
     flags.DEFINE_multi_string(
@@ -95,6 +102,7 @@ def experiment_values(flag_values: flags.FlagValues) -> dict[str, Any]:
         "config",
         "set",
         "fidelity",
+        "plan",
         "search",
         "space",
         "tune",
@@ -122,10 +130,10 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         0 where the model was pushed with every format asked for, `STATUS_NOT_BLESSED` where one was not good enough.
     """
     parsing.no_arguments("run", arguments, "dataset")
-    config = configs.RunConfig.from_flags({**experiment_values(flag_values), "workdir": flag_values["workdir"].value})
+    values = experiment_values(flag_values) | {"workdir": flag_values["workdir"].value}
     # A mistake in the dataset or the weights' path should not wait for TFX, nor leave a folder.
-    sources.open_source(config.dataset, config.data)
-    config.experiment.model.weights_file()
+    with display.open_display(flag_values["verbosity"].value):
+        config, found, key = planning.plan_run(values)
     with (
         workdir.open_workdir(flag_values["workdir"].value, flag_values["min_free_gb"].value) as folder,
         display.open_display(flag_values["verbosity"].value, folder.log) as screen,
@@ -134,6 +142,9 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         if flag_values["config"].value is not None:
             facts["config"] = flag_values["config"].value
         screen.print_facts(facts | {"workdir": str(folder.root), "log": str(folder.log)})
+        if found is not None:
+            plan.write(folder.report, found, key)
+            print_plan(screen, found)
         screen.note("Starting TensorFlow and TFX (about 15 s) ...")
         environment.share_threads(config.experiment.input.image_size)
         environment.share_gpu()
@@ -143,6 +154,14 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         _show(screen, result, config, folder)
     pushed_all = result.blessed and all(one["kept"] for one in result.export["formats"])
     return 0 if pushed_all else STATUS_NOT_BLESSED
+
+
+def print_plan(screen: display.Display, found: plan.Plan) -> None:
+    """Prints what a plan chose, with the reasons."""
+    if not found.choices:
+        screen.note("Plan: nothing to change; the settings are yours or fit already.")
+        return
+    screen.print_table("Plan: settings derived from the dataset (--plan=off leaves them out)", plan.COLUMNS, found.rows())
 
 
 def _show(

@@ -1,0 +1,114 @@
+"""The plan: what the rules choose for a dataset, shown with reasons, and kept so that a run does not change it."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from data import files
+from data.errors import UserError
+from models.hyperparameters import ExperimentConfig
+from tuner_fn import state_files
+from tuner_fn.plan.fingerprint import Fingerprint
+from tuner_fn.plan.rules import RULES, Choice
+
+JSON_FILE, TEXT_FILE = "plan.json", "plan.md"
+COLUMNS = ("setting", "plan", "before", "why")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Settings derived from a dataset.
+
+    Attributes:
+        choices: in the order of the rules.
+        before: {setting: its value without the plan}.
+        about: `Fingerprint.summary`.
+    """
+
+    choices: tuple[Choice, ...]
+    before: Mapping[str, Any]
+    about: Mapping[str, Any]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """{setting: value}, as `ExperimentConfig.replace` takes it."""
+        return {choice.setting: choice.value for choice in self.choices}
+
+    def rows(self) -> list[list[str]]:
+        """Lists a row of `COLUMNS` for each choice; of equal reasons in a row the first is written."""
+        rows, last = [], None
+        for choice in self.choices:
+            reason = "" if choice.reason == last else choice.reason
+            last = choice.reason
+            rows.append([choice.setting, _text(choice.value), _text(self.before[choice.setting]), reason])
+        return rows
+
+    def markdown(self) -> str:
+        """Writes the plan for `report/plan.md`."""
+        lines = ["# Plan", "", "Settings derived from the dataset. `--set` wins over them, `--plan=off` leaves them out.", ""]
+        cells = [COLUMNS, ["---"] * len(COLUMNS), *self.rows()]
+        lines += [f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |" for row in cells]
+        lines += ["", "## What it was derived from", ""]
+        lines += [f"- {name}: {value}" for name, value in self.about.items()]
+        return "\n".join(lines) + "\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the plan as JSON values; `from_dict` inverts."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Plan":
+        """Builds a plan from `to_dict`'s result."""
+        return cls(tuple(Choice(**choice) for choice in values["choices"]), values["before"], values["about"])
+
+
+def make(
+    about: Fingerprint, config: ExperimentConfig, *, fixed: Collection[str] = (), searched: Collection[str] = ()
+) -> Plan:
+    """Applies the rules one after another; each sees what those before it chose.
+
+    Args:
+        about: numbers of dataset and machine.
+        config: the settings without a plan: the preset's and the user's.
+        fixed: settings that are the user's, which no rule changes.
+        searched: settings that the search varies; a rule whose choice would take the effect from one is left out.
+
+    Returns:
+        The plan; a choice that is what the setting is already is left out.
+    """
+    choices: list[Choice] = []
+    before = config.flat()
+    for rule in RULES:
+        if any(path in fixed for path in rule.settings) or any(path in searched for path in rule.unless_searched):
+            continue
+        found = [choice for choice in rule.choose(about, config) if config.flat()[choice.setting] != choice.value]
+        config = config.replace({choice.setting: choice.value for choice in found})
+        choices += found
+    return Plan(tuple(choices), {choice.setting: before[choice.setting] for choice in choices}, about.summary())
+
+
+def key(parts: Mapping[str, Any]) -> str:
+    """Names a plan by what it was asked for: 12 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def kept(folder: pathlib.Path, wanted: str) -> Plan | None:
+    """Finds the plan that a run has already; None where it has none of this `key`."""
+    return state_files.read(
+        folder / JSON_FILE, lambda saved: Plan.from_dict(saved["plan"]) if saved["key"] == wanted else None
+    )
+
+
+def write(folder: pathlib.Path, plan: Plan, name: str) -> None:
+    """Writes `plan.json` and `plan.md` into a run's report."""
+    files.write_json(folder / JSON_FILE, {"key": name, "plan": plan.to_dict()})
+    files.write_text(folder / TEXT_FILE, plan.markdown())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ",".join(f"{entry:g}" for entry in value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,103 @@
+"""The plan's rules: from numbers of the dataset to settings, each with its reason.
+
+A rule is a pure function of the fingerprint and of the settings so far: those of the preset, what the user set, and
+what the rules before it chose. `docs/plan.md` has the measurements that each rule stands on.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from models import anchor_fit, anchors
+from models.hyperparameters import AnchorConfig, ExperimentConfig
+from tuner_fn.plan.fingerprint import Fingerprint
+
+_LEFT_OF_START = 0.01  # of batch norm's first moving averages, once they count
+_EPOCHS_TO_FORGET = 3  # in which they shrink to that
+_MOMENTUM_RANGE = (0.8, 0.99)
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What a rule chose.
+
+    Attributes:
+        setting: its path, as "model.head".
+        value: for it.
+        reason: one sentence with the numbers behind it.
+    """
+
+    setting: str
+    value: Any
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """A rule and what it decides; one whose setting the user fixed is left out as a whole.
+
+    Attributes:
+        settings: paths of all settings that it may choose.
+        choose: the function.
+        unless_searched: paths of settings that could not be searched with what it chooses.
+    """
+
+    settings: tuple[str, ...]
+    choose: Callable[[Fingerprint, ExperimentConfig], Sequence[Choice]]
+    unless_searched: tuple[str, ...] = ()
+
+
+def head(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
+    """Chooses the box predictor: SSDLite's 3x3 separable one sees an object's surroundings at little cost."""
+    del about, config
+    return [
+        Choice("model.head", "ssdlite", "its 3x3 separable predictor sees more of an object than one cell, at little cost")
+    ]
+
+
+def batch_norm_momentum(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
+    """Chooses how fast batch norm's moving averages follow, by the steps of an epoch."""
+    steps = max(about.num_images["train"] // config.input.batch_size, 1)
+    low, high = _MOMENTUM_RANGE
+    momentum = math.floor(100 * _LEFT_OF_START ** (1 / (_EPOCHS_TO_FORGET * steps))) / 100
+    momentum = min(max(momentum, low), high)
+    reason = f"an epoch has {steps} steps: after {_EPOCHS_TO_FORGET} of them the moving averages have forgotten their start"
+    return [Choice("model.batch_norm_momentum", momentum, reason)]
+
+
+def fitted_anchors(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
+    """Fits scales and aspect ratios of the anchors to the objects, by k-means."""
+    sizes = anchors.map_sizes(config.input.image_size, config.model.first_stride, config.model.num_levels)
+    configured = anchors.anchor_config(config)
+    whole = dataclasses.replace(configured, reduce_lowest_level=False)
+    found = anchor_fit.propose(about.boxes, sizes, whole, seed=0)
+    if found is None:
+        return []
+    before, after = (_recall(about, sizes, each) for each in (configured, found))
+    reason = f"they cover {after:.0%} of the objects with IoU {anchor_fit.MATCH_IOU:g}, the configured ones {before:.0%}"
+    changed = [
+        field.name
+        for field in dataclasses.fields(AnchorConfig)
+        if getattr(found, field.name) != getattr(config.anchors, field.name)
+    ]
+    return [Choice(f"anchors.{name}", getattr(found, name), reason) for name in changed]
+
+
+def _recall(about: Fingerprint, sizes: Sequence[tuple[int, int]], config: AnchorConfig) -> float:
+    return float(np.mean(anchor_fit.best_ious(about.boxes, sizes, config) >= anchor_fit.MATCH_IOU))
+
+
+_SHAPES = (
+    *("anchors.kind", "anchors.scales", "anchors.min_scale", "anchors.max_scale", "anchors.lowest_scale"),
+    *("anchors.aspect_ratios", "anchors.interpolated_aspect_ratio", "anchors.reduce_lowest_level"),
+    *("anchors.size_in_cells", "anchors.scales_per_octave"),
+)
+
+RULES = (
+    Rule(("model.head",), head),
+    Rule(("model.batch_norm_momentum",), batch_norm_momentum),
+    Rule(_SHAPES, fitted_anchors, ("anchors.min_scale", "anchors.max_scale", "model.num_levels")),
+)
