@@ -128,7 +128,7 @@ def _train(
             class_names,
             epochs=epochs,
             checkpoint=state,
-            validate_every=epochs,
+            validate_at=(),
             on_epoch=lambda report: print(f"    {path.name}: epoch {report['epoch']}", flush=True),
         )
         test = training.Validation(tuple(splits["test"]), config, tuple(class_names)).metrics(result.detector)

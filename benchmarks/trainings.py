@@ -100,7 +100,7 @@ def score(task: str, config: ExperimentConfig, folder: pathlib.Path, *, epochs: 
         splits, class_names = write_examples(TASKS[task], folder / task, config.input.tile)
         state = path.with_suffix(".npz")
         data = (config, splits["train"], splits["val"], class_names)
-        result = training.train(*data, epochs=epochs, checkpoint=state, validate_every=every)
+        result = training.train(*data, epochs=epochs, checkpoint=state, validate_at=range(0, epochs, every))
         test = training.Validation(tuple(splits["test"]), config, tuple(class_names)).metrics(result.detector)
         curve = {key: [_digits(report.get(key)) for report in result.history] for key in CURVE}
         minutes = sum(report["seconds"] for report in result.history) / 60

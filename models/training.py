@@ -9,7 +9,7 @@ import os
 import pathlib
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -149,10 +149,11 @@ def train(
     class_names: Sequence[str],
     *,
     epochs: int,
+    schedule_epochs: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     start_from: str | os.PathLike[str] | None = None,
     inherit_from: str | os.PathLike[str] | None = None,
-    validate_every: int = 1,
+    validate_at: Collection[int] | None = None,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     should_stop: Callable[[Sequence[EpochReport]], bool] = lambda history: False,
 ) -> TrainingResult:
@@ -163,14 +164,15 @@ def train(
         train_files: GZIP TFRecord files of tf.Examples.
         val_files: the same; may not be empty.
         class_names: C names in label order.
-        epochs: train until this many epochs are done, those of `start_from` included; the learning rate's schedule
-            spans them.
+        epochs: train until this many epochs are done, those of `start_from` included.
+        schedule_epochs: that the learning rate's schedule spans, at least `epochs`; None for `epochs`. A training that
+            ends before is at that point of the longer one.
         checkpoint: file that gets the whole training state after every epoch. If it exists already, training continues
             from it.
         start_from: file of an earlier part of the same training to continue from, unless `checkpoint` exists.
         inherit_from: training state of any other network, whose weights (nothing else) a training begins with that has
             no earlier part, unless it is missing or damaged; see `inheritance.inherit`.
-        validate_every: epochs from one validation to the next; the last epoch is always validated.
+        validate_at: epochs, counted from 1, after which the model is scored; the last one always is. None for all.
         on_epoch: called after every epoch with its report: epoch (from 1), loss, images_per_s, seconds and, where it
             was validated, the metrics of `detection_metrics.coco_metrics`.
         should_stop: asked with all reports, before the first epoch and after each one, whether training ends here.
@@ -189,12 +191,12 @@ def train(
     history = _restore(program, checkpoint, start_from)
     if inherit_from is not None and not history:
         _inherit(program.detector.network, inherit_from)
-    program.configure(config, steps * epochs)
+    program.configure(config, steps * (schedule_epochs or epochs))
     if len(history) < epochs and not should_stop(history):
         batches = training_batches(split, config, first_epoch=len(history), epochs=epochs)
         images = steps * min(config.input.batch_size, split.length)
         lengths = {"initial_epoch": len(history), "epochs": epochs, "steps_per_epoch": steps}
-        asked = (validate_every, checkpoint, on_epoch, should_stop)
+        asked = (validate_at, checkpoint, on_epoch, should_stop)
         report = _Reporter(program, validation, history, images, epochs, *asked)
         program.detector.fit(batches, **lengths, verbose=0, callbacks=[report])
     program.detector.optimizer.finalize_variable_values(program.detector.trainable_variables)
@@ -307,14 +309,15 @@ class _Reporter(keras.callbacks.Callback):
         history: list[EpochReport],
         images: int,
         epochs: int,
-        validate_every: int,
+        validate_at: Collection[int] | None,
         checkpoint: str | os.PathLike[str] | None,
         on_epoch: Callable[[EpochReport], None],
         should_stop: Callable[[Sequence[EpochReport]], bool],
     ) -> None:
         super().__init__()
         self.program, self.validation, self.history, self.images = program, validation, history, images
-        self.epochs, self.validate_every, self.checkpoint = epochs, validate_every, checkpoint
+        self.validate_at = range(1, epochs + 1) if validate_at is None else {*validate_at, epochs}
+        self.checkpoint = checkpoint
         self.report_epoch, self.should_stop = on_epoch, should_stop
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -333,7 +336,7 @@ class _Reporter(keras.callbacks.Callback):
             "learning_rate": float(self.program.schedule(self.program.detector.optimizer.iterations - 1)),
             "images_per_s": self.images / (trained - self.started),
         }
-        if (epoch + 1) % self.validate_every == 0 or epoch + 1 == self.epochs:
+        if epoch + 1 in self.validate_at:
             with self.program.scored_weights():
                 report.update(self.validation.metrics(self.program.detector))
         report["seconds"] = time.perf_counter() - self.started

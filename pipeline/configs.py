@@ -19,6 +19,7 @@ SEARCH_FLAGS = (
     "max_minutes",
     "max_epochs",
     "repeats",
+    "min_confidence",
     "trial_timeout",
     "max_disk_gb",
     "max_parameters",
@@ -86,6 +87,7 @@ class RunConfig:
             values["search"],
             ranges,
             values["seed"],
+            epochs=experiment.training.epochs,
             fidelity=search_space.fidelity(parse_overrides(values["fidelity"] or (), "fidelity"), experiment, ranges),
             **{name: values[name] for name in SEARCH_FLAGS},
         )
@@ -145,7 +147,7 @@ def read_settings(path: str) -> dict[str, Any]:
 
 
 def fixed_settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns {setting: value} of what the user set, by `--config`, `--set` and its short forms; `RunConfig.from_flags`."""
+    """Returns {setting: value} of what the user set with `--config`, `--set`, `--epochs` and `--tile`."""
     given = {} if values.get("config") is None else read_settings(values["config"])
     return given | _overrides(values)
 

@@ -20,9 +20,6 @@ from pipeline.exporter import Exporter
 from pipeline.serving_check import ServingCheck
 from pipeline.source_hash import source_hash
 
-# Settings that only the final training reads: a change of them leaves the search as it is.
-_FINAL_ONLY = ("training.epochs",)
-
 
 def make_components(
     run: RunConfig, source: Source, baseline_resolver: Any = evaluator.make_baseline_resolver
@@ -110,10 +107,8 @@ def _data(examples: DetectionExampleGen) -> dict[str, types.BaseChannel | Any]:
 
 
 def _tuner_settings(run: RunConfig) -> dict[str, Any]:
-    defaults = type(run.experiment)().flat()
-    experiment = run.experiment.replace({path: defaults[path] for path in _FINAL_ONLY})
     return {
-        "config": experiment.to_dict(),
+        "config": run.experiment.to_dict(),
         "search": run.search.to_dict(),
         "workdir": str(run.workdir),
         "source_hash": source_hash("tuner_fn.tuner"),

@@ -16,7 +16,7 @@ from PIL import Image
 from data import dataset_info, files, input_pipeline, progress
 from models import detection_metrics, detections, export, model_card, predict, training, versions
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import reporting, search_space
+from tuner_fn import reporting, search_space, trial_runner
 
 HISTORY_FILE = f"{detections.EXTRAS}/history.json"  # epoch by epoch, beside the model
 PICTURES = 8  # validation images with predictions in TensorBoard
@@ -27,16 +27,16 @@ VALIDATIONS = 6  # during the training; each costs a fraction of an epoch
 def run_fn(fn_args: Any) -> None:
     """Trains the best configuration of the search on the train split and writes the SavedModel.
 
-    A training that was interrupted goes on from its last epoch; its state lies in `<workdir>/training/<key>`.
+    It goes on from the winner's state, where the search has left one: no epoch is trained twice. A training that was
+    interrupted goes on from its last epoch; its state lies in `<workdir>/training/<key>`.
 
     Args:
         fn_args: TFX's FnArgs; `hyperparameters` is the best trial's, `custom_config` holds "config"
             (`ExperimentConfig.to_dict`), "workdir", "origin" (goes to `training.json`) and "source_hash".
     """
     settings = fn_args.custom_config
-    config = search_space.configuration(
-        ExperimentConfig.from_dict(settings["config"]), fn_args.hyperparameters.get("values", {})
-    )
+    values = fn_args.hyperparameters.get("values", {})
+    config = search_space.configuration(ExperimentConfig.from_dict(settings["config"]), values)
     folder = dataset_info.examples_dir(fn_args.train_files)
     info = dataset_info.read(folder)
     val_files = dataset_info.split_files(folder, "val")
@@ -46,7 +46,10 @@ def run_fn(fn_args: Any) -> None:
     log = reporting.TrialLog(workdir / "tensorboard" / "train" / key, {}, "final")
     epochs = config.training.epochs
 
+    trained = []
+
     def on_epoch(report: training.EpochReport) -> None:
+        trained.append(report["epoch"])
         log.epoch(report)
         progress.emit("epoch", stage="train", epochs=epochs, **reporting.progress_fields(report))
 
@@ -57,9 +60,12 @@ def run_fn(fn_args: Any) -> None:
         info.class_names,
         epochs=epochs,
         checkpoint=state,
-        validate_every=max(1, epochs // VALIDATIONS),
+        start_from=values.get(trial_runner.STATE),
+        validate_at=range(0, epochs, max(1, epochs // VALIDATIONS)),
         on_epoch=on_epoch,
     )
+    for report in result.history[: len(result.history) - len(trained)]:
+        log.epoch(report)  # trained by the search, or before an interruption
     model_dir = pathlib.Path(fn_args.serving_model_dir)
     export.export_saved_model(result.detector, info.class_names, model_dir)
     files.write_json(
@@ -68,7 +74,7 @@ def run_fn(fn_args: Any) -> None:
     )
     files.write_json(model_dir / HISTORY_FILE, [detection_metrics.to_json_numbers(one) for one in result.history])
     log.images("val/predictions", draw_predictions(str(model_dir), val_files), epochs)
-    shutil.rmtree(state.parent)
+    shutil.rmtree(state.parent, ignore_errors=True)
 
 
 def draw_predictions(model_dir: str, tfrecords: Sequence[str]) -> np.ndarray:

@@ -25,7 +25,9 @@ def rate(fault: str) -> float:
     return 0.01 * FAULTS.index(fault) or 0.001
 
 
-def train(config, *data, epochs, checkpoint, start_from, inherit_from, validate_every, on_epoch, should_stop):
+def train(
+    config, *data, epochs, schedule_epochs, checkpoint, start_from, inherit_from, validate_at, on_epoch, should_stop
+):
     """Counts epochs in the checkpoint and commits the fault in the second one."""
     fault = FAULTS[round(100 * config.optimizer.learning_rate)]
     path = pathlib.Path(checkpoint)

@@ -17,20 +17,26 @@ class TimeIsUpError(keras_tuner.errors.FatalError):
 class Clock:
     """Counts the seconds that a search has taken, and keeps them in a file for when it goes on."""
 
-    def __init__(self, path: str | os.PathLike[str], max_minutes: float | None) -> None:
+    def __init__(self, path: str | os.PathLike[str], max_minutes: float | None, reserved_s: float = 0.0) -> None:
         """Prepares.
 
         Args:
             path: of the JSON file.
-            max_minutes: of the search; None for no limit.
+            max_minutes: of the run; None for no limit.
+            reserved_s: seconds of them that are not the search's.
         """
         self._path, self._max_minutes = pathlib.Path(path), max_minutes
+        self._limit_s = None if max_minutes is None else 60.0 * max_minutes - reserved_s
         self._began_s = 0.0
 
     def start(self) -> None:
         """Goes on from what the file says."""
         before_s = state_files.read(self._path, lambda saved: float(saved["seconds"]))
         self._began_s = time.monotonic() - (before_s or 0.0)
+
+    def left_s(self) -> float | None:
+        """Returns the seconds that are left; None without a limit."""
+        return None if self._limit_s is None else self._limit_s - (time.monotonic() - self._began_s)
 
     def check(self) -> None:
         """Writes the file.
@@ -40,5 +46,5 @@ class Clock:
         """
         seconds = time.monotonic() - self._began_s
         files.write_json(self._path, {"seconds": round(seconds, 1)})
-        if self._max_minutes is not None and seconds >= 60.0 * self._max_minutes:
+        if self._limit_s is not None and seconds >= self._limit_s:
             raise TimeIsUpError(f"the {self._max_minutes:g} minutes given are over")

@@ -33,7 +33,9 @@ def free(
     """
     running = [row for row in rows if row["trial"] not in oracle.end_order]
     spared = {row[name] for row in running for name in ("parent", "inherited")}
-    spared |= {row["trial"] for row in rows if row["rank"] == 1}  # it is what is exported
+    # The final model goes on from one of these two.
+    spared |= {row["trial"] for row in rows if row["rank"] == 1}
+    spared |= {one.trial_id for one in oracle.configurations[:1]}
     kept = spared | {*oracle.resumable(), *(oracle.trained() if inherit else ())}
     states = {row["trial"]: state_of(row["trial"]) for row in rows}
     for trial_id in states.keys() - kept - {row["trial"] for row in running}:

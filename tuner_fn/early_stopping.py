@@ -11,7 +11,7 @@ import numpy as np
 STOPPED = "tuner/stopped"  # among the values of a trial that was stopped early: the epochs that it was trained
 LEAST_CURVES = 8  # whole trainings before the first stop: their better half are four, the fewest to show a spread
 _LEAST_SPREAD = 1e-12  # where all rose equally far
-_CURVE = "val_AP_by_epoch"  # among a trial's metrics
+CURVE = "val_AP_by_epoch"  # among a trial's metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,14 +76,15 @@ def keep_curve(trial: Any, history: Sequence[Mapping[str, float]]) -> None:
 
     Args:
         trial: of Keras Tuner, with `tuner/epochs` among its values.
-        history: one report an epoch, each with AP.
+        history: one report an epoch, with AP where it was validated.
     """
     values = trial.hyperparameters.values
     if len(history) < values["tuner/epochs"]:
         values[STOPPED] = len(history)
-    if not trial.metrics.exists(_CURVE):  # a search that was killed may have saved it
+    if not trial.metrics.exists(CURVE):  # a search that was killed may have saved it
         for epoch, report in enumerate(history, start=1):
-            trial.metrics.update(_CURVE, report["AP"], step=epoch)
+            if "AP" in report:
+                trial.metrics.update(CURVE, report["AP"], step=epoch)
 
 
 def make_rule(chance: float | None, trials: Iterable[Any], epochs: int) -> StoppingRule | None:
@@ -99,6 +100,6 @@ def make_rule(chance: float | None, trials: Iterable[Any], epochs: int) -> Stopp
     done = [trial for trial in trials if trial.status == "COMPLETED"]
     values = [trial.hyperparameters.values for trial in done]
     whole = [one["tuner/epochs"] == epochs and STOPPED not in one for one in values]
-    histories = [trial.metrics.get_history(_CURVE) for trial in itertools.compress(done, whole)]
+    histories = [trial.metrics.get_history(CURVE) for trial in itertools.compress(done, whole)]
     curves = tuple(tuple(float(one.mean()) for one in history) for history in histories)
     return StoppingRule(chance, max((trial.score for trial in done), default=-math.inf), curves)

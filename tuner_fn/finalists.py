@@ -1,5 +1,6 @@
-"""The best configurations trained again with other seeds, so that luck does not choose the winner."""
+"""The settings that a search began with against the best it found: both with the same seeds, and who wins."""
 
+import dataclasses
 import json
 import math
 import os
@@ -11,19 +12,81 @@ from typing import Any
 from data import files
 from tuner_fn import state_files
 
-COUNT = 3  # configurations that are trained again
+COUNT = 2  # the start and its challenger
+# Measured on small sets (`benchmarks/RESULTS.md`): what a seed alone changes, standard deviation, and by how much
+# configurations of one search differ. With the first goes the number of observations that it counts as.
+SEED_SPREAD, SEED_SPREAD_WEIGHT = 0.03, 4
+GAIN_SPREAD = 0.05
+Row = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """Who won, and how sure that is.
+
+    Attributes:
+        start: trial with the settings that the search began with.
+        challenger: trial with the best other settings.
+        gain: mean over the seeds of challenger less start, shrunk for the choice among many.
+        low: end of the gain's 90 % interval.
+        high: the other end.
+        confidence: probability that the challenger is better.
+        replaced: whether it takes the start's place.
+        seeds: that both were trained with.
+    """
+
+    start: str
+    challenger: str
+    gain: float
+    low: float
+    high: float
+    confidence: float
+    replaced: bool
+    seeds: int
 
 
 def epochs_needed(repeats: int, max_epochs: int) -> int:
-    """Counts the epochs that finalists take, at most: whole trainings of each, one a seed; none for one repeat."""
-    return 0 if repeats == 1 else COUNT * repeats * max_epochs
+    """Counts the epochs of the trainings with further seeds; none for one repeat."""
+    return COUNT * (repeats - 1) * max_epochs
+
+
+def judge(
+    start: Sequence[float], challenger: Sequence[float], *, min_confidence: float, image_error: float = 0.0
+) -> tuple[float, float, float, float, bool]:
+    """Compares scores of two configurations that were trained with the same seeds.
+
+    The gain has a normal prior around 0: of many candidates the one that looks best owes part of it to luck, and the
+    prior takes that part back. The spread of a seed's score is learned from the scores, with the measured one as what
+    is known before.
+
+    Args:
+        start: scores by seed, at least one.
+        challenger: the same seeds' scores.
+        min_confidence: probability from which on the challenger replaces the start.
+        image_error: standard error of the mean difference that comes from the choice of the validation images.
+
+    Returns:
+        gain, low and high end of its 90 % interval, probability that it is above 0, and whether that is enough.
+
+    Source: Gelman et al. 2013, Bayesian Data Analysis, sections 2.5 and 2.6 (normal data, known and pooled variance).
+    """
+    pairs = [other - own for own, other in zip(start, challenger, strict=True)]
+    squares = sum((score - statistics.mean(scores)) ** 2 for scores in (start, challenger) for score in scores)
+    freedom = 2 * (len(pairs) - 1)
+    variance = (SEED_SPREAD_WEIGHT * SEED_SPREAD**2 + squares) / (SEED_SPREAD_WEIGHT + freedom)
+    error = 2.0 * variance / len(pairs) + image_error**2
+    shrunk = GAIN_SPREAD**2 / (GAIN_SPREAD**2 + error)
+    gain = shrunk * statistics.mean(pairs)
+    normal = statistics.NormalDist(gain, math.sqrt(shrunk * error))
+    confidence = 1.0 - normal.cdf(0.0)
+    return gain, normal.inv_cdf(0.05), normal.inv_cdf(0.95), confidence, confidence >= min_confidence
 
 
 class Finalists:
-    """Scores of the finalists by seed, kept in a file from training to training.
+    """Scores of the start and of its challenger by seed, kept in a file from training to training.
 
     Attributes:
-        num_epochs: that all trainings take, at most.
+        num_epochs: that further seeds take, at most.
         scores: {trial: {seed: score, None where it failed}}.
     """
 
@@ -34,67 +97,116 @@ class Finalists:
         max_epochs: int,
         first_seed: int,
         *,
+        min_confidence: float,
         trials_are_whole: bool = True,
     ) -> None:
         """Reads what an interrupted search has scored.
 
         Args:
             path: of the JSON file: {trial: {seed: score, None where it failed}}.
-            repeats: seeds for each finalist, at least 1; with 1 there are no finalists.
+            repeats: seeds for each finalist, at least 1.
             max_epochs: of each training.
             first_seed: of the search's own trials; the others follow it.
+            min_confidence: as of `judge`.
             trials_are_whole: whether a trial of `max_epochs` is a whole training, with all data.
         """
-        self._path = pathlib.Path(path)
-        self._whole_epochs = max_epochs if trials_are_whole else None
+        self._path, self._max_epochs = pathlib.Path(path), max_epochs
         self.num_epochs = epochs_needed(repeats, max_epochs)
-        self._seeds = [first_seed + number for number in range(repeats)] if repeats > 1 else []
+        self._whole, self._min_confidence = trials_are_whole, min_confidence
+        self._seeds = [first_seed + number for number in range(repeats)]
         found = state_files.read(self._path, lambda scores: {trial: dict(one) for trial, one in scores.items()})
         self.scores: dict[str, dict[str, float | None]] = found or {}  # what was damaged is trained again
 
-    def missing(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], int]]:
-        """Yields (row, seed) of every training that is left.
+    def missing(self, rows: Sequence[Row]) -> Iterator[tuple[Row, int]]:
+        """Yields (row, seed) of each training that is left; what they score decides whether more are.
+
+        A challenger that is behind with the first seed has lost, and no more seeds are spent on it.
 
         Args:
             rows: of the search's leaderboard without `annotate`, the best first.
         """
-        if not self._seeds:
+        found = self._pair(rows)
+        if found is None:
             return
-        chosen: dict[str, Mapping[str, Any]] = {}  # a configuration that went on has several trials
-        for row in rows:
-            if row["rank"]:
-                chosen.setdefault(json.dumps(row["hyperparameters"], sort_keys=True), row)
-        for row in list(chosen.values())[:COUNT]:
-            known = self.scores.setdefault(row["trial"], {})
-            if row["parent"] is row["inherited"] is None and row["epochs"] == self._whole_epochs:
-                known.setdefault(str(self._seeds[0]), row["score"])  # it was a whole training with this seed
-            yield from ((row, seed) for seed in self._seeds if str(seed) not in known)
+        for seed in self._seeds:
+            for row in found:
+                if str(seed) not in self._known(row):
+                    yield row, seed
+            own, other = (self._known(row)[str(seed)] for row in found)
+            if own is None or other is None or other <= own:
+                return
 
     def add(self, trial_id: str, seed: int, score: float | None) -> None:
         """Notes a result and writes the file."""
-        self.scores[trial_id][str(seed)] = score
+        self.scores.setdefault(trial_id, {})[str(seed)] = score
         files.write_text(self._path, json.dumps(self.scores, indent=1))
 
-    def annotate(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Adds mean, spread and number of seeds to the finalists' rows, and ranks these first, by their mean.
+    def decision(self, rows: Sequence[Row]) -> Decision | None:
+        """Decides between start and challenger; None where there is no such pair, or one of them failed."""
+        found = self._pair(rows)
+        if found is None:
+            return None
+        known = [self._known(row) for row in found]
+        seeds = [seed for seed in map(str, self._seeds) if all(one.get(seed) is not None for one in known)]
+        failed = any(score is None for one in known for score in one.values())
+        if not seeds or failed:
+            return None
+        start, challenger = ([one[seed] for seed in seeds] for one in known)
+        *numbers, replaced = judge(start, challenger, min_confidence=self._min_confidence)
+        replaced = replaced and len(seeds) == len(self._seeds)
+        return Decision(found[0]["trial"], found[1]["trial"], *numbers, replaced, len(seeds))
 
-        A finalist that failed with any seed comes after those that did not.
+    def annotate(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        """Adds mean, spread, number of seeds and confidence, and ranks the winner first.
 
         Args:
             rows: of the leaderboard.
 
         Returns:
-            The rows in their new order; `mean`, `spread` (the standard deviation) and `seeds` are None elsewhere.
+            The rows in their new order; `mean`, `spread` (the standard deviation), `seeds` and `confidence` (the
+            probability that the challenger is better than the start) are None elsewhere.
         """
-        found = [row | self._summary(row["trial"]) for row in rows]
-        ranked = [row for row in found if row["rank"]]
-        ranked.sort(key=lambda row: (row["mean"] is None, -(row["mean"] or 0.0)))
+        decision, pair = self.decision(rows), self._pair(rows)
+        found = [row | self._summary(row, pair) for row in rows]
+        winner = self._winner(rows, decision, pair)
+        for row in found:
+            chosen = decision is not None and row["trial"] == decision.challenger
+            row["confidence"] = decision.confidence if chosen else None
+        ranked = sorted((row for row in found if row["rank"]), key=lambda row: row["trial"] != winner)
         for number, row in enumerate(ranked, start=1):
             row["rank"] = number
         return ranked + [row for row in found if not row["rank"]]
 
-    def _summary(self, trial_id: str) -> dict[str, float | int | None]:
-        scores = list(self.scores.get(trial_id, {}).values()) if self._seeds else []
+    def _winner(self, rows: Sequence[Row], decision: Decision | None, pair: tuple[Row, Row] | None) -> str | None:
+        """Names the trial that wins: the start until it is replaced; the best one where the start has failed."""
+        if decision is not None:
+            return decision.challenger if decision.replaced else decision.start
+        start = None if pair is None else pair[0]
+        if start is not None and None not in self._known(start).values():
+            return start["trial"]
+        return next((row["trial"] for row in rows if row["rank"]), None)
+
+    def _pair(self, rows: Sequence[Row]) -> tuple[Row, Row] | None:
+        """Finds the longest trial of the start, and the best of the others: whole trainings first."""
+        first = next((row for row in rows if int(row["trial"]) == 0), None)
+        if first is None:
+            return None
+        ranked = [row for row in rows if row["rank"]]
+        own = [row for row in ranked if row["hyperparameters"] == first["hyperparameters"]]
+        others = [row for row in ranked if row["hyperparameters"] != first["hyperparameters"]]
+        if not own or not others:
+            return None
+        others.sort(key=lambda row: row["epochs"] != self._max_epochs)
+        return max(own, key=lambda row: row["epochs"]), others[0]
+
+    def _known(self, row: Row) -> dict[str, float | None]:
+        """Returns a row's scores by seed; a trial that was a whole training has that of the first seed."""
+        is_whole = self._whole and row["inherited"] is None and row["epochs"] == self._max_epochs
+        own = {str(self._seeds[0]): row["score"]} if is_whole else {}
+        return own | self.scores.get(row["trial"], {})
+
+    def _summary(self, row: Row, pair: tuple[Row, Row] | None) -> dict[str, float | int | None]:
+        scores = list(self._known(row).values()) if pair is not None and row in pair else []
         if len(scores) < 2 or any(score is None or math.isnan(score) for score in scores):
             return {"mean": None, "spread": None, "seeds": len(scores) or None}
         return {"mean": statistics.mean(scores), "spread": statistics.stdev(scores), "seeds": len(scores)}

@@ -6,7 +6,7 @@ from typing import Any
 
 from data.errors import UserError, nearest
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import costs, finalists, search_space
+from tuner_fn import allotment, costs, finalists, search_space
 
 # The strategies of `tuner_fn.oracles`, named here because importing those takes Keras Tuner's 10 s.
 SEARCHES = (
@@ -14,6 +14,7 @@ SEARCHES = (
     *("optuna:tpe", "optuna:gp", "optuna:cmaes", "optuna:qmc", "optuna:random"),
 )
 WITH_RUNGS = ("freeze_thaw", "hyperband", "asha")  # they train configurations in parts and decide which go on
+_FIRST_SHARE = 6  # the lowest rung is this part of a whole training, or more: the start's curve tells
 BUDGETS = ("max_trials", "max_epochs_total", "max_minutes")  # a search ends with the first that is spent
 
 
@@ -33,7 +34,8 @@ class SearchConfig:
         max_minutes: budget: stop after the epoch in which they are over, None for no limit.
         trial_timeout: minutes after which a trial has failed, None for no limit.
         max_disk_gb: of training states, in 10^9 bytes, None for no limit.
-        repeats: seeds that the best configurations are trained with in the end, at least 1.
+        repeats: seeds that the start and its challenger are trained with in the end, at least 1.
+        min_confidence: probability of being better from which on the challenger replaces the start, in (0, 1).
         max_parameters: of a network; one with more is not trained. None for no limit.
         max_multiply_adds: for one image, the same.
         max_file_mb: 10^6 bytes of the float32 model's file, the same.
@@ -58,6 +60,7 @@ class SearchConfig:
     trial_timeout: float | None = None
     max_disk_gb: float | None = None
     repeats: int = 1
+    min_confidence: float = 0.8
     max_parameters: float | None = None
     max_multiply_adds: float | None = None
     max_file_mb: float | None = None
@@ -86,12 +89,14 @@ class SearchConfig:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise UserError(f"`{name}` must be positive: got {value}.")
+        if not 0 < self.min_confidence < 1:
+            raise UserError(f"`min_confidence` must be above 0 and below 1: got {self.min_confidence}.")
         self._check_early_stopping()
         repeated = finalists.epochs_needed(self.repeats, self.max_epochs)
         if self.max_epochs_total is not None and repeated >= self.max_epochs_total:
             raise UserError(
                 f"`repeats={self.repeats}` trains {finalists.COUNT} configurations of {self.max_epochs} epochs with "
-                f"{self.repeats} seeds: {repeated} epochs, which leaves none of max_epochs_total="
+                f"{self.repeats - 1} more seeds: {repeated} epochs, which leaves none of max_epochs_total="
                 f"{self.max_epochs_total} to the search. Raise that or lower `max_epochs`."
             )
         if not self.ranges:
@@ -131,17 +136,13 @@ class Preset:
     Attributes:
         help: one sentence.
         settings: {path: value} that differ from the declared defaults.
-        max_epochs_total: budget of the search, unless the user gives one.
-        max_epochs: of one configuration.
-        min_epochs: of the lowest rung.
+        trainings: budget of the search, in whole trainings, unless the user gives one.
         factor: of successive halving.
     """
 
     help: str
     settings: Mapping[str, Any]
-    max_epochs_total: int
-    max_epochs: int
-    min_epochs: int
+    trainings: int
     factor: int
 
 
@@ -161,9 +162,7 @@ PRESETS = {
             "optimizer.learning_rate": 0.003,
             "training.epochs": 15,
         },
-        max_epochs_total=14,
-        max_epochs=4,
-        min_epochs=2,
+        trainings=10,
         factor=2,
     ),
     "cpu": Preset(
@@ -176,17 +175,13 @@ PRESETS = {
             "anchors.max_scale": 0.6,
             "training.epochs": 30,
         },
-        max_epochs_total=30,
-        max_epochs=6,
-        min_epochs=3,
+        trainings=10,
         factor=2,
     ),
     "standard": Preset(
         help="300 px, alpha 1.0: the published SSD MobileNet v2; for a GPU.",
         settings={"training.epochs": 60},
-        max_epochs_total=400,
-        max_epochs=27,
-        min_epochs=3,
+        trainings=12,
         factor=3,
     ),
 }
@@ -238,32 +233,40 @@ def search(
     ranges: search_space.Ranges,
     seed: int,
     *,
+    epochs: int,
     max_epochs: int | None = None,
+    repeats: int | None = None,
     **settings: Any,
 ) -> SearchConfig:
     """Builds the settings of a search: the preset's, the user's where given.
 
     Args:
-        preset: starting point; its budget, and what `repeats` takes beside it, counts where the user gives none.
+        preset: starting point; its budget counts where the user gives none.
         strategy: as of `SearchConfig`.
         ranges: as of `SearchConfig`.
         seed: of the draws.
-        max_epochs: overrides the preset's.
+        epochs: of the final training; a configuration of the search has as many at most.
+        max_epochs: fewer than that.
+        repeats: as of `SearchConfig`; None for two where the budget has room for that, else one.
         **settings: of `SearchConfig`.
 
     Raises:
         UserError: as `SearchConfig`.
     """
-    max_epochs = preset.max_epochs if max_epochs is None else max_epochs
+    max_epochs = epochs if max_epochs is None else max_epochs
     if all(settings.get(name) is None for name in BUDGETS):
-        repeated = finalists.epochs_needed(settings.get("repeats", 1), max_epochs)
-        settings = settings | {"max_epochs_total": preset.max_epochs_total + repeated}
+        settings = settings | {"max_epochs_total": preset.trainings * max_epochs}
+    if repeats is None:
+        total = settings.get("max_epochs_total")
+        has_room = total is not None and total >= allotment.LEAST_TRAININGS * max_epochs
+        repeats = 2 if has_room or (total is None and settings.get("max_minutes") is not None) else 1
     return SearchConfig(
         strategy=strategy,
         max_epochs=max_epochs,
-        min_epochs=min(preset.min_epochs, max_epochs),
+        min_epochs=max(1, max_epochs // _FIRST_SHARE),
         factor=preset.factor,
         ranges=ranges,
         seed=seed,
+        repeats=repeats,
         **settings,
     )

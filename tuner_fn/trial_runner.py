@@ -1,5 +1,6 @@
 """The Keras Tuner of this kit: has trials trained, reports them, and leaves a leaderboard."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -13,7 +14,7 @@ from data import files, progress
 from data.errors import UserError
 from models import layers
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import costs, disk, pareto_report, reporting, search_space
+from tuner_fn import allotment, costs, disk, pareto_report, reporting, search_space, state_files
 from tuner_fn.clock import Clock, TimeIsUpError
 from tuner_fn.early_stopping import keep_curve, make_rule
 from tuner_fn.finalists import Finalists
@@ -21,6 +22,7 @@ from tuner_fn.oracles.base import INHERITED, REJECTED, SeededOracle
 from tuner_fn.supervisor import EpochReport, TrainingProcess
 from tuner_fn.worker import Job
 
+STATE = "tuner/state"  # among the winner's values: the file of its training state
 OBJECTIVE = "val_AP"
 Trial = keras_tuner.engine.trial.Trial
 
@@ -28,10 +30,11 @@ Trial = keras_tuner.engine.trial.Trial
 class DetectionTuner(keras_tuner.Tuner):
     """Searches hyperparameters of the detector for the COCO mAP on the validation split.
 
-    Trials train in a process of their own. The learning rate of every trial falls to zero by its last epoch, so that
-    short trials can be compared; one that goes on from another starts from that one's whole training state. They may
-    have less data or smaller images than the final training (`fidelity`), the finalists have what that has. After every
-    trial `leaderboard.csv`, `leaderboard.json` and `best_config.json` in the project's folder are written anew.
+    Trials train in a process of their own. Every trial follows the schedule of the final training, `training.epochs`
+    long: a short one is at that point of it, and one that goes on from another starts from that one's whole training
+    state. They may have less data or smaller images than the final training (`fidelity`), the finalists have what that
+    has. After every trial `leaderboard.csv`, `leaderboard.json` and `best_config.json` in the project's folder are
+    written anew.
 
     Attributes:
         end_reason: why the search ended, "" before that.
@@ -50,11 +53,13 @@ class DetectionTuner(keras_tuner.Tuner):
         trial_timeout_s: float | None = None,
         max_disk_bytes: float | None = None,
         repeats: int = 1,
+        min_confidence: float = 0.8,
         inherit: bool = False,
         limits: Mapping[str, float] | None = None,
         second_objective: str | None = None,
         fidelity: Mapping[str, Any] | None = None,
         early_stopping: float | None = None,
+        reserved_s: float = 0.0,
         process: TrainingProcess | None = None,
     ) -> None:
         """Opens the search; one that was interrupted in `directory` goes on.
@@ -66,12 +71,14 @@ class DetectionTuner(keras_tuner.Tuner):
             class_names: in label order.
             directory: of the search's state.
             logdir: of TensorBoard's logs.
-            max_minutes: of all starts; the search stops after the epoch in which they are over. A later one with more
-                goes on with the trial cut short.
+            max_minutes: of the run, all its starts together; they decide how much is searched, and the search stops
+                after the epoch in which they are over. A later one with more goes on with the trial cut short.
+            reserved_s: seconds of them that are not the search's.
             trial_timeout_s: a trial that takes longer has failed; None for no limit.
             max_disk_bytes: of training states. Those that no later trial goes on from are deleted in any case; above
                 this limit the least promising ones are given up.
-            repeats: seeds that the best configurations are trained with in the end; the best mean wins.
+            repeats: seeds that the start and its challenger are trained with in the end; see `Finalists`.
+            min_confidence: probability of being better from which on the challenger wins, in (0, 1).
             inherit: whether a new configuration starts with the nearest trained one's weights; states are kept for it.
             limits: {name of `costs.LIMITS`: limit}; a configuration that exceeds one is not trained.
             second_objective: of `costs.SECOND_OBJECTIVES`; the front of the score and this cost is written in the end,
@@ -96,11 +103,13 @@ class DetectionTuner(keras_tuner.Tuner):
             repeats,
             oracle.max_epochs,
             config.training.seed,
+            min_confidence=min_confidence,
             trials_are_whole=not self.fidelity,
         )
         self.process = process or TrainingProcess(directory / "worker.log")
         self.end_reason = ""
-        self._clock = Clock(directory / "clock.json", max_minutes)
+        self._clock = Clock(directory / "clock.json", max_minutes, reserved_s)
+        self._allotted = directory / "allotment.json"
         self._failures: dict[str, str] = {}  # {trial: reason}
         if any(directory.glob("trial_*/trial.json")) or pathlib.Path(oracle._get_oracle_fname()).exists():
             self.reload()
@@ -145,25 +154,51 @@ class DetectionTuner(keras_tuner.Tuner):
         self.save()  # so that a search killed in its first trial is found again
         self._free_disk()
         reporting.write_hparams_domain(self.logdir, self.ranges)
+        pace = self._measure()
+        self._allot(pace)
         trials, epochs = self.oracle.planned_trials(), self.oracle.planned_epochs()
         plan = {"trials": trials, "epochs": epochs, "done_trials": len(self.oracle.end_order), "seconds": None}
         plan["best"] = next((row["score"] for row in self._trial_rows() if row["rank"]), None)
         plan["done_epochs"] = self.oracle.epochs_given(self.oracle.end_order)
         if epochs is not None:
             plan["epochs"] = epochs + self._finalists.num_epochs
-        if epochs is not None and epochs > plan["done_epochs"]:
-            try:
-                pace = self.process.measure(self._job(self._trial_config, "", epochs=1))
-            except keras_tuner.errors.FailedTrialError:
-                pass  # the trial with these settings will say why
-            else:
-                left = plan["epochs"] - plan["done_epochs"]
+            if pace is not None:
+                left = max(plan["epochs"] - plan["done_epochs"], 0)
                 validations = (trials or epochs) - plan["done_trials"] if self.early_stopping is None else left
-                plan["seconds"] = pace.seconds(left, validations)
-                momentum, steps = self._trial_config.model.batch_norm_momentum, pace.steps * self.oracle.first_epochs()
-                if "model.batch_norm_momentum" not in self.ranges and (slow := layers.slow_averages(momentum, steps)):
-                    progress.emit("note", text=slow)
+                plan["seconds"] = pace.seconds(left, max(validations, 0))
         progress.emit("plan", **plan)
+
+    def _measure(self) -> Any:
+        """Measures how long training takes; None where all is done, or where the first settings do not train."""
+        epochs = self.oracle.planned_epochs()
+        if epochs is not None and epochs <= self.oracle.epochs_given(self.oracle.end_order):
+            return None
+        try:
+            pace = self.process.measure(self._job(self._trial_config, "", epochs=1))
+        except keras_tuner.errors.FailedTrialError:
+            return None  # the trial with these settings will say why
+        momentum, steps = self._trial_config.model.batch_norm_momentum, pace.steps * self.oracle.first_epochs()
+        if "model.batch_norm_momentum" not in self.ranges and (slow := layers.slow_averages(momentum, steps)):
+            progress.emit("note", text=slow)
+        return pace
+
+    def _allot(self, pace: Any) -> None:
+        """Decides, once in a search's life, what `max_minutes` are spent on; other budgets are the user's word."""
+        left_s, has_other = self._clock.left_s(), self.oracle.planned_epochs() is not None
+        if left_s is None or has_other or pace is None:
+            return
+        epochs, epoch_s = self.config.training.epochs, pace.seconds(1, 1)
+        found = state_files.read(self._allotted, lambda saved: allotment.Allotment(**saved))
+        if found is None:
+            found = allotment.allot(left_s, epoch_s, epochs)
+            files.write_json(self._allotted, dataclasses.asdict(found))
+            progress.emit("note", text=found.text(left_s, epoch_s, epochs))
+        if found.is_search:
+            self.oracle.max_epochs_total = found.epochs - self._finalists.num_epochs
+        else:
+            self.config = self.config.replace({"training.epochs": found.epochs})
+            self._trial_config = self._trial_config.replace({"training.epochs": found.epochs})
+            self.oracle.start_alone(found.epochs)
 
     def pre_create_trial(self) -> None:
         """Ends the search where its time is up."""
@@ -208,8 +243,7 @@ class DetectionTuner(keras_tuner.Tuner):
             progress.emit("trial", state="failed", score=None, reason=reason, **about)
             raise
         last = history[-1]
-        if self.early_stopping is not None:
-            keep_curve(trial, history)
+        keep_curve(trial, history)
         about["total"] = self.oracle.planned_trials()
         progress.emit("trial", state="done", score=last["AP"], reason=reporting.stopped_early(values) or None, **about)
         if job.inherit_from is not None and not os.path.exists(job.inherit_from):  # it was damaged
@@ -252,8 +286,17 @@ class DetectionTuner(keras_tuner.Tuner):
 
     def get_best_hyperparameters(self, num_trials: int = 1) -> list[keras_tuner.HyperParameters]:
         """Returns the leaderboard's first configurations: what TFX's Tuner hands to the Trainer."""
-        best = [row["trial"] for row in self.leaderboard() if row["rank"]][:num_trials]
-        return [self.oracle.trials[trial_id].hyperparameters for trial_id in best]
+        best = [row for row in self.leaderboard() if row["rank"]][:num_trials]
+        return [self._with_state(row) for row in best]
+
+    def _with_state(self, row: Mapping[str, Any]) -> keras_tuner.HyperParameters:
+        """Adds to a trial's hyperparameters what the final training needs to go on from it."""
+        hyperparameters = self.oracle.trials[row["trial"]].hyperparameters.copy()
+        hyperparameters.values["training.epochs"] = self.config.training.epochs
+        state = pathlib.Path(self._state_of(row["trial"]))
+        if state.exists() and not self.fidelity and row["inherited"] is None:
+            hyperparameters.values[STATE] = str(state)
+        return hyperparameters
 
     def _fidelity_text(self) -> str:
         return " ".join(f"{name}={value:g}" for name, value in self.fidelity.items())
@@ -267,14 +310,12 @@ class DetectionTuner(keras_tuner.Tuner):
         return rows
 
     def _repeat(self) -> None:
-        """Trains the finalists with the seeds that are missing, each as long as a trial may."""
-        epochs, total = self.oracle.max_epochs, self.oracle.max_epochs_total
-        missing = list(self._finalists.missing(self._trial_rows()))
-        if missing and total is not None and self.oracle.epochs_given(self.oracle.trials) > total:
-            total += self._finalists.num_epochs
-            self.end_reason += f"; of {total} epochs too few are left for the finalists, give it a larger budget"
-            return
-        for row, seed in missing:
+        """Trains start and challenger with the seeds that are missing, each as long as a trial may."""
+        epochs = self.oracle.max_epochs
+        for row, seed in self._finalists.missing(self._trial_rows()):
+            if not self._has_room(epochs):
+                self.end_reason += "; too few epochs are left to compare the best with the start, give a larger budget"
+                return
             config = search_space.configuration(self.config, row["hyperparameters"]).replace({"training.seed": seed})
             state = reporting.state_file(pathlib.Path(self.project_dir) / f"repeat_{row['trial']}_{seed}")
             self._clock.check()
@@ -287,6 +328,14 @@ class DetectionTuner(keras_tuner.Tuner):
             shutil.rmtree(state.parent, ignore_errors=True)
             progress.emit("note", text=f"finalist: trial {row['trial']}, seed {seed}, {epochs} epochs: {outcome}")
             self._write_results()
+
+    def _has_room(self, epochs: int) -> bool:
+        """Tells whether the budget holds another training of a finalist."""
+        total = self.oracle.max_epochs_total
+        if total is None:
+            return True
+        given = self.oracle.epochs_given(self.oracle.trials) + epochs * sum(map(len, self._finalists.scores.values()))
+        return given + epochs <= total + self._finalists.num_epochs
 
     def _check_costs(self, values: dict[str, Any]) -> Mapping[str, float]:
         """Finds what the final model of a trial's values costs; over a limit the trial fails and spends no epoch."""
@@ -320,7 +369,8 @@ class DetectionTuner(keras_tuner.Tuner):
             settings=config.to_dict(),
             class_names=self.class_names,
             epochs=epochs,
-            validate_every=1 if others.get("stopping") else epochs,
+            schedule_epochs=max(epochs, config.training.epochs),
+            validate_at=range(1, epochs + 1) if others.get("stopping") else self.oracle.rungs,
             checkpoint=checkpoint,
             latency="latency_ms" in self.costs_asked_for,
             **others,

@@ -1,14 +1,16 @@
 """`tuner_fn(fn_args)`, the function that the TFX Tuner component calls."""
 
 import pathlib
+import time
 from typing import Any
 
 import keras_tuner
+import psutil
 from tfx.components.tuner.component import TunerFnResult
 
 from data import dataset_info
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import finalists, search_folder, search_space
+from tuner_fn import allotment, finalists, search_folder, search_space
 from tuner_fn.oracles import make_oracle, options_of
 from tuner_fn.presets import SearchConfig
 from tuner_fn.trial_runner import OBJECTIVE, DetectionTuner
@@ -53,7 +55,9 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         directory=folder,
         logdir=logdir,
         max_minutes=search.max_minutes,
+        reserved_s=allotment.AFTER_S + time.time() - psutil.Process().create_time(),
         repeats=search.repeats,
+        min_confidence=search.min_confidence,
         inherit=search.inherit,
         limits=search.limits,
         second_objective=search.second_objective,

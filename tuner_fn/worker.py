@@ -37,7 +37,8 @@ class Job:
         val_files: GZIP TFRecord files.
         class_names: in label order.
         epochs: to train up to.
-        validate_every: epochs from one validation to the next.
+        schedule_epochs: that the learning rate's schedule spans.
+        validate_at: epochs after which the model is scored, beside the last.
         checkpoint: file of the whole training state.
         start_from: file of an earlier part to continue from, None for none.
         inherit_from: training state whose weights a training without an earlier part begins with, None for its own.
@@ -50,7 +51,8 @@ class Job:
     val_files: tuple[str, ...]
     class_names: tuple[str, ...]
     epochs: int
-    validate_every: int
+    schedule_epochs: int
+    validate_at: Sequence[int]
     checkpoint: str
     start_from: str | None = None
     inherit_from: str | None = None
@@ -97,10 +99,11 @@ def _train(training: ModuleType, job: Job, connection: Connection) -> list[dict[
         job.val_files,
         job.class_names,
         epochs=job.epochs,
+        schedule_epochs=job.schedule_epochs,
         checkpoint=job.checkpoint,
         start_from=job.start_from,
         inherit_from=job.inherit_from,
-        validate_every=job.validate_every,
+        validate_at=job.validate_at,
         on_epoch=lambda report: connection.send(("epoch", report)),
         should_stop=lambda history: should_stop(job, history),
     ).history

@@ -7,7 +7,7 @@ from absl import flags
 
 from pipeline import configs, display, environment, planning, workdir
 from pipeline.cli import data_flags, export, parsing
-from tuner_fn import costs, finalists, pareto, presets, search_space
+from tuner_fn import costs, pareto, presets, search_space
 from tuner_fn.plan import plan
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def define_experiment_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "config",
         None,
-        "Settings to start from: a config.json of `ssd-tuner import-config` or of a run, or a best_config.json. They win"
-        " over the preset's and the plan's, and --set wins over them.",
+        "Settings to start from: a config.json of `ssd-tuner import-config` or of a run, or a best_config.json. They"
+        " win over the preset's and the plan's, and --set wins over them.",
         flag_values=flag_values,
     )
     flags.DEFINE_enum(
@@ -161,7 +161,9 @@ def print_plan(screen: display.Display, found: plan.Plan) -> None:
     if not found.choices:
         screen.note("Plan: nothing to change; the settings are yours or fit already.")
         return
-    screen.print_table("Plan: settings derived from the dataset (--plan=off leaves them out)", plan.COLUMNS, found.rows())
+    screen.print_table(
+        "Plan: settings derived from the dataset (--plan=off leaves them out)", plan.COLUMNS, found.rows()
+    )
 
 
 def _show(
@@ -234,17 +236,28 @@ def _define_search_flags(flag_values: flags.FlagValues) -> None:
     )
     whole_numbers = {
         "max_trials": "Budget: at most this many trials; one that goes on with another counts again.",
-        "max_epochs_total": "Budget: at most this many epochs in all trials; the preset's where no budget is given.",
-        "max_epochs": "At most this many epochs of one configuration; the preset's by default.",
-        "epochs": "Epochs of the final training; the preset's by default.",
+        "max_epochs_total": "Budget: at most this many epochs in all trials; without any budget those of ten whole"
+        " trainings, with preset standard twelve.",
+        "max_epochs": "At most this many epochs of one configuration; those of the final training by default.",
+        "epochs": "Epochs of the final training, which the learning rate of each trial spans, too; the preset's by"
+        " default.",
     }
     for name, about in whole_numbers.items():
         flags.DEFINE_integer(name, None, about, lower_bound=1, flag_values=flag_values)
     flags.DEFINE_integer(
         "repeats",
-        1,
-        f"Train the {finalists.COUNT} best configurations with so many seeds in the end; the best mean wins.",
+        None,
+        "Seeds that the settings a search began with and the best it found are trained with in the end; 2 by default"
+        " where the budget has room.",
         lower_bound=1,
+        flag_values=flag_values,
+    )
+    flags.DEFINE_float(
+        "min_confidence",
+        0.8,
+        "Probability of being better from which on what the search found replaces what it began with.",
+        lower_bound=0,
+        upper_bound=1,
         flag_values=flag_values,
     )
     flags.DEFINE_boolean(
@@ -254,7 +267,7 @@ def _define_search_flags(flag_values: flags.FlagValues) -> None:
         flag_values=flag_values,
     )
     numbers = {
-        "max_minutes": "Budget: stop after the epoch in which so many minutes are over, those of all starts together.",
+        "max_minutes": "Budget: minutes of the run, all starts together; too few for a search go into one training.",
         "trial_timeout": "Minutes after which a trial has failed, so that one that hangs does not stop the search.",
         "max_parameters": "Configurations whose network has more parameters are not trained.",
         "max_multiply_adds": "Configurations whose network needs more multiply-adds an image are not trained.",

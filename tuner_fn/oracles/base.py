@@ -10,7 +10,7 @@ import keras_tuner
 import numpy as np
 
 from data.errors import UserError
-from tuner_fn.early_stopping import STOPPED
+from tuner_fn.early_stopping import CURVE, STOPPED
 from tuner_fn.oracles.saved import SavedOracle
 from tuner_fn.oracles.space import Space
 
@@ -78,8 +78,8 @@ class SeededOracle(SavedOracle, abc.ABC):
     """Base of the kit's strategies.
 
     The first trial has the space's defaults, which are what the user has without a search. Where `max_epochs_total` has
-    room for two whole trainings the defaults are trained to `max_epochs` while there is room for another one, so that
-    the best trial is not one that they would have beaten. A proposal depends on the space, the seed, the number of
+    room for two whole trainings it is a whole one: it is what others have to beat, and its curve shows after how many
+    epochs scores tell configurations apart. A proposal depends on the space, the seed, the number of
     trials before it and their results alone, so a reloaded search goes on as if it had not been interrupted. No
     configuration is tried twice; one that goes on carries the trial it continues in `tuner/trial_id`. Failed trials
     count as results, the score that one stopped early had counts as its last one.
@@ -164,16 +164,11 @@ class SeededOracle(SavedOracle, abc.ABC):
         left = self._epochs_left()
         if left is not None and left <= 0:
             return self._stop(f"the budget of {self.max_epochs_total} epochs is spent")
-        start = self._unfinished_start()
         try:
             # Seeds may be negative, what NumPy takes may not.
             rng = np.random.default_rng([self.seed & 0xFFFFFFFF, len(self.trials)])
-            if not self.trials:
-                proposal = Proposal(self.space.defaults(), self.first_epochs())
-            elif start is not None and left <= 2 * self.max_epochs - self.configurations[start].epochs:
-                proposal = Proposal(None, self.max_epochs, known=start)
-            else:
-                proposal = self.propose(rng)
+            start = None if self.trials else Proposal(self.space.defaults(), self.start_epochs())
+            proposal = start or self.propose(rng)
         except Exhausted as reason:
             return {"status": "IDLE"} if self.ongoing_trials else self._stop(str(reason))
         before = 0 if proposal.known is None else self.configurations[proposal.known].epochs
@@ -194,6 +189,16 @@ class SeededOracle(SavedOracle, abc.ABC):
         """Returns how long a new configuration is trained first."""
         return self.rungs[0]
 
+    def start_epochs(self) -> int:
+        """Returns how long the first trial is."""
+        has_room = self.max_epochs_total is not None and self.max_epochs_total >= 2 * self.max_epochs
+        return self.max_epochs if has_room else self.first_epochs()
+
+    def start_alone(self, epochs: int) -> None:
+        """Ends the search with its first trial, of so many epochs."""
+        self.max_epochs = self.max_epochs_total = epochs
+        self.rungs = [epochs]
+
     def planned_trials(self) -> int | None:
         """Counts the most trials that the search starts if none fails or is stopped; None where nothing limits them."""
         limits = [self.max_trials] if self.max_trials < UNBOUNDED_TRIALS else []
@@ -213,9 +218,7 @@ class SeededOracle(SavedOracle, abc.ABC):
     def resumable(self) -> list[str]:
         """Lists the trials that a later one may go on from, the least promising first."""
         trained = self.trained() if len(self.rungs) > 1 else []
-        waiting = [one for one in trained if self.configurations[self._index[one]].epochs < self.rungs[-1]]
-        start = self._unfinished_start()
-        return sorted(waiting, key=lambda one: self._index[one] == start)
+        return [one for one in trained if self.configurations[self._index[one]].epochs < self.rungs[-1]]
 
     def trained(self) -> list[str]:
         """Lists the last trials of the configurations that are trained so far, the least promising first."""
@@ -282,21 +285,13 @@ class SeededOracle(SavedOracle, abc.ABC):
         if not trial.metrics.exists(name):
             return {}
         sign = 1.0 if self.objective.direction == "max" else -1.0
-        history = trial.metrics.get_history(name)
+        has_curve = trial.metrics.exists(CURVE)
+        history = trial.metrics.get_history(CURVE if has_curve else name)
         last = history[-1].step if history else 0
-        # Steps may count from 0 or 1, from the configuration's beginning or from the trial's.
-        epochs = {values["tuner/epochs"] - int(last - one.step): sign * float(np.mean(one.value)) for one in history}
+        # Steps of a curve are epochs; others may count from 0 or 1, from the configuration's beginning or the trial's.
+        before = 0 if has_curve else values["tuner/epochs"] - int(last)
+        epochs = {before + int(one.step): sign * float(np.mean(one.value)) for one in history}
         return {epoch: score for epoch, score in epochs.items() if epoch >= 1 and np.isfinite(score)}
-
-    def _unfinished_start(self) -> int | None:
-        """Finds the first trial's configuration where it is to be trained in full yet; see the class."""
-        if self.max_epochs_total is None or self.max_epochs_total < 2 * self.max_epochs:
-            return None
-        genes = self.space.genes(self.space.completed(self.space.defaults()))
-        for index, one in enumerate(self.configurations):
-            if one.genes.tobytes() == genes.tobytes():
-                return index if one.state == "paused" and one.epochs < self.max_epochs else None
-        return None
 
     def _nearest_donor(self, genes: np.ndarray) -> str | None:
         """Finds the donor of the nearest configuration to genes [P]; of equally near ones the best, then the first."""

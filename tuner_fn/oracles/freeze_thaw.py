@@ -14,6 +14,7 @@ INITIAL = 4  # configurations before the model: the defaults and random ones
 MOST_POINTS, MOST_FITTED = 400, 250  # of curves: what the model is conditioned on, and its constants are fitted on
 REFIT_GROWTH = 1.15  # of the results, before the constants are fitted again
 FAILED = -0.25  # score of a failed configuration, below the worst, in units of best less worst
+TELLING = 0.5  # of the start's final score: from there on scores tell configurations apart
 MOST_PAUSED = 100  # configurations, the best ones, that the model is asked about; the rest have little to hope for
 _RANDOM, _NEAR_BEST, _BEST = 200, 100, 5  # candidates for a new configuration
 _ROUNDS, _KEPT, _CHILDREN = 4, 10, 10  # of improving them
@@ -40,7 +41,8 @@ class FreezeThawOracle(SeededOracle):
             **settings: of `SeededOracle`.
         """
         super().__init__(**settings)
-        self.rungs = make_rungs(max(min_epochs, math.ceil(0.09 * self.max_epochs)), self.max_epochs)
+        self._least_epochs = max(min_epochs, math.ceil(0.09 * self.max_epochs))
+        self.rungs = make_rungs(self._least_epochs, self.max_epochs)
         self._constants: list[float] | None = None  # of the model, as last fitted
         self._fitted_at = 0.0
 
@@ -50,6 +52,7 @@ class FreezeThawOracle(SeededOracle):
 
     def propose(self, rng: np.random.Generator) -> Proposal:
         """Chooses as the class says; `SeededOracle.propose`."""
+        self._measure_first_rung()
         paused = [
             index
             for index, one in enumerate(self.configurations)
@@ -73,6 +76,15 @@ class FreezeThawOracle(SeededOracle):
             known = paused[int(gains.argmax())]
             return Proposal(None, self._next_rung(self.configurations[known].epochs), known=known)
         return Proposal(self.space.values(genes), self.first_epochs())
+
+    def _measure_first_rung(self) -> None:
+        """Raises the lowest rung to where the start, trained in full, first had a good part of its final score."""
+        start = self.configurations[0]
+        final = start.curve.get(self.max_epochs, 0.0)
+        if self.start_epochs() < self.max_epochs or start.state == "failed" or final <= 0.0:
+            return
+        telling = [epoch for epoch, score in sorted(start.curve.items()) if score >= TELLING * final]
+        self.rungs = make_rungs(max(self._least_epochs, telling[0]), self.max_epochs)
 
     def _acquisition(self, rng: np.random.Generator, *, to_end: bool = False) -> Acquisition:
         """Conditions the model on all curves; returns the log of the expected improvement at points [N].

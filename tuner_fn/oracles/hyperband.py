@@ -73,8 +73,9 @@ class HyperbandOracle(HalvingOracle):
         """Counts the epochs that one worker trains if no trial fails."""
         return sum(self._plan())
 
-    def _unfinished_start(self) -> None:
-        """Finds none."""
+    def start_epochs(self) -> int:
+        """Returns what any configuration of its bracket gets first."""
+        return self.first_epochs()
 
     def _has_budget(self) -> bool:
         return self.max_trials < UNBOUNDED_TRIALS or self.max_epochs_total is not None

@@ -1,0 +1,1 @@
+"""The plan: settings derived from the data, each with its reason."""

@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from data import files
-from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import state_files
 from tuner_fn.plan.fingerprint import Fingerprint
@@ -48,7 +47,12 @@ class Plan:
 
     def markdown(self) -> str:
         """Writes the plan for `report/plan.md`."""
-        lines = ["# Plan", "", "Settings derived from the dataset. `--set` wins over them, `--plan=off` leaves them out.", ""]
+        lines = [
+            "# Plan",
+            "",
+            "Settings derived from the dataset. `--set` wins over them, `--plan=off` leaves them out.",
+            "",
+        ]
         cells = [COLUMNS, ["---"] * len(COLUMNS), *self.rows()]
         lines += [f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |" for row in cells]
         lines += ["", "## What it was derived from", ""]

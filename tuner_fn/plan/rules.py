@@ -54,7 +54,9 @@ def head(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
     """Chooses the box predictor: SSDLite's 3x3 separable one sees an object's surroundings at little cost."""
     del about, config
     return [
-        Choice("model.head", "ssdlite", "its 3x3 separable predictor sees more of an object than one cell, at little cost")
+        Choice(
+            "model.head", "ssdlite", "its 3x3 separable predictor sees more of an object than one cell, at little cost"
+        )
     ]
 
 
@@ -64,7 +66,9 @@ def batch_norm_momentum(about: Fingerprint, config: ExperimentConfig) -> list[Ch
     low, high = _MOMENTUM_RANGE
     momentum = math.floor(100 * _LEFT_OF_START ** (1 / (_EPOCHS_TO_FORGET * steps))) / 100
     momentum = min(max(momentum, low), high)
-    reason = f"an epoch has {steps} steps: after {_EPOCHS_TO_FORGET} of them the moving averages have forgotten their start"
+    reason = (
+        f"an epoch has {steps} steps: after {_EPOCHS_TO_FORGET} of them the moving averages have forgotten their start"
+    )
     return [Choice("model.batch_norm_momentum", momentum, reason)]
 
 
@@ -77,7 +81,9 @@ def fitted_anchors(about: Fingerprint, config: ExperimentConfig) -> list[Choice]
     if found is None:
         return []
     before, after = (_recall(about, sizes, each) for each in (configured, found))
-    reason = f"they cover {after:.0%} of the objects with IoU {anchor_fit.MATCH_IOU:g}, the configured ones {before:.0%}"
+    reason = (
+        f"they cover {after:.0%} of the objects with IoU {anchor_fit.MATCH_IOU:g}, the configured ones {before:.0%}"
+    )
     changed = [
         field.name
         for field in dataclasses.fields(AnchorConfig)
