@@ -77,7 +77,9 @@ def write_examples(task: Task, folder: pathlib.Path, tile: str = "1x1") -> tuple
     return splits, list(source.class_names)
 
 
-def score(task: str, config: ExperimentConfig, folder: pathlib.Path, *, epochs: int, every: int = 1) -> dict[str, Any]:
+def score(
+    task: str, config: ExperimentConfig, folder: pathlib.Path, *, epochs: int, every: int = 1, **labels: Any
+) -> dict[str, Any]:
     """Trains one configuration, unless that is done already.
 
     Args:
@@ -86,6 +88,7 @@ def score(task: str, config: ExperimentConfig, folder: pathlib.Path, *, epochs: 
         folder: for examples and results.
         epochs: of the training.
         every: epochs from one validation to the next.
+        **labels: kept with the result, beside what it depends on.
 
     Returns:
         "task", "epochs", "settings" (those that differ from the declared defaults), "curve" {name of `CURVE`: by
@@ -105,7 +108,7 @@ def score(task: str, config: ExperimentConfig, folder: pathlib.Path, *, epochs: 
         curve = {key: [_digits(report.get(key)) for report in result.history] for key in CURVE}
         minutes = sum(report["seconds"] for report in result.history) / 60
         found = {"curve": curve, "test": {key: _digits(test[key]) for key in CURVE[:2]}, "minutes": _digits(minutes)}
-        files.write_json(path, about | found)
+        files.write_json(path, about | found | labels)
         state.unlink(missing_ok=True)
     return json.loads(path.read_text(encoding="utf-8"))
 

@@ -28,7 +28,7 @@ from pipeline import evaluator, exporter, serving_check
 from pipeline.configs import NAME, RunConfig
 from pipeline.pipeline import make_components
 from pipeline.trainer import HISTORY_FILE
-from tuner_fn import costs, pareto, pareto_report, search_folder
+from tuner_fn import costs, finalists, pareto, pareto_report, search_folder
 
 # In this process: starting workers costs more than they gain below some 100,000 images. The plain DirectRunner would
 # first look for a runner to download, and without an image name TFX would build a package of itself for every
@@ -47,7 +47,9 @@ class RunResult:
         pushed_model: folder of the pushed model, None where it was not pushed.
         metrics: `detection_metrics.coco_metrics` on the test split.
         num_test_images: images of the test split.
-        leaderboard: rows of `tuner_fn.reporting.leaderboard`, the best first.
+        leaderboard: rows of `tuner_fn.reporting.leaderboard`, the winner first.
+        decision: `tuner_fn.finalists.Decision` between what the search began with and its best, None where nothing was
+            compared.
         pareto: {cost: the leaderboard's rows on the front of score and cost}, for the costs asked for.
         final_val: the metrics of the last epoch of the final training on the val split.
         seconds: by component.
@@ -61,6 +63,7 @@ class RunResult:
     metrics: dict[str, float]
     num_test_images: int
     leaderboard: list[dict[str, Any]]
+    decision: dict[str, Any] | None
     pareto: dict[str, list[dict[str, Any]]]
     final_val: dict[str, float]
     seconds: dict[str, float]
@@ -198,6 +201,7 @@ def _summarise(
         metrics=metrics,
         num_test_images=evaluator.read_evaluation(evaluation.uri).num_images,
         leaderboard=rows,
+        decision=json.loads((search / finalists.DECISION_FILE).read_text(encoding="utf-8")),
         pareto={name: pareto.front_rows(rows, name) for name in names},
         final_val={name: math.nan if value is None else value for name, value in last_epoch.items()},
         seconds=seconds,

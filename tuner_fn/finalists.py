@@ -12,6 +12,7 @@ from typing import Any
 from data import files
 from tuner_fn import state_files
 
+DECISION_FILE = "decision.json"
 COUNT = 2  # the start and its challenger
 # Measured on small sets (`benchmarks/RESULTS.md`): what a seed alone changes, standard deviation, and by how much
 # configurations of one search differ. With the first goes the number of observations that it counts as.
@@ -43,6 +44,43 @@ class Decision:
     confidence: float
     replaced: bool
     seeds: int
+
+
+def describe(decision: Decision | None, rows: Sequence[Row]) -> dict[str, str]:
+    """Says what a search began with, what it found, and why the one or the other was taken.
+
+    Args:
+        decision: as `Finalists.decision`.
+        rows: of the leaderboard, the winner first.
+
+    Returns:
+        {name: sentence}, {} where no trial was finished.
+    """
+    start = next((row for row in rows if int(row["trial"]) == 0), None)
+    if start is None or not rows[0]["rank"]:
+        return {}
+    if decision is None:
+        same = rows[0]["hyperparameters"] == start["hyperparameters"]
+        kept = (
+            "kept: nothing else was trained far enough to compare" if same else "they failed; the best other was taken"
+        )
+        return {"began with": f"the settings of trial 1, which were {kept}" if same else f"trial 1: {kept}"}
+    by_trial = {row["trial"]: row for row in rows}
+    own, other = (by_trial[trial]["hyperparameters"] for trial in (decision.start, decision.challenger))
+    changed = ", ".join(
+        f"{name} {_value(own.get(name))} -> {_value(other[name])}" for name in other if other[name] != own.get(name)
+    )
+    seeds = f"{decision.seeds} seed{'' if decision.seeds == 1 else 's'} each"
+    verdict = "taken" if decision.replaced else "not taken: the settings that the search began with were kept"
+    return {
+        "search's best": changed,
+        "its gain": f"{decision.gain:+.4f} on val ({decision.low:+.4f} to {decision.high:+.4f}, 90 %; {seeds}),"
+        f" better with probability {decision.confidence:.2f}: {verdict}",
+    }
+
+
+def _value(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def epochs_needed(repeats: int, max_epochs: int) -> int:

@@ -17,7 +17,7 @@ from models.hyperparameters import ExperimentConfig
 from tuner_fn import allotment, costs, disk, pareto_report, reporting, search_space, state_files
 from tuner_fn.clock import Clock, TimeIsUpError
 from tuner_fn.early_stopping import keep_curve, make_rule
-from tuner_fn.finalists import Finalists
+from tuner_fn.finalists import DECISION_FILE, Finalists
 from tuner_fn.oracles.base import INHERITED, REJECTED, SeededOracle
 from tuner_fn.supervisor import EpochReport, TrainingProcess
 from tuner_fn.worker import Job
@@ -406,8 +406,9 @@ class DetectionTuner(keras_tuner.Tuner):
         reporting.write_study(path, trials, self.oracle.hyperparameters, self.oracle.objective.direction)
 
     def _write_results(self) -> None:
-        rows = self.leaderboard()
+        rows, decision = self.leaderboard(), self._finalists.decision(self._trial_rows())
         folder = pathlib.Path(self.project_dir)
+        files.write_json(folder / DECISION_FILE, None if decision is None else dataclasses.asdict(decision))
         files.write_text(folder / "leaderboard.json", json.dumps(rows, indent=1))
         files.write_text(folder / "leaderboard.csv", reporting.csv_table(rows))
         if rows and rows[0]["rank"]:

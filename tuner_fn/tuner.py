@@ -15,6 +15,8 @@ from tuner_fn.oracles import make_oracle, options_of
 from tuner_fn.presets import SearchConfig
 from tuner_fn.trial_runner import OBJECTIVE, DetectionTuner
 
+PRIOR_WEIGHT = 10.0  # Hvarfner et al. 2022 (arXiv:2204.11051), section 5, take the same
+
 
 def tuner_fn(fn_args: Any) -> TunerFnResult:
     """Builds the tuner and the arguments of its search.
@@ -36,7 +38,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     folder, logdir = workdir / "search" / key, workdir / "tensorboard" / "search" / key
     search_folder.prepare(folder, logdir, parts)
     repeated = finalists.epochs_needed(search.repeats, search.max_epochs)
-    halving = {"min_epochs": search.min_epochs, "factor": search.factor}
+    options = {"min_epochs": search.min_epochs, "factor": search.factor, "prior_weight": PRIOR_WEIGHT}
     oracle = make_oracle(
         search.strategy,
         objective=keras_tuner.Objective(OBJECTIVE, "max"),
@@ -45,7 +47,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         seed=search.seed,
         max_trials=search.max_trials,
         max_epochs_total=None if search.max_epochs_total is None else search.max_epochs_total - repeated,
-        **{name: value for name, value in halving.items() if name in options_of(search.strategy)},
+        **{name: value for name, value in options.items() if name in options_of(search.strategy)},
     )
     tuner = DetectionTuner(
         oracle,

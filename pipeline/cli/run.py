@@ -7,7 +7,7 @@ from absl import flags
 
 from pipeline import configs, display, environment, planning, workdir
 from pipeline.cli import data_flags, export, parsing
-from tuner_fn import costs, pareto, presets, search_space
+from tuner_fn import costs, finalists, pareto, presets, search_space
 from tuner_fn.plan import plan
 
 if TYPE_CHECKING:
@@ -186,13 +186,8 @@ def _show(
 
 
 def _facts(result: "local_runner.RunResult", folder: workdir.Workdir) -> dict[str, str]:
-    facts, longest = {}, pareto.longest_trials(result.leaderboard)
-    for name, trial in (("declared defaults", 0), ("first random trial", 1)):
-        tried = next((row["hyperparameters"] for row in result.leaderboard if int(row["trial"]) == trial), None)
-        row = next((row for row in longest if row["hyperparameters"] == tried), None)
-        if row is not None:
-            less = f" with {row['fidelity']}" if row["fidelity"] else ""
-            facts[name] = f"mAP@.5 {row['AP50']:.3f} on val after {_epochs(row['epochs'])}{less}"
+    decision = None if result.decision is None else finalists.Decision(**result.decision)
+    facts = finalists.describe(decision, result.leaderboard)
     facts["final model"] = (
         f"mAP@.5 {result.final_val['AP50']:.3f} on val after {_epochs(result.final_val['epoch'])}, "
         f"{result.metrics['AP50']:.3f} on test"

@@ -16,6 +16,7 @@ REFIT_GROWTH = 1.15  # of the results, before the constants are fitted again
 FAILED = -0.25  # score of a failed configuration, below the worst, in units of best less worst
 TELLING = 0.5  # of the start's final score: from there on scores tell configurations apart
 MOST_PAUSED = 100  # configurations, the best ones, that the model is asked about; the rest have little to hope for
+PRIOR_SPREAD = 0.3  # of good configurations around the start, in units of the ranges
 _RANDOM, _NEAR_BEST, _BEST = 200, 100, 5  # candidates for a new configuration
 _ROUNDS, _KEPT, _CHILDREN = 4, 10, 10  # of improving them
 
@@ -29,18 +30,23 @@ class FreezeThawOracle(SeededOracle):
     the others; the one with the highest expected improvement on the best is trained up to its next rung, be it new or
     paused. How far it looks ahead is drawn anew each time: to the end, or a random number of epochs.
 
+    With `prior_weight` the first configurations are drawn around the start, and what is far from it has to promise
+    more, the less the more configurations are known: a start that was derived from the data is rarely far off.
+
     Source: Swersky et al. 2014 (arXiv:1406.3896) for the idea; Rakotoarison et al. 2024 (arXiv:2404.16795), section 4,
-    for the random horizon.
+    for the random horizon; Hvarfner et al. 2022 (arXiv:2204.11051), section 4, for the prior.
     """
 
-    def __init__(self, *, min_epochs: int = 1, **settings: Any) -> None:
+    def __init__(self, *, min_epochs: int = 1, prior_weight: float = 0.0, **settings: Any) -> None:
         """Creates the oracle.
 
         Args:
             min_epochs: of a configuration's first run, at least 1: below it scores would rank noise.
+            prior_weight: trust in the start, from 0: how many configurations it takes until it counts little.
             **settings: of `SeededOracle`.
         """
         super().__init__(**settings)
+        self.prior_weight = prior_weight
         self._least_epochs = max(min_epochs, math.ceil(0.09 * self.max_epochs))
         self.rungs = make_rungs(self._least_epochs, self.max_epochs)
         self._constants: list[float] | None = None  # of the model, as last fitted
@@ -61,7 +67,7 @@ class FreezeThawOracle(SeededOracle):
         paused = sorted(paused, key=lambda index: -self.configurations[index].best)[:MOST_PAUSED]
         scored = [one for one in self.configurations if one.curve]
         if len(self.configurations) < INITIAL or not scored:
-            return Proposal(self.space.values(self.unseen(rng)[0]), self.first_epochs())
+            return Proposal(self.space.values(self._fresh(rng, 1)[0]), self.first_epochs())
         left = self._epochs_left()  # the last ones finish what was begun
         is_last = left is not None and left <= self.max_epochs and bool(paused)
         acquisition = self._acquisition(rng, to_end=is_last)
@@ -79,6 +85,8 @@ class FreezeThawOracle(SeededOracle):
 
     def _measure_first_rung(self) -> None:
         """Raises the lowest rung to where the start, trained in full, first had a good part of its final score."""
+        if not self.configurations:
+            return  # the file of the first trial was damaged
         start = self.configurations[0]
         final = start.curve.get(self.max_epochs, 0.0)
         if self.start_epochs() < self.max_epochs or start.state == "failed" or final <= 0.0:
@@ -168,12 +176,13 @@ class FreezeThawOracle(SeededOracle):
 
         def value(genes: np.ndarray) -> np.ndarray:
             # What is a configuration's own is luck until it was seen; counted as hope, copies of the best would win.
-            return acquisition(Points(self.space.features(genes), np.zeros(len(genes)), np.full(len(genes), NO_CURVE)))
+            points = Points(self.space.features(genes), np.zeros(len(genes)), np.full(len(genes), NO_CURVE))
+            return acquisition(points) + self._log_prior(points.features)
 
         best = sorted(self.configurations, key=lambda one: -one.best)[:_BEST]
         near = np.array([one.genes for one in best])[rng.integers(0, len(best), _NEAR_BEST)]
         near = self.not_tried(self.space.vary(near, rng))
-        genes = np.concatenate([self.unseen(rng, _RANDOM), near])
+        genes = np.concatenate([self._fresh(rng, _RANDOM), near])
         values = value(genes)
         for _ in range(_ROUNDS):
             kept = np.argsort(-values, kind="stable")[:_KEPT]
@@ -184,6 +193,22 @@ class FreezeThawOracle(SeededOracle):
             values = np.concatenate([values[kept], value(children)])
         index = int(values.argmax())
         return genes[index], float(values[index])
+
+    def _fresh(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Draws `count` or fewer configurations that were not tried, around the start where there is trust in it."""
+        if self.prior_weight > 0.0 and self.configurations:
+            around = self.space.vary(self.configurations[0].genes[None].repeat(count, axis=0), rng)
+            if len(found := self.not_tried(around)):
+                return found
+        return self.unseen(rng, count)
+
+    def _log_prior(self, features: np.ndarray) -> np.ndarray:
+        """Computes what the acquisition of new configurations [N, F] loses to their distance from the start."""
+        if self.prior_weight <= 0.0:
+            return np.zeros(len(features))
+        start = self.space.features(self.configurations[0].genes[None])
+        squares = np.square((features - start) / PRIOR_SPREAD).sum(axis=1)
+        return -0.5 * squares * self.prior_weight / len(self.configurations)
 
     def _next_rung(self, epochs: int) -> int:
         return next(rung for rung in self.rungs if rung > epochs)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from data import errors, examples, loading, sources
 
-MOST_IMAGES = 600  # of the train split are read, evenly spread
+MOST_IMAGES = 300  # of the train split are read, evenly spread
 MOST_PIXELS = 300_000_000  # in them together: larger images are fewer
 _FIRST = 8  # images that say how large the others are
 _MOST_COLOR_CHECKS = 16  # images
