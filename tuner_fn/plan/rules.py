@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from models import anchor_fit, anchors
+from models import anchor_fit, anchors, weights_kind
 from models.hyperparameters import AnchorConfig, ExperimentConfig
 from tuner_fn.plan.fingerprint import Fingerprint
 
 _LEFT_OF_START = 0.01  # of batch norm's first moving averages, once they count
 _EPOCHS_TO_FORGET = 3  # in which they shrink to that
+_LARGE_BATCH = 32  # images, from which on batch norm's statistics are good
+_PRETRAINED_RATE = 0.001
 _MOMENTUM_RANGE = (0.8, 0.99)
 
 
@@ -48,6 +50,40 @@ class Rule:
     settings: tuple[str, ...]
     choose: Callable[[Fingerprint, ExperimentConfig], Sequence[Choice]]
     unless_searched: tuple[str, ...] = ()
+
+
+def pretrained_network(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
+    """Chooses the backbone and the width that the weights file is of."""
+    del about
+    file = config.model.weights_file()
+    kind = None if file is None else weights_kind.find(file)
+    if kind is None:
+        return []
+    reason = f"{file.name} holds weights of {kind[0]} with alpha {kind[1]:g}"
+    return [Choice("model.backbone", kind[0], reason), Choice("model.alpha", kind[1], reason)]
+
+
+def pretrained_batch_norm(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
+    """Keeps the batch-norm statistics of a pretrained backbone where batches are too small to estimate better ones."""
+    del about
+    if not _is_pretrained(config) or config.input.batch_size >= _LARGE_BATCH:
+        return []
+    reason = (
+        f"batches of {config.input.batch_size} images estimate statistics worse than those that came with the weights"
+    )
+    return [Choice("model.freeze_batch_norm", True, reason)]
+
+
+def pretrained_rate(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
+    """Lowers the learning rate of a pretrained network, so that it keeps what it knows."""
+    del about
+    if not _is_pretrained(config):
+        return []
+    return [Choice("optimizer.learning_rate", _PRETRAINED_RATE, "a pretrained backbone keeps more of what it knows")]
+
+
+def _is_pretrained(config: ExperimentConfig) -> bool:
+    return config.model.backbone_weights not in ("", "none")
 
 
 def head(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
@@ -103,6 +139,9 @@ _SHAPES = (
 )
 
 RULES = (
+    Rule(("model.backbone", "model.alpha"), pretrained_network),
+    Rule(("model.freeze_batch_norm",), pretrained_batch_norm),
+    Rule(("optimizer.learning_rate",), pretrained_rate),
     Rule(("model.head",), head),
     Rule(("model.batch_norm_momentum",), batch_norm_momentum),
     Rule(_SHAPES, fitted_anchors, ("anchors.min_scale", "anchors.max_scale", "model.num_levels")),

@@ -153,3 +153,21 @@ def test_the_sample_is_bounded(monkeypatch) -> None:
 
 def test_settings_without_objects_keep_the_defaults_valid() -> None:
     assert ExperimentConfig().replace(plan.make(about([0.3]), ExperimentConfig()).settings)
+
+
+def test_the_network_is_the_one_that_the_weights_are_of(tmp_path) -> None:
+    """Only the weights are named: width, batch norm and rate follow."""
+    import keras
+
+    path = tmp_path / "some.weights.h5"
+    keras.applications.MobileNetV2(input_shape=(64, 64, 3), alpha=0.5, include_top=False, weights=None).save_weights(
+        path
+    )
+    config = CPU.replace({"model.backbone_weights": str(path)})
+    settings = plan.make(about([0.3]), config).settings
+    assert settings["model.alpha"] == 0.5
+    assert settings["model.freeze_batch_norm"] is True
+    assert settings["optimizer.learning_rate"] < CPU.optimizer.learning_rate
+    fixed = plan.make(about([0.3]), config, fixed=["model.alpha", "optimizer.learning_rate"]).settings
+    assert fixed.keys().isdisjoint({"model.alpha", "optimizer.learning_rate"})
+    assert plan.make(about([0.3]), CPU).settings.keys().isdisjoint({"model.alpha", "model.freeze_batch_norm"})
