@@ -12,7 +12,7 @@ import pathlib
 from typing import Any
 
 from data import files, sources
-from models import training
+from models import imagenet_weights, training
 from models.hyperparameters import ExperimentConfig
 from pipeline import ingest
 
@@ -94,6 +94,8 @@ def score(
         "task", "epochs", "settings" (those that differ from the declared defaults), "curve" {name of `CURVE`: by
         epoch}, "test" {"AP", "AP50"} after the last epoch, and "minutes".
     """
+    if config.model.backbone_weights == imagenet_weights.AUTO:
+        config = config.replace({"model.backbone_weights": "none"})  # what every machine has
     defaults = ExperimentConfig().flat()
     settings = {path: value for path, value in config.flat().items() if value != defaults[path]}
     about = json.loads(json.dumps({"task": task, "epochs": epochs, "settings": settings}))

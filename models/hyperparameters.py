@@ -17,7 +17,7 @@ from typing import Any
 
 from data import tiles
 from data.errors import UserError, nearest
-from models import declarations
+from models import declarations, imagenet_weights
 from models.declarations import fidelity, setting, tunable
 
 ACTIVATIONS = ("relu6", "relu", "leaky_relu", "silu", "hard_silu")
@@ -121,7 +121,9 @@ class ModelConfig:
         1.0, low=0.1, high=2.0, candidates=(0.35, 0.5, 0.75, 1.0, 1.3, 1.4), help="Width multiplier of the backbone."
     )
     backbone_weights: str = setting(
-        "none", help="`none`, `imagenet` (Keras' download) or the path of a Keras weights file."
+        "none",
+        help="`none`, `imagenet` (Keras' download), `auto` (that where it can be had, decided once a run) or "
+        "the path of a Keras weights file.",
     )
     backbone_activation: str = setting(
         "own", choices=("own", *ACTIVATIONS), help="Activation inside the backbone; `own` is the published one."
@@ -182,12 +184,12 @@ class ModelConfig:
         Raises:
             UserError: there is no such file.
         """
-        if self.backbone_weights in ("", "none", "imagenet"):
+        if self.backbone_weights in ("", "none", "imagenet", imagenet_weights.AUTO):
             return None
         path = pathlib.Path(self.backbone_weights)
         if not path.is_file():
             raise UserError(
-                f"`model.backbone_weights`: no file {path}. Give `none`, `imagenet` or a Keras weights file."
+                f"`model.backbone_weights`: no file {path}. Give `none`, `imagenet`, `auto` or a Keras weights file."
             )
         return path
 

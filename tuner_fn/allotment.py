@@ -22,6 +22,19 @@ class Allotment:
     is_search: bool
     epochs: int
 
+    def search_epochs(self, repeated: int) -> int:
+        """Returns the epochs of the search beside those of the finalists' further seeds.
+
+        Raises:
+            UserError: there are none.
+        """
+        if repeated >= self.epochs:
+            raise UserError(
+                f"`--repeats` takes {repeated} epochs for further seeds, and `--max_minutes` has room for"
+                f" {self.epochs}, which leaves none to the search. Give more minutes or fewer repeats."
+            )
+        return self.epochs - repeated
+
     def text(self, seconds: float, epoch_s: float, epochs: int) -> str:
         """Says what is done with the time and why; the arguments are those of `allot`."""
         trainings = seconds / (epoch_s * epochs)
@@ -52,10 +65,10 @@ def allot(seconds: float, epoch_s: float, epochs: int) -> Allotment:
     """
     fitting = int(seconds / epoch_s)
     if fitting < 1:
-        needed = math.ceil((epoch_s + AFTER_S - min(seconds, 0.0)) / 60.0) + 1
+        needed = math.ceil((epoch_s - seconds) / 60.0) + 1
         raise UserError(
             f"`--max_minutes` leaves no time to train: an epoch takes {epoch_s:.0f} s, evaluation and export about"
-            f" {AFTER_S:.0f} s. Give at least {needed} more, or fewer images with --limit."
+            f" {AFTER_S:.0f} s. Give at least {needed} minutes more, or fewer images with --limit."
         )
     if fitting >= LEAST_TRAININGS * epochs:
         return Allotment(True, fitting)

@@ -38,6 +38,10 @@ class Clock:
         """Returns the seconds that are left; None without a limit."""
         return None if self._limit_s is None else self._limit_s - (time.monotonic() - self._began_s)
 
+    def lift(self) -> None:
+        """Takes the limit away, for what has to be brought to its end."""
+        self._limit_s = None
+
     def check(self) -> None:
         """Writes the file.
 

@@ -1,7 +1,7 @@
 """Deletes a search's training states: those that no later trial can need, and more where there is a limit."""
 
 import pathlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import keras_tuner
@@ -14,6 +14,7 @@ def free(
     rows: Sequence[Mapping[str, Any]],
     state_of: Callable[[str], pathlib.Path],
     *,
+    finalists: Sequence[str],
     inherit: bool,
     max_bytes: float | None,
 ) -> None:
@@ -25,6 +26,7 @@ def free(
         oracle: of the search; it learns which states are left to inherit from.
         rows: of the leaderboard without the finalists' means.
         state_of: finds a trial's file, which need not exist.
+        finalists: trials from one of which the final model goes on, so that it is not trained anew.
         inherit: whether new configurations start with the weights of trained ones, whose states are kept for it.
         max_bytes: that the states may take; above it the least promising ones are given up. None for no limit.
 
@@ -32,29 +34,37 @@ def free(
         FatalError: those that are needed exceed the limit.
     """
     running = [row for row in rows if row["trial"] not in oracle.end_order]
+    finalists = [trial_id for trial_id in finalists if trial_id in oracle.end_order]
     spared = {row[name] for row in running for name in ("parent", "inherited")}
-    # The final model goes on from one of these two.
-    spared |= {row["trial"] for row in rows if row["rank"] == 1}
-    spared |= {one.trial_id for one in oracle.configurations[:1]}
-    kept = spared | {*oracle.resumable(), *(oracle.trained() if inherit else ())}
+    spared |= {row["trial"] for row in rows if row["rank"] == 1}  # to be exported
+    kept = spared | {*finalists, *oracle.resumable(), *(oracle.trained() if inherit else ())}
     states = {row["trial"]: state_of(row["trial"]) for row in rows}
     for trial_id in states.keys() - kept - {row["trial"] for row in running}:
         states[trial_id].unlink(missing_ok=True)
     if max_bytes is not None:
-        _heed_limit(oracle, {trial_id: states[trial_id] for trial_id in states.keys() & kept}, spared, max_bytes)
+        ended = {trial_id: states[trial_id] for trial_id in states.keys() & kept}
+        _heed_limit(oracle, ended, spared, finalists, max_bytes)
     if inherit:
         oracle.donors = frozenset(one for one in oracle.trained() if states[one].exists())
 
 
 def _heed_limit(
-    oracle: SeededOracle, states: Mapping[str, pathlib.Path], spared: Collection[str], max_bytes: float
+    oracle: SeededOracle,
+    states: Mapping[str, pathlib.Path],
+    spared: Set[str],
+    finalists: Sequence[str],
+    max_bytes: float,
 ) -> None:
-    """Gives up states until the rest keeps the limit: first those of mere donors, the least promising first.
+    """Gives up states until the rest keeps the limit.
+
+    First those of mere donors go, the least promising first, then those of trials that may go on, and the finalists'
+    last.
 
     Args:
         oracle: of the search.
         states: {trial: its file} of the trials that have ended.
         spared: trials among them whose files stay.
+        finalists: as of `free`.
         max_bytes: the limit.
 
     Raises:
@@ -64,13 +74,12 @@ def _heed_limit(
     resumable = oracle.resumable()
     donors = [one for one in oracle.trained() if one in sizes and one not in resumable]
     given_up = []
-    for trial_id in [*donors, *resumable]:
+    others = [trial_id for trial_id in [*donors, *resumable] if trial_id not in finalists]
+    for trial_id in [*others, *finalists]:
         if sum(sizes.values()) <= max_bytes:
             break
-        if trial_id in spared:
+        if trial_id in spared or (trial_id in resumable and not oracle.retire(trial_id)):
             continue
-        if trial_id in resumable and not oracle.retire(trial_id):
-            break
         sizes.pop(trial_id, None)
         given_up.append(trial_id)
     oracle.save()  # before what it says is done

@@ -120,6 +120,15 @@ def judge(
     return gain, normal.inv_cdf(0.05), normal.inv_cdf(0.95), confidence, confidence >= min_confidence
 
 
+def heirs(rows: Sequence[Row]) -> set[str]:
+    """Names the trials whose training began with another one's weights, be it in a trial that they go on from."""
+    found: set[str] = set()
+    for row in sorted(rows, key=lambda row: int(row["trial"])):
+        if row["inherited"] is not None or row["parent"] in found:
+            found.add(row["trial"])
+    return found
+
+
 class Finalists:
     """Scores of the start and of its challenger by seed, kept in a file from training to training.
 
@@ -168,11 +177,15 @@ class Finalists:
             return
         for seed in self._seeds:
             for row in found:
-                if str(seed) not in self._known(row):
+                if str(seed) not in self._known(row, rows):
                     yield row, seed
-            own, other = (self._known(row)[str(seed)] for row in found)
+            own, other = (self._known(row, rows)[str(seed)] for row in found)
             if own is None or other is None or other <= own:
                 return
+
+    def trials(self, rows: Sequence[Row]) -> list[str]:
+        """Names the trials of the start and of the challenger; none where there is no such pair."""
+        return [row["trial"] for row in self._pair(rows) or ()]
 
     def add(self, trial_id: str, seed: int, score: float | None) -> None:
         """Notes a result and writes the file."""
@@ -184,7 +197,7 @@ class Finalists:
         found = self._pair(rows)
         if found is None:
             return None
-        known = [self._known(row) for row in found]
+        known = [self._known(row, rows) for row in found]
         seeds = [seed for seed in map(str, self._seeds) if all(one.get(seed) is not None for one in known)]
         failed = any(score is None for one in known for score in one.values())
         if not seeds or failed:
@@ -205,7 +218,7 @@ class Finalists:
             probability that the challenger is better than the start) are None elsewhere.
         """
         decision, pair = self.decision(rows), self._pair(rows)
-        found = [row | self._summary(row, pair) for row in rows]
+        found = [row | self._summary(row, rows, pair) for row in rows]
         winner = self._winner(rows, decision, pair)
         for row in found:
             chosen = decision is not None and row["trial"] == decision.challenger
@@ -216,13 +229,15 @@ class Finalists:
         return ranked + [row for row in found if not row["rank"]]
 
     def _winner(self, rows: Sequence[Row], decision: Decision | None, pair: tuple[Row, Row] | None) -> str | None:
-        """Names the trial that wins: the start until it is replaced; the best one where the start has failed."""
+        """Names the trial that wins: the start until it is replaced; the best of the others where it has failed."""
         if decision is not None:
             return decision.challenger if decision.replaced else decision.start
-        start = None if pair is None else pair[0]
-        if start is not None and None not in self._known(start).values():
-            return start["trial"]
-        return next((row["trial"] for row in rows if row["rank"]), None)
+        failed = [row["hyperparameters"] for row in pair or () if None in self._known(row, rows).values()]
+        if pair is not None and pair[0]["hyperparameters"] not in failed:
+            return pair[0]["trial"]
+        ranked = [row for row in rows if row["rank"]]
+        others = [row for row in ranked if row["hyperparameters"] not in failed]
+        return next((row["trial"] for row in others or ranked), None)
 
     def _pair(self, rows: Sequence[Row]) -> tuple[Row, Row] | None:
         """Finds the longest trial of the start, and the best of the others: whole trainings first."""
@@ -237,14 +252,14 @@ class Finalists:
         others.sort(key=lambda row: row["epochs"] != self._max_epochs)
         return max(own, key=lambda row: row["epochs"]), others[0]
 
-    def _known(self, row: Row) -> dict[str, float | None]:
+    def _known(self, row: Row, rows: Sequence[Row]) -> dict[str, float | None]:
         """Returns a row's scores by seed; a trial that was a whole training has that of the first seed."""
-        is_whole = self._whole and row["inherited"] is None and row["epochs"] == self._max_epochs
+        is_whole = self._whole and row["epochs"] == self._max_epochs and row["trial"] not in heirs(rows)
         own = {str(self._seeds[0]): row["score"]} if is_whole else {}
         return own | self.scores.get(row["trial"], {})
 
-    def _summary(self, row: Row, pair: tuple[Row, Row] | None) -> dict[str, float | int | None]:
-        scores = list(self._known(row).values()) if pair is not None and row in pair else []
+    def _summary(self, row: Row, rows: Sequence[Row], pair: tuple[Row, Row] | None) -> dict[str, float | int | None]:
+        scores = list(self._known(row, rows).values()) if pair is not None and row in pair else []
         if len(scores) < 2 or any(score is None or math.isnan(score) for score in scores):
             return {"mean": None, "spread": None, "seeds": len(scores) or None}
         return {"mean": statistics.mean(scores), "spread": statistics.stdev(scores), "seeds": len(scores)}

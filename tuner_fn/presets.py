@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from data.errors import UserError, nearest
+from models import imagenet_weights
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import allotment, costs, finalists, search_space
 
@@ -169,6 +170,7 @@ PRESETS = {
         help="320 px, alpha 0.35, anchors from small on: real images without a GPU.",
         settings={
             **_SMALL,
+            "model.backbone_weights": imagenet_weights.AUTO,
             "input.image_size": 320,
             "input.batch_size": 8,
             "anchors.min_scale": 0.08,
@@ -180,7 +182,7 @@ PRESETS = {
     ),
     "standard": Preset(
         help="300 px, alpha 1.0: the published SSD MobileNet v2; for a GPU.",
-        settings={"training.epochs": 60},
+        settings={"model.backbone_weights": imagenet_weights.AUTO, "training.epochs": 60},
         trainings=12,
         factor=3,
     ),

@@ -17,7 +17,7 @@ from models.hyperparameters import ExperimentConfig
 from tuner_fn import allotment, costs, disk, pareto_report, reporting, search_space, state_files
 from tuner_fn.clock import Clock, TimeIsUpError
 from tuner_fn.early_stopping import keep_curve, make_rule
-from tuner_fn.finalists import DECISION_FILE, Finalists
+from tuner_fn.finalists import DECISION_FILE, Finalists, heirs
 from tuner_fn.oracles.base import INHERITED, REJECTED, SeededOracle
 from tuner_fn.supervisor import EpochReport, TrainingProcess
 from tuner_fn.worker import Job
@@ -152,6 +152,7 @@ class DetectionTuner(keras_tuner.Tuner):
     def on_search_begin(self) -> None:
         """Announces the plan, with the time that the first steps let expect."""
         self.save()  # so that a search killed in its first trial is found again
+        self._allot(None)
         self._free_disk()
         reporting.write_hparams_domain(self.logdir, self.ranges)
         pace = self._measure()
@@ -183,22 +184,29 @@ class DetectionTuner(keras_tuner.Tuner):
         return pace
 
     def _allot(self, pace: Any) -> None:
-        """Decides, once in a search's life, what `max_minutes` are spent on; other budgets are the user's word."""
-        left_s, has_other = self._clock.left_s(), self.oracle.planned_epochs() is not None
-        if left_s is None or has_other or pace is None:
+        """Decides, once in a search's life, what `max_minutes` are spent on; other budgets are the user's word.
+
+        Args:
+            pace: of training; None to do what was decided before, if it was.
+        """
+        left_s, epochs = self._clock.left_s(), self.config.training.epochs
+        if left_s is None or self.oracle.has_budget():
             return
-        epochs, epoch_s = self.config.training.epochs, pace.seconds(1, 1)
         found = state_files.read(self._allotted, lambda saved: allotment.Allotment(**saved))
+        if found is None and pace is None:
+            return
         if found is None:
-            found = allotment.allot(left_s, epoch_s, epochs)
+            found = allotment.allot(left_s, pace.seconds(1, 1), epochs)
             files.write_json(self._allotted, dataclasses.asdict(found))
-            progress.emit("note", text=found.text(left_s, epoch_s, epochs))
+            progress.emit("note", text=found.text(left_s, pace.seconds(1, 1), epochs))
         if found.is_search:
-            self.oracle.max_epochs_total = found.epochs - self._finalists.num_epochs
+            self.oracle.max_epochs_total = found.search_epochs(self._finalists.num_epochs)
         else:
             self.config = self.config.replace({"training.epochs": found.epochs})
             self._trial_config = self._trial_config.replace({"training.epochs": found.epochs})
             self.oracle.start_alone(found.epochs)
+            self._finalists.num_epochs = 0
+            self._clock.lift()  # without its last epochs there would be no model
 
     def pre_create_trial(self) -> None:
         """Ends the search where its time is up."""
@@ -292,9 +300,9 @@ class DetectionTuner(keras_tuner.Tuner):
     def _with_state(self, row: Mapping[str, Any]) -> keras_tuner.HyperParameters:
         """Adds to a trial's hyperparameters what the final training needs to go on from it."""
         hyperparameters = self.oracle.trials[row["trial"]].hyperparameters.copy()
-        hyperparameters.values["training.epochs"] = self.config.training.epochs
+        hyperparameters.values.setdefault("training.epochs", self.config.training.epochs)
         state = pathlib.Path(self._state_of(row["trial"]))
-        if state.exists() and not self.fidelity and row["inherited"] is None:
+        if state.exists() and not self.fidelity and row["trial"] not in heirs(self._trial_rows()):
             hyperparameters.values[STATE] = str(state)
         return hyperparameters
 
@@ -378,8 +386,9 @@ class DetectionTuner(keras_tuner.Tuner):
         )
 
     def _free_disk(self) -> None:
-        limits = {"inherit": self.inherit, "max_bytes": self.max_disk_bytes}
-        disk.free(self.oracle, self._trial_rows(), lambda one: pathlib.Path(self._state_of(one)), **limits)
+        rows, limits = self._trial_rows(), {"inherit": self.inherit, "max_bytes": self.max_disk_bytes}
+        limits["finalists"] = [] if self.fidelity else self._finalists.trials(rows)
+        disk.free(self.oracle, rows, lambda one: pathlib.Path(self._state_of(one)), **limits)
 
     def _export_best(self) -> None:
         """Exports the model of the best trial so far, for who ends the search by hand."""

@@ -48,9 +48,8 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         raise errors.UserError(f"`--output` needs a name that ends in .yaml or .json: got `{output}`.")
     with display.open_display(flag_values["verbosity"].value) as screen:
         values = run.experiment_values(flag_values) | {"workdir": flag_values["workdir"].value}
-        config, found, _ = planning.plan_run(values)
-        if found is not None:
-            run.print_plan(screen, found)
+        config, found, _ = planning.plan_run(values, here=False)
+        run.print_plan(screen, found)
         screen.note("Starting TFX (about 15 s) ...")
         from pipeline import kubeflow_runner
 

@@ -41,9 +41,10 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     with display.open_display(flag_values["verbosity"].value) as screen:
         config, found, _ = planning.plan_run(run.experiment_values(flag_values) | {"workdir": ""})
         screen.print_facts({"dataset": config.dataset, "preset": config.preset})
-        if found is not None:
-            run.print_plan(screen, found)
-            screen.print_facts({name: str(value) for name, value in found.about.items()})
+        run.print_plan(screen, found)
+        if not found.choices:
+            screen.note("Nothing to change: the settings are yours, or fit as they are.")
+        screen.print_facts({name: str(value) for name, value in found.about.items()})
         if output is not None:
             files.write_json(output, config.experiment.to_dict())
             screen.note(f"Written to {output}")

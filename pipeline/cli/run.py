@@ -142,9 +142,8 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         if flag_values["config"].value is not None:
             facts["config"] = flag_values["config"].value
         screen.print_facts(facts | {"workdir": str(folder.root), "log": str(folder.log)})
-        if found is not None:
-            plan.write(folder.report, found, key)
-            print_plan(screen, found)
+        plan.write(folder.report, found, key)
+        print_plan(screen, found)
         screen.note("Starting TensorFlow and TFX (about 15 s) ...")
         environment.share_threads(config.experiment.input.image_size)
         environment.share_gpu()
@@ -159,7 +158,6 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
 def print_plan(screen: display.Display, found: plan.Plan) -> None:
     """Prints what a plan chose, with the reasons."""
     if not found.choices:
-        screen.note("Plan: nothing to change; the settings are yours or fit already.")
         return
     screen.print_table(
         "Plan: settings derived from the dataset (--plan=off leaves them out)", plan.COLUMNS, found.rows()

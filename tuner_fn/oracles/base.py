@@ -194,6 +194,10 @@ class SeededOracle(SavedOracle, abc.ABC):
         has_room = self.max_epochs_total is not None and self.max_epochs_total >= 2 * self.max_epochs
         return self.max_epochs if has_room else self.first_epochs()
 
+    def has_budget(self) -> bool:
+        """Tells whether a number of trials or of epochs ends the search."""
+        return self.max_trials < UNBOUNDED_TRIALS or self.max_epochs_total is not None
+
     def start_alone(self, epochs: int) -> None:
         """Ends the search with its first trial, of so many epochs."""
         self.max_epochs = self.max_epochs_total = epochs

@@ -58,7 +58,6 @@ class FreezeThawOracle(SeededOracle):
 
     def propose(self, rng: np.random.Generator) -> Proposal:
         """Chooses as the class says; `SeededOracle.propose`."""
-        self._measure_first_rung()
         paused = [
             index
             for index, one in enumerate(self.configurations)
@@ -83,13 +82,19 @@ class FreezeThawOracle(SeededOracle):
             return Proposal(None, self._next_rung(self.configurations[known].epochs), known=known)
         return Proposal(self.space.values(genes), self.first_epochs())
 
+    def _gather(self) -> None:
+        super()._gather()
+        self._measure_first_rung()
+
     def _measure_first_rung(self) -> None:
         """Raises the lowest rung to where the start, trained in full, first had a good part of its final score."""
-        if not self.configurations:
-            return  # the file of the first trial was damaged
-        start = self.configurations[0]
+        index = self._index.get(self.start_order[0]) if self.start_order else None
+        if index is None or len(self.rungs) == 1:
+            return  # there is no first trial, or its file was damaged; or all trainings are whole
+        start = self.configurations[index]
+        was_whole = self.trials[self.start_order[0]].hyperparameters.values["tuner/epochs"] == self.max_epochs
         final = start.curve.get(self.max_epochs, 0.0)
-        if self.start_epochs() < self.max_epochs or start.state == "failed" or final <= 0.0:
+        if not was_whole or start.state == "failed" or final <= 0.0:
             return
         telling = [epoch for epoch, score in sorted(start.curve.items()) if score >= TELLING * final]
         self.rungs = make_rungs(max(self._least_epochs, telling[0]), self.max_epochs)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tuner_fn.oracles.base import UNBOUNDED_TRIALS, Exhausted, Proposal
+from tuner_fn.oracles.base import Exhausted, Proposal
 from tuner_fn.oracles.halving import HalvingOracle
 
 
@@ -77,13 +77,10 @@ class HyperbandOracle(HalvingOracle):
         """Returns what any configuration of its bracket gets first."""
         return self.first_epochs()
 
-    def _has_budget(self) -> bool:
-        return self.max_trials < UNBOUNDED_TRIALS or self.max_epochs_total is not None
-
     def _brackets(self) -> Iterator[int]:
         """Yields the brackets, the one with the lowest rung first; without end where there is a budget."""
         once = range(len(self.rungs) - 1, -1, -1)
-        return itertools.cycle(once) if self._has_budget() else iter(once)
+        return itertools.cycle(once) if self.has_budget() else iter(once)
 
     def _epochs(self, bracket: int) -> list[int]:
         """Lists the epochs up to which a bracket's rungs train."""

@@ -23,7 +23,7 @@ class Plan:
 
     Attributes:
         choices: in the order of the rules.
-        before: {setting: its value without the plan}.
+        before: {setting: its value without the plan}, of all settings.
         about: `Fingerprint.summary`.
     """
 
@@ -91,7 +91,7 @@ def make(
         found = [choice for choice in rule.choose(about, config) if config.flat()[choice.setting] != choice.value]
         config = config.replace({choice.setting: choice.value for choice in found})
         choices += found
-    return Plan(tuple(choices), {choice.setting: before[choice.setting] for choice in choices}, about.summary())
+    return Plan(tuple(choices), before, about.summary())
 
 
 def key(parts: Mapping[str, Any]) -> str:

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from models import anchor_fit, anchors, weights_kind
+from models import anchor_fit, anchors, imagenet_weights, weights_kind
 from models.hyperparameters import AnchorConfig, ExperimentConfig
 from tuner_fn.plan.fingerprint import Fingerprint
 
 _LEFT_OF_START = 0.01  # of batch norm's first moving averages, once they count
 _EPOCHS_TO_FORGET = 3  # in which they shrink to that
+_STEPS_WANTED = 2400  # of a training from scratch
+_LEAST_BATCH = 4  # images
 _LARGE_BATCH = 32  # images, from which on batch norm's statistics are good
 _PRETRAINED_RATE = 0.001
 _MOMENTUM_RANGE = (0.8, 0.99)
@@ -83,7 +85,18 @@ def pretrained_rate(about: Fingerprint, config: ExperimentConfig) -> list[Choice
 
 
 def _is_pretrained(config: ExperimentConfig) -> bool:
-    return config.model.backbone_weights not in ("", "none")
+    return config.model.backbone_weights not in ("", "none", imagenet_weights.AUTO)
+
+
+def batch_size(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
+    """Halves the batch until the training has steps enough: small datasets otherwise end half trained."""
+    images = about.num_images["train"] * config.training.epochs
+    batch = config.input.batch_size
+    while batch > _LEAST_BATCH and images // batch < _STEPS_WANTED:
+        batch = max(batch // 2, _LEAST_BATCH)
+    steps = f"{images // config.input.batch_size:,} steps with batches of {config.input.batch_size}"
+    reason = f"{config.training.epochs} epochs of {about.num_images['train']} images are {steps}, {images // batch:,} with these"
+    return [Choice("input.batch_size", batch, reason)]
 
 
 def head(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
@@ -140,6 +153,7 @@ _SHAPES = (
 
 RULES = (
     Rule(("model.backbone", "model.alpha"), pretrained_network),
+    Rule(("input.batch_size",), batch_size),
     Rule(("model.freeze_batch_norm",), pretrained_batch_norm),
     Rule(("optimizer.learning_rate",), pretrained_rate),
     Rule(("model.head",), head),

@@ -48,6 +48,32 @@ def test_moving_averages_forget_their_start_within_three_epochs(train, batch, mo
     assert momentum in (0.8, 0.99) or momentum ** (3 * (train // batch)) <= 0.011
 
 
+@pytest.mark.parametrize(
+    ("train", "epochs", "batch"),
+    [
+        (130, 30, 4),  # 487 steps with 8, 975 with 4: the least batch
+        (640, 30, 8),  # exactly 2,400 steps
+        (639, 30, 4),
+        (10_000, 30, 8),
+        (8, 1, 4),
+    ],
+)
+def test_the_batch_is_halved_until_there_are_steps_enough(train, epochs, batch) -> None:
+    config = CPU.replace({"training.epochs": epochs})
+    (choice,) = rules.batch_size(about(train=train), config)
+    assert choice.value == batch
+    assert (
+        plan.make(about(train=train), config, fixed=["input.batch_size"])
+        .settings.keys()
+        .isdisjoint({"input.batch_size"})
+    )
+
+
+def test_the_momentum_is_that_of_the_batch_chosen_before() -> None:
+    settings = plan.make(about(train=128), CPU).settings
+    assert (settings["input.batch_size"], settings["model.batch_norm_momentum"]) == (4, 0.95)  # 32 steps an epoch
+
+
 def test_anchors_are_fitted_to_objects_that_the_configured_ones_miss() -> None:
     large = about(np.linspace(0.7, 0.95, 50))
     chosen = plan.make(large, CPU).settings

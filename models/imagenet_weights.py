@@ -1,0 +1,61 @@
+"""Whether Keras' ImageNet weights of a backbone are at hand: in its cache, or to be fetched."""
+
+import os
+import pathlib
+import urllib.error
+import urllib.request
+
+AUTO = "auto"  # value of `model.backbone_weights`: ImageNet weights where they can be had, else none
+_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
+_SIZES = (128, 160, 192, 224)  # px, that there are weights for; 224 for any other
+_TIMEOUT_S = 5.0
+
+
+def file_name(backbone: str, alpha: float, image_size: int) -> str | None:
+    """Names Keras' weights file of a backbone without its classifier; None where there is none.
+
+    Args:
+        backbone: `model.backbone`.
+        alpha: `model.alpha`.
+        image_size: side of the input, px.
+
+    Source: `keras.applications`, modules mobilenet, mobilenet_v2 and mobilenet_v3.
+    """
+    if backbone == "mobilenet_v2" and alpha in (0.35, 0.5, 0.75, 1.0, 1.3, 1.4):
+        rows = image_size if image_size in (96, *_SIZES) else 224
+        return f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{float(alpha)}_{rows}_no_top.h5"
+    if backbone == "mobilenet_v1" and alpha in (0.25, 0.5, 0.75, 1.0):
+        rows = image_size if image_size in _SIZES else 224
+        return (
+            f"mobilenet_{'1_0' if alpha == 1.0 else {0.25: '2_5', 0.5: '5_0', 0.75: '7_5'}[alpha]}_{rows}_tf_no_top.h5"
+        )
+    if backbone.startswith("mobilenet_v3") and alpha in (0.75, 1.0):
+        return f"weights_mobilenet_v3_{backbone.rpartition('_')[2]}_224_{float(alpha)}_float_no_top_v2.h5"
+    return None
+
+
+def find(backbone: str, alpha: float, image_size: int) -> tuple[str, str]:
+    """Decides what `auto` stands for on this machine, now.
+
+    Args:
+        backbone: as of `file_name`.
+        alpha: as of `file_name`.
+        image_size: as of `file_name`.
+
+    Returns:
+        "imagenet" or "none", and why.
+    """
+    name = file_name(backbone, alpha, image_size)
+    if name is None:
+        return "none", f"Keras has no ImageNet weights of {backbone} with alpha {alpha:g}"
+    home = os.environ.get("KERAS_HOME")
+    cache = (pathlib.Path(home) if home else pathlib.Path.home() / ".keras") / "models" / name
+    if cache.is_file():
+        return "imagenet", f"{cache} is there"
+    folder = "mobilenet" if backbone == "mobilenet_v1" else backbone.removesuffix("_small").removesuffix("_large")
+    try:
+        request = urllib.request.Request(f"{_URL}/{folder}/{name}", method="HEAD")
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S):
+            return "imagenet", "Keras' ImageNet weights can be downloaded"
+    except (OSError, urllib.error.URLError):
+        return "none", f"{name} is not in Keras' cache and cannot be downloaded"
