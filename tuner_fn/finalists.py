@@ -180,7 +180,7 @@ class Finalists:
                 if str(seed) not in self._known(row, rows):
                     yield row, seed
             own, other = (self._known(row, rows)[str(seed)] for row in found)
-            if own is None or other is None or other <= own:
+            if own is None or other is None or (seed == self._seeds[0] and other <= own):
                 return
 
     def trials(self, rows: Sequence[Row]) -> list[str]:
