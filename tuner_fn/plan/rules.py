@@ -94,8 +94,9 @@ def batch_size(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
     batch = config.input.batch_size
     while batch > _LEAST_BATCH and images // batch < _STEPS_WANTED:
         batch = max(batch // 2, _LEAST_BATCH)
-    steps = f"{images // config.input.batch_size:,} steps with batches of {config.input.batch_size}"
-    reason = f"{config.training.epochs} epochs of {about.num_images['train']} images are {steps}, {images // batch:,} with these"
+    before = config.input.batch_size
+    about_steps = f"{images // before:,} steps with batches of {before}, {images // batch:,} with these"
+    reason = f"{config.training.epochs} epochs of {about.num_images['train']} images are {about_steps}"
     return [Choice("input.batch_size", batch, reason)]
 
 
