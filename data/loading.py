@@ -3,20 +3,22 @@
 import collections
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
-from typing import Any
+from typing import Any, TypeVar
 
 from data import errors, progress
 from data.examples import DetectionRecord
 from data.sources import base
+
+T = TypeVar("T")
 
 _ITEMS_PER_TASK = 8  # neighbours stay in one thread: the tiles of an image share its decoding
 _MOST_THREADS = 16  # the rest of the work is one thread's; more would only hold more images in memory
 
 
 def load_items(source: base.Source, items: Sequence[Any]) -> Iterator[DetectionRecord | errors.BadExampleError]:
-    """Loads examples, one thread a core, a few ahead of what is taken: memory does not grow with their number.
+    """Loads examples, as `read_items`.
 
     Args:
         source: the items come from.
@@ -25,15 +27,28 @@ def load_items(source: base.Source, items: Sequence[Any]) -> Iterator[DetectionR
     Yields:
         For each item, in order, the example, or why it is unusable.
     """
+    yield from read_items(source.load, items)
+
+
+def read_items(read: Callable[[Any], T], items: Sequence[Any]) -> Iterator[T | errors.BadExampleError]:
+    """Reads items, one thread a core, a few ahead of what is taken: memory does not grow with their number.
+
+    Args:
+        read: takes an item; called in several threads at once.
+        items: what to read.
+
+    Yields:
+        For each item, in order, what was read, or the `BadExampleError` that was raised.
+    """
     threads = min(os.cpu_count() or 1, _MOST_THREADS)
     tasks = (items[start : start + _ITEMS_PER_TASK] for start in range(0, len(items), _ITEMS_PER_TASK))
     with futures.ThreadPoolExecutor(threads, thread_name_prefix="load-examples") as pool:
-        running = collections.deque(pool.submit(_load, source, task) for task in itertools.islice(tasks, threads + 1))
+        running = collections.deque(pool.submit(_read, read, task) for task in itertools.islice(tasks, threads + 1))
         try:
             while running:
-                loaded = running.popleft().result()
-                running.extend(pool.submit(_load, source, task) for task in itertools.islice(tasks, 1))
-                yield from loaded
+                results = running.popleft().result()
+                running.extend(pool.submit(_read, read, task) for task in itertools.islice(tasks, 1))
+                yield from results
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -60,11 +75,11 @@ def load_split(source: base.Source, split: str, left_out: list[dict[str, str]]) 
         progress.emit("ingest", done=done, total=len(items))
 
 
-def _load(source: base.Source, items: Sequence[Any]) -> list[DetectionRecord | errors.BadExampleError]:
-    loaded = []
+def _read(read: Callable[[Any], T], items: Sequence[Any]) -> list[T | errors.BadExampleError]:
+    results: list[T | errors.BadExampleError] = []
     for item in items:
         try:
-            loaded.append(source.load(item))
+            results.append(read(item))
         except errors.BadExampleError as error:
-            loaded.append(error)
-    return loaded
+            results.append(error)
+    return results

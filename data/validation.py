@@ -126,14 +126,25 @@ def read_image(
         BadExampleError: the file is missing, unreadable, or fails `check_image`.
         AmbiguousImageError: as `check_image`.
     """
+    return check_image(read_file(path), path, exif, stated_size, has_boxes)
+
+
+def read_file(path: str) -> bytes:
+    """Reads an image file as it is.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        BadExampleError: the file is missing or unreadable.
+    """
     try:
-        encoded = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except FileNotFoundError as error:
         raise errors.BadExampleError(path, "the image file does not exist", "missing_image") from error
     except (OSError, ValueError) as error:  # a name may hold a NUL
         why = getattr(error, "strerror", None) or error
         raise errors.BadExampleError(path, f"the file cannot be read: {why}", "unreadable_image") from error
-    return check_image(encoded, path, exif, stated_size, has_boxes)
 
 
 def check_image(

@@ -101,6 +101,7 @@ class Display:
         self._trial: dict[str, Any] = {}
         self._best: float | None = None
         self._epoch = ""
+        self._notes: set[str] = set()
         self._pace: _Pace | None = None
         self._last_plain_s, self._last_plain = -_PLAIN_EVERY_S, ""
         self._spinner = Spinner("line" if not console.encoding.startswith("utf") else "dots")
@@ -177,7 +178,9 @@ class Display:
                 handler(fields)
 
     def _on_note(self, fields: Mapping[str, Any]) -> None:
-        self._print(f"{_INDENT}{fields['text']}")
+        if fields["text"] not in self._notes:  # a run opens its dataset more than once
+            self._notes.add(fields["text"])
+            self._print(f"{_INDENT}{fields['text']}")
 
     def _on_component(self, fields: Mapping[str, Any]) -> None:
         state, counter = fields["state"], f"[{fields['index']}/{fields['total']}]"

@@ -90,7 +90,8 @@ KINDS = {
     "missing_split": Kind(
         Severity.WARNING,
         "split missing",
-        "`ssd-tuner run` needs train, val and test: divide the dataset with --splits=0.8,0.1,0.1, or add the files.",
+        "`ssd-tuner run` needs train, and takes a missing val or test out of it: add the files, or divide the dataset"
+        " with --splits=0.8,0.1,0.1.",
     ),
     "similar_class": Kind(
         Severity.WARNING, "class names that differ in case only", "Merge them with --classes=NEW=ONE+OTHER."

@@ -110,17 +110,52 @@ def recognise(encoded: bytes) -> Picture:
     """Computes what a picture is recognised by.
 
     Args:
-        encoded: 8-bit JPEG or PNG bytes that decode.
+        encoded: of an image file that decodes; of a 16-bit one the scale of its values does not matter.
     """
-    digest = int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "big")
+    digest = digest_of(encoded)
     image = Image.open(io.BytesIO(encoded))
     image.draft("L", (2 * _SIDE, 2 * _SIDE))  # a JPEG decoder scales down at a fraction of the time
-    grey = np.asarray(image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX), np.float64)
+    image = image.convert("I" if image.mode.startswith("I") else "L")  # 32 bits hold 16
+    grey = np.asarray(image.resize((_SIDE, _SIDE), Image.Resampling.BOX), np.float64)
     if np.ptp(grey) < _LEAST_CONTRAST:
         return Picture(digest, None)
     spectrum = _COSINES @ grey @ _COSINES.T  # [8, 8]
     bits = (spectrum > np.median(spectrum)).ravel()
     return Picture(digest, int.from_bytes(np.packbits(bits).tobytes(), "big"))
+
+
+def digest_of(encoded: bytes) -> int:
+    """Returns 64 bits that only equal files share."""
+    return int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "big")
+
+
+def similar_groups(hashes: np.ndarray, most_bits: int) -> np.ndarray:
+    """Groups pictures that are alike, directly or through others, in time N x N and a few MB of memory.
+
+    Args:
+        hashes: uint64 [N].
+        most_bits: by which two that are alike may differ, in [0, 64].
+
+    Returns:
+        int64 [N], the number of each picture's group, that of its first picture.
+    """
+    groups = np.arange(len(hashes))
+    waiting, values = groups.copy(), hashes  # pictures of no group yet
+    while len(waiting):
+        first, found = waiting[0], values[:1]
+        waiting, values = waiting[1:], values[1:]
+        while len(found):
+            alike = np.zeros(len(waiting), bool)
+            for top in range(0, len(found), _ROWS):
+                for left in range(0, len(values), _COLUMNS):
+                    columns = slice(left, left + _COLUMNS)
+                    bits = np.bitwise_count(found[top : top + _ROWS, None] ^ values[None, columns])  # [rows, columns]
+                    alike[columns] |= (bits <= most_bits).any(axis=0)
+            found = values[alike]
+            if len(found):
+                groups[waiting[alike]] = first
+                waiting, values = waiting[~alike], values[~alike]
+    return groups
 
 
 def nearest_hashes(queries: np.ndarray, keys: np.ndarray, most_bits: int) -> tuple[np.ndarray, np.ndarray]:

@@ -26,7 +26,9 @@ READERS: dict[str, type[base.Reader]] = {
 }
 
 
-def open_source(spec: str, options: DataOptions | None = None, required_splits: Sequence[str] = SPLITS) -> Source:
+def open_source(
+    spec: str, options: DataOptions | None = None, required_splits: Sequence[str] = SPLITS, carve: bool = True
+) -> Source:
     """Opens detection data and takes of it what the options say.
 
     Args:
@@ -34,6 +36,7 @@ def open_source(spec: str, options: DataOptions | None = None, required_splits: 
             "coco:PATH"; or the bare path of a file or folder in a layout that a reader recognises.
         options: what to take; None takes everything as it is.
         required_splits: of "train", "val", "test", those that must be there.
+        carve: take val and test, where they are missing, out of train; else only say what a run would take.
 
     Returns:
         The source.
@@ -47,8 +50,12 @@ def open_source(spec: str, options: DataOptions | None = None, required_splits: 
     if options.test_dataset:
         test_source = open_reader(options.test_dataset, options)
         _require(test_source, ["test"])
-    source = selection.SelectedSource(open_reader(spec, options), options, test_source)
+    source = selection.SelectedSource(open_reader(spec, options), options, test_source, carve)
     _require(source, required_splits)
+    if source.carving:
+        lines = (source.carving.describe(spec, carve), source.carving.warning(spec))
+        for text in filter(None, lines):
+            progress.emit("note", text=text)
     return source
 
 
@@ -94,7 +101,15 @@ def _require(source: Source, splits: Sequence[str]) -> None:
     missing = [split for split in splits if split not in source.splits or not source.items(split)]
     if missing:
         has = ", ".join(f"{split} ({len(source.items(split))} images)" for split in source.splits)
+        options = getattr(source, "options", None)
+        if options and not options.splits and "train" not in missing:
+            groups = f" in as many groups of --group_by={options.group_by}" if options.group_by else ""
+            advice = f"To be divided, train needs {1 + len(missing)} usable images{groups}. Add images, or the splits."
+        else:
+            advice = (
+                "Divide it with --splits=0.8,0.1,0.1 (--group_by=REGEX keeps the frames of a sequence together), or add"
+                " the files."
+            )
         raise errors.UserError(
-            f"Dataset `{source.spec}` has no split {' and no split '.join(missing)}; it has {has or 'none'}. Divide it"
-            " with --splits=0.8,0.1,0.1 (--group_by=REGEX keeps the frames of a sequence together), or add the files."
+            f"Dataset `{source.spec}` has no split {' and no split '.join(missing)}; it has {has or 'none'}. {advice}"
         )

@@ -159,6 +159,23 @@ class AnnotatedSource(base.Reader):
         image = validation.read_image(item.path, self.options.exif, item.size, has_boxes=bool(item.boxes))
         return to_record(image, item, self.form_of(item), len(self.class_names))
 
+    def glance(self, item: AnnotatedImage) -> base.Glance:
+        """Tells what the annotation states; of the file only its size is asked for.
+
+        Args:
+            item: one of `items`.
+
+        Raises:
+            BadExampleError: the annotation is unusable, or there is no image file.
+        """
+        if item.problem:
+            raise errors.BadExampleError(item.path, item.problem, item.problem_kind)
+        try:
+            num_bytes = os.path.getsize(item.path)
+        except (OSError, ValueError) as error:  # a name may hold a NUL
+            raise errors.BadExampleError(item.path, "the image file does not exist", "missing_image") from error
+        return base.Glance(object_labels(item), num_bytes, lambda: validation.read_file(item.path))
+
     def form_of(self, item: AnnotatedImage) -> str:
         """Returns the form that an image's boxes are read in: its own, in the units that the user has said.
 
@@ -201,6 +218,12 @@ class AnnotatedSource(base.Reader):
             f" as [{shown}] of `{image.path}`. Are they {words[other]}? Answer with --box_units={other}, or with"
             f" --box_units={own} if they are right as they stand."
         )
+
+
+def object_labels(stated: AnnotatedImage) -> tuple[int, ...]:
+    """Returns the labels of an image's objects, without those of regions to ignore."""
+    pairs = zip(stated.labels, stated.is_crowd, strict=True)
+    return tuple(label for label, is_crowd in pairs if not is_crowd and label != IGNORE_LABEL)
 
 
 def label_by_name(

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,6 +27,21 @@ class ReadOptions:
 
     exif: str = "auto"
     box_units: str = "auto"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Glance:
+    """What an example tells without its image being decoded.
+
+    Attributes:
+        labels: one an object, from 0; regions to ignore have none.
+        num_bytes: of the image file.
+        read: returns the image file's bytes; raises `BadExampleError` where it cannot be read.
+    """
+
+    labels: tuple[int, ...]
+    num_bytes: int
+    read: Callable[[], bytes]
 
 
 class Source(abc.ABC):
@@ -72,6 +88,19 @@ class Source(abc.ABC):
         Raises:
             BadExampleError: the example is unusable.
         """
+
+    def glance(self, item: Any) -> Glance:
+        """Tells what an example holds; a reader overrides it where that is cheaper than to load the example.
+
+        Args:
+            item: one of `items`.
+
+        Raises:
+            BadExampleError: the example is unusable, as far as can be told.
+        """
+        record = self.load(item)
+        labels = tuple(record.labels[~record.is_crowd].tolist())
+        return Glance(labels, len(record.encoded), lambda: record.encoded)
 
 
 class Reader(Source):

@@ -118,6 +118,16 @@ def to_record(
     return annotated.to_record(image, stated, stated.box_form, num_classes)
 
 
+def glance(encoded: bytes, stated: annotated.AnnotatedImage) -> base.Glance:
+    """Returns what a record tells, as `base.Source.glance`.
+
+    Args:
+        encoded: the image file's bytes.
+        stated: what the record says of it.
+    """
+    return base.Glance(annotated.object_labels(stated), len(encoded), lambda: encoded)
+
+
 def areas_px(values: Sequence[float] | None, count: int) -> tuple[float | None, ...]:
     """Turns a record's areas into those of `AnnotatedImage`.
 

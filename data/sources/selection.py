@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import io
 import math
-import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +15,7 @@ from PIL import Image
 from data import boxes as box_forms
 from data import errors, tiles, validation
 from data.examples import DetectionRecord
-from data.sources import base
+from data.sources import base, carving
 
 TILED_SPLITS = ("train", "val")  # of the test split whole images are detected in, as users do
 
@@ -28,7 +27,8 @@ class DataOptions:
     Attributes:
         classes: those to detect, in label order, each "NAME" or "NEW=OLD" or "NEW=OLD+OLD+..."; None takes all as they
             are. Boxes of other classes are dropped, their images stay as negatives.
-        splits: shares of train, val and test to divide the whole dataset into; None takes the given splits.
+        splits: shares of train, val and test to divide the whole dataset into; None takes the given splits, and what is
+            missing of val and test out of train (`carving`).
         split_seed: of that division.
         group_by: regular expression; images whose names agree in what it finds (its first group, where it has one)
             stay in one split.
@@ -81,15 +81,26 @@ class SelectedItem:
 
 
 class SelectedSource(base.Source):
-    """A source seen through `DataOptions`."""
+    """A source seen through `DataOptions`.
 
-    def __init__(self, source: base.Source, options: DataOptions, test_source: base.Source | None = None) -> None:
-        """Decides what is taken; no image is read yet.
+    Attributes:
+        carving: how splits that the dataset lacks come out of train; None where none is missing, or train is too small.
+    """
+
+    def __init__(
+        self,
+        source: base.Source,
+        options: DataOptions,
+        test_source: base.Source | None = None,
+        carve: bool = True,
+    ) -> None:
+        """Decides what is taken; images are read only where train has to be divided.
 
         Args:
             source: with all its classes and splits.
             options: what to take of it.
             test_source: that of `options.test_dataset`.
+            carve: take the splits that are missing out of train; else only `carving` says how.
 
         Raises:
             UserError: a class is unknown or named twice, a share is out of its range, the regular expression is
@@ -97,15 +108,14 @@ class SelectedSource(base.Source):
         """
         self.spec = source.spec
         self.options, self.grid = options, tiles.parse_grid(options.tile)
-        if options.group_by and not options.splits:
-            raise errors.UserError("`--group_by` only works with --splits, as --splits=0.8,0.1,0.1. Add it.")
         if not math.isfinite(options.min_box_px):
             raise errors.UserError(f"`--min_box_px` needs a number of pixels: got {options.min_box_px}.")
         if options.test_classes and not options.test_dataset:
             raise errors.UserError("`--test_classes` only works with --test_dataset. Add it, or use --classes.")
         self.class_names, targets = map_classes(source.class_names, options.classes)
         self._origins, self._targets = [source], [targets]
-        chosen = _divide(source, options) if options.splits else {s: _all_items(source, s, 0) for s in source.splits}
+        self.carving = None if options.splits else _carve(source, options)
+        chosen = _divide(source, options) if options.splits else _given(source, self.carving if carve else None)
         if test_source is not None:
             wanted = options.test_classes or _same_names(self.class_names, test_source)
             names, targets = map_classes(test_source.class_names, wanted)
@@ -118,7 +128,7 @@ class SelectedSource(base.Source):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves the items behind: a worker gets those it loads."""
-        return self.__dict__ | {"_items": {}, "_of_thread": None}
+        return self.__dict__ | {"_items": {}, "_of_thread": None, "carving": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Starts with no example loaded."""
@@ -292,7 +302,7 @@ def _divide(source: base.Source, options: DataOptions) -> dict[str, list[Selecte
     items = [(split, item) for split in source.splits for item in source.items(split)]
     unique = len({item.source_id for _, item in items}) == len(items)
     named = [SelectedItem(i.source_id if unique else f"{split}/{i.source_id}", 0, i) for split, i in items]
-    keys = _group_keys([item.source_id for item in named], options.group_by)
+    keys = carving.group_keys([item.source_id for item in named], options.group_by)
     chosen: dict[str, list[SelectedItem]] = {
         split: [] for split, share in zip(base.SPLITS, options.splits, strict=True) if share > 0
     }
@@ -307,25 +317,35 @@ def _divide(source: base.Source, options: DataOptions) -> dict[str, list[Selecte
     return chosen
 
 
+def _carve(source: base.Source, options: DataOptions) -> carving.Carving | None:
+    """Decides how the splits that a source lacks come out of train."""
+    there = [split for split in source.splits if source.items(split)]
+    replaced = ["test"] if options.test_dataset else []
+    missing = [split for split in base.SPLITS[1:] if split not in (*there, *replaced)]
+    if options.group_by and not missing:
+        raise errors.UserError(
+            f"`--group_by` only works where images are divided, but `{source.spec}` has its splits. Leave it out, or"
+            " divide all images anew with --splits=0.8,0.1,0.1."
+        )
+    if "train" not in there or not missing:
+        return None
+    given = [split for split in there if split not in ("train", *replaced)]
+    return carving.carve(source, missing, given, options.split_seed, options.group_by)
+
+
+def _given(source: base.Source, carved: carving.Carving | None) -> dict[str, list[SelectedItem]]:
+    """Takes a source's own splits, and out of train those that are carved."""
+    chosen = {split: _all_items(source, split, 0) for split in source.splits}
+    if carved:
+        train = chosen["train"]
+        chosen |= {split: [] for split in ("train", *carved.missing)}
+        for item, split in zip(train, carved.split_of, strict=True):
+            chosen[split].append(item)
+    return chosen
+
+
 def _all_items(source: base.Source, split: str, origin: int) -> list[SelectedItem]:
     return [SelectedItem(item.source_id, origin, item) for item in source.items(split)]
-
-
-def _group_keys(names: Sequence[str], group_by: str) -> list[str]:
-    """Finds the group of each image; without an expression each is its own."""
-    if not group_by:
-        return list(names)
-    try:
-        pattern = re.compile(group_by)
-    except re.error as error:
-        raise errors.UserError(f"`--group_by={group_by}` is no regular expression: {error}.") from error
-    found = [pattern.search(name) for name in names]
-    missed = next((name for name, match in zip(names, found, strict=True) if match is None), None)
-    if missed is not None:
-        raise errors.UserError(
-            f"`--group_by={group_by}` finds nothing in the name `{missed}`. It must match the name of every image."
-        )
-    return [match[1] if pattern.groups and match[1] is not None else match[0] for match in found]
 
 
 def _thin(items: list[SelectedItem], limit: int | None) -> list[SelectedItem]:

@@ -136,14 +136,25 @@ class TfdsSource(base.Reader):
         Raises:
             BadExampleError: the record, its image or a box is unusable.
         """
-        file = item.path if isinstance(item, records.RecordItem) else f"{self._name}, split {item.split}"
-        features = records.read_item(item) if isinstance(item, records.RecordItem) else self._read_row(item, file)
+        file, features = self._read_features(item)
         try:
             encoded, stated = self._parse_boxes(features, item.source_id, file)
             return records.to_record(encoded, stated, len(self.class_names), self.options)
         except errors.BadExampleError as error:
             place = f"byte {item.offset}" if isinstance(item, records.RecordItem) else f"row {item.index}"
             raise type(error)(file, f"record at {place} ({item.source_id}): {error.reason}", error.kind) from error
+
+    def glance(self, item: Any) -> base.Glance:
+        """Tells what a record holds; the record is read and its image not decoded.
+
+        Args:
+            item: one of `items`.
+
+        Raises:
+            BadExampleError: the record is unusable.
+        """
+        file, features = self._read_features(item)
+        return records.glance(*self._parse_boxes(features, item.source_id, file))
 
     def _read_items(self, builder: Any, split: str) -> list[Any] | None:
         """Lists a split's items with their names; None where its examples have no boxes."""
@@ -158,10 +169,14 @@ class TfdsSource(base.Reader):
             names.append((*ids, f"{split}-{number:06d}"))
         return records.name_items(items, names, f"Split {split} of `{self.spec}`") if boxes_seen else None
 
-    def _read_row(self, item: RowItem, file: str) -> records.Features:
+    def _read_features(self, item: Any) -> tuple[str, records.Features]:
+        """Returns the name of an item's file, and its features."""
+        if isinstance(item, records.RecordItem):
+            return item.path, records.read_item(item)
+        file = f"{self._name}, split {item.split}"
         if item.problem:
             raise errors.BadExampleError(file, f"record at row {item.index}: {item.problem}")
-        return examples.read_features(_rows(self._name, self._root, item.split)[item.index])
+        return file, examples.read_features(_rows(self._name, self._root, item.split)[item.index])
 
     def _parse_boxes(
         self, features: records.Features, source_id: str, file: str

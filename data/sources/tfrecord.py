@@ -122,6 +122,17 @@ class TfrecordSource(base.Reader):
             where = f"record at byte {item.offset} ({item.source_id})"
             raise type(error)(item.path, f"{where}: {error.reason}", error.kind) from error
 
+    def glance(self, item: records.RecordItem) -> base.Glance:
+        """Tells what a record holds; the record is read and its image not decoded.
+
+        Args:
+            item: one of `items`.
+
+        Raises:
+            BadExampleError: the record is unusable.
+        """
+        return records.glance(*self._parse(records.read_item(item), item.source_id, item.path))
+
     def _set_classes(self, names: Mapping[int, tuple[str, ...]]) -> None:
         """Numbers the classes by ascending id; a category of regions to ignore is none."""
         if not names:

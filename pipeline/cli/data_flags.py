@@ -11,7 +11,8 @@ _CLASSES_HELP = (
     " All by default."
 )
 _SPLITS_HELP = (
-    "Shares of train, val and test to divide the whole dataset into, as 0.8,0.1,0.1; by default it keeps its own."
+    "Shares of train, val and test to divide the whole dataset into, as 0.8,0.1,0.1; by default it keeps its own, and a"
+    " val or test that it lacks is taken out of train."
 )
 _GROUP_BY_HELP = (
     "Regular expression: images whose names agree in what it finds (its first group, where it has one) stay in one"
@@ -37,7 +38,9 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     )
     flags.DEFINE_list("classes", None, _CLASSES_HELP, flag_values=flag_values)
     flags.DEFINE_string("splits", None, _SPLITS_HELP, flag_values=flag_values)
-    flags.DEFINE_integer("split_seed", 0, "Seed of --splits.", lower_bound=0, flag_values=flag_values)
+    flags.DEFINE_integer(
+        "split_seed", 0, "Seed of --splits and of what is taken out of train.", lower_bound=0, flag_values=flag_values
+    )
     flags.DEFINE_string("group_by", None, _GROUP_BY_HELP, flag_values=flag_values)
     flags.DEFINE_integer("limit", None, _LIMIT_HELP, lower_bound=1, flag_values=flag_values)
     flags.DEFINE_float("min_box_px", 0.0, _MIN_BOX_HELP, lower_bound=0, flag_values=flag_values)
@@ -80,7 +83,7 @@ def options(flag_values: flags.FlagValues) -> sources.DataOptions:
 
 
 def open_dataset(flag_values: flags.FlagValues, required_splits: tuple[str, ...] = ()) -> sources.Source:
-    """Opens what the flags of `define_flags` name.
+    """Opens what the flags of `define_flags` name, with the splits that it has; a note says what a run would add.
 
     Args:
         flag_values: parsed flags.
@@ -89,7 +92,7 @@ def open_dataset(flag_values: flags.FlagValues, required_splits: tuple[str, ...]
     Raises:
         UserError: as `sources.open_source`.
     """
-    return sources.open_source(flag_values["dataset"].value, options(flag_values), required_splits)
+    return sources.open_source(flag_values["dataset"].value, options(flag_values), required_splits, carve=False)
 
 
 def _shares(text: str | None) -> tuple[float, ...] | None:

@@ -49,8 +49,9 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     files.check_writable(flag_values.output, "--output")
     predict.check_model_dir(flag_values.model)
     class_names = detections.read_class_names(flag_values.model)
-    source = open_for_model(flag_values.dataset, data_flags.options(flag_values), class_names, flag_values.split)
+    options = data_flags.options(flag_values)
     with display.open_display(flag_values.verbosity) as screen:
+        source = open_for_model(flag_values.dataset, options, class_names, flag_values.split)
         screen.note("Loading the model ...")
         detector = predict.load_detector(flag_values.model)
         report = evaluate(detector, source, flag_values.split)

@@ -63,8 +63,8 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         UserError: model, dataset, formats or output folder are unusable.
     """
     parsing.no_arguments("export", arguments, "model")
-    job = _Job(flag_values)
     with display.open_display(flag_values.verbosity) as screen:
+        job = _Job(flag_values)
         screen.note("Loading the model ...")
         report = job.run()
         screen.print_formats(report)

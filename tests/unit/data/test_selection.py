@@ -196,7 +196,7 @@ def test_tiles_of_a_cmyk_image_are_png(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"group_by": "a"}, "`--group_by` only works with --splits"),
+        ({"group_by": "a"}, "`--group_by` only works where images are divided"),
         ({"test_classes": ("car",)}, "`--test_classes` only works with --test_dataset"),
     ],
 )

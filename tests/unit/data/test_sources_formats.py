@@ -106,6 +106,15 @@ def test_the_image_files_bytes_are_kept(any_source):
             assert any_source.load(item).encoded == coco_folder.image_bytes(scene.seed)
 
 
+def test_a_glance_tells_what_loading_does(any_source):
+    for split in any_source.splits:
+        for item in any_source.items(split):
+            glance, record = any_source.glance(item), any_source.load(item)
+            assert glance.labels == tuple(record.labels.tolist())
+            assert glance.read() == record.encoded
+            assert glance.num_bytes == len(record.encoded)
+
+
 def test_items_are_unique_and_load_in_another_process_without_tensorflow(tmp_path):
     opened = [open_format(name, write(tmp_path / name)) for name, write in format_folders.WRITERS.items()]
     items = [source.items("train") for source in opened]

@@ -60,11 +60,11 @@ def test_a_folder_that_two_readers_recognise_asks_which(tmp_path):
     assert str(caught.value).endswith(f"Say which, as coco:{root}.")
 
 
-def test_a_missing_split_asks_for_shares(tmp_path):
-    root = coco_set(tmp_path, "train", "val")
+def test_a_missing_train_split_asks_for_shares(tmp_path):
+    root = coco_set(tmp_path, "val", "test")
     with pytest.raises(errors.UserError) as caught:
         sources.open_source(f"coco:{root}")
     assert str(caught.value).startswith(
-        f"Dataset `coco:{root}` has no split test; it has train (1 images), val (1 images). Divide it with --splits="
+        f"Dataset `coco:{root}` has no split train; it has val (1 images), test (1 images). Divide it with --splits="
     )
-    assert sources.open_source(f"coco:{root}", required_splits=["val"]).splits == ("train", "val")
+    assert sources.open_source(f"coco:{root}", required_splits=["val"]).splits == ("val", "test")

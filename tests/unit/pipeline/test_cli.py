@@ -15,6 +15,7 @@ from data.errors import UserError
 from pipeline import display, failures, workdir
 from pipeline.cli import main as cli
 from pipeline.cli import parsing, run
+from tests import coco_folder
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 RUN = ["run", "--dataset=road_scenes"]
@@ -161,6 +162,16 @@ def test_a_flag_without_its_value(mistake):
 def test_a_bad_value_of_run_is_one_line_and_leaves_no_folder(mistake, tmp_path, flag, text):
     assert text in mistake(*RUN, f"--workdir={tmp_path / 'demo'}", flag)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_too_few_images_to_divide_are_one_line_and_leave_no_folder(mistake, tmp_path):
+    root = coco_folder.write(tmp_path / "set", train=coco_folder.table(1))
+    text = mistake("run", f"--dataset=coco:{root}", f"--workdir={tmp_path / 'run'}")
+    assert text == (
+        f"Dataset `coco:{root}` has no split val and no split test; it has train (1 images). To be divided, train"
+        " needs 3 usable images. Add images, or the splits."
+    )
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_positional_argument_of_run(mistake, tmp_path):

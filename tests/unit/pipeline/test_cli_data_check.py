@@ -38,6 +38,16 @@ def test_a_sound_dataset_gives_status_0(root, capfd):
     assert "Found" not in out
 
 
+def test_what_a_run_would_take_out_of_train_is_said_and_the_data_shown_as_they_are(root, capfd):
+    for split in ("val", "test"):
+        (root / f"{split}.json").unlink()
+    status, out, _ = run(capfd, f"--dataset=coco:{root}")
+    assert status == 0
+    assert "has no val and no test: in `ssd-tuner run` 1 of its 4 train images become val and 1 test (seed 0;" in out
+    assert "split missing" in out
+    assert out.splitlines()[-1] == "All 4 images can be used; see the warnings."
+
+
 def test_what_is_mended_or_noted_still_gives_status_0(root, capfd):
     table = json.loads((root / "val.json").read_text())
     table["annotations"].append(table["annotations"][0])

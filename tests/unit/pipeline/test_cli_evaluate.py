@@ -102,6 +102,14 @@ def test_some_classes_can_be_scored_alone(results, model_dir, dataset, tmp_path)
     assert report["metrics"]["AP"] == pytest.approx(expected["AP/car"], abs=1e-6)
 
 
+def test_a_missing_test_split_is_the_one_that_a_run_takes_out_of_train(model_dir, dataset, tmp_path, capfd):
+    (dataset / "test").rename(dataset / "train")
+    (dataset / "test.json").rename(dataset / "train.json")
+    assert _evaluate(model_dir, dataset) == 0
+    assert json.loads((tmp_path / "metrics.json").read_text())["num_images"] == 8
+    assert "has no val and no test: 8 of its 30 train images become val and 8 test (seed 0;" in capfd.readouterr().out
+
+
 def test_a_bad_example_is_left_out_and_listed(model_dir, dataset, tmp_path, capfd):
     (dataset / "test" / "004.png").write_bytes(b"")
     assert _evaluate(model_dir, dataset) == 0

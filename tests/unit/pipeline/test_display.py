@@ -162,6 +162,12 @@ def test_notes_and_blessings_are_printed(screen):
     ]
 
 
+def test_a_note_that_comes_again_is_printed_once(screen):
+    for text in ("Recognised x as coco.", "3 boxes are left out.", "Recognised x as coco."):
+        screen.emit("note", text=text)
+    assert screen.lines == ["        Recognised x as coco.", "        3 boxes are left out."]
+
+
 def test_metrics_without_ground_truth_say_so(screen):
     screen.display.print_metrics(METRICS, "road_scenes, test split, 100 images")
     text = screen.stream.getvalue()
