@@ -45,7 +45,9 @@ class RunResult:
         blessed: whether the Evaluator accepted the model.
         reasons: why or why not, in sentences.
         pushed_model: folder of the pushed model, None where it was not pushed.
+        objective: of `presets.OBJECTIVES`, what search and Evaluator went by.
         metrics: `detection_metrics.coco_metrics` on the test split.
+        comparison: `paired_bootstrap.Comparison` with the last blessed model; None where there was none.
         num_test_images: images of the test split.
         leaderboard: rows of `tuner_fn.reporting.leaderboard`, the best first.
         pareto: {cost: the leaderboard's rows on the front of score and cost}, for the costs asked for.
@@ -58,7 +60,9 @@ class RunResult:
     blessed: bool
     reasons: list[str]
     pushed_model: str | None
+    objective: str
     metrics: dict[str, float]
+    comparison: dict[str, float] | None
     num_test_images: int
     leaderboard: list[dict[str, Any]]
     pareto: dict[str, list[dict[str, Any]]]
@@ -190,13 +194,16 @@ def _summarise(
     last_epoch = json.loads((report / "history.json").read_text())[-1]
     rows = json.loads((report / "leaderboard.json").read_text())
     names = costs.asked_for(config.search.limits, config.search.second_objective)
-    pareto_report.write(report, rows, names)
+    pareto_report.write(report, rows, names, config.search.objective)
+    evaluated = evaluator.read_evaluation(evaluation.uri)
     result = RunResult(
         blessed=blessed and servable,
         reasons=reasons,
         pushed_model=pushed or None,
+        objective=evaluated.objective,
         metrics=metrics,
-        num_test_images=evaluator.read_evaluation(evaluation.uri).num_images,
+        comparison=None if evaluated.comparison is None else dataclasses.asdict(evaluated.comparison),
+        num_test_images=evaluated.num_images,
         leaderboard=rows,
         pareto={name: pareto.front_rows(rows, name) for name in names},
         final_val={name: math.nan if value is None else value for name, value in last_epoch.items()},
@@ -205,7 +212,8 @@ def _summarise(
         export=exporter.read_report(exported),
     )
     values = dataclasses.asdict(result)
-    for name in ("metrics", "final_val"):
-        values[name] = detection_metrics.to_json_numbers(values[name])
+    for name in ("metrics", "final_val", "comparison"):
+        if values[name] is not None:
+            values[name] = detection_metrics.to_json_numbers(values[name])
     files.write_json(report / "summary.json", values)
     return result

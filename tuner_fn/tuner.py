@@ -3,7 +3,6 @@
 import pathlib
 from typing import Any
 
-import keras_tuner
 from tfx.components.tuner.component import TunerFnResult
 
 from data import dataset_info
@@ -11,7 +10,7 @@ from models.hyperparameters import ExperimentConfig
 from tuner_fn import finalists, search_folder, search_space
 from tuner_fn.oracles import make_oracle, options_of
 from tuner_fn.presets import SearchConfig
-from tuner_fn.trial_runner import OBJECTIVE, DetectionTuner
+from tuner_fn.trial_runner import DetectionTuner, make_objective
 
 
 def tuner_fn(fn_args: Any) -> TunerFnResult:
@@ -37,7 +36,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     halving = {"min_epochs": search.min_epochs, "factor": search.factor}
     oracle = make_oracle(
         search.strategy,
-        objective=keras_tuner.Objective(OBJECTIVE, "max"),
+        objective=make_objective(search.objective),
         hyperparameters=search_space.make_search_space(config, search.ranges),
         max_epochs=search.max_epochs,
         seed=search.seed,
