@@ -23,10 +23,11 @@ from models import training
 from models.hyperparameters import ExperimentConfig
 from pipeline import environment
 from tuner_fn import oracles, presets, search_space
-from tuner_fn.trial_runner import OBJECTIVE, DetectionTuner
+from tuner_fn.trial_runner import DetectionTuner, make_objective
 
 TRAIN_IMAGES, VAL_IMAGES, EPOCHS, SIDE_PX = 64, 16, 1, 128
 TUNED = ("optimizer.learning_rate", "loss.l2", "augment.crop_probability", "augment.photometric_strength")
+OBJECTIVE = make_objective("AP")
 TARGET = 3.0
 
 
@@ -76,9 +77,8 @@ def _search_ours(
     config: ExperimentConfig, data: list[list[str]], root: pathlib.Path, trials: int
 ) -> tuple[list[float], list[int]]:
     """Returns the seconds of each trial, the start of the process counted to the first, and its bytes after each."""
-    objective = keras_tuner.Objective(OBJECTIVE, "max")
     oracle = oracles.make_oracle(
-        "random", objective=objective, hyperparameters=_space(config), max_epochs=EPOCHS, seed=0, max_trials=trials
+        "random", objective=OBJECTIVE, hyperparameters=_space(config), max_epochs=EPOCHS, seed=0, max_trials=trials
     )
     times, sizes = [time.perf_counter()], []
 
@@ -112,7 +112,7 @@ def _search_stock(config: ExperimentConfig, data: list[list[str]], root: pathlib
             self.program.configure(self.config, steps * EPOCHS)
             batches = training.training_batches(split, self.config, first_epoch=0, epochs=EPOCHS)
             model.fit(batches, steps_per_epoch=steps, epochs=EPOCHS, verbose=0)
-            return {OBJECTIVE: validation.metrics(model)["AP"]}
+            return {OBJECTIVE.name: validation.metrics(model)["AP"]}
 
     times = [time.perf_counter()]
 
@@ -121,9 +121,8 @@ def _search_stock(config: ExperimentConfig, data: list[list[str]], root: pathlib
             super().on_trial_end(trial)
             times.append(time.perf_counter())
 
-    objective = keras_tuner.Objective(OBJECTIVE, "max")
     settings = {"max_trials": trials, "seed": 1, "directory": str(root), "project_name": "stock"}
-    Timed(Model(), objective=objective, **settings).search(verbose=0)
+    Timed(Model(), objective=OBJECTIVE, **settings).search(verbose=0)
     # Keras Tuner builds the model once before the first trial, to find the space; that is its way of starting.
     return [end - start for start, end in itertools.pairwise(times)]
 

@@ -112,6 +112,25 @@ def evaluate(results: Iterable[ImageResult], class_names: Sequence[str]) -> hotc
     Raises:
         ValueError: as `coco_metrics`.
     """
+    evaluation = make_engine(results, class_names)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    return evaluation
+
+
+def make_engine(results: Iterable[ImageResult], class_names: Sequence[str]) -> hotcoco.COCOeval:
+    """Hands ground truth and detections to the engine, for callers that set its `params` before it matches them.
+
+    Args:
+        results: as `coco_metrics`.
+        class_names: as `coco_metrics`.
+
+    Returns:
+        The engine before `evaluate`; image ids count from 1 in the order given, category ids are the labels.
+
+    Raises:
+        ValueError: as `coco_metrics`.
+    """
     if not class_names or len(set(class_names)) != len(class_names):
         raise ValueError(f"`class_names` needs at least one name and each once: got {list(class_names)}.")
     results = list(results)
@@ -138,10 +157,7 @@ def evaluate(results: Iterable[ImageResult], class_names: Sequence[str]) -> hotc
     detections[:, 1:5] = _boxes_xywh_px(results, "det_boxes", np.repeat(sizes_px, det_counts, axis=0))
     detections[:, 5] = _finite(_column(results, "det_scores", np.float64), "det_scores")
     detections[:, 6] = det_classes
-    evaluation = hotcoco.COCOeval(ground_truth, ground_truth.load_res(detections), "bbox")
-    evaluation.evaluate()
-    evaluation.accumulate()
-    return evaluation
+    return hotcoco.COCOeval(ground_truth, ground_truth.load_res(detections), "bbox")
 
 
 def to_json_numbers(metrics: Mapping[str, float]) -> dict[str, float | None]:

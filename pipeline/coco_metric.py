@@ -5,6 +5,7 @@ images are large, so the extractors here hand the raw examples to the models, pa
 with its detections and drop the image bytes before anything is grouped.
 """
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,27 +17,32 @@ from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
 from data import examples
-from models import detection_metrics, detections
+from models import detection_metrics, detections, paired_bootstrap
 
 NUM_IMAGES_KEY = "num_images"
+# The candidate's numbers beside a baseline. The baseline has the last one, too: TFMA's change thresholds are for
+# differences, and no model is worse than itself.
+COMPARISON_KEYS = ("difference", "low", "high", "p_worse")
+P_WORSE_KEY = COMPARISON_KEYS[-1]
 BATCH_SIZE = 16  # images a model call; Arrow batches may hold 1,000, too many decoded images for a small GPU
 _RESULTS_KEY = "image_results"
 
 Extracts = dict[str, Any]
-Row = tuple[str, tuple[str, ...], detection_metrics.ImageResult]  # source id, class names, one image
+Row = tuple[str, tuple[str, ...], dict[str, detection_metrics.ImageResult]]  # source id, class names, result by model
 
 
 class CocoMetrics(metric_types.Metric):
-    """COCO's twelve numbers, AP and AP50 of each class, and `num_images`, for each model."""
+    """COCO's twelve numbers, AP and AP50 of each class, and `num_images`, for each model; how two models compare."""
 
-    def __init__(self, name: str = "coco", source_hash: str = "") -> None:
+    def __init__(self, name: str = "coco", objective: str = "AP50", source_hash: str = "") -> None:
         """Stores the settings TFMA passes on.
 
         Args:
             name: TFMA's name of the metric; the numbers have `coco_metrics`' names.
+            objective: the number by which candidate and baseline are compared.
             source_hash: of the code behind the numbers; a setting, so that TFX's cache sees an edit.
         """
-        super().__init__(_computations, name=name, source_hash=source_hash)
+        super().__init__(_computations, name=name, objective=objective, source_hash=source_hash)
 
 
 def custom_extractors(
@@ -111,24 +117,19 @@ def _image_result(
     return detections.image_result(record, found.with_labels(np.array(labels, np.int32)))
 
 
-class _ModelResults(metric_types.Preprocessor):
-    """Selects one model's result of an image."""
-
-    def __init__(self, model_name: str) -> None:
-        super().__init__(name=f"coco_results_{model_name}")
-        self._model_name = model_name
+class _ImageResults(metric_types.Preprocessor):
+    """Selects an image's results."""
 
     def process(self, extracts: Extracts) -> Iterator[Row]:
-        source_id, class_names, results = extracts[_RESULTS_KEY]
-        yield source_id, class_names, results[self._model_name]
+        yield extracts[_RESULTS_KEY]
 
 
 class _CocoCombineFn(beam.CombineFn):
-    """Collects the results of all images (about 3 KB each), then computes the metrics once."""
+    """Collects the results of all images (about 3 KB each and model), then computes the metrics once."""
 
-    def __init__(self, model_name: str) -> None:
+    def __init__(self, objective: str) -> None:
         super().__init__()
-        self._model_name = model_name
+        self._objective = objective
 
     def create_accumulator(self) -> list[Row]:
         return []
@@ -144,9 +145,24 @@ class _CocoCombineFn(beam.CombineFn):
         if not accumulator:
             return {}
         rows = sorted(accumulator, key=lambda row: row[0])  # Beam's order varies; ties in score depend on it
-        metrics = detection_metrics.coco_metrics([result for _, _, result in rows], rows[0][1])
-        metrics[NUM_IMAGES_KEY] = float(len(rows))
-        return {_key(name, self._model_name): value for name, value in metrics.items()}
+        class_names = rows[0][1]
+        by_model = {name: [results[name] for _, _, results in rows] for name in rows[0][2]}
+        numbers = {}
+        for model_name, results in by_model.items():
+            metrics = detection_metrics.coco_metrics(results, class_names)
+            metrics[NUM_IMAGES_KEY] = float(len(rows))
+            numbers |= {_key(name, model_name): value for name, value in metrics.items()}
+        return numbers | self._comparison(by_model, class_names)
+
+    def _comparison(
+        self, by_model: Mapping[str, Sequence[detection_metrics.ImageResult]], class_names: Sequence[str]
+    ) -> dict[metric_types.MetricKey, float]:
+        if constants.BASELINE_KEY not in by_model:
+            return {}
+        pair = by_model[constants.CANDIDATE_KEY], by_model[constants.BASELINE_KEY]
+        found = dataclasses.asdict(paired_bootstrap.compare(*pair, class_names, self._objective))
+        numbers = {_key(name, constants.CANDIDATE_KEY): found[name] for name in COMPARISON_KEYS}
+        return numbers | {_key(P_WORSE_KEY, constants.BASELINE_KEY): 0.0}
 
 
 def _key(name: str, model_name: str) -> metric_types.MetricKey:
@@ -154,13 +170,14 @@ def _key(name: str, model_name: str) -> metric_types.MetricKey:
     return metric_types.MetricKey(name, model_name=model_name, example_weighted=None)
 
 
-def _computations(name: str, source_hash: str, model_names: Sequence[str]) -> metric_types.MetricComputations:
+def _computations(
+    name: str, objective: str, source_hash: str, model_names: Sequence[str]
+) -> metric_types.MetricComputations:
     del source_hash  # only there for the cache
     return [
         metric_types.MetricComputation(
-            keys=[_key(f"{name}_of_{model_name}", model_name)],
-            preprocessors=[_ModelResults(model_name)],
-            combiner=_CocoCombineFn(model_name),
+            keys=[_key(f"{name}_of_{model_name}", model_name) for model_name in model_names or [""]],
+            preprocessors=[_ImageResults(name="coco_results")],
+            combiner=_CocoCombineFn(objective),
         )
-        for model_name in model_names or [""]
     ]

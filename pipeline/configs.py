@@ -13,7 +13,9 @@ from models.hyperparameters import ExperimentConfig
 from tuner_fn import presets, search_space
 
 NAME = "ssd_tuner"
+MAX_P_WORSE = 0.95  # a model that is worse than the last blessed one with more than this probability is refused
 SEARCH_FLAGS = (
+    "objective",
     "max_trials",
     "max_epochs_total",
     "max_minutes",
@@ -45,7 +47,8 @@ class RunConfig:
         search: settings of the search.
         direct_num_workers: processes that ingestion uses.
         beam_args: options for Beam, each as "--NAME=VALUE".
-        min_map50: a model is blessed from this mAP@.5 on the test split on, in [0, 1].
+        min_map: a model is blessed from this value of the search's objective on the test split on, in [0, 1].
+        max_p_worse: nor is it blessed if it is worse than the last blessed one with more than this probability.
         export: names of `models.formats.FORMATS` to push beside the SavedModel.
         max_drop: a format is pushed only if its mAP@[.5:.95] on val is lower by no more than this, in [0, 1].
     """
@@ -56,7 +59,8 @@ class RunConfig:
     workdir: pathlib.Path
     experiment: ExperimentConfig
     search: presets.SearchConfig
-    min_map50: float
+    min_map: float
+    max_p_worse: float
     export: tuple[str, ...] = ()
     max_drop: float = 0.02
     direct_num_workers: int = 1
@@ -68,7 +72,8 @@ class RunConfig:
 
         Args:
             values: dataset, data (`DataOptions`), tile, workdir, preset, config, search, `SEARCH_FLAGS`, epochs, set,
-                fidelity, space, tune, seed, min_map50, export, max_drop, direct_num_workers, beam_args, as
+                fidelity, space, tune, seed, min_map, min_map50, max_p_worse, export, max_drop, direct_num_workers,
+                beam_args, as
                 `ssd-tuner run --help` describes them; None where not given. seed_given says whether the seed is the
                 user's.
             derived: {setting: value} of the plan; None for none.
@@ -98,12 +103,25 @@ class RunConfig:
             workdir=pathlib.Path(values["workdir"]).resolve(),
             experiment=experiment,
             search=search,
-            min_map50=values["min_map50"],
+            min_map=_min_map(values),
+            max_p_worse=values["max_p_worse"],
             export=formats.parse(values["export"] or (), "--export", experiment.input.tile),
             max_drop=values["max_drop"],
             direct_num_workers=values.get("direct_num_workers", 1),
             beam_args=tuple(values.get("beam_args") or ()),
         )
+
+
+def _min_map(values: Mapping[str, Any]) -> float:
+    """Resolves the threshold: the user's, by either name of the flag, or the objective's own."""
+    objective, found, old = values["objective"], values["min_map"], values.get("min_map50")
+    if old is not None:
+        if objective != "AP50":
+            raise UserError(f"`--min_map50` is for --objective=AP50: with --objective={objective} give `--min_map`.")
+        if found is not None:
+            raise UserError("`--min_map50` is an older name of `--min_map`: give one of them.")
+        found = old
+    return presets.OBJECTIVES[objective].min_map if found is None else found
 
 
 def default_preset(dataset: str) -> str:

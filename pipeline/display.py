@@ -153,16 +153,16 @@ class Display:
         for sentence in left_out:
             self._print(sentence)
 
-    def print_leaderboard(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Prints the trials of a search, rows as `tuner_fn.reporting.leaderboard` makes them."""
-        table, left_out = tables.leaderboard_table(rows, self.console.width)
+    def print_leaderboard(self, rows: Sequence[Mapping[str, Any]], objective: str) -> None:
+        """Prints the trials of a search; rows and objective as `tables.leaderboard_table` takes them."""
+        table, left_out = tables.leaderboard_table(rows, objective, self.console.width)
         self.console.print(table)
         if left_out:
             self._print(left_out)
 
-    def print_front(self, rows: Sequence[Mapping[str, Any]], cost: str) -> None:
-        """Prints the front of score and a cost of `tuner_fn.costs.UNITS`, as `tuner_fn.pareto.front_rows` finds it."""
-        self.console.print(tables.front_table(rows, cost))
+    def print_front(self, rows: Sequence[Mapping[str, Any]], cost: str, objective: str) -> None:
+        """Prints the front of score and a cost, as `tables.front_table` takes them."""
+        self.console.print(tables.front_table(rows, cost, objective))
 
     def print_facts(self, facts: Mapping[str, str]) -> None:
         """Prints names and texts in two columns; a text is never cut, so that it can be copied."""
@@ -223,7 +223,7 @@ class Display:
             best = f"  best so far {_fixed(self._best)}"
             left = "" if self._live else self._time_left("  ")
             reason = f"  {fields['reason']}" if fields.get("reason") else ""
-            self._print(f"{head}  val mAP {_fixed(score)}{reason}{best}{left}")
+            self._print(f"{head}  val {fields.get('objective', 'mAP')} {_fixed(score)}{reason}{best}{left}")
         self._print_values(fields.get("hyperparameters") or {})
 
     def _on_epoch(self, fields: Mapping[str, Any]) -> None:

@@ -15,11 +15,12 @@ from tfx.dsl.components.common import resolver
 from tfx.dsl.input_resolution.strategies import latest_blessed_model_strategy
 from tfx.types import standard_artifacts
 
-from models import detection_metrics
+from models import detection_metrics, paired_bootstrap
 from pipeline import coco_metric
+from pipeline.configs import MAX_P_WORSE
+from tuner_fn.presets import DEFAULT_OBJECTIVE, OBJECTIVES
 
 SPLIT = "test"
-BASELINE_TOLERANCE = 1e-9  # equal models must pass; float64 means of equal detections differ by rounding only
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,16 +31,20 @@ class Evaluation:
         metrics: the candidate's numbers, as `detection_metrics.coco_metrics` names them; empty where the
             split has no image.
         baseline_metrics: the last blessed model's; None where there was none.
+        comparison: how the two compare by the objective; None where there was no other model, or no image.
         num_images: images of the split.
-        threshold_metric: the number that decides, for example "AP50".
+        objective: the number that decides, for example "AP50".
         min_map: the least value of it that is blessed.
+        max_p_worse: the highest `comparison.p_worse` that is blessed; None where there was no other model.
     """
 
     metrics: dict[str, float]
     baseline_metrics: dict[str, float] | None
+    comparison: paired_bootstrap.Comparison | None
     num_images: int
-    threshold_metric: str
+    objective: str
     min_map: float
+    max_p_worse: float | None
 
 
 class LastBlessedOtherModelStrategy(latest_blessed_model_strategy.LatestBlessedModelStrategy):
@@ -82,41 +87,48 @@ def make_baseline_resolver(candidate: types.BaseChannel) -> resolver.Resolver:
     ).with_id("last_blessed_model")
 
 
-def eval_config(min_map: float, threshold_metric: str = "AP50", source_hash: str = "") -> config_pb2.EvalConfig:
-    """Makes TFMA's settings: one metric, blessed at or above a value and not worse than the baseline.
+def eval_config(
+    min_map: float, objective: str = DEFAULT_OBJECTIVE, max_p_worse: float = MAX_P_WORSE, source_hash: str = ""
+) -> config_pb2.EvalConfig:
+    """Makes TFMA's settings: one metric, blessed at or above a value and where not shown to be below the baseline's.
 
     Args:
         min_map: least value that is blessed, in [0, 1].
-        threshold_metric: one of `detection_metrics.SUMMARY_KEYS`.
+        objective: one of `presets.OBJECTIVES`, what the search went by.
+        max_p_worse: highest probability of being worse than the baseline that is blessed, in [0, 1].
         source_hash: of the code the numbers depend on; a new one makes TFX's cache evaluate again.
 
     Returns:
         The settings. Where no baseline model is given TFX ignores the comparison and keeps the value.
 
     Raises:
-        ValueError: the value is outside [0, 1] or the metric unknown.
+        ValueError: a value is outside [0, 1] or the metric unknown.
     """
-    if not 0 <= min_map <= 1:
-        raise ValueError(f"`min_map` must be in [0, 1]: got {min_map}.")
-    if threshold_metric not in detection_metrics.SUMMARY_KEYS:
-        known = ", ".join(detection_metrics.SUMMARY_KEYS)
-        raise ValueError(f"`threshold_metric` must be one of {known}: got `{threshold_metric}`.")
+    for name, value in (("min_map", min_map), ("max_p_worse", max_p_worse)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"`{name}` must be in [0, 1]: got {value}.")
+    if objective not in OBJECTIVES:
+        raise ValueError(f"`objective` must be one of {', '.join(OBJECTIVES)}: got `{objective}`.")
     metric = config_pb2.MetricConfig(
         class_name=coco_metric.CocoMetrics.__name__,
         module=coco_metric.__name__,
-        config=json.dumps({"name": "coco", "source_hash": source_hash}),
+        config=json.dumps({"name": "coco", "objective": objective, "source_hash": source_hash}),
     )
-    threshold = config_pb2.MetricThreshold(
-        value_threshold=config_pb2.GenericValueThreshold(lower_bound={"value": min_map}),
-        change_threshold=config_pb2.GenericChangeThreshold(
-            direction=config_pb2.MetricDirection.HIGHER_IS_BETTER, absolute={"value": -BASELINE_TOLERANCE}
+    thresholds = {
+        objective: config_pb2.MetricThreshold(
+            value_threshold=config_pb2.GenericValueThreshold(lower_bound={"value": min_map})
         ),
-    )
+        coco_metric.P_WORSE_KEY: config_pb2.MetricThreshold(
+            change_threshold=config_pb2.GenericChangeThreshold(
+                direction=config_pb2.MetricDirection.LOWER_IS_BETTER, absolute={"value": max_p_worse}
+            )
+        ),
+    }
     return config_pb2.EvalConfig(
         # Named, the type spares TFMA an attempt to load each model as a Keras file.
         model_specs=[config_pb2.ModelSpec(signature_name="serving_default", model_type="tf_generic")],
         slicing_specs=[config_pb2.SlicingSpec()],
-        metrics_specs=[config_pb2.MetricsSpec(metrics=[metric], thresholds={threshold_metric: threshold})],
+        metrics_specs=[config_pb2.MetricsSpec(metrics=[metric], thresholds=thresholds)],
         options=config_pb2.Options(include_default_metrics={"value": False}),
     )
 
@@ -127,7 +139,8 @@ def make_evaluator(
     baseline_model: types.BaseChannel | None,
     *,
     min_map: float,
-    threshold_metric: str = "AP50",
+    objective: str = DEFAULT_OBJECTIVE,
+    max_p_worse: float = MAX_P_WORSE,
     source_hash: str = "",
 ) -> component.Evaluator:
     """Makes the Evaluator component.
@@ -137,7 +150,8 @@ def make_evaluator(
         model: the Trainer's model; `assets.extra/labels.txt` names its classes.
         baseline_model: the last blessed model from a Resolver, or None.
         min_map: as `eval_config`.
-        threshold_metric: as `eval_config`.
+        objective: as `eval_config`.
+        max_p_worse: as `eval_config`.
         source_hash: as `eval_config`.
 
     Returns:
@@ -151,7 +165,7 @@ def make_evaluator(
         model=model,
         baseline_model=baseline_model,
         example_splits=[SPLIT],
-        eval_config=eval_config(min_map, threshold_metric, source_hash),
+        eval_config=eval_config(min_map, objective, max_p_worse, source_hash),
         module_path=coco_metric.__name__,
     )
 
@@ -173,15 +187,17 @@ def read_evaluation(evaluation_dir: str) -> Evaluation:
             if not entry.key.is_diff:
                 numbers = baseline if entry.key.model_name in baseline_names else candidate
                 numbers[entry.key.name] = entry.value.double_value.value
-    num_images = int(candidate.pop(coco_metric.NUM_IMAGES_KEY, 0))
-    baseline.pop(coco_metric.NUM_IMAGES_KEY, None)
-    ((threshold_metric, threshold),) = config.metrics_specs[0].thresholds.items()
+    thresholds = config.metrics_specs[0].thresholds
+    (objective,) = thresholds.keys() - {coco_metric.P_WORSE_KEY}
+    compared = all(name in candidate for name in coco_metric.COMPARISON_KEYS)
     return Evaluation(
         metrics=_in_coco_order(candidate),
         baseline_metrics=_in_coco_order(baseline) if baseline_names else None,
-        num_images=num_images,
-        threshold_metric=threshold_metric,
-        min_map=threshold.value_threshold.lower_bound.value,
+        comparison=_comparison(candidate) if compared else None,
+        num_images=int(candidate.get(coco_metric.NUM_IMAGES_KEY, 0)),
+        objective=objective,
+        min_map=thresholds[objective].value_threshold.lower_bound.value,
+        max_p_worse=thresholds[coco_metric.P_WORSE_KEY].change_threshold.absolute.value if baseline_names else None,
     )
 
 
@@ -203,10 +219,10 @@ def read_blessing(evaluation_dir: str, blessing_dir: str) -> tuple[bool, list[st
 
 def _reasons(evaluation: Evaluation) -> tuple[list[str], list[str]]:
     """Returns what speaks against the model and what for it."""
-    name, least = evaluation.threshold_metric, evaluation.min_map
+    name, least = OBJECTIVES[evaluation.objective].text, evaluation.min_map
     if not evaluation.num_images:
         return [f"{name} cannot be computed: the {SPLIT} split has no images"], []
-    value = evaluation.metrics[name]
+    value = evaluation.metrics[evaluation.objective]
     if math.isnan(value):
         return [f"{name} cannot be computed: the {SPLIT} split has no ground truth for it"], []
     failed, passed = [], []
@@ -214,15 +230,24 @@ def _reasons(evaluation: Evaluation) -> tuple[list[str], list[str]]:
         passed.append(f"{name} {value:.4f} reaches the threshold {least:.4f}")
     else:
         failed.append(f"{name} {value:.4f} is below the threshold {least:.4f}")
-    if evaluation.baseline_metrics is None:
+    if evaluation.comparison is None:
         passed.append("no model was blessed before, so the threshold alone decides")
         return failed, passed
-    before = evaluation.baseline_metrics[name]
-    if value - before >= -BASELINE_TOLERANCE:
-        passed.append(f"{name} {value:.4f} is not worse than the last blessed model's {before:.4f}")
+    found, most = evaluation.comparison, evaluation.max_p_worse
+    before = f"the last blessed model's {evaluation.baseline_metrics[evaluation.objective]:.4f}"
+    numbers = (
+        f"difference {found.difference:+.4f}, 95 % interval {found.low:+.4f} to {found.high:+.4f}, "
+        f"worse with probability {found.p_worse:.3f}, at most {most:g} allowed"
+    )
+    if found.p_worse <= most:
+        passed.append(f"{name} {value:.4f} is not shown to be worse than {before} ({numbers})")
     else:
-        failed.append(f"{name} {value:.4f} is worse than the last blessed model's {before:.4f}")
+        failed.append(f"{name} {value:.4f} is worse than {before} ({numbers})")
     return failed, passed
+
+
+def _comparison(numbers: dict[str, float]) -> paired_bootstrap.Comparison:
+    return paired_bootstrap.Comparison(**{name: numbers[name] for name in coco_metric.COMPARISON_KEYS})
 
 
 def _in_coco_order(numbers: dict[str, float]) -> dict[str, float]:

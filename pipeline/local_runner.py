@@ -45,7 +45,9 @@ class RunResult:
         blessed: whether the Evaluator accepted the model.
         reasons: why or why not, in sentences.
         pushed_model: folder of the pushed model, None where it was not pushed.
+        objective: of `presets.OBJECTIVES`, what search and Evaluator went by.
         metrics: `detection_metrics.coco_metrics` on the test split.
+        comparison: `paired_bootstrap.Comparison` with the last blessed model; None where there was none.
         num_test_images: images of the test split.
         leaderboard: rows of `tuner_fn.reporting.leaderboard`, the winner first.
         decision: `tuner_fn.finalists.Decision` between what the search began with and its best, None where nothing was
@@ -60,7 +62,9 @@ class RunResult:
     blessed: bool
     reasons: list[str]
     pushed_model: str | None
+    objective: str
     metrics: dict[str, float]
+    comparison: dict[str, float] | None
     num_test_images: int
     leaderboard: list[dict[str, Any]]
     decision: dict[str, Any] | None
@@ -193,13 +197,16 @@ def _summarise(
     last_epoch = json.loads((report / "history.json").read_text())[-1]
     rows = json.loads((report / "leaderboard.json").read_text())
     names = costs.asked_for(config.search.limits, config.search.second_objective)
-    pareto_report.write(report, rows, names)
+    pareto_report.write(report, rows, names, config.search.objective)
+    evaluated = evaluator.read_evaluation(evaluation.uri)
     result = RunResult(
         blessed=blessed and servable,
         reasons=reasons,
         pushed_model=pushed or None,
+        objective=evaluated.objective,
         metrics=metrics,
-        num_test_images=evaluator.read_evaluation(evaluation.uri).num_images,
+        comparison=None if evaluated.comparison is None else dataclasses.asdict(evaluated.comparison),
+        num_test_images=evaluated.num_images,
         leaderboard=rows,
         decision=json.loads((search / finalists.DECISION_FILE).read_text(encoding="utf-8")),
         pareto={name: pareto.front_rows(rows, name) for name in names},
@@ -209,7 +216,8 @@ def _summarise(
         export=exporter.read_report(exported),
     )
     values = dataclasses.asdict(result)
-    for name in ("metrics", "final_val"):
-        values[name] = detection_metrics.to_json_numbers(values[name])
+    for name in ("metrics", "final_val", "comparison"):
+        if values[name] is not None:
+            values[name] = detection_metrics.to_json_numbers(values[name])
     files.write_json(report / "summary.json", values)
     return result

@@ -38,9 +38,7 @@ def make_components(
         The nodes in topological order.
     """
     examples = _make_example_gen(run, source)
-    statistics = StatisticsGen(examples=examples.outputs["examples"])
-    schema = SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=False)
-    validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
+    statistics, schema, validator = make_data_checks(examples.outputs["examples"])
     tuner = Tuner(tuner_fn="tuner_fn.tuner.tuner_fn", custom_config=_tuner_settings(run), **_data(examples))
     trainer = Trainer(
         run_fn="pipeline.trainer.run_fn",
@@ -54,7 +52,9 @@ def make_components(
         examples.outputs["examples"],
         trainer.outputs["model"],
         resolver.outputs["model"],
-        min_map=run.min_map50,
+        min_map=run.min_map,
+        objective=run.search.objective,
+        max_p_worse=run.max_p_worse,
         source_hash=source_hash("pipeline.coco_metric"),
     )
     export = Exporter(
@@ -81,6 +81,19 @@ def make_components(
         ),
     )
     return [examples, statistics, schema, validator, tuner, trainer, resolver, judge, export, check, pusher]
+
+
+def make_data_checks(examples: types.BaseChannel) -> tuple[StatisticsGen, SchemaGen, ExampleValidator]:
+    """Makes the components that describe and check the splits train and val; the Evaluator's split is not read.
+
+    Args:
+        examples: Examples with any splits.
+    """
+    hidden = [evaluator.SPLIT]
+    statistics = StatisticsGen(examples=examples, exclude_splits=hidden)
+    found = statistics.outputs["statistics"]
+    schema = SchemaGen(statistics=found, infer_feature_shape=False, exclude_splits=hidden)
+    return statistics, schema, ExampleValidator(found, schema.outputs["schema"], exclude_splits=hidden)
 
 
 def _make_example_gen(run: RunConfig, source: Source) -> DetectionExampleGen:

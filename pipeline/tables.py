@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuner_fn import costs
+from tuner_fn.presets import OBJECTIVES
 
 _NO_GROUND_TRUTH = "no ground truth"
 # COCO's twelve numbers: key, name, what it is measured over.
@@ -87,11 +88,12 @@ def metrics_tables(metrics: Mapping[str, float], title: str) -> list[Table]:
     return tables
 
 
-def leaderboard_table(rows: Sequence[Mapping[str, Any]], width: int) -> tuple[Table, str]:
+def leaderboard_table(rows: Sequence[Mapping[str, Any]], objective: str, width: int) -> tuple[Table, str]:
     """Makes the table of a search's trials, one column a trial, because names are long and values short.
 
     Args:
         rows: as `tuner_fn.reporting.leaderboard` makes them, the best first.
+        objective: of `tuner_fn.presets.OBJECTIVES`, what the score is; it comes first.
         width: columns of the terminal; as many trials are shown as fit.
 
     Returns:
@@ -100,8 +102,8 @@ def leaderboard_table(rows: Sequence[Mapping[str, Any]], width: int) -> tuple[Ta
     names = list(dict.fromkeys(name for row in rows for name in row["hyperparameters"]))
     lines = {
         "trial id": [row["trial"] for row in rows],
-        "val mAP@[.5:.95]": [_fixed(row["score"]) or row["status"] for row in rows],
-        "val mAP@.5": [_fixed(row["AP50"]) for row in rows],
+        f"val {OBJECTIVES[objective].text}": [_fixed(row["score"]) or row["status"] for row in rows],
+        **{f"val {OBJECTIVES[name].text}": [_fixed(row[name]) for row in rows] for name in _others(objective)},
         "epochs": [row["epochs"] for row in rows],
         "seconds": [None if row["seconds"] is None else round(row["seconds"]) for row in rows],
     }
@@ -123,19 +125,20 @@ def leaderboard_table(rows: Sequence[Mapping[str, Any]], width: int) -> tuple[Ta
     return result, " ".join(notes)
 
 
-def front_table(rows: Sequence[Mapping[str, Any]], cost: str) -> Table:
+def front_table(rows: Sequence[Mapping[str, Any]], cost: str, objective: str) -> Table:
     """Makes the table of a Pareto front.
 
     Args:
         rows: of the leaderboard, by rising cost.
         cost: of `tuner_fn.costs.UNITS`.
+        objective: of `tuner_fn.presets.OBJECTIVES`, what the score is.
     """
     unit = costs.UNITS[cost]
-    heads = ["trial id", unit, "val mAP@[.5:.95]", "val mAP@.5", "epochs"]
+    names = [objective, *_others(objective)]
+    heads = ["trial id", unit, *(f"val {OBJECTIVES[name].text}" for name in names), "epochs"]
     digits = ".0f" if cost in costs.COUNTED else ".2f"
     cells = [
-        [row["trial"], f"{row[cost]:,{digits}}", _fixed(row["score"]), _fixed(row["AP50"]), row["epochs"]]
-        for row in rows
+        [row["trial"], f"{row[cost]:,{digits}}", *(_fixed(row[name]) for name in names), row["epochs"]] for row in rows
     ]
     result = table(f"Pareto front: val mAP against {unit}", heads, cells)
     for column in result.columns[1:]:
@@ -169,6 +172,10 @@ def formats_table(rows: Sequence[Mapping[str, Any]], title: str) -> tuple[Table,
     ]
     left_out = [f"{row['name']} is left out: {row['reason']}." for row in rows if not row["kept"]]
     return table(title, heads, cells), left_out
+
+
+def _others(objective: str) -> list[str]:
+    return [name for name in OBJECTIVES if name != objective]
 
 
 def _digits(value: float | None, digits: int, unit: float = 1.0) -> str | None:

@@ -11,7 +11,7 @@ import numpy as np
 STOPPED = "tuner/stopped"  # among the values of a trial that was stopped early: the epochs that it was trained
 LEAST_CURVES = 8  # whole trainings before the first stop: their better half are four, the fewest to show a spread
 _LEAST_SPREAD = 1e-12  # where all rose equally far
-CURVE = "val_AP_by_epoch"  # among a trial's metrics
+CURVE = "score_by_epoch"  # among a trial's metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,20 +71,21 @@ def chance_above(best: float, scores: Sequence[float], curves: Sequence[Sequence
     return float(special.stdtr(len(rises) - 1, (rises.mean() - needed) / spread))  # Student's t
 
 
-def keep_curve(trial: Any, history: Sequence[Mapping[str, float]]) -> None:
+def keep_curve(trial: Any, history: Sequence[Mapping[str, float]], metric: str) -> None:
     """Keeps a trial's scores with it, and after how many epochs it was stopped; its next saving saves both.
 
     Args:
         trial: of Keras Tuner, with `tuner/epochs` among its values.
-        history: one report an epoch, with AP where it was validated.
+        history: one report an epoch, with the metric where it was validated.
+        metric: the objective's.
     """
     values = trial.hyperparameters.values
     if len(history) < values["tuner/epochs"]:
         values[STOPPED] = len(history)
     if not trial.metrics.exists(CURVE):  # a search that was killed may have saved it
         for epoch, report in enumerate(history, start=1):
-            if "AP" in report:
-                trial.metrics.update(CURVE, report["AP"], step=epoch)
+            if metric in report:
+                trial.metrics.update(CURVE, report[metric], step=epoch)
 
 
 def make_rule(chance: float | None, trials: Iterable[Any], epochs: int) -> StoppingRule | None:

@@ -9,18 +9,20 @@ from typing import Any
 from data import files
 from tuner_fn import costs, pareto, reporting
 from tuner_fn.pareto import PLOT_FILE, TABLE_FILE, Row
+from tuner_fn.presets import OBJECTIVES
 
 _PANEL_INCHES, _DOTS_PER_INCH = (6.5, 4.5), 100
 _FRONT_COLOUR, _OTHER_COLOUR = "#d55e00", "#7f7f7f"
 
 
-def write(folder: str | os.PathLike[str], rows: Sequence[Row], names: Sequence[str]) -> None:
+def write(folder: str | os.PathLike[str], rows: Sequence[Row], names: Sequence[str], objective: str) -> None:
     """Writes `pareto.TABLE_FILE` and `pareto.PLOT_FILE`, or deletes earlier ones where no cost is asked for.
 
     Args:
         folder: of the search.
         rows: of the leaderboard.
         names: of `costs.UNITS`, may be empty; the table has one front after the other, named in its first column.
+        objective: of `presets.OBJECTIVES`, what the score is.
     """
     folder = pathlib.Path(folder)
     if not names:
@@ -29,15 +31,16 @@ def write(folder: str | os.PathLike[str], rows: Sequence[Row], names: Sequence[s
         return
     table = [{"front": name, **row} for name in names for row in pareto.front_rows(rows, name)]
     files.write_text(folder / TABLE_FILE, reporting.csv_table(table))
-    files.write_bytes(folder / PLOT_FILE, plot(rows, names))
+    files.write_bytes(folder / PLOT_FILE, plot(rows, names, objective))
 
 
-def plot(rows: Sequence[Row], names: Sequence[str]) -> bytes:
+def plot(rows: Sequence[Row], names: Sequence[str], objective: str) -> bytes:
     """Draws the score against each cost, a panel each: all configurations, and the front as a line.
 
     Args:
         rows: of the leaderboard.
         names: costs of `costs.UNITS`, at least one.
+        objective: of `presets.OBJECTIVES`, what the score is.
 
     Returns:
         PNG bytes.
@@ -51,6 +54,7 @@ def plot(rows: Sequence[Row], names: Sequence[str]) -> bytes:
     figure.suptitle("Pareto front of the search, each configuration after its longest trial", fontsize=13)
     for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         _plot_front(axis, rows, name)
+        axis.set_ylabel(f"val {OBJECTIVES[objective].text}")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
@@ -71,7 +75,6 @@ def _plot_front(axis: Any, rows: Sequence[Row], name: str) -> None:
     axis.tick_params(labelsize=9)
     axis.margins(x=0.15, y=0.15)
     axis.set_xlabel(costs.UNITS[name])
-    axis.set_ylabel("val mAP@[.5:.95]")
     axis.legend(fontsize=8, frameon=False, loc="upper left")  # above the front nothing is
     if name in costs.COUNTED:
         axis.xaxis.set_major_formatter(EngFormatter(sep=""))

@@ -20,6 +20,24 @@ BUDGETS = ("max_trials", "max_epochs_total", "max_minutes")  # a search ends wit
 
 
 @dataclasses.dataclass(frozen=True)
+class Objective:
+    """A metric of COCO that search and blessing go by.
+
+    Attributes:
+        text: its name for people.
+        min_map: a model is blessed from this value on, unless the user gives another.
+    """
+
+    text: str
+    min_map: float
+
+
+# By their names in `models.detection_metrics`; the first is the default. A detector's AP is about half of its AP50.
+OBJECTIVES = {"AP50": Objective("mAP@.5", 0.1), "AP": Objective("mAP@[.5:.95]", 0.05)}
+DEFAULT_OBJECTIVE = next(iter(OBJECTIVES))
+
+
+@dataclasses.dataclass(frozen=True)
 class SearchConfig:
     """How a search is done; checked on construction.
 
@@ -30,6 +48,7 @@ class SearchConfig:
         factor: successive halving keeps one of this many trials from rung to rung, at least 2.
         ranges: {hyperparameter: range}, as `search_space.named_space` returns, at least one.
         seed: of the draws.
+        objective: one of `OBJECTIVES`, on the val split; the Evaluator goes by it on the test split.
         max_trials: budget: at most this many trials, None for no limit.
         max_epochs_total: budget: at most this many epochs in all trials together, None for no limit.
         max_minutes: budget: stop after the epoch in which they are over, None for no limit.
@@ -55,6 +74,7 @@ class SearchConfig:
     factor: int
     ranges: search_space.Ranges
     seed: int
+    objective: str = DEFAULT_OBJECTIVE
     max_trials: int | None = None
     max_epochs_total: int | None = None
     max_minutes: float | None = None
@@ -75,10 +95,13 @@ class SearchConfig:
         """Checks every field.
 
         Raises:
-            UserError: an unknown strategy (names the nearest), nothing to search, or a number out of its range.
+            UserError: an unknown strategy or objective (names the nearest), nothing to search, or a number out of its
+                range.
         """
         if self.strategy not in SEARCHES:
             raise UserError(f"Unknown search `{self.strategy}`.{nearest(self.strategy, SEARCHES)}")
+        if self.objective not in OBJECTIVES:
+            raise UserError(f"Unknown objective `{self.objective}`.{nearest(self.objective, OBJECTIVES)}")
         for name in ("max_trials", "max_epochs", "max_epochs_total", "repeats"):
             value = getattr(self, name)
             if value is not None and value < 1:

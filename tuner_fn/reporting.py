@@ -85,9 +85,10 @@ def leaderboard(trials: Iterable[Trial], fidelity: str = "") -> list[dict[str, A
         fidelity: what all of them had less of than the final training has, but for epochs.
 
     Returns:
-        One row a trial: rank (None where failed), trial, score, AP50, epochs (those of its parent included), fidelity,
-        seconds (of its own epochs), the costs of `costs.UNITS`, status, reason (it failed or was stopped early), parent
-        (the trial it went on from), inherited (the one whose weights it began with) and hyperparameters.
+        One row a trial: rank (None where failed), trial, score (the objective), AP, AP50, epochs (those of its parent
+        included), fidelity, seconds (of its own epochs), the costs of `costs.UNITS`, status, reason (it failed or was
+        stopped early), parent (the trial it went on from), inherited (the one whose weights it began with) and
+        hyperparameters.
     """
     rows = []
     for trial in trials:
@@ -98,7 +99,7 @@ def leaderboard(trials: Iterable[Trial], fidelity: str = "") -> list[dict[str, A
             {
                 "trial": trial.trial_id,
                 "score": trial.score if done else None,
-                "AP50": _last(trial, "val_AP50") if done else None,
+                **{name: _last(trial, f"val_{name}") if done else None for name in ("AP", "AP50")},
                 "epochs": _last(trial, "epochs"),
                 "fidelity": fidelity,
                 "seconds": _last(trial, "seconds"),

@@ -19,16 +19,22 @@ from tuner_fn.clock import Clock, TimeIsUpError
 from tuner_fn.early_stopping import keep_curve, make_rule
 from tuner_fn.finalists import DECISION_FILE, Finalists, heirs
 from tuner_fn.oracles.base import INHERITED, REJECTED, SeededOracle
+from tuner_fn.presets import OBJECTIVES
 from tuner_fn.supervisor import EpochReport, TrainingProcess
 from tuner_fn.worker import Job
 
 STATE = "tuner/state"  # among the winner's values: the file of its training state
-OBJECTIVE = "val_AP"
+_ON_VAL = "val_"
 Trial = keras_tuner.engine.trial.Trial
 
 
+def make_objective(metric: str) -> keras_tuner.Objective:
+    """Makes the objective of a search: the highest value of one of `presets.OBJECTIVES` on the val split."""
+    return keras_tuner.Objective(f"{_ON_VAL}{metric}", "max")
+
+
 class DetectionTuner(keras_tuner.Tuner):
-    """Searches hyperparameters of the detector for the COCO mAP on the validation split.
+    """Searches hyperparameters of the detector for the oracle's objective, a COCO mAP on the validation split.
 
     Trials train in a process of their own. Every trial follows the schedule of the final training, `training.epochs`
     long: a short one is at that point of it, and one that goes on from another starts from that one's whole training
@@ -37,6 +43,7 @@ class DetectionTuner(keras_tuner.Tuner):
     written anew.
 
     Attributes:
+        metric: the objective's, of `presets.OBJECTIVES`.
         end_reason: why the search ended, "" before that.
     """
 
@@ -65,7 +72,7 @@ class DetectionTuner(keras_tuner.Tuner):
         """Opens the search; one that was interrupted in `directory` goes on.
 
         Args:
-            oracle: as `make_oracle` returns.
+            oracle: as `make_oracle` returns, with an objective of `make_objective`.
             config: base settings of all trials.
             ranges: what is searched, for TensorBoard.
             class_names: in label order.
@@ -89,6 +96,7 @@ class DetectionTuner(keras_tuner.Tuner):
         """
         directory = pathlib.Path(directory)
         super().__init__(oracle=oracle, directory=str(directory.parent), project_name=directory.name)
+        self.metric = oracle.objective.name.removeprefix(_ON_VAL)
         self.config, self.ranges, self.class_names = config, ranges, tuple(class_names)
         self.logdir = pathlib.Path(logdir)
         self.trial_timeout_s, self.max_disk_bytes = trial_timeout_s, max_disk_bytes
@@ -141,7 +149,7 @@ class DetectionTuner(keras_tuner.Tuner):
             self.process.close()
             self._write_results()
             self._write_study()
-            pareto_report.write(self.project_dir, self.leaderboard(), self.costs_asked_for)
+            pareto_report.write(self.project_dir, self.leaderboard(), self.costs_asked_for, self.metric)
         rejected = sum(trial.hyperparameters.values.get(REJECTED, False) for trial in self.oracle.trials.values())
         over = f" Configurations over a limit, not trained: {rejected}." if rejected else ""
         progress.emit("note", text=f"The search ended: {self.end_reason}.{over}")
@@ -219,7 +227,7 @@ class DetectionTuner(keras_tuner.Tuner):
             trial: values to train with; `tuner/epochs` and `tuner/trial_id` as Keras Tuner's Hyperband gives them.
 
         Returns:
-            The metrics of the last epoch, `val_AP` among them, and the costs.
+            The metrics of the last epoch, the objective among them, and the costs.
 
         Raises:
             FailedTrialError: the configuration cannot be trained; the search goes on.
@@ -228,6 +236,7 @@ class DetectionTuner(keras_tuner.Tuner):
         values = trial.hyperparameters.values
         searched = {name: value for name, value in values.items() if not name.startswith("tuner/")}
         about = {"number": int(trial.trial_id) + 1, "total": self.oracle.planned_trials(), "trial_id": trial.trial_id}
+        about["objective"] = OBJECTIVES[self.metric].text
         about["hyperparameters"] = searched
         progress.emit("trial", state="started", score=None, reason=None, **about)
         epochs = values["tuner/epochs"]
@@ -251,14 +260,14 @@ class DetectionTuner(keras_tuner.Tuner):
             progress.emit("trial", state="failed", score=None, reason=reason, **about)
             raise
         last = history[-1]
-        keep_curve(trial, history)
+        keep_curve(trial, history, self.metric)
         about["total"] = self.oracle.planned_trials()
-        progress.emit("trial", state="done", score=last["AP"], reason=reporting.stopped_early(values) or None, **about)
+        early = reporting.stopped_early(values) or None
+        progress.emit("trial", state="done", score=last[self.metric], reason=early, **about)
         if job.inherit_from is not None and not os.path.exists(job.inherit_from):  # it was damaged
             del values[INHERITED]
-        scores = {name: float(last[name]) for name in ("AP", "AP50", "AP75")}
+        found = {f"{_ON_VAL}{name}": float(last[name]) for name in ("AP", "AP50", "AP75")}
         seconds = sum(report["seconds"] for report in history[values["tuner/initial_epoch"] :])
-        found = {OBJECTIVE: scores["AP"], "val_AP50": scores["AP50"], "val_AP75": scores["AP75"]}
         return found | {"epochs": len(history), "seconds": seconds} | cost
 
     def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
@@ -329,7 +338,8 @@ class DetectionTuner(keras_tuner.Tuner):
             self._clock.check()
             try:
                 history = self._train(self._job(config, str(state), epochs=epochs))
-                score, outcome = history[-1]["AP"], f"val mAP {history[-1]['AP']:.3f}"
+                score = history[-1][self.metric]
+                outcome = f"val {OBJECTIVES[self.metric].text} {score:.3f}"
             except keras_tuner.errors.FailedTrialError as failure:
                 score, outcome = None, f"failed: {str(failure).partition(chr(10))[0]}"
             self._finalists.add(row["trial"], seed, score)
@@ -381,6 +391,7 @@ class DetectionTuner(keras_tuner.Tuner):
             validate_at=range(1, epochs + 1) if others.get("stopping") else self.oracle.rungs,
             checkpoint=checkpoint,
             latency="latency_ms" in self.costs_asked_for,
+            objective=self.metric,
             **others,
             **self._data,
         )

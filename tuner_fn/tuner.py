@@ -4,7 +4,6 @@ import pathlib
 import time
 from typing import Any
 
-import keras_tuner
 import psutil
 from tfx.components.tuner.component import TunerFnResult
 
@@ -13,7 +12,7 @@ from models.hyperparameters import ExperimentConfig
 from tuner_fn import allotment, finalists, search_folder, search_space
 from tuner_fn.oracles import make_oracle, options_of
 from tuner_fn.presets import SearchConfig
-from tuner_fn.trial_runner import OBJECTIVE, DetectionTuner
+from tuner_fn.trial_runner import DetectionTuner, make_objective
 
 PRIOR_WEIGHT = 10.0  # Hvarfner et al. 2022 (arXiv:2204.11051), section 5, take the same
 
@@ -41,7 +40,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     options = {"min_epochs": search.min_epochs, "factor": search.factor, "prior_weight": PRIOR_WEIGHT}
     oracle = make_oracle(
         search.strategy,
-        objective=keras_tuner.Objective(OBJECTIVE, "max"),
+        objective=make_objective(search.objective),
         hyperparameters=search_space.make_search_space(config, search.ranges),
         max_epochs=search.max_epochs,
         seed=search.seed,

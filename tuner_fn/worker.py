@@ -43,6 +43,7 @@ class Job:
         start_from: file of an earlier part to continue from, None for none.
         inherit_from: training state whose weights a training without an earlier part begins with, None for its own.
         latency: whether the time of an image is among the costs.
+        objective: the metric that `stopping` goes by; not read without it.
         stopping: tells by the scores so far whether training ends early; None for never.
     """
 
@@ -57,6 +58,7 @@ class Job:
     start_from: str | None = None
     inherit_from: str | None = None
     latency: bool = False
+    objective: str = ""
     stopping: early_stopping.StoppingRule | None = None
 
 
@@ -111,7 +113,7 @@ def _train(training: ModuleType, job: Job, connection: Connection) -> list[dict[
 
 def should_stop(job: Job, history: Sequence[Mapping[str, float]]) -> bool:
     """Tells whether a job ends early, by the reports of its epochs so far."""
-    return job.stopping is not None and job.stopping.stops([report["AP"] for report in history])
+    return job.stopping is not None and job.stopping.stops([report[job.objective] for report in history])
 
 
 def _measure(training: ModuleType, job: Job, _: Connection) -> Any:

@@ -82,14 +82,7 @@ def define_experiment_flags(flag_values: flags.FlagValues) -> None:
         flag_values=flag_values,
     )
     flags.DEFINE_integer("seed", 0, "Seed of search and training.", lower_bound=0, flag_values=flag_values)
-    flags.DEFINE_float(
-        "min_map50",
-        0.1,
-        "Push a model only from this mAP@.5 on the test split on, and only if no worse than the last one.",
-        lower_bound=0,
-        upper_bound=1,
-        flag_values=flag_values,
-    )
+    _define_blessing_flags(flag_values)
     export.define_format_flags(flag_values, "export", None)
 
 
@@ -109,7 +102,9 @@ def experiment_values(flag_values: flags.FlagValues) -> dict[str, Any]:
         *configs.SEARCH_FLAGS,
         "epochs",
         "seed",
+        "min_map",
         "min_map50",
+        "max_p_worse",
         "export",
         "max_drop",
         "direct_num_workers",
@@ -174,9 +169,9 @@ def _show(
     dataset = config.data.test_dataset or config.dataset
     about = f"{dataset}, test split, {result.num_test_images} images, detector input {size} px"
     screen.note("")
-    screen.print_leaderboard(result.leaderboard)
+    screen.print_leaderboard(result.leaderboard, result.objective)
     for cost, rows in result.pareto.items():
-        screen.print_front(rows, cost)
+        screen.print_front(rows, cost, result.objective)
     screen.print_metrics(result.metrics, about)
     if result.export["formats"]:
         screen.print_formats(result.export)
@@ -186,9 +181,10 @@ def _show(
 def _facts(result: "local_runner.RunResult", folder: workdir.Workdir) -> dict[str, str]:
     decision = None if result.decision is None else finalists.Decision(**result.decision)
     facts = finalists.describe(decision, result.leaderboard)
+    metric, text = result.objective, presets.OBJECTIVES[result.objective].text
     facts["final model"] = (
-        f"mAP@.5 {result.final_val['AP50']:.3f} on val after {_epochs(result.final_val['epoch'])}, "
-        f"{result.metrics['AP50']:.3f} on test"
+        f"{text} {result.final_val[metric]:.3f} on val after {_epochs(result.final_val['epoch'])}, "
+        f"{result.metrics[metric]:.3f} on test"
     )
     facts["blessed"] = f"{'yes' if result.blessed else 'no'}: {'; '.join(result.reasons)}"
     facts["model"] = result.pushed_model or "not pushed"
@@ -203,6 +199,25 @@ def _epochs(number: float) -> str:
     return f"{number:.0f} epoch{'' if number == 1 else 's'}"
 
 
+def _define_blessing_flags(flag_values: flags.FlagValues) -> None:
+    defaults = ", ".join(f"{one.min_map} for {name}" for name, one in presets.OBJECTIVES.items())
+    thresholds = {
+        "min_map": f"Push a model only from this value of --objective on the test split on; by default {defaults}.",
+        "min_map50": "Older name of --min_map, for --objective=AP50.",
+    }
+    for name, about in thresholds.items():
+        flags.DEFINE_float(name, None, about, lower_bound=0, upper_bound=1, flag_values=flag_values)
+    flags.DEFINE_float(
+        "max_p_worse",
+        configs.MAX_P_WORSE,
+        "Push no model that is worse than the last blessed one with more than this probability, by a paired bootstrap "
+        "over the test images.",
+        lower_bound=0,
+        upper_bound=1,
+        flag_values=flag_values,
+    )
+
+
 def _define_search_flags(flag_values: flags.FlagValues) -> None:
     about = " ".join(f"{name}: {preset.help}" for name, preset in presets.PRESETS.items())
     flags.DEFINE_enum(
@@ -213,6 +228,14 @@ def _define_search_flags(flag_values: flags.FlagValues) -> None:
         flag_values=flag_values,
     )
     flags.DEFINE_enum("search", presets.SEARCHES[0], presets.SEARCHES, "How to search.", flag_values=flag_values)
+    objectives = " or ".join(f"{name}, {one.text}" for name, one in presets.OBJECTIVES.items())
+    flags.DEFINE_enum(
+        "objective",
+        presets.DEFAULT_OBJECTIVE,
+        list(presets.OBJECTIVES),
+        f"What makes a model better, in the search and for --min_map: {objectives}.",
+        flag_values=flag_values,
+    )
     flags.DEFINE_string(
         "space",
         "default",

@@ -28,7 +28,7 @@ def test_what_convert_wrote_passes_check(converted) -> None:
 
 
 def test_a_model_of_tiles_is_judged_on_whole_images_of_another_dataset(converted, tmp_path) -> None:
-    options = (f"--classes={CLASSES}", "--search=random", "--max_trials=1", "--min_map50=0", "--direct_num_workers=2")
+    options = (f"--classes={CLASSES}", "--search=random", "--max_trials=1", "--min_map=0", "--direct_num_workers=2")
     test = (f"--test_dataset={converted}", f"--test_classes={CLASSES}")
     workdir = tmp_path / "run"
     run = ssd_tuner(

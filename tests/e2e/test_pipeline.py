@@ -66,7 +66,7 @@ def project(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(scope="module")
 def run_arguments(tmp_path_factory) -> list[str]:
     workdir = tmp_path_factory.mktemp("runs") / "demo"
-    return ["run", f"--dataset={DATASET}", f"--workdir={workdir}", "--min_map50=0", *SMALL, *EXPORT]
+    return ["run", f"--dataset={DATASET}", f"--workdir={workdir}", "--min_map=0", *SMALL, *EXPORT]
 
 
 def workdir_of(arguments: list[str]) -> pathlib.Path:
@@ -113,6 +113,10 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_a_pushed_model_and_a_report
     assert "| test | 12 |" in (extras / "model_card.md").read_text()
     assert "tflite_int8_nms" in done.stdout
     assert summary["num_test_images"] == 12
+    assert (summary["objective"], summary["comparison"]) == ("AP50", None)
+    assert all(row["score"] == row["AP50"] for row in rows)
+    splits = {path.name for path in workdir.glob("pipeline/StatisticsGen/statistics/*/*")}
+    assert splits == {"Split-train", "Split-val"}  # no component before the Evaluator looks at test
     assert {"AP", "AP50", "AR_100", "AP/person", "AP/bicycle", "AP/car"} <= set(summary["metrics"])
     assert list((workdir / "tensorboard" / "search").glob("*/trial_*/events*"))
     assert list((workdir / "tensorboard" / "train").glob("*/events*"))
@@ -140,6 +144,9 @@ def test_after_an_edit_of_a_loss_only_what_depends_on_it_runs_again(run_argument
     done = ssd_tuner(*arguments, "--export=tflite_float16", "--max_drop=0", cwd=project)
     summary = json.loads((workdir_of(run_arguments) / "report" / "summary.json").read_text())
     kept = False
+    compared = summary["comparison"]
+    assert compared["low"] <= compared["difference"] <= compared["high"]
+    assert summary["blessed"] == (compared["p_worse"] <= 0.95)
     if summary["blessed"]:  # it may be worse than the model blessed before
         saved, float16 = summary["export"]["formats"]
         kept = float16["kept"]
@@ -154,8 +161,8 @@ def test_after_an_edit_of_a_loss_only_what_depends_on_it_runs_again(run_argument
 def test_a_model_below_the_threshold_is_not_pushed_and_the_reason_is_printed(run_arguments, project) -> None:
     """Neither the threshold nor the formats are part of the cache's key of search and training."""
     before = sorted((workdir_of(run_arguments) / "serving_model").iterdir())
-    arguments = [argument for argument in run_arguments if not argument.startswith("--min_map50")]
-    done = ssd_tuner(*arguments, "--min_map50=0.99", cwd=project)
+    arguments = [argument for argument in run_arguments if not argument.startswith("--min_map")]
+    done = ssd_tuner(*arguments, "--min_map=0.99", cwd=project)
     assert done.returncode == 3, done.stdout + done.stderr
     assert "is below the threshold 0.9900" in " ".join(done.stdout.split())
     assert sorted((workdir_of(run_arguments) / "serving_model").iterdir()) == before

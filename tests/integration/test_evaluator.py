@@ -11,9 +11,10 @@ from tfx.types import standard_artifacts, standard_component_specs
 from tfx.utils import json_utils, proto_utils
 
 from benchmarks import evaluation as peer
-from models import detection_metrics
+from models import detection_metrics, paired_bootstrap
 from pipeline import coco_metric, evaluator
 from tests import tiny_detector
+from tuner_fn import presets
 
 CLASS_NAMES = ["person", "bicycle", "car"]
 NUM_IMAGES = 40
@@ -28,7 +29,7 @@ def results():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, results):
-    """Holds the datasets `examples` and `empty`, and the models `good`, `worse` and `reordered`."""
+    """Holds the datasets `examples` and `empty`, and the models `good`, `worse`, `unlucky` and `reordered`."""
     folder = tmp_path_factory.mktemp("evaluator")
     records = tiny_detector.records_of(results)
     tiny_detector.write_split(folder / "examples" / "Split-test", records, CLASS_NAMES)
@@ -46,11 +47,17 @@ def folder(tmp_path_factory, results):
     ]
     tiny_detector.write_split(folder / "no_objects" / "Split-test", tiny_detector.records_of(background), CLASS_NAMES)
     worse = [dataclasses.replace(r, det_scores=(1 - r.det_scores).astype(np.float32)) for r in results]
+    drawn = np.random.default_rng(0)  # scores that are not better or worse, only others
+    unlucky = [
+        dataclasses.replace(r, det_scores=(r.det_scores + drawn.normal(0, 0.01, 20)).clip(0, 1).astype(np.float32))
+        for r in results
+    ]
     order = np.array([2, 3, 0])  # the same detections, from a model with other label numbers
     reordered = [dataclasses.replace(r, det_classes=order[r.det_classes]) for r in results]
     for name, answers, classes in (
         ("good", results, CLASS_NAMES),
         ("worse", worse, CLASS_NAMES),
+        ("unlucky", unlucky, CLASS_NAMES),
         ("reordered", reordered, ["car", "dog", "person", "bicycle"]),
     ):
         tiny_detector.export(folder / name / "Format-Serving", answers, classes)
@@ -60,7 +67,7 @@ def folder(tmp_path_factory, results):
 _numbers = itertools.count()
 
 
-def _evaluate(folder, model, baseline=None, *, min_map=0.0, dataset="examples"):
+def _evaluate(folder, model, baseline=None, *, min_map=0.0, dataset="examples", **settings):
     """Runs TFX's executor as the orchestrator does; returns its two output folders."""
     out = folder / f"run{next(_numbers)}"
 
@@ -80,7 +87,7 @@ def _evaluate(folder, model, baseline=None, *, min_map=0.0, dataset="examples"):
         "blessing": [artifact(standard_artifacts.ModelBlessing, out / "blessing", 5)],
     }
     settings = {
-        standard_component_specs.EVAL_CONFIG_KEY: proto_utils.proto_to_json(evaluator.eval_config(min_map)),
+        standard_component_specs.EVAL_CONFIG_KEY: proto_utils.proto_to_json(evaluator.eval_config(min_map, **settings)),
         standard_component_specs.EXAMPLE_SPLITS_KEY: json_utils.dumps([evaluator.SPLIT]),
         standard_component_specs.MODULE_PATH_KEY: coco_metric.__name__,
     }
@@ -96,32 +103,72 @@ def test_numbers_equal_coco_metrics_and_the_first_model_needs_the_threshold_only
     assert peer.largest_difference(metrics, expected) <= TOLERANCE
     assert blessed
     assert reasons == [
-        f"AP50 {metrics['AP50']:.4f} reaches the threshold 0.1000",
+        f"mAP@.5 {metrics['AP50']:.4f} reaches the threshold 0.1000",
         "no model was blessed before, so the threshold alone decides",
     ]
     evaluation = evaluator.read_evaluation(paths[0])
-    assert (evaluation.num_images, evaluation.baseline_metrics) == (NUM_IMAGES, None)
+    assert evaluation.num_images == NUM_IMAGES
+    assert evaluation.baseline_metrics is evaluation.comparison is evaluation.max_p_worse is None
 
 
 def test_below_the_threshold_is_not_blessed_and_says_so(folder):
     blessed, reasons, metrics = evaluator.read_blessing(*_evaluate(folder, "good", min_map=0.9))
     assert not blessed
-    assert reasons == [f"AP50 {metrics['AP50']:.4f} is below the threshold 0.9000"]
+    assert reasons == [f"mAP@.5 {metrics['AP50']:.4f} is below the threshold 0.9000"]
 
 
-def test_worse_than_the_last_blessed_model_is_not_blessed(folder):
-    paths = _evaluate(folder, "worse", "good")
-    blessed, reasons, metrics = evaluator.read_blessing(*paths)
-    before = evaluator.read_evaluation(paths[0]).baseline_metrics
+def test_the_objective_is_the_metric_of_the_threshold(folder, results):
+    """Its AP is below 0.25, its AP50 above."""
+    numbers = detection_metrics.coco_metrics(results, CLASS_NAMES)
+    assert numbers["AP"] < 0.25 < numbers["AP50"]
+    paths = _evaluate(folder, "good", min_map=0.25, objective="AP")
+    blessed, reasons, _ = evaluator.read_blessing(*paths)
     assert not blessed
-    assert reasons == [f"AP50 {metrics['AP50']:.4f} is worse than the last blessed model's {before['AP50']:.4f}"]
+    assert reasons == [f"mAP@[.5:.95] {numbers['AP']:.4f} is below the threshold 0.2500"]
+    assert evaluator.read_evaluation(paths[0]).objective == "AP"
+    assert evaluator.read_blessing(*_evaluate(folder, "good", min_map=0.25))[0]
+
+
+@pytest.mark.parametrize("objective", ["AP50", "AP"])
+def test_a_model_shown_to_be_worse_than_the_last_blessed_one_is_not_blessed(folder, results, objective):
+    """The numbers printed are those of `paired_bootstrap.compare`."""
+    paths = _evaluate(folder, "worse", "good", objective=objective)
+    blessed, reasons, metrics = evaluator.read_blessing(*paths)
+    evaluation = evaluator.read_evaluation(paths[0])
+    found, before = evaluation.comparison, evaluation.baseline_metrics[objective]
+    worse = [dataclasses.replace(r, det_scores=(1 - r.det_scores).astype(np.float32)) for r in results]
+    expected = paired_bootstrap.compare(worse, results, CLASS_NAMES, objective)
+    assert dataclasses.astuple(found) == pytest.approx(dataclasses.astuple(expected), abs=TOLERANCE)
+    assert found.difference == pytest.approx(metrics[objective] - before)
+    assert found.p_worse > 0.99
+    assert not blessed
+    assert reasons == [
+        f"{presets.OBJECTIVES[objective].text} {metrics[objective]:.4f} is worse than the last blessed model's "
+        f"{before:.4f} (difference {found.difference:+.4f}, 95 % interval {found.low:+.4f} to {found.high:+.4f}, worse "
+        f"with probability {found.p_worse:.3f}, at most 0.95 allowed)"
+    ]
 
 
 @pytest.mark.parametrize("baseline", ["worse", "good"])
 def test_better_than_or_equal_to_the_last_blessed_model_is_blessed(folder, baseline):
-    blessed, reasons, _ = evaluator.read_blessing(*_evaluate(folder, "good", baseline))
+    paths = _evaluate(folder, "good", baseline, max_p_worse=0)
+    blessed, reasons, _ = evaluator.read_blessing(*paths)
     assert blessed
-    assert "is not worse than the last blessed model's" in reasons[1]
+    assert "is not shown to be worse than the last blessed model's" in reasons[1]
+    assert evaluator.read_evaluation(paths[0]).comparison.p_worse == 0
+
+
+def test_a_model_that_is_worse_by_chance_is_blessed_unless_less_is_allowed(folder):
+    paths = _evaluate(folder, "unlucky", "good")
+    blessed, reasons, _ = evaluator.read_blessing(*paths)
+    found = evaluator.read_evaluation(paths[0]).comparison
+    assert found.difference < 0 < found.high
+    assert 0.5 < found.p_worse < 0.95
+    assert blessed
+    assert "is not shown to be worse" in reasons[1]
+    blessed, reasons, _ = evaluator.read_blessing(*_evaluate(folder, "unlucky", "good", max_p_worse=0.5))
+    assert not blessed
+    assert reasons[0].endswith(f"worse with probability {found.p_worse:.3f}, at most 0.5 allowed)")
 
 
 def test_a_baseline_with_other_classes_is_compared_by_class_name(folder):
@@ -132,30 +179,32 @@ def test_a_baseline_with_other_classes_is_compared_by_class_name(folder):
 @pytest.mark.parametrize(
     ("dataset", "reason"),
     [
-        ("empty", "AP50 cannot be computed: the test split has no images"),
-        ("no_objects", "AP50 cannot be computed: the test split has no ground truth for it"),
+        ("empty", "mAP@.5 cannot be computed: the test split has no images"),
+        ("no_objects", "mAP@.5 cannot be computed: the test split has no ground truth for it"),
     ],
 )
-def test_nothing_to_measure_is_never_blessed(folder, dataset, reason):
-    blessed, reasons, metrics = evaluator.read_blessing(*_evaluate(folder, "good", dataset=dataset))
+@pytest.mark.parametrize("baseline", [None, "good"])
+def test_nothing_to_measure_is_never_blessed(folder, dataset, reason, baseline):
+    blessed, reasons, metrics = evaluator.read_blessing(*_evaluate(folder, "good", baseline, dataset=dataset))
     assert not blessed
     assert reasons == [reason]
     assert all(math.isnan(value) for value in metrics.values())
 
 
-@pytest.mark.parametrize("min_map", [-0.1, 1.1])
-def test_a_threshold_outside_0_to_1_is_refused(min_map):
-    with pytest.raises(ValueError, match=r"`min_map` must be in \[0, 1\]"):
-        evaluator.eval_config(min_map)
+@pytest.mark.parametrize("name", ["min_map", "max_p_worse"])
+@pytest.mark.parametrize("value", [-0.1, 1.1])
+def test_a_limit_outside_0_to_1_is_refused(name, value):
+    with pytest.raises(ValueError, match=rf"`{name}` must be in \[0, 1\]: got {value}"):
+        evaluator.eval_config(**{"min_map": 0.1, name: value})
 
 
-def test_an_unknown_threshold_metric_is_refused():
-    with pytest.raises(ValueError, match="`threshold_metric` must be one of AP, AP50.*got `mAP`"):
+def test_an_unknown_objective_is_refused():
+    with pytest.raises(ValueError, match="`objective` must be one of AP50, AP: got `mAP`"):
         evaluator.eval_config(0.5, "mAP")
 
 
 def test_the_code_hash_is_part_of_the_settings_and_so_of_the_cache_key():
-    assert evaluator.eval_config(0.5, "AP50", "a") != evaluator.eval_config(0.5, "AP50", "b")
+    assert evaluator.eval_config(0.5, source_hash="a") != evaluator.eval_config(0.5, source_hash="b")
 
 
 def _artifact(kind, artifact_id, **properties):

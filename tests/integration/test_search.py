@@ -5,7 +5,6 @@ import json
 import pathlib
 import types
 
-import keras_tuner
 import pytest
 from tfx.components.tuner import executor
 from tfx.types import standard_artifacts
@@ -132,7 +131,7 @@ def test_a_training_that_is_stopped_keeps_its_process_and_its_whole_state(proces
     files = {f"{split}_files": tuple(dataset_info.split_files(examples, split)) for split in ("train", "val")}
     about = {"epochs": 2, "validate_every": 1, "checkpoint": str(tmp_path / "state.npz")}
     job = worker.Job(SMALL.to_dict(), class_names=CLASS_NAMES, **files, **about)
-    stopped = dataclasses.replace(job, stopping=early_stopping.StoppingRule(0.05, 1.0, curves))
+    stopped = dataclasses.replace(job, stopping=early_stopping.StoppingRule(0.05, 1.0, curves), objective="AP50")
     reports: list[dict] = []
     assert len(process.train(stopped, reports.append)) == 1
     pid = process.pid
@@ -150,7 +149,7 @@ def make_tuner(folder: pathlib.Path, process: TrainingProcess, trials: int) -> t
     ranges = search_space.pick({}, ["optimizer.learning_rate", "augment.flip_probability"], SMALL)
     oracle = oracles.make_oracle(
         "random",
-        objective=keras_tuner.Objective(trial_runner.OBJECTIVE, "max"),
+        objective=trial_runner.make_objective("AP50"),
         hyperparameters=search_space.make_search_space(SMALL, ranges),
         max_epochs=1,
         seed=0,

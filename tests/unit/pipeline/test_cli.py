@@ -12,7 +12,7 @@ import pytest
 from absl import flags
 
 from data.errors import UserError
-from pipeline import display, failures, workdir
+from pipeline import configs, display, failures, workdir
 from pipeline.cli import main as cli
 from pipeline.cli import parsing, run
 from tests import coco_folder
@@ -147,7 +147,9 @@ def test_a_flag_without_its_value(mistake):
         ("--second_objective=latncy", "`--second_objective=latncy` is unknown. Did you mean `latency`?"),
         ("--max_latency_ms=0", "`max_latency_ms` must be positive: got 0.0."),
         ("--max_trials=0", "`--max_trials` needs a positive integer: got `0`."),
-        ("--min_map50=2", "`--min_map50` needs a number in the range [0, 1]: got `2`."),
+        ("--min_map=2", "`--min_map` needs a number in the range [0, 1]: got `2`."),
+        ("--max_p_worse=2", "`--max_p_worse` needs a number in the range [0, 1]: got `2`."),
+        ("--objective=AP5", "`--objective=AP5` is unknown. Did you mean `AP50`?"),
         ("--set=optimizer.leaning_rate=1", "Did you mean `optimizer.learning_rate`?"),
         ("--set=optimizer.learning_rate", "SETTING=VALUE"),
         ("--set=model.backbone_weights=/nowhere.h5", "`model.backbone_weights`: no file /nowhere.h5. Give `none`,"),
@@ -287,24 +289,64 @@ def test_a_reader_that_goes_away_gets_no_traceback(arguments):
     assert "SystemExit" not in result.stderr
 
 
-def test_the_end_shows_the_defaults_as_far_as_they_were_trained(tmp_path):
+@pytest.mark.parametrize(
+    ("objective", "numbers"),
+    [
+        ("AP50", ("mAP@.5 0.500", "mAP@.5 0.400", "mAP@.5 0.600", "0.550")),
+        ("AP", ("mAP@[.5:.95] 0.300", "mAP@[.5:.95] 0.200", "mAP@[.5:.95] 0.250", "0.200")),
+    ],
+)
+def test_the_end_shows_the_objective_and_the_defaults_as_far_as_they_were_trained(tmp_path, objective, numbers):
     """A later trial may go on with them; beside the final model that one counts."""
     defaults, other = {"rate": 0.1}, {"rate": 0.2}
     rows = [
-        {"trial": "0002", "rank": 1, "score": 0.3, "AP50": 0.5, "epochs": 4.0, "hyperparameters": defaults},
-        {"trial": "0001", "rank": 2, "score": 0.2, "AP50": 0.4, "epochs": 2.0, "hyperparameters": other},
-        {"trial": "0000", "rank": 3, "score": 0.1, "AP50": 0.2, "epochs": 2.0, "hyperparameters": defaults},
+        {"trial": "0002", "rank": 1, "AP": 0.3, "AP50": 0.5, "epochs": 4.0, "hyperparameters": defaults},
+        {"trial": "0001", "rank": 2, "AP": 0.2, "AP50": 0.4, "epochs": 2.0, "hyperparameters": other},
+        {"trial": "0000", "rank": 3, "AP": 0.1, "AP50": 0.2, "epochs": 2.0, "hyperparameters": defaults},
     ]
     result = types.SimpleNamespace(
-        leaderboard=[row | {"fidelity": ""} for row in rows],
-        final_val={"AP50": 0.6, "epoch": 9.0},
-        metrics={"AP50": 0.55},
+        leaderboard=[row | {"fidelity": "", "score": row[objective]} for row in rows],
+        objective=objective,
+        final_val={"AP": 0.25, "AP50": 0.6, "epoch": 9.0},
+        metrics={"AP": 0.2, "AP50": 0.55},
         blessed=True,
         reasons=["good"],
         pushed_model=None,
         pareto={},
     )
     facts = run._facts(result, workdir.Workdir(tmp_path))
-    assert facts["declared defaults"] == "mAP@.5 0.500 on val after 4 epochs"
-    assert facts["first random trial"] == "mAP@.5 0.400 on val after 2 epochs"
-    assert facts["final model"] == "mAP@.5 0.600 on val after 9 epochs, 0.550 on test"
+    assert facts["declared defaults"] == f"{numbers[0]} on val after 4 epochs"
+    assert facts["first random trial"] == f"{numbers[1]} on val after 2 epochs"
+    assert facts["final model"] == f"{numbers[2]} on val after 9 epochs, {numbers[3]} on test"
+
+
+def settings_of(*arguments):
+    flag_values = parsing.define(run)
+    parsing.parse("run", flag_values, [*RUN[1:], "--workdir=demo", *arguments])
+    return configs.RunConfig.from_flags({**run.experiment_values(flag_values), "workdir": "demo"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "objective", "min_map"),
+    [
+        ((), "AP50", 0.1),
+        (("--objective=AP",), "AP", 0.05),
+        (("--objective=AP", "--min_map=0.2"), "AP", 0.2),
+        (("--min_map=0",), "AP50", 0.0),
+        (("--min_map50=0.3",), "AP50", 0.3),
+    ],
+)
+def test_search_and_threshold_have_one_objective(arguments, objective, min_map):
+    config = settings_of(*arguments)
+    assert (config.search.objective, config.min_map) == (objective, min_map)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--objective=AP", "--min_map50=0.3"), "`--min_map50` is for --objective=AP50: with --objective=AP give"),
+        (("--min_map=0.2", "--min_map50=0.3"), "`--min_map50` is an older name of `--min_map`: give one of them."),
+    ],
+)
+def test_the_older_name_of_the_threshold_is_never_taken_for_another_metric(mistake, tmp_path, arguments, text):
+    assert text in mistake(*RUN, f"--workdir={tmp_path / 'demo'}", *arguments)

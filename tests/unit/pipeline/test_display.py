@@ -66,6 +66,7 @@ def trial(screen, number, state, score=None, reason=None):
         trial_id=f"{number:02d}",
         hyperparameters={"optimizer.learning_rate": 0.0123456},
         state=state,
+        objective="mAP@.5",
         score=score,
         reason=reason,
     )
@@ -101,20 +102,20 @@ def test_trials_show_score_best_and_time_left_from_measured_epochs(screen):
     text = "\n".join(screen.lines)
     assert "plan: at most 3 trials, 6 epochs in all; about 2 min 5 s by the first steps" in text
     # 2 of 6 epochs took 20 s: 40 s for the other four.
-    assert "trial 1/3  val mAP 0.250  best so far 0.250  about 40 s left" in text
+    assert "trial 1/3  val mAP@.5 0.250  best so far 0.250  about 40 s left" in text
     assert "trial 2/3  failed: NaN loss" in text
-    assert "trial 3/3  val mAP 0.125  best so far 0.250" in text
+    assert "trial 3/3  val mAP@.5 0.125  best so far 0.250" in text
     assert "learning_rate=0.01235" in text
 
 
 def test_a_trial_that_was_stopped_early_says_so(screen):
     trial(screen, 1, "done", score=0.25, reason="stopped early after 3 of 8 epochs")
-    assert "trial 1/3  val mAP 0.250  stopped early after 3 of 8 epochs  best so far 0.250" in screen.lines[0]
+    assert "trial 1/3  val mAP@.5 0.250  stopped early after 3 of 8 epochs  best so far 0.250" in screen.lines[0]
     rows = leaderboard_rows()
-    screen.display.print_leaderboard(rows)
+    screen.display.print_leaderboard(rows, "AP50")
     assert "stopped early" not in "\n".join(screen.lines[1:])
     rows[1]["reason"] = "stopped early after 3 of 8 epochs"
-    screen.display.print_leaderboard(rows)
+    screen.display.print_leaderboard(rows, "AP50")
     (line,) = [line for line in screen.lines[1:] if "stopped early" in line]
     assert line.split()[-3:] == ["-", "yes", "-"]
 
@@ -122,7 +123,7 @@ def test_a_trial_that_was_stopped_early_says_so(screen):
 def test_a_score_that_is_no_number_is_never_the_best(screen):
     trial(screen, 1, "done", score=math.nan)
     trial(screen, 2, "done", score=0.1)
-    assert "trial 1/3  val mAP -" in screen.lines[0]
+    assert "trial 1/3  val mAP@.5 -" in screen.lines[0]
     assert any("best so far 0.100" in line for line in screen.lines)
 
 
@@ -195,7 +196,8 @@ def leaderboard_rows():
             "rank": rank,
             "trial": trial,
             "score": score,
-            "AP50": None if score is None else 2 * score,
+            "AP50": score,
+            "AP": None if score is None else score / 2,
             "epochs": None if score is None else 4,
             "fidelity": "training.data_share=0.25",
             "seconds": None if score is None else 75.0,
@@ -219,20 +221,20 @@ def test_a_search_that_goes_on_knows_the_best_score_before(screen):
 
 
 def test_the_leaderboard_has_a_column_for_each_trial_failed_ones_last(screen):
-    screen.display.print_leaderboard(leaderboard_rows())
+    screen.display.print_leaderboard(leaderboard_rows(), "AP50")
     text = screen.stream.getvalue()
     assert screen.lines[-1] == "The trials had training.data_share=0.25."
     assert re.search(r"^ +#1 +#2 +- *$", text, re.MULTILINE)
     assert re.search(r"seconds +75 +75\b", text, re.MULTILINE)
     assert re.search(r"mean of the seeds +0.300\b", text, re.MULTILINE)
     assert re.search(r"trial id +03 +00 +02", text)
-    assert re.search(r"val mAP@\[\.5:\.95\] +0\.312 +0\.100 +failed", text)
-    assert re.search(r"val mAP@\.5 +0\.625 +0\.200 +-", text)
+    assert re.search(r"val mAP@\.5 +0\.312 +0\.100 +failed", text)
+    assert re.search(r"val mAP@\[\.5:\.95\] +0\.156 +0\.050 +-", text)
     assert re.search(r"optimizer\.learning_rate +0\.0123 +0\.2 +0\.9", text)
 
 
 def test_a_leaderboard_wider_than_the_screen_is_cut_and_says_so(screen):
-    screen.display.print_leaderboard(leaderboard_rows()[:1] * 12)
+    screen.display.print_leaderboard(leaderboard_rows()[:1] * 12, "AP50")
     assert max(map(len, screen.lines)) <= 100
     shown = screen.stream.getvalue().count("#1")
     assert 5 < shown < 12
@@ -245,13 +247,13 @@ def test_a_leaderboard_wider_than_the_screen_is_cut_and_says_so(screen):
 def test_a_front_is_a_table_of_costs_and_scores(screen):
     costs = [{"parameters": 830_988.0, "file_mb": 3.2331}, {"parameters": 4_664_935.0, "file_mb": 18.434}]
     rows = [row | cost for row, cost in zip(leaderboard_rows()[1::-1], costs, strict=True)]
-    screen.display.print_front(rows, "parameters")
-    screen.display.print_front(rows, "file_mb")
+    screen.display.print_front(rows, "parameters", "AP50")
+    screen.display.print_front(rows, "file_mb", "AP")
     text = screen.stream.getvalue()
     assert "Pareto front: val mAP against MB of the float32 file" in text
-    assert re.search(r"trial id +parameters +val mAP@\[\.5:\.95\] +val mAP@\.5 +epochs", text)
-    assert re.search(r"00 +830,988 +0\.100 +0\.200 +4", text)
-    assert re.search(r"03 +18\.43 +0\.312 +0\.625 +4", text)
+    assert re.search(r"trial id +parameters +val mAP@\.5 +val mAP@\[\.5:\.95\] +epochs", text)
+    assert re.search(r"00 +830,988 +0\.100 +0\.050 +4", text)
+    assert re.search(r"03 +18\.43 +0\.156 +0\.312 +4", text)
 
 
 def test_facts_are_never_cut(screen):
@@ -261,7 +263,7 @@ def test_facts_are_never_cut(screen):
 
 
 def test_plain_output_has_no_control_characters(screen):
-    screen.display.print_leaderboard(leaderboard_rows())
+    screen.display.print_leaderboard(leaderboard_rows(), "AP50")
     component(screen, "started")
     epoch(screen, 1)
     assert all(character.isprintable() or character == "\n" for character in screen.stream.getvalue())

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from data import progress
+from data import dataset_info, progress
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import search_folder
+from tuner_fn import presets, search_folder, search_space
 
 RANGES = {
     "optimizer.learning_rate": {"low": 0.001, "high": 0.01, "scale": "log"},
@@ -47,6 +47,17 @@ def test_only_the_space_may_differ_and_it_may_lose_nothing() -> None:
     assert not search_folder.extends(make_parts(larger, other), make_parts())
     assert not search_folder.extends(make_parts(larger) | {"code": "1"}, make_parts())
     assert not search_folder.extends(make_parts(larger, strategy="grid"), make_parts(strategy="grid"))
+
+
+def test_another_objective_is_another_search() -> None:
+    ranges = search_space.pick({}, ["loss.l2"], ExperimentConfig())
+    info = dataset_info.DatasetInfo("road_scenes", "1", ("car",), {}, {}, {}, max_boxes=1)
+    keys = set()
+    for objective in presets.OBJECTIVES:
+        config = presets.search(presets.get_preset("quick"), "random", ranges, 0, objective=objective)
+        about = {"config": {}, "search": config.to_dict(), "source_hash": "0"}
+        keys.add(search_folder.search_key(search_folder.search_parts(info, about)))
+    assert len(keys) == len(presets.OBJECTIVES)
 
 
 def test_a_damaged_description_is_named_and_set_aside(tmp_path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from data import files, progress
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import oracles, pareto, reporting, search_space
-from tuner_fn.trial_runner import DetectionTuner
+from tuner_fn.trial_runner import DetectionTuner, make_objective
 from tuner_fn.worker import should_stop
 
 NAMES = ("optimizer.learning_rate",)
@@ -41,7 +41,7 @@ class FakeProcess:
         rate = self.rate(job) + self.luck.get((self.rate(job), job.settings["training"]["seed"]), 0.0)
         history = []
         for epoch in range(1, job.epochs + 1):
-            report = {"epoch": epoch, "loss": 1.0, "AP": rate, "AP50": 0.5, "AP75": float("nan"), "seconds": 2.0}
+            report = {"epoch": epoch, "loss": 1.0, "AP": rate, "AP50": 0.5 - rate, "AP75": float("nan"), "seconds": 2.0}
             history.append(report)
             on_epoch(report)
             if should_stop(job, history):
@@ -89,7 +89,7 @@ def make(tmp_path, process, strategy: str = "random", **settings) -> DetectionTu
     ranges = settings.pop("ranges", None) or search_space.pick({}, NAMES, config)
     oracle = oracles.make_oracle(
         strategy,
-        objective=keras_tuner.Objective("val_AP", "max"),
+        objective=make_objective(settings.pop("metric", "AP")),
         hyperparameters=search_space.make_search_space(config, ranges),
         **defaults | settings,
     )
@@ -114,6 +114,20 @@ def test_the_leaderboard_is_sorted_and_the_best_configuration_trains_as_it_stand
     assert table[0].endswith("optimizer.learning_rate")
     assert len(table) == 5
     assert process.closed
+
+
+def test_the_objective_decides_which_trial_and_which_finalist_is_best(process, tmp_path) -> None:
+    """The formula's AP50 falls where its AP rises."""
+    shown: list[dict] = []
+    with progress.listen(lambda kind, fields: shown.append(fields) if kind == "trial" else None):
+        rows = search(make(tmp_path, process, metric="AP50", repeats=2))
+    rates = sorted(row["hyperparameters"]["optimizer.learning_rate"] for row in rows)
+    assert [row["AP"] for row in rows] == rates
+    assert [row["score"] for row in rows] == [row["AP50"] for row in rows] == [0.5 - rate for rate in rates]
+    assert [row["mean"] for row in rows] == [pytest.approx(0.5 - rate) for rate in rates[:3]] + [None]
+    assert {(fields["objective"], fields["score"]) for fields in shown if fields["state"] == "done"} == {
+        ("mAP@.5", row["score"]) for row in rows
+    }
 
 
 def test_a_failed_trial_is_recorded_with_its_reason_and_the_search_goes_on(process, tmp_path) -> None:
@@ -635,6 +649,14 @@ def test_epochs_that_stopped_trials_were_not_trained_go_back_to_the_budget(proce
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
     states = [trial.state.name for trial in optuna.load_study(study_name="search", storage=storage).trials]
     assert states.count("PRUNED") == len(stopped)
+
+
+def test_trials_are_stopped_by_the_objective(process, tmp_path) -> None:
+    rows = search(make(tmp_path, process, metric="AP50", **EARLY))
+    stopped = [row["AP50"] for row in rows if row["reason"]]
+    assert len(stopped) > 5
+    assert max(stopped) < rows[0]["AP50"] == max(row["AP50"] for row in rows)
+    assert max(row["AP"] for row in rows if row["reason"]) > rows[0]["AP"]
 
 
 def test_the_plan_counts_what_stopping_saves_with_a_number_of_trials(process, tmp_path) -> None:

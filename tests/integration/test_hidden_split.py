@@ -1,0 +1,70 @@
+"""Nothing before the Evaluator reads the test split: a run of the components with one that cannot be read."""
+
+import pathlib
+
+import pytest
+import tensorflow as tf
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import statistics_pb2
+from tfx.dsl.components.common import importer
+from tfx.orchestration import metadata
+from tfx.orchestration import pipeline as tfx_pipeline
+from tfx.orchestration.local import local_dag_runner
+from tfx.types import standard_artifacts
+
+from pipeline import pipeline
+from tests import tiny_detector
+
+CLASS_NAMES = ["person", "bicycle", "car"]
+MARK = "only_in_test"
+
+
+def run_data_checks(folder: pathlib.Path, corrupt: bool) -> pathlib.Path:
+    """Runs StatisticsGen, SchemaGen and ExampleValidator on three splits; returns the folder of their artifacts.
+
+    Args:
+        folder: to work in.
+        corrupt: whether the test split is no TFRecord file; else its examples have a feature of their own.
+    """
+    records = tiny_detector.records_of(tiny_detector.random_results())
+    for split, count in (("train", 4), ("val", 2), ("test", 3)):
+        path = tiny_detector.write_split(folder / "examples" / f"Split-{split}", records[:count], CLASS_NAMES)
+    if corrupt:
+        pathlib.Path(path).write_bytes(b"no TFRecord")
+    else:
+        with tf.io.TFRecordWriter(path, "GZIP") as writer:
+            value = tf.train.Feature(int64_list=tf.train.Int64List(value=[1]))
+            example = tf.train.Example(features=tf.train.Features(feature={MARK: value}))
+            writer.write(example.SerializeToString())
+    examples = importer.Importer(
+        source_uri=str(folder / "examples"),
+        artifact_type=standard_artifacts.Examples,
+        properties={"split_names": '["train", "val", "test"]'},
+    ).with_id("examples")
+    local_dag_runner.LocalDagRunner().run(
+        tfx_pipeline.Pipeline(
+            "hidden_split",
+            str(folder / "pipeline"),
+            components=[examples, *pipeline.make_data_checks(examples.outputs["result"])],
+            metadata_connection_config=metadata.sqlite_metadata_connection_config(str(folder / "metadata.db")),
+        )
+    )
+    return folder / "pipeline"
+
+
+def read_statistics(path: pathlib.Path) -> statistics_pb2.DatasetFeatureStatistics:
+    (found,) = tfdv.load_stats_binary(str(path)).datasets
+    return found
+
+
+@pytest.mark.parametrize("corrupt", [True, False])
+def test_neither_statistics_nor_schema_nor_anomalies_hold_the_test_split(tmp_path, corrupt) -> None:
+    root = run_data_checks(tmp_path, corrupt)
+    statistics = {path.parent.name: read_statistics(path) for path in root.glob("StatisticsGen/statistics/*/*/*")}
+    assert {split: one.num_examples for split, one in statistics.items()} == {"Split-train": 4, "Split-val": 2}
+    (schema,) = root.glob("SchemaGen/schema/*/schema.pbtxt")
+    names = {feature.name for feature in tfdv.load_schema_text(str(schema)).feature}
+    assert "image/encoded" in names
+    assert MARK not in names
+    anomalies = {path.parent.name for path in root.glob("ExampleValidator/anomalies/*/*/*")}
+    assert anomalies == {"Split-train", "Split-val"}
