@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from data import sources
+from models import pretrained
 from pipeline import configs, display, environment, workdir
 from pipeline.cli import data_flags, export, parsing
 from tuner_fn import costs, finalists, pareto, presets, search_space
@@ -126,6 +127,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     # A mistake in the dataset or the weights' path should not wait for TFX, nor leave a folder.
     sources.open_source(config.dataset, config.data)
     config.experiment.model.weights_file()
+    pretrained.check(config.experiment)  # of what the search begins with
     with (
         workdir.open_workdir(flag_values["workdir"].value, flag_values["min_free_gb"].value) as folder,
         display.open_display(flag_values["verbosity"].value, folder.log) as screen,
