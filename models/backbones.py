@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 import warnings
 from typing import Any
 
@@ -19,6 +20,7 @@ _BUILDERS = {
     "mobilenet_v3_small": (keras.applications.MobileNetV3Small, {"include_preprocessing": False}),
     "mobilenet_v3_large": (keras.applications.MobileNetV3Large, {"include_preprocessing": False}),
 }
+_BLOCK = re.compile(r"block_\d+|expanded_conv(_\d+)?|conv_(dw|pw)_\d+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +90,8 @@ def load_backbone(config: ModelConfig, image_size: int) -> Backbone:
         The backbone.
 
     Raises:
-        UserError: the weights file is missing, is no weights file or is of another architecture.
+        UserError: the weights file is missing, is no weights file or is of another architecture; or more blocks are
+            to be frozen than there are.
     """
     build, options = _BUILDERS[config.backbone]
     file = config.weights_file()
@@ -99,7 +102,31 @@ def load_backbone(config: ModelConfig, image_size: int) -> Backbone:
     else:
         model = build(weights=None, **arguments)
         restored = None if file is None else _restore(model, config, file)
-    return Backbone(_adapted(model, config), restored)
+    adapted = _adapted(model, config)
+    _freeze(adapted, config)
+    return Backbone(adapted, restored)
+
+
+def blocks(model: keras.Model) -> list[list[keras.Layer]]:
+    """Groups a MobileNet's layers that have weights: its first convolution, its blocks and its last convolution."""
+    groups: dict[str, list[keras.Layer]] = {}
+    for layer in model.layers:
+        if layer.weights:
+            match = _BLOCK.match(layer.name)
+            name = match[0].replace("_dw_", "_pw_") if match else "last" if len(groups) > 1 else "first"
+            groups.setdefault(name, []).append(layer)
+    return list(groups.values())
+
+
+def _freeze(model: keras.Model, config: ModelConfig) -> None:
+    found = blocks(model)
+    if config.frozen_blocks > len(found):
+        raise UserError(
+            f"`model.frozen_blocks` is {config.frozen_blocks}, but {config.backbone} has {len(found)}: its first"
+            " convolution, its blocks and, but for MobileNet v1, its last convolution."
+        )
+    for layer in (layer for block in found[: config.frozen_blocks] for layer in block):
+        layer.trainable = False
 
 
 def _download(config: ModelConfig, build: Any, arguments: dict[str, Any]) -> keras.Model:

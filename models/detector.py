@@ -200,12 +200,14 @@ class Detector(keras.Model):
 
 
 def _kernels(network: keras.Model) -> list[Any]:
-    """Lists the kernels that the L2 penalty takes: of ordinary convolutions.
+    """Lists the kernels that the L2 penalty takes: of ordinary convolutions that are trained.
 
     Depthwise kernels have so few weights that a penalty only harms: Howard et al. 2017 (arXiv:1704.04861), section 3.2.
     """
     kernels = []
     for layer in network.layers:
+        if not layer.trainable:
+            continue
         if isinstance(layer, keras.layers.SeparableConv2D):
             kernels.append(layer.pointwise_kernel)
         elif isinstance(layer, keras.layers.Conv2D):

@@ -125,8 +125,18 @@ class ModelConfig:
         help="`none`, `imagenet` (Keras' download), `auto` (that where it can be had, decided once a run) or "
         "the path of a Keras weights file.",
     )
+    weights: str = setting(
+        "none", help="`none` or a file of `ssd-tuner import-weights`: a whole trained network to start from."
+    )
     backbone_activation: str = setting(
         "own", choices=("own", *ACTIVATIONS), help="Activation inside the backbone; `own` is the published one."
+    )
+    frozen_blocks: int = setting(
+        0,
+        low=0,
+        high=19,
+        unit="blocks",
+        help="Blocks of the backbone, from the first convolution on, that are not trained, batch norm included.",
     )
     freeze_batch_norm: bool = setting(False, help="Keep the backbone's batch-norm statistics and scales as loaded.")
     batch_norm_momentum: float = setting(
@@ -345,6 +355,9 @@ class OptimizerConfig:
     learning_rate: float = tunable(
         0.002, low=1e-7, high=10.0, search=(5e-4, 1e-2), scale="log", live=True, help="Peak learning rate, per step."
     )
+    backbone_rate: float = setting(
+        1.0, low=0.0, high=100.0, help="Learning rate of the backbone / that of the rest of the network."
+    )
     schedule: str = tunable(
         "cosine",
         choices=("constant", "exponential", "cosine", "cyclic"),
@@ -461,6 +474,10 @@ class ExperimentConfig:
         if scales and (len(scales) != levels or any(b <= a for a, b in itertools.pairwise(scales))):
             raise UserError(
                 f"`anchors.scales` needs {levels} ascending numbers, one a feature level, or none: got {scales}."
+            )
+        if not {self.model.weights, self.model.backbone_weights} & {"", "none"}:
+            raise UserError(
+                "`model.weights` and `model.backbone_weights` both name weights of the backbone. Set one to `none`."
             )
         if len(self.anchors.variances) != 4:
             raise UserError(f"`anchors.variances` needs 4 numbers (y, x, height, width): got {self.anchors.variances}.")

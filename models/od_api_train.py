@@ -3,6 +3,8 @@
 Names and defaults are those of train.proto, optimizer.proto, eval.proto and input_reader.proto.
 """
 
+import pathlib
+import shlex
 from typing import Any
 
 from models import od_api_augment
@@ -127,11 +129,46 @@ def _epochs(given: int, node: Node) -> Outcome:
     return honoured({"training.epochs": epochs}, f"{images} train images are {max(images // batch, 1)} steps an epoch")
 
 
-_CHECKPOINT = od.cannot("the kit reads Keras weights files: model.backbone_weights=FILE, or imagenet")
+WEIGHTS_FILE = "weights.npz"  # that `import-weights` writes by default
+_CLASSIFICATION = "a backbone comes from a Keras weights file: model.backbone_weights=FILE, or imagenet"
+
+
+def import_command(checkpoint: str) -> str:
+    """Writes the command that makes the file of `model.weights` of a checkpoint."""
+    return f"ssd-tuner import-weights {shlex.quote(checkpoint)} --output={WEIGHTS_FILE}"
+
+
+def _checkpoint(given: str, node: Node) -> Outcome:
+    """Takes a detector's checkpoint that is there as `model.weights`."""
+    if not given:
+        return Outcome(od.IGNORED, why="empty")
+    if _is_classification(node):
+        return refused(_CLASSIFICATION)
+    if not (pathlib.Path(given).exists() or pathlib.Path(f"{given}.index").is_file()):
+        return refused(
+            f"no such file here; where it is, {import_command('CHECKPOINT')} and set model.weights={WEIGHTS_FILE}"
+        )
+    return honoured({"model.weights": WEIGHTS_FILE}, f"after {import_command(given)}")
+
+
+def _is_classification(node: Node) -> bool:
+    """Tells whether a checkpoint is of a classifier, as the API takes it where the file says nothing."""
+    given = node["fine_tune_checkpoint_type"]
+    return given == "classification" if given else not node["from_detection_checkpoint"]
+
+
+def _checkpoint_type(given: str, node: Node) -> Outcome:
+    if not given or not node["fine_tune_checkpoint"]:
+        return Outcome(od.IGNORED, why="no fine_tune_checkpoint" if given else "empty")
+    if given in ("detection", "full", "fine_tune"):
+        return honoured(why="what fits comes, classes by name")
+    return refused(_CLASSIFICATION if given == "classification" else "detection, full or classification is known")
+
+
 _GOES_ALONG = ignored("of fine_tune_checkpoint")
 _REPLICAS = ignored("one process trains")
 _QUEUE = ignored("a matter of speed")
-_VARIABLES = od.cannot("the kit freezes the backbone's batch norm only: model.freeze_batch_norm")
+_VARIABLES = od.cannot("the kit freezes the backbone's first blocks (model.frozen_blocks) or its batch norm")
 TRAIN_CONFIG = Message(
     {
         "batch_size": value(32, sets("input.batch_size")),
@@ -142,10 +179,10 @@ TRAIN_CONFIG = Message(
         "add_regularization_loss": value(True, lambda given, node: honoured(why="" if given else "loss.l2 is 0")),
         "data_augmentation_options": Child(od_api_augment.OPTION, repeated=True),
         "max_number_of_boxes": value(100, sets("input.max_boxes")),
-        "fine_tune_checkpoint": value("", _CHECKPOINT),
-        "fine_tune_checkpoint_type": value("", _CHECKPOINT),
+        "fine_tune_checkpoint": value("", _checkpoint),
+        "fine_tune_checkpoint_type": value("", _checkpoint_type),
         "fine_tune_checkpoint_version": choice("UNKNOWN V1 V2", "V1", _GOES_ALONG),
-        "from_detection_checkpoint": value(False, _CHECKPOINT),
+        "from_detection_checkpoint": value(False, _GOES_ALONG),
         "load_all_detection_checkpoint_vars": value(False, _GOES_ALONG),
         "run_fine_tune_checkpoint_dummy_computation": value(True, _GOES_ALONG),
         "freeze_variables": od.repeated(str, _VARIABLES),

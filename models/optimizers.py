@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from models import network_parts
 from models.hyperparameters import OptimizerConfig
 
 
@@ -84,6 +85,29 @@ class FusedAdam(keras.optimizers.Adam):
         )
 
 
+def _with_backbone_rate(kind: type[keras.optimizers.Optimizer], factor: float) -> type[keras.optimizers.Optimizer]:
+    """Makes a kind of optimizer that trains the backbone at `factor` of the learning rate, weight decay included."""
+
+    class TwoRates(kind):
+        def build(self, variables: Sequence[Any]) -> None:
+            if not self.built:
+                super().build(variables)
+                self.factors = [
+                    factor if network_parts.part(one.path) == network_parts.BACKBONE else 1.0 for one in variables
+                ]
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            super().update_step(gradient, variable, learning_rate * self.factors[self._get_variable_index(variable)])
+
+        def _apply_weight_decay(self, variables: Sequence[Any]) -> None:
+            for variable in variables if self.weight_decay is not None else ():
+                if self._use_weight_decay(variable):
+                    rate = self.learning_rate * self.factors[self._get_variable_index(variable)]
+                    variable.assign(variable - variable * keras.ops.cast(self.weight_decay * rate, variable.dtype))
+
+    return TwoRates
+
+
 def make_optimizer(
     config: OptimizerConfig, schedule: keras.optimizers.schedules.LearningRateSchedule
 ) -> keras.optimizers.Optimizer:
@@ -91,7 +115,8 @@ def make_optimizer(
 
     `rmsprop`, with momentum, epsilon inside the root and squared gradients that start at 1, is TensorFlow 1's, which
     the Object Detection API used. Weight decay leaves biases and batch norm alone. Momentum and weight decay are
-    variables, which `configure` sets; without weight decay there is none.
+    variables, which `configure` sets; without weight decay there is none. With a `backbone_rate` other than 1 the
+    backbone's variables have a learning rate of their own.
 
     Args:
         config: update rule and its numbers.
@@ -106,15 +131,21 @@ def make_optimizer(
         "use_ema": config.ema_momentum > 0.0,
         "ema_momentum": config.ema_momentum or 0.99,
     }
-    start, epsilon = 0.9, config.epsilon
+    start = 0.9
+    with_root = common | {"epsilon": config.epsilon}
+
+    def kind(of: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Optimizer]:
+        """Returns the class itself where the backbone learns as the rest does."""
+        return of if config.backbone_rate == 1.0 else _with_backbone_rate(of, config.backbone_rate)
+
     makers = {
-        "sgd": lambda: keras.optimizers.SGD(schedule, **common),
-        "momentum": lambda: Momentum(schedule, momentum=start, **common),
-        "rmsprop": lambda: RMSpropOfTensorFlow1(schedule, rho=config.rho, momentum=start, epsilon=epsilon, **common),
+        "sgd": lambda: kind(keras.optimizers.SGD)(schedule, **common),
+        "momentum": lambda: kind(Momentum)(schedule, momentum=start, **common),
+        "rmsprop": lambda: kind(RMSpropOfTensorFlow1)(schedule, rho=config.rho, momentum=start, **with_root),
         # Keras takes every optimizer's weight decay from the weights and not by the gradient, which is AdamW.
-        "adam": lambda: FusedAdam(schedule, beta_1=start, epsilon=epsilon, **common),
-        "adamw": lambda: FusedAdam(schedule, beta_1=start, epsilon=epsilon, **common),
-        "lion": lambda: keras.optimizers.Lion(schedule, beta_1=start, **common),
+        "adam": lambda: kind(FusedAdam)(schedule, beta_1=start, **with_root),
+        "adamw": lambda: kind(FusedAdam)(schedule, beta_1=start, **with_root),
+        "lion": lambda: kind(keras.optimizers.Lion)(schedule, beta_1=start, **common),
     }
     optimizer = makers[config.name]()
     for name in _live(optimizer, config):

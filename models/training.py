@@ -17,7 +17,7 @@ import numpy as np
 
 from data import augment, input_pipeline, progress
 from data.errors import UserError
-from models import cost, detection_metrics, detections, devices, inheritance, optimizers, schedules, training_state
+from models import cost, detection_metrics, detections, devices, initial_weights, optimizers, schedules, training_state
 from models.detector import Detector
 from models.errors import DivergedError
 from models.hyperparameters import ExperimentConfig
@@ -81,6 +81,7 @@ class Program:
         random.seed(config.training.seed)
         self.detector = Detector(config, num_classes)
         random.setstate(outside)
+        self._started = ""
         self.schedule = schedules.LiveSchedule()
         self.optimizer = optimizers.make_optimizer(config.optimizer, self.schedule)
         self.detector.compile(optimizer=self.optimizer, jit_compile=False)
@@ -96,6 +97,13 @@ class Program:
         """Sets everything that training changes, in the order of `variables`."""
         for variable, value in zip(self.variables(), values, strict=True):
             variable.assign(value)
+
+    def start(self, config: ExperimentConfig, class_names: Sequence[str]) -> None:
+        """Takes over the weights of `model.weights`; says what came and what did not, unless it did so last time."""
+        text = initial_weights.start(self.detector.network, config, class_names)
+        if text and text != self._started:
+            progress.emit("note", text=text)
+        self._started = text
 
     def configure(self, config: ExperimentConfig, total_steps: int) -> None:
         """Takes over the live settings of a training of `total_steps` steps."""
@@ -128,7 +136,8 @@ def _program(config: ExperimentConfig, num_classes: int) -> Program:
             shaping[path] = value > 0
         elif not field.metadata["live"] and not path.startswith("augment."):
             shaping[path] = value
-    for path in ("training.epochs", "training.data_share", "input.cache_bytes", "input.max_boxes"):
+    unread = ("training.epochs", "training.data_share", "input.cache_bytes", "input.max_boxes", "model.weights")
+    for path in unread:
         del shaping[path]
     key = json.dumps([shaping, num_classes])
     if key not in _programs:
@@ -189,8 +198,10 @@ def train(
     steps = input_pipeline.steps_per_epoch(split.length, config.input.batch_size)
     program = _program(config, len(class_names))
     history = _restore(program, checkpoint, start_from)
+    if not history:
+        program.start(config, class_names)
     if inherit_from is not None and not history:
-        _inherit(program.detector.network, inherit_from)
+        initial_weights.inherit(program.detector.network, inherit_from)
     program.configure(config, steps * (schedule_epochs or epochs))
     if len(history) < epochs and not should_stop(history):
         batches = training_batches(split, config, first_epoch=len(history), epochs=epochs)
@@ -390,15 +401,3 @@ def _restore(program: Program, *paths: str | os.PathLike[str] | None) -> list[Ep
             return found[1]
     program.restore(program.initial)
     return []
-
-
-def _inherit(network: keras.Model, donor: str | os.PathLike[str]) -> None:
-    """Fills a network's weights from a training state of another one, and notes how much that gave."""
-    if (donated := training_state.load_named(donor)) is None:
-        return
-    weights = {weight.path: weight for weight in network.weights if weight.shape}  # single numbers are settings
-    own = {path: np.asarray(weight) for path, weight in weights.items()}
-    found = inheritance.inherit(own, donated)
-    for path, weight in weights.items():
-        weight.assign(found.weights[path])
-    progress.emit("note", text=f"Weights inherited from {pathlib.Path(donor).parent.name}: {found.summary()}")

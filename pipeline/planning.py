@@ -6,7 +6,7 @@ from typing import Any
 
 from data import sources
 from data.sources import Source
-from models import imagenet_weights
+from models import imagenet_weights, pretrained
 from models.hyperparameters import ExperimentConfig
 from pipeline import configs
 from tuner_fn import search_space
@@ -39,7 +39,9 @@ def plan_run(values: Mapping[str, Any], *, here: bool = True) -> tuple[configs.R
     if found is None:
         found = _make(source, draft, fixed, named, is_on=values["plan"] != "off", here=here)
     derived = found.settings if found.settings or values["plan"] != "off" else None
-    return configs.RunConfig.from_flags(values, derived), found, key
+    run = configs.RunConfig.from_flags(values, derived)
+    pretrained.check(run.experiment)  # of what the search begins with
+    return run, found, key
 
 
 def _make(

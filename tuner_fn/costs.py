@@ -30,7 +30,7 @@ SECOND_OBJECTIVES = {
     "parameters": "parameters",
 }
 _WITHOUT_EFFECT = ("dropout_rate", "backbone_weights", "freeze_batch_norm", "batch_norm_momentum", "batch_norm_epsilon")
-_WITHOUT_EFFECT += ("initializer", "initializer_stddev", "class_bias")
+_WITHOUT_EFFECT += ("weights", "frozen_blocks", "initializer", "initializer_stddev", "class_bias")
 
 
 def asked_for(limits: Mapping[str, float | None], second_objective: str | None) -> list[str]:

@@ -117,10 +117,15 @@ class _Job:
         return report
 
     def _calibration(self) -> Iterator[bytes]:
-        from models import tflite_export
+        return calibration_files(self.train)
 
-        for item in tflite_export.choose(self.train.items(CALIBRATION_SPLIT)):
-            try:
-                yield self.train.load(item).encoded
-            except errors.BadExampleError:
-                continue
+
+def calibration_files(source: sources.Source) -> Iterator[bytes]:
+    """Yields up to `tflite_export.CALIBRATION_IMAGES` images of the train split; bad ones are left out."""
+    from models import tflite_export
+
+    for item in tflite_export.choose(source.items(CALIBRATION_SPLIT)):
+        try:
+            yield source.load(item).encoded
+        except errors.BadExampleError:
+            continue

@@ -94,6 +94,9 @@ def _show(screen: display.Display, imported: od_api_config.Imported, source: str
     screen.note("")
     screen.note(f"{counts}; {defaults} more where the API's defaults differ from the kit's.")
     screen.note(f"Settings written to {output}. Next:")
+    if "model.weights" in imported.settings:
+        (row,) = [row for row in imported.report if row.field == "train_config.fine_tune_checkpoint"]
+        screen.note(f"  {row.becomes.rpartition(': after ')[2]}")
     screen.note(f"  ssd-tuner run --dataset=DATASET --workdir=FOLDER --config={shlex.quote(output)}")
 
 

@@ -29,6 +29,7 @@ COMMANDS = (
     "predict",
     "export",
     "import-config",
+    "import-weights",
     "kubeflow",
 )
 GROUPS = ("data",)  # of commands of two words; their modules are pipeline.cli.<group>_<word>
@@ -143,7 +144,7 @@ def _asks_for_help(arguments: Sequence[str]) -> bool:
 def _overview() -> str:
     lines = ["Finds the best hyperparameters for a MobileNet-SSD object detector and ships the winner.", ""]
     lines += ["Usage: ssd-tuner COMMAND [flags]", "", "Commands:"]
-    lines += [f"  {name:<13} {_load(name).SUMMARY}" for name in COMMANDS]
+    lines += [f"  {name:<14} {_load(name).SUMMARY}" for name in COMMANDS]
     lines += [
         "",
         "Flags and an example of each: ssd-tuner COMMAND --help",
