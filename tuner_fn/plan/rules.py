@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from models import anchor_fit, anchors, imagenet_weights, weights_kind
+from models import anchor_fit, anchors, imagenet_weights, pretrained, weights_kind
 from models.hyperparameters import AnchorConfig, ExperimentConfig
 from tuner_fn.plan.fingerprint import Fingerprint
 
@@ -54,6 +54,17 @@ class Rule:
     unless_searched: tuple[str, ...] = ()
 
 
+def trained_network(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
+    """Chooses the network that the file of `model.weights` is of, so that all of it is taken over."""
+    del about
+    if not _has_weights(config):
+        return []
+    trained = pretrained.read(config.model.weights)
+    reason = f"{config.model.weights} holds a trained network with it"
+    shaping = {path: value for path, value in trained.settings.items() if path.startswith("model.")}
+    return [Choice(path, value, reason) for path, value in shaping.items()]
+
+
 def pretrained_network(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
     """Chooses the backbone and the width that the weights file is of."""
     del about
@@ -85,7 +96,11 @@ def pretrained_rate(about: Fingerprint, config: ExperimentConfig) -> list[Choice
 
 
 def _is_pretrained(config: ExperimentConfig) -> bool:
-    return config.model.backbone_weights not in ("", "none", imagenet_weights.AUTO)
+    return _has_weights(config) or config.model.backbone_weights not in ("", "none", imagenet_weights.AUTO)
+
+
+def _has_weights(config: ExperimentConfig) -> bool:
+    return config.model.weights not in ("", "none")
 
 
 def batch_size(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
@@ -102,12 +117,11 @@ def batch_size(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
 
 def head(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
     """Chooses the box predictor: SSDLite's 3x3 separable one sees an object's surroundings at little cost."""
-    del about, config
-    return [
-        Choice(
-            "model.head", "ssdlite", "its 3x3 separable predictor sees more of an object than one cell, at little cost"
-        )
-    ]
+    del about
+    if _has_weights(config):
+        return []
+    reason = "its 3x3 separable predictor sees more of an object than one cell, at little cost"
+    return [Choice("model.head", "ssdlite", reason)]
 
 
 def batch_norm_momentum(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
@@ -126,7 +140,8 @@ def fitted_anchors(about: Fingerprint, config: ExperimentConfig) -> list[Choice]
     """Fits scales and aspect ratios of the anchors to the objects, by k-means."""
     sizes = anchors.map_sizes(config.input.image_size, config.model.first_stride, config.model.num_levels)
     configured = anchors.anchor_config(config)
-    whole = dataclasses.replace(configured, reduce_lowest_level=False)
+    # A trained box predictor knows as many anchors a cell as it was trained with.
+    whole = configured if _has_weights(config) else dataclasses.replace(configured, reduce_lowest_level=False)
     found = anchor_fit.propose(about.boxes, sizes, whole, seed=0)
     if found is None:
         return []
@@ -153,6 +168,7 @@ _SHAPES = (
 )
 
 RULES = (
+    Rule(("model.backbone", "model.alpha"), trained_network),
     Rule(("model.backbone", "model.alpha"), pretrained_network),
     Rule(("input.batch_size",), batch_size),
     Rule(("model.freeze_batch_norm",), pretrained_batch_norm),
