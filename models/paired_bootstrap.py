@@ -140,6 +140,30 @@ class MatchedImages:
         return envelope[read[read < len(envelope)]].sum() / len(_RECALLS)
 
 
+def resampled(
+    results: Sequence[ImageResult], class_names: Sequence[str], metric: str, *, num_resamples: int, seed: int = 0
+) -> np.ndarray:
+    """Computes a metric of resamples of the images: the same draws for any detector of as many images.
+
+    Args:
+        results: N images, at least one.
+        class_names: C names in label order.
+        metric: as of `compare`.
+        num_resamples: R, at least 1.
+        seed: of the draws.
+
+    Returns:
+        float64 [R]; NaN where a resample has no object that counts.
+    """
+    matched, draws = MatchedImages(results, class_names, metric), np.random.default_rng(seed)
+    return np.array([matched.metric(_draw(draws, len(results))) for _ in range(num_resamples)])
+
+
+def _draw(draws: np.random.Generator, num_images: int) -> np.ndarray:
+    """Draws as many images as there are, with replacement; int [N], how often each comes."""
+    return np.bincount(draws.integers(0, num_images, num_images), minlength=num_images)
+
+
 def compare(
     candidate: Sequence[ImageResult],
     baseline: Sequence[ImageResult],
@@ -179,7 +203,7 @@ def compare(
     draws = np.random.default_rng(seed)
     differences = np.full(num_resamples, math.nan)
     for number in range(num_resamples if num_images else 0):
-        counts = np.bincount(draws.integers(0, num_images, num_images), minlength=num_images)
+        counts = _draw(draws, num_images)
         differences[number] = ours.metric(counts) - theirs.metric(counts)
     differences = differences[~np.isnan(differences)]
     if not differences.size:

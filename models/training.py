@@ -15,9 +15,19 @@ from typing import Any
 import keras
 import numpy as np
 
-from data import augment, input_pipeline, progress
+from data import augment, files, input_pipeline, progress
 from data.errors import UserError
-from models import cost, detection_metrics, detections, devices, initial_weights, optimizers, schedules, training_state
+from models import (
+    cost,
+    detection_metrics,
+    detections,
+    devices,
+    initial_weights,
+    optimizers,
+    paired_bootstrap,
+    schedules,
+    training_state,
+)
 from models.detector import Detector
 from models.errors import DivergedError
 from models.hyperparameters import ExperimentConfig
@@ -25,6 +35,7 @@ from models.hyperparameters import ExperimentConfig
 EpochReport = dict[str, float]
 EVAL_BATCH = 32  # images a batch of validation; results do not depend on it
 NAN_CHECK_STEPS = 10
+NUM_RESAMPLES = 200  # of the validation images; a standard error is then known to a twentieth
 _MEASURED_STEPS = 5
 
 
@@ -163,6 +174,7 @@ def train(
     start_from: str | os.PathLike[str] | None = None,
     inherit_from: str | os.PathLike[str] | None = None,
     validate_at: Collection[int] | None = None,
+    resampled: str | None = None,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     should_stop: Callable[[Sequence[EpochReport]], bool] = lambda history: False,
 ) -> TrainingResult:
@@ -182,6 +194,8 @@ def train(
         inherit_from: training state of any other network, whose weights (nothing else) a training begins with that has
             no earlier part, unless it is missing or damaged; see `inheritance.inherit`.
         validate_at: epochs, counted from 1, after which the model is scored; the last one always is. None for all.
+        resampled: metric whose values over resamples of the validation images the last epoch writes to
+            `resampled_file(checkpoint)`; None for none.
         on_epoch: called after every epoch with its report: epoch (from 1), loss, images_per_s, seconds and, where it
             was validated, the metrics of `detection_metrics.coco_metrics`.
         should_stop: asked with all reports, before the first epoch and after each one, whether training ends here.
@@ -207,11 +221,16 @@ def train(
         batches = training_batches(split, config, first_epoch=len(history), epochs=epochs)
         images = steps * min(config.input.batch_size, split.length)
         lengths = {"initial_epoch": len(history), "epochs": epochs, "steps_per_epoch": steps}
-        asked = (validate_at, checkpoint, on_epoch, should_stop)
+        asked = (validate_at, resampled, checkpoint, on_epoch, should_stop)
         report = _Reporter(program, validation, history, images, epochs, *asked)
         program.detector.fit(batches, **lengths, verbose=0, callbacks=[report])
     program.detector.optimizer.finalize_variable_values(program.detector.trainable_variables)
     return TrainingResult(program.detector, history)
+
+
+def resampled_file(checkpoint: str | os.PathLike[str]) -> pathlib.Path:
+    """Names the file of a training's resampled metric, beside its state."""
+    return pathlib.Path(checkpoint).with_name("resampled.json")
 
 
 def load_data(
@@ -321,6 +340,7 @@ class _Reporter(keras.callbacks.Callback):
         images: int,
         epochs: int,
         validate_at: Collection[int] | None,
+        resampled: str | None,
         checkpoint: str | os.PathLike[str] | None,
         on_epoch: Callable[[EpochReport], None],
         should_stop: Callable[[Sequence[EpochReport]], bool],
@@ -328,7 +348,7 @@ class _Reporter(keras.callbacks.Callback):
         super().__init__()
         self.program, self.validation, self.history, self.images = program, validation, history, images
         self.validate_at = range(1, epochs + 1) if validate_at is None else {*validate_at, epochs}
-        self.checkpoint = checkpoint
+        self.checkpoint, self.epochs, self.resampled = checkpoint, epochs, resampled
         self.report_epoch, self.should_stop = on_epoch, should_stop
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -349,13 +369,22 @@ class _Reporter(keras.callbacks.Callback):
         }
         if epoch + 1 in self.validate_at:
             with self.program.scored_weights():
-                report.update(self.validation.metrics(self.program.detector))
+                results = self.validation.results(self.program.detector)
+            report.update(detection_metrics.coco_metrics(results, self.validation.class_names))
+            if self.resampled is not None and epoch + 1 == self.epochs:
+                self._write_resampled(results)
         report["seconds"] = time.perf_counter() - self.started
         self.history.append(report)
         if self.checkpoint is not None:
             training_state.save(self.checkpoint, self.program.variables(), self.history)
         self.report_epoch(report)
         self.model.stop_training = self.should_stop(self.history)
+
+    def _write_resampled(self, results: Sequence[detection_metrics.ImageResult]) -> None:
+        about = (results, self.validation.class_names, self.resampled)
+        values = paired_bootstrap.resampled(*about, num_resamples=NUM_RESAMPLES)
+        numbers = [None if math.isnan(value) else round(float(value), 6) for value in values]
+        files.write_json(resampled_file(self.checkpoint), numbers)
 
     def _check(self, logs: dict[str, Any]) -> None:
         if not math.isfinite(float(logs["loss"])):
@@ -376,12 +405,15 @@ class Validation:
 
     def metrics(self, detector: Detector) -> dict[str, float]:
         """Returns `detection_metrics.coco_metrics` of the detector."""
+        return detection_metrics.coco_metrics(self.results(detector), self.class_names)
+
+    def results(self, detector: Detector) -> list[detection_metrics.ImageResult]:
+        """Returns the detections and the ground truth of every image."""
         found = detector.predict(self.images, verbose=0)
-        results = (
+        return [
             detections.image_result(record, detections.image_detections(found, row))
             for row, record in enumerate(self.truth)
-        )
-        return detection_metrics.coco_metrics(results, self.class_names)
+        ]
 
     def seconds(self, detector: Detector) -> float:
         """Measures how long the predictions take, from one batch."""

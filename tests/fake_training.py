@@ -26,7 +26,17 @@ def rate(fault: str) -> float:
 
 
 def train(
-    config, *data, epochs, schedule_epochs, checkpoint, start_from, inherit_from, validate_at, on_epoch, should_stop
+    config,
+    *data,
+    epochs,
+    schedule_epochs,
+    checkpoint,
+    start_from,
+    inherit_from,
+    validate_at,
+    resampled,
+    on_epoch,
+    should_stop,
 ):
     """Counts epochs in the checkpoint and commits the fault in the second one."""
     fault = FAULTS[round(100 * config.optimizer.learning_rate)]

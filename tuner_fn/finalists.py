@@ -9,6 +9,8 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from data import files
 from tuner_fn import state_files
 
@@ -187,8 +189,10 @@ class Finalists:
         """Names the trials of the start and of the challenger; none where there is no such pair."""
         return [row["trial"] for row in self._pair(rows) or ()]
 
-    def add(self, trial_id: str, seed: int, score: float | None) -> None:
-        """Notes a result and writes the file."""
+    def add(self, trial_id: str, seed: int, score: float | None, resampled: pathlib.Path | None = None) -> None:
+        """Notes a result and writes the file; keeps a copy of the training's file of resampled scores."""
+        if resampled is not None and resampled.exists():
+            files.write_bytes(self._resampled_file(trial_id, seed), resampled.read_bytes())
         self.scores.setdefault(trial_id, {})[str(seed)] = score
         files.write_text(self._path, json.dumps(self.scores, indent=1))
 
@@ -203,9 +207,29 @@ class Finalists:
         if not seeds or failed:
             return None
         start, challenger = ([one[seed] for seed in seeds] for one in known)
-        *numbers, replaced = judge(start, challenger, min_confidence=self._min_confidence)
+        error = self._image_error([row["trial"] for row in found], seeds)
+        *numbers, replaced = judge(start, challenger, min_confidence=self._min_confidence, image_error=error)
         replaced = replaced and len(seeds) == len(self._seeds)
         return Decision(found[0]["trial"], found[1]["trial"], *numbers, replaced, len(seeds))
+
+    def _resampled_file(self, trial_id: str, seed: int | str) -> pathlib.Path:
+        return self._path.with_name(f"resampled_{trial_id}_{seed}.json")
+
+    def _resampled(self, trial_id: str, seed: str) -> np.ndarray | None:
+        """Reads the scores of a training on resamples of the validation images, float64 [R]; None without them."""
+        own = self._path.parent / f"trial_{trial_id}" / "resampled.json"
+        path = self._resampled_file(trial_id, seed)
+        path = own if seed == str(self._seeds[0]) and not path.exists() else path
+        return state_files.read(path, lambda values: np.array(values, np.float64))
+
+    def _image_error(self, trials: Sequence[str], seeds: Sequence[str]) -> float:
+        """Computes the standard error that the choice of the validation images leaves in the mean difference."""
+        scores = [[self._resampled(trial, seed) for seed in seeds] for trial in trials]
+        if any(one is None for own in scores for one in own):
+            return 0.0
+        start, challenger = np.array(scores)  # [seeds, R] each
+        error = np.nanstd((challenger - start).mean(axis=0))
+        return float(error) if np.isfinite(error) else 0.0
 
     def annotate(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         """Adds mean, spread, number of seeds and confidence, and ranks the winner first.

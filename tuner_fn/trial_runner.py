@@ -342,7 +342,7 @@ class DetectionTuner(keras_tuner.Tuner):
                 outcome = f"val {OBJECTIVES[self.metric].text} {score:.3f}"
             except keras_tuner.errors.FailedTrialError as failure:
                 score, outcome = None, f"failed: {str(failure).partition(chr(10))[0]}"
-            self._finalists.add(row["trial"], seed, score)
+            self._finalists.add(row["trial"], seed, score, state.with_name("resampled.json"))
             shutil.rmtree(state.parent, ignore_errors=True)
             progress.emit("note", text=f"finalist: trial {row['trial']}, seed {seed}, {epochs} epochs: {outcome}")
             self._write_results()
@@ -392,6 +392,7 @@ class DetectionTuner(keras_tuner.Tuner):
             checkpoint=checkpoint,
             latency="latency_ms" in self.costs_asked_for,
             objective=self.metric,
+            resample=epochs == self.oracle.max_epochs,
             **others,
             **self._data,
         )

@@ -43,7 +43,8 @@ class Job:
         start_from: file of an earlier part to continue from, None for none.
         inherit_from: training state whose weights a training without an earlier part begins with, None for its own.
         latency: whether the time of an image is among the costs.
-        objective: the metric that `stopping` goes by; not read without it.
+        objective: the metric that `stopping` goes by, and that `resample` is about.
+        resample: whether the last epoch writes the metric of resamples of the validation images beside the state.
         stopping: tells by the scores so far whether training ends early; None for never.
     """
 
@@ -59,6 +60,7 @@ class Job:
     inherit_from: str | None = None
     latency: bool = False
     objective: str = ""
+    resample: bool = False
     stopping: early_stopping.StoppingRule | None = None
 
 
@@ -106,6 +108,7 @@ def _train(training: ModuleType, job: Job, connection: Connection) -> list[dict[
         start_from=job.start_from,
         inherit_from=job.inherit_from,
         validate_at=job.validate_at,
+        resampled=job.objective if job.resample else None,
         on_epoch=lambda report: connection.send(("epoch", report)),
         should_stop=lambda history: should_stop(job, history),
     ).history
