@@ -115,3 +115,28 @@ def test_what_a_file_lacks_keeps_its_initial_value_and_is_named(tmp_path) -> Non
     assert "Conv_1/kernel" in restored.missing
     assert restored.summary().startswith(f"Restored {len(part.weights)} of {len(whole.weights)} backbone tensors from")
     assert "not found: block_13_expand/kernel" in restored.summary()
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "last_frozen", "first_trained"),
+    [
+        ("mobilenet_v1", 14, "conv_pw_1_bn", "conv_dw_2"),
+        ("mobilenet_v2", 19, "expanded_conv_project_BN", "block_1_expand"),
+        ("mobilenet_v3_small", 13, "expanded_conv_project_bn", "expanded_conv_1_expand"),
+    ],
+)
+def test_the_first_blocks_are_frozen(name, count, last_frozen, first_trained) -> None:
+    """The numbers are those of the papers' tables: a convolution, 13, 17 and 11 blocks, and in v2 and v3 one more."""
+    model = backbones.load_backbone(ModelConfig(backbone=name, alpha=0.35, frozen_blocks=2), 64).model
+    assert len(backbones.blocks(model)) == count
+    layers = [layer for layer in model.layers if layer.weights]
+    frozen = [layer.name for layer in layers if not layer.trainable]
+    assert frozen == [layer.name for layer in layers[: len(frozen)]]
+    assert (frozen[-1], layers[len(frozen)].name) == (last_frozen, first_trained)
+    whole = backbones.load_backbone(ModelConfig(backbone=name, alpha=0.35, frozen_blocks=count), 64).model
+    assert whole.trainable_weights == []
+
+
+def test_more_frozen_blocks_than_there_are_is_a_mistake() -> None:
+    with pytest.raises(UserError, match="`model.frozen_blocks` is 19, but mobilenet_v1 has 14"):
+        backbones.load_backbone(ModelConfig(backbone="mobilenet_v1", alpha=0.35, frozen_blocks=19), 64)

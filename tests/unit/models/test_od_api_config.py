@@ -278,7 +278,7 @@ def test_a_default_of_the_api_that_the_kit_cannot_follow_is_told():
         ({"matcher": "bipartite_matcher { }"}, "bipartite_matcher", "highest IoU"),
         ({"optimizer": configs.RMSPROP.replace("0.95", "0.95 burnin_steps: 9")}, "burnin_steps", "linear"),
         ({"train": "data_augmentation_options { random_rotation90 {} }"}, "rotation90", "no such augmentation"),
-        ({"train": "freeze_variables: 'a' freeze_variables: 'b'"}, "freeze_variables", "batch norm only"),
+        ({"train": "freeze_variables: 'a' freeze_variables: 'b'"}, "freeze_variables", "model.frozen_blocks"),
         ({"rest": "graph_rewriter { quantization { delay: 48000 } }"}, "delay", "floating point"),
     ],
 )
@@ -410,3 +410,28 @@ def test_an_odd_value_anywhere_is_told_and_breaks_nothing(odd):
         changed = text[: place.start(1)] + odd + text[place.end(1) :]
         with contextlib.suppress(UserError):
             od_api_config.read(changed, train_images=100).experiment()
+
+
+def test_a_detectors_checkpoint_that_is_there_becomes_the_weights(tmp_path) -> None:
+    checkpoint = tmp_path / "model.ckpt"
+    text = configs.ssd(train=f"fine_tune_checkpoint: '{checkpoint}' fine_tune_checkpoint_type: 'detection'")
+    found, becomes = verdict(text, "fine_tune_checkpoint")
+    assert (found, "no such file here; where it is, ssd-tuner import-weights CHECKPOINT" in becomes) == ("cannot", True)
+    assert "model.weights" not in settings(text)
+    (tmp_path / "model.ckpt.index").touch()
+    command = f"ssd-tuner import-weights {checkpoint} --output=weights.npz"
+    assert verdict(text, "fine_tune_checkpoint") == ("honoured", f"model.weights=weights.npz: after {command}")
+    assert verdict(text, "fine_tune_checkpoint_type")[0] == "honoured"
+    assert settings(text)["model.weights"] == "weights.npz"
+
+
+@pytest.mark.parametrize(
+    "kind", ["fine_tune_checkpoint_type: 'classification'", "from_detection_checkpoint: false", ""]
+)
+def test_a_classifiers_checkpoint_is_refused_as_the_api_takes_it(kind, tmp_path) -> None:
+    """Without a type the API asks `from_detection_checkpoint`, which is false by default."""
+    (tmp_path / "model.ckpt.index").touch()
+    found, becomes = verdict(
+        configs.ssd(train=f"fine_tune_checkpoint: '{tmp_path}/model.ckpt' {kind}"), "fine_tune_checkpoint"
+    )
+    assert (found, "model.backbone_weights=FILE" in becomes) == ("cannot", True)

@@ -108,3 +108,28 @@ def test_no_momentum_is_the_plain_rule(name) -> None:
     expected = {"momentum": -0.1, "rmsprop": -0.1 / np.sqrt(2.0), "lion": -0.1}[name]
     assert first == pytest.approx(expected)
     assert second == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "rmsprop", "adam", "adamw", "lion"])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_the_backbone_has_a_rate_of_its_own(name, weight_decay) -> None:
+    """Each of two variables moves as an optimizer of its rate alone would move it, weight decay included."""
+    config = dataclasses.replace(PLAIN, name=name, weight_decay=weight_decay)
+    variables = [keras.Variable(np.float32(1.0), name=path) for path in ("block_1", "head_0_box")]
+    optimizer = optimizers.make_optimizer(dataclasses.replace(config, backbone_rate=0.25), 0.1)
+    found = []
+    for gradient in (1.0, 2.0, -1.0):
+        optimizer.apply([tf.constant(gradient)] * 2, variables)
+        found.append([float(variable) for variable in variables])
+    for rate, moved in zip((0.025, 0.1), zip(*found, strict=True), strict=True):
+        alone = optimizers.make_optimizer(config, rate)
+        variable, expected = keras.Variable(np.float32(1.0), name="kernel"), []
+        for gradient in (1.0, 2.0, -1.0):
+            alone.apply([tf.constant(gradient)], [variable])
+            expected.append(float(variable))
+        assert moved == pytest.approx(expected, rel=1e-5)
+
+
+def test_without_a_rate_of_its_own_the_optimizer_is_the_plain_one() -> None:
+    assert type(optimizers.make_optimizer(PLAIN, 0.1)) is type(optimizers.make_optimizer(OptimizerConfig(), 0.1))
+    assert type(optimizers.make_optimizer(OptimizerConfig(), 0.1)) is optimizers.FusedAdam
