@@ -4,8 +4,8 @@ import pathlib
 
 import pytest
 import tensorflow as tf
-import tensorflow_data_validation as tfdv
-from tensorflow_metadata.proto.v0 import statistics_pb2
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx.dsl.components.common import importer
 from tfx.orchestration import metadata
 from tfx.orchestration import pipeline as tfx_pipeline
@@ -53,7 +53,7 @@ def run_data_checks(folder: pathlib.Path, corrupt: bool) -> pathlib.Path:
 
 
 def read_statistics(path: pathlib.Path) -> statistics_pb2.DatasetFeatureStatistics:
-    (found,) = tfdv.load_stats_binary(str(path)).datasets
+    (found,) = statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes()).datasets
     return found
 
 
@@ -63,7 +63,7 @@ def test_neither_statistics_nor_schema_nor_anomalies_hold_the_test_split(tmp_pat
     statistics = {path.parent.name: read_statistics(path) for path in root.glob("StatisticsGen/statistics/*/*/*")}
     assert {split: one.num_examples for split, one in statistics.items()} == {"Split-train": 4, "Split-val": 2}
     (schema,) = root.glob("SchemaGen/schema/*/schema.pbtxt")
-    names = {feature.name for feature in tfdv.load_schema_text(str(schema)).feature}
+    names = {feature.name for feature in text_format.Parse(schema.read_text(), schema_pb2.Schema()).feature}
     assert "image/encoded" in names
     assert MARK not in names
     anomalies = {path.parent.name for path in root.glob("ExampleValidator/anomalies/*/*/*")}
