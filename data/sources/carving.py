@@ -29,8 +29,8 @@ SHARE = 0.15  # of the train images, for each missing split
 LEAST_IMAGES = 20  # below it mAP says little; a small set gives more than its share, up to `MOST_SHARE`
 MOST_SHARE = 0.25
 SIMILAR_BITS = 6
-# Image files that are decoded to compare them: 10 s on one core, of 10,000 images of 40 KB all. Of what lies behind
-# them only equal files are found.
+# Image files that are decoded to compare them, as 10,000 of 40 KB: up to 14 s on one busy core, in a thread a core. Of
+# what lies behind them only equal files are found.
 MOST_COMPARED_BYTES = 400_000_000
 
 _REMEMBERED = 4

@@ -81,7 +81,8 @@ def test_tiles_and_data_options_are_those_of_training(tmp_path):
 def test_a_bad_image_is_left_out_and_listed(tmp_path, capfd):
     from tests import coco_folder
 
-    folder = coco_folder.write(tmp_path / "data", train=coco_folder.table(4), val=coco_folder.table(2))
+    tables = {"train": coco_folder.table(4), "val": coco_folder.table(2), "test": coco_folder.table(2)}
+    folder = coco_folder.write(tmp_path / "data", **tables)
     (folder / "train" / "2.jpg").write_bytes(b"")
     assert _stats(f"--dataset=coco:{folder}", "--preset=cpu") == 0
     report = json.loads((tmp_path / "dataset_stats" / "stats.json").read_text())
@@ -93,8 +94,19 @@ def test_a_bad_image_is_left_out_and_listed(tmp_path, capfd):
         (folder / "train" / f"{name}.jpg").write_bytes(b"")
     for name in ("0", "1"):
         (folder / "val" / f"{name}.jpg").write_bytes(b"")
+        (folder / "test" / f"{name}.jpg").write_bytes(b"")
     assert _stats(f"--dataset=coco:{folder}", "--preset=cpu") == 2
     assert "has no readable image. First:" in capfd.readouterr().err
+
+
+def test_statistics_are_those_of_the_splits_that_a_run_takes(tmp_path, capfd):
+    from tests import coco_folder
+
+    folder = coco_folder.write(tmp_path / "data", train=coco_folder.table(12))
+    assert _stats(f"--dataset=coco:{folder}", "--preset=cpu") == 0
+    report = json.loads((tmp_path / "dataset_stats" / "stats.json").read_text())
+    assert {split: found["images"] for split, found in report["splits"].items()} == {"train": 6, "val": 3, "test": 3}
+    assert "has no val and no test: 3 of its 12 train images become val and 3 test (seed 0;" in capfd.readouterr().out
 
 
 def test_a_sheet_is_drawn_and_seeded(tmp_path, capfd):
