@@ -208,7 +208,7 @@ class DetectionTuner(keras_tuner.Tuner):
             files.write_json(self._allotted, dataclasses.asdict(found))
             progress.emit("note", text=found.text(left_s, pace.seconds(1, 1), epochs))
         if found.is_search:
-            self.oracle.max_epochs_total = found.search_epochs(self._finalists.num_epochs)
+            self.oracle.set_budget(found.search_epochs(self._finalists.num_epochs))
         else:
             self.config = self.config.replace({"training.epochs": found.epochs})
             self._trial_config = self._trial_config.replace({"training.epochs": found.epochs})

@@ -198,6 +198,10 @@ class SeededOracle(SavedOracle, abc.ABC):
         """Tells whether a number of trials or of epochs ends the search."""
         return self.max_trials < UNBOUNDED_TRIALS or self.max_epochs_total is not None
 
+    def set_budget(self, epochs: int) -> None:
+        """Ends the search after so many epochs, as `max_epochs_total` of the constructor does."""
+        self.max_epochs_total = epochs
+
     def start_alone(self, epochs: int) -> None:
         """Ends the search with its first trial, of so many epochs."""
         self.max_epochs = self.max_epochs_total = epochs

@@ -34,9 +34,18 @@ class GridOracle(SeededOracle):
         if values_each is not None:
             check_range("values_each", values_each, 2)
         self._defaults = self.space.genes(self.space.defaults())
+        self._is_fitted = values_each is None
         self.values_each = values_each or self._fitting()
         self.points = self._count(self.values_each)
         self._restart()
+
+    def set_budget(self, epochs: int) -> None:
+        """Takes the grid that fits it, as `SeededOracle.set_budget`."""
+        super().set_budget(epochs)
+        if self._is_fitted:
+            self.values_each = self._fitting()
+            self.points = self._count(self.values_each)
+            self._restart()
 
     def propose(self, rng: np.random.Generator) -> Proposal:
         """Takes the next combination; `SeededOracle.propose`."""

@@ -155,7 +155,7 @@ def test_every_preset_is_a_valid_configuration(name) -> None:
     assert config.training.seed == 0
     ranges = search_space.named_space("default", config)
     for strategy in presets.SEARCHES:
-        search = presets.search(preset, strategy, ranges, 0)
+        search = presets.search(preset, strategy, ranges, 0, epochs=config.training.epochs)
         assert presets.SearchConfig.from_dict(json.loads(json.dumps(search.to_dict()))) == search
 
 
@@ -187,7 +187,13 @@ def test_what_has_no_effect_is_not_searched(changes, idle) -> None:
         ({"max_minutes": 0.0}, "`max_minutes` must be positive: got 0"),
         ({"trial_timeout": 0.0}, "`trial_timeout` must be positive: got 0"),
         ({"repeats": 0}, "`repeats` must be at least 1: got 0"),
-        ({"repeats": 3, "max_epochs_total": 36}, "36 epochs, which leaves none of max_epochs_total=36 to the search"),
+        (
+            {"repeats": 3, "max_epochs_total": 60},
+            "trains 2 configurations of 15 epochs with 2 more seeds: 60 epochs, which leaves none of "
+            "max_epochs_total=60 to the search",
+        ),
+        ({"min_confidence": 0.0}, "`min_confidence` must be above 0 and below 1: got 0.0"),
+        ({"min_confidence": 1.0}, "`min_confidence` must be above 0 and below 1: got 1.0"),
         ({"ranges": {}}, "Nothing is left to search"),
         ({"early_stopping": 0.0}, "`early_stopping` must be above 0 and below 1: got 0.0"),
         ({"early_stopping": 1.0}, "`early_stopping` must be above 0 and below 1: got 1.0"),
@@ -200,17 +206,47 @@ def test_what_has_no_effect_is_not_searched(changes, idle) -> None:
 def test_each_mistake_is_named(changes, message) -> None:
     ranges = search_space.named_space("default", ExperimentConfig())
     with pytest.raises(UserError, match=message):
-        presets.search(presets.get_preset("quick"), **{"strategy": "random", "ranges": ranges, "seed": 0} | changes)
+        settings = {"strategy": "random", "ranges": ranges, "seed": 0, "epochs": 15}
+        presets.search(presets.get_preset("quick"), **settings | changes)
     with pytest.raises(UserError, match="Unknown preset `quik`. Did you mean `quick`"):
         presets.get_preset("quik")
 
 
 def test_a_budget_of_the_user_replaces_the_presets() -> None:
+    assert make_search().max_epochs_total == presets.get_preset("quick").trainings * 20
+    assert make_search(max_epochs=6).max_epochs_total == presets.get_preset("quick").trainings * 6
+    assert make_search(max_minutes=3.0).max_epochs_total is None
+    assert make_search(max_trials=3).max_epochs_total is None
+    assert make_search(max_epochs_total=7).max_epochs_total == 7
+
+
+def make_search(**settings) -> presets.SearchConfig:
     ranges = search_space.named_space("default", ExperimentConfig())
-    preset = presets.get_preset("quick")
-    assert presets.search(preset, "random", ranges, 0).max_epochs_total == preset.max_epochs_total
-    assert presets.search(preset, "random", ranges, 0, max_minutes=3.0).max_epochs_total is None
-    assert presets.search(preset, "random", ranges, 0, max_trials=3).max_epochs_total is None
+    return presets.search(presets.get_preset("quick"), "random", ranges, 0, **{"epochs": 20} | settings)
+
+
+def test_a_trial_is_as_long_as_the_final_training_at_most_and_a_sixth_of_it_at_least() -> None:
+    assert (make_search().max_epochs, make_search().min_epochs) == (20, 3)
+    shorter = make_search(max_epochs=5)
+    assert (shorter.max_epochs, shorter.min_epochs) == (5, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "repeats"),
+    [
+        ({}, 2),  # the preset's ten whole trainings
+        ({"max_epochs_total": 160}, 2),  # room for eight
+        ({"max_epochs_total": 159}, 1),
+        ({"max_epochs_total": 48, "max_epochs": 6}, 2),  # whole is what a trial may have
+        ({"max_minutes": 3.0}, 2),  # the first steps decide whether there is a search at all
+        ({"max_minutes": 3.0, "max_epochs_total": 159}, 1),
+        ({"max_trials": 100}, 1),
+        ({"max_epochs_total": 159, "repeats": 3}, 3),
+        ({"repeats": 1}, 1),
+    ],
+)
+def test_a_second_seed_is_for_searches_with_room_for_it_or_whose_user_asks(settings, repeats) -> None:
+    assert make_search(**settings).repeats == repeats
 
 
 def test_a_fidelity_is_converted_and_keeps_to_its_declaration() -> None:

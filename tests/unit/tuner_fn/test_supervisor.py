@@ -33,7 +33,8 @@ def process(tmp_path, monkeypatch):
 def job(folder: pathlib.Path, fault: str = "none", *, epochs: int = 3, name: str = "state", **settings) -> Job:
     config = ExperimentConfig().replace({"optimizer.learning_rate": fake_training.rate(fault)})
     files = {"train_files": ("train",), "val_files": ("val",), "checkpoint": str(folder / name)}
-    return Job(config.to_dict(), class_names=("car",), epochs=epochs, validate_every=1, **files, **settings)
+    horizon = {"schedule_epochs": epochs, "validate_at": range(1, epochs + 1)}
+    return Job(config.to_dict(), class_names=("car",), epochs=epochs, **horizon, **files, **settings)
 
 
 def test_one_process_trains_one_job_after_another(process, tmp_path) -> None:
