@@ -186,7 +186,7 @@ PRESETS = {
             "optimizer.learning_rate": 0.003,
             "training.epochs": 15,
         },
-        trainings=10,
+        trainings=8,
         factor=2,
     ),
     "cpu": Preset(
