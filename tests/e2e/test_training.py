@@ -13,7 +13,7 @@ from tiny_data import CLASS_NAMES, scene_record, write_split
 
 from data import progress
 from data.errors import UserError
-from models import training
+from models import schedules, training
 from models.errors import DivergedError
 from models.hyperparameters import ExperimentConfig
 
@@ -117,19 +117,38 @@ def test_a_process_killed_within_an_epoch_loses_that_epoch_only(data, tmp_path) 
         np.testing.assert_array_equal(found, wanted)
 
 
-def test_a_promoted_trial_goes_on_from_its_parent(data, tmp_path) -> None:
-    """With a constant rate the rungs together are one training; the parent's state is left as it was."""
-    constant = SMALL.replace({"optimizer.schedule": "constant", "optimizer.warmup_fraction": 0.0})
-    whole = training.train(constant, *data, CLASS_NAMES, epochs=2)
-    expected = weights(whole)
-    parent, child = tmp_path / "0" / "state.npz", tmp_path / "1" / "state.npz"
-    training.train(constant, *data, CLASS_NAMES, epochs=1, checkpoint=parent)
-    before = parent.read_bytes()
-    promoted = training.train(constant, *data, CLASS_NAMES, epochs=2, checkpoint=child, start_from=parent)
-    for found, wanted in zip(weights(promoted), expected, strict=True):
+@pytest.mark.parametrize("schedule", ["cosine", "exponential"])
+def test_a_trial_paused_on_its_way_and_continued_is_one_training(data, tmp_path, schedule) -> None:
+    """At each pause it is at that point of the long schedule, bit for bit; the parent's state is left as it was."""
+    changes = {"optimizer.schedule": schedule, "optimizer.decay_steps": 3, "optimizer.decay_factor": 0.5}
+    config = SMALL.replace(changes)
+    whole = training.train(config, *data, CLASS_NAMES, epochs=4, validate_at=(1, 3))
+    expected, history = weights(whole), whole.history
+    long = schedules.LiveSchedule()
+    long.configure(config.optimizer, 4 * 2)  # 16 images in batches of 8
+    rates = [float(long(2 * epoch - 1)) for epoch in (1, 2, 3, 4)]
+    assert [report["learning_rate"] for report in history] == rates
+    assert len(set(rates)) == 4
+    parent = None
+    for epochs in (1, 3, 4):
+        state = tmp_path / str(epochs) / "state.npz"
+        before = parent and parent.read_bytes()
+        lengths = {"epochs": epochs, "schedule_epochs": 4, "validate_at": (1, 3)}
+        part = training.train(config, *data, CLASS_NAMES, checkpoint=state, start_from=parent, **lengths)
+        for key in ("epoch", "loss", "learning_rate", "AP"):
+            assert [one.get(key) for one in part.history] == [one.get(key) for one in history[:epochs]]
+        assert before is None or parent.read_bytes() == before
+        parent = state
+    for found, wanted in zip(weights(part), expected, strict=True):
         np.testing.assert_array_equal(found, wanted)
-    assert parent.read_bytes() == before
-    assert [report["epoch"] for report in promoted.history] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "scored"), [(None, [1, 2, 3]), ((), [3]), ((1, 7), [1, 3]), (range(0, 3, 2), [2, 3])]
+)
+def test_the_last_epoch_is_always_validated_and_others_where_asked(data, asked, scored) -> None:
+    history = training.train(SMALL, *data, CLASS_NAMES, epochs=3, validate_at=asked).history
+    assert [report["epoch"] for report in history if "AP" in report] == scored
 
 
 def test_a_damaged_state_is_set_aside_and_the_training_starts_over(data, tmp_path) -> None:

@@ -94,7 +94,7 @@ class FreezeThawOracle(SeededOracle):
         start = self.configurations[index]
         was_whole = self.trials[self.start_order[0]].hyperparameters.values["tuner/epochs"] == self.max_epochs
         final = start.curve.get(self.max_epochs, 0.0)
-        if not was_whole or start.state == "failed" or final <= 0.0:
+        if not was_whole or start.state == "failed" or final <= 0.0 or len(start.curve) == 1:
             return
         telling = [epoch for epoch, score in sorted(start.curve.items()) if score >= TELLING * final]
         self.rungs = make_rungs(max(self._least_epochs, telling[0]), self.max_epochs)

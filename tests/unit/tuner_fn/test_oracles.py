@@ -9,6 +9,7 @@ import pytest
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import oracles, presets, search_space
+from tuner_fn.early_stopping import keep_curve
 
 NAMES = ("optimizer.learning_rate", "anchors.min_scale", "augment.crop_probability")
 MAX_EPOCHS = 4
@@ -183,23 +184,66 @@ def test_the_defaults_are_tried_first(name, space, tmp_path) -> None:
     assert dict(configuration(asked[0])) == space().values
 
 
-@pytest.mark.parametrize("name", [name for name in oracles.NAMES if name != "hyperband"])
-@pytest.mark.parametrize("budget", [2 * MAX_EPOCHS, 22, 41])
-def test_defaults_that_learn_slowly_do_not_lose_to_what_they_beat_in_the_end(name, budget, tmp_path) -> None:
-    """Whoever asked for the search had them already; before they are done their training state is kept."""
+@pytest.mark.parametrize("name", oracles.NAMES)
+@pytest.mark.parametrize("budget", [2 * MAX_EPOCHS - 1, 2 * MAX_EPOCHS, 22, None])
+def test_the_defaults_are_trained_whole_at_once_where_there_is_room_for_another(name, budget, tmp_path) -> None:
+    """Whoever asked for the search had them already: the others have to beat what they are in the end."""
     oracle = make(name, tmp_path, max_epochs_total=budget, **({"values_each": 2} if name == "grid" else {}))
-    asked, scores = [], []
-    while (trial := oracle.create_trial("tuner0")).status == "RUNNING":
-        asked.append(dict(trial.hyperparameters.values))
-        is_start = configuration(asked[-1]) == configuration(asked[0])
-        end = asked[-1]["tuner/epochs"]
-        scores.append((10.0 if is_start and end == MAX_EPOCHS else -float(is_start), end))
-        oracle.update_trial(trial.trial_id, {"val_AP": scores[-1][0]})
+    trial = oracle.create_trial("tuner0")
+    is_whole = budget is not None and budget >= 2 * MAX_EPOCHS and name != "hyperband"
+    assert trial.hyperparameters.values["tuner/epochs"] == (MAX_EPOCHS if is_whole else oracle.first_epochs())
+    tell(oracle, trial)
+    if budget is not None:
+        assert epochs(run(oracle)) == budget - trial.hyperparameters.values["tuner/epochs"] > 0
+
+
+@pytest.mark.parametrize("name", oracles.NAMES)
+def test_a_search_that_its_start_ends_is_one_training_of_the_epochs_said(name, tmp_path) -> None:
+    """Longer than any configuration of a search, and shorter."""
+    for number in (7, 3):
+        oracle = make(name, tmp_path / str(number))
+        oracle.start_alone(number)
+        assert (oracle.planned_trials(), oracle.planned_epochs()) == (1, number)
+        (values,) = run(oracle)
+        assert dict(configuration(values)) == make_space().values
+        assert (values["tuner/initial_epoch"], values["tuner/epochs"]) == (0, number)
+        assert oracle.end_reason == f"the budget of {number} epochs is spent"
+        reloaded = make(name, tmp_path / str(number))
+        reloaded.reload()
+        reloaded.start_alone(number)
+        assert (reloaded.planned_trials(), reloaded.planned_epochs()) == (1, number)
+        assert reloaded.resumable() == run(reloaded) == []
+
+
+@pytest.mark.parametrize("name", oracles.NAMES)
+def test_a_budget_set_later_is_that_of_the_constructor(name, tmp_path) -> None:
+    first, other = (
+        make(name, tmp_path / part, **settings) for part, settings in (("a", {"max_epochs_total": 22}), ("b", {}))
+    )
+    assert not other.has_budget()
+    other.set_budget(22)
+    assert first.has_budget()
+    assert other.has_budget()
+    assert (first.planned_trials(), first.planned_epochs()) == (other.planned_trials(), other.planned_epochs())
+    assert run(first) == run(other)
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("max", 1.0), ("min", -1.0)])
+def test_the_scores_of_all_validated_epochs_are_known(tmp_path, direction, sign) -> None:
+    """A training reports the last one; it keeps the others, and the configuration that goes on has those of both."""
+    oracle = make("asha", tmp_path, factor=2, direction=direction, max_trials=3)
+    histories = [[{"AP": sign * one} for one in scores] for scores in ([0.5], [0.25], [0.5, 0.125])]
+    for history in histories:
+        trial = oracle.create_trial("tuner0")
+        keep_curve(trial, history)
+        oracle.update_trial(trial.trial_id, {"val_AP": history[-1]["AP"]})
         trial.status = "COMPLETED"
         oracle.end_trial(trial)
-        assert max(scores)[0] == 10.0 or oracle.resumable()[-1] == "0000"
-    assert max(scores) == (10.0, MAX_EPOCHS)
-    assert len(scores) > 2 or budget == 2 * MAX_EPOCHS
+    reloaded = make("asha", tmp_path, factor=2, direction=direction, max_trials=3)
+    reloaded.reload()
+    for one in (oracle, reloaded):
+        one.trained()
+        assert [known.curve for known in one.configurations] == [{1: 0.5, 2: 0.125}, {1: 0.25}]
 
 
 @pytest.mark.parametrize("name", oracles.NAMES)

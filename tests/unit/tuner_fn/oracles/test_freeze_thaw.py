@@ -16,15 +16,18 @@ def make(folder, space: keras_tuner.HyperParameters, direction: str = "max", **s
     return searching.make_oracle("freeze_thaw", folder, **options)
 
 
+def score(values: dict, epoch: int) -> float:
+    return searching.height(values) * (1 - np.exp(-epoch / 5)) if "rate" in values else 0.5
+
+
 def run(oracle, sign: float = 1.0) -> list[dict]:
-    """Trains by the formula height * (1 - exp(-epoch / 5)) until the oracle stops; returns all trials' values."""
+    """Trains by the formula of `score` until the oracle stops; returns all trials' values."""
     asked = []
     while (trial := oracle.create_trial("tuner0")).status == "RUNNING":
         values = trial.hyperparameters.values
         asked.append(dict(values))
         for epoch in range(values["tuner/initial_epoch"] + 1, values["tuner/epochs"] + 1):
-            score = searching.height(values) * (1 - np.exp(-epoch / 5)) if "rate" in values else 0.5
-            oracle.update_trial(trial.trial_id, {"score": sign * score}, step=epoch)
+            oracle.update_trial(trial.trial_id, {"score": sign * score(values, epoch)}, step=epoch)
         trial.status = "COMPLETED"
         oracle.end_trial(trial)
     return asked
@@ -114,6 +117,83 @@ def test_rungs_grow_and_end_at_the_last_epoch() -> None:
     assert freeze_thaw.make_rungs(3, 52) == [3, 4, 6, 9, 14, 21, 32, 48, 52]
     assert freeze_thaw.make_rungs(1, 4) == [1, 2, 3, 4]
     assert freeze_thaw.make_rungs(5, 3) == [3]
+
+
+def test_the_first_rung_is_where_the_start_has_half_of_its_score(tmp_path) -> None:
+    """Of 1 - exp(-epoch / 5) half of the end is reached at epoch 4: 0.551 of 0.982."""
+    oracle = make(tmp_path, searching.make_space(), max_epochs_total=5 * MAX_EPOCHS)
+    assert oracle.rungs == [2, 3, 4, 6, 9, 14, 20]
+    asked = run(oracle)
+    assert asked[0]["tuner/epochs"] == MAX_EPOCHS
+    assert oracle.rungs == [4, 6, 9, 14, 20]
+    started = [values["tuner/epochs"] for values in asked[1:-1] if "tuner/trial_id" not in values]
+    assert set(started) == {4}
+    assert {values["tuner/initial_epoch"] for values in asked} <= {0, *oracle.rungs}
+
+
+def test_a_reloaded_search_has_the_first_rung_before_it_proposes(tmp_path) -> None:
+    """A trial that was running is given out again without a proposal: its epochs are validated as before."""
+    whole = run(make(tmp_path / "whole", searching.make_space(), max_epochs_total=4 * MAX_EPOCHS))
+    asked = []
+    while True:
+        oracle = make(tmp_path / "cut", searching.make_space(), max_epochs_total=4 * MAX_EPOCHS)
+        if asked:
+            oracle.reload()
+            oracle.resumable()  # as a tuner asks at its start
+            assert oracle.rungs == [4, 6, 9, 14, 20]
+        trial = oracle.create_trial("tuner0")
+        if trial.status != "RUNNING":
+            break
+        values = trial.hyperparameters.values
+        asked.append(dict(values))
+        for epoch in range(values["tuner/initial_epoch"] + 1, values["tuner/epochs"] + 1):
+            oracle.update_trial(trial.trial_id, {"score": score(values, epoch)}, step=epoch)
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+        oracle.save()
+    assert asked == whole
+
+
+@pytest.mark.parametrize(
+    ("scores", "rungs"),
+    [
+        ({2: 0.3, 4: 0.4, 20: 0.5}, [2, 3, 4, 6, 9, 14, 20]),  # the first of all tells already
+        ({2: 0.0, 4: 0.0, 14: 0.1, 20: 0.5}, [20]),
+        ({2: 0.0, 14: 0.5, 20: 0.4}, [14, 20]),
+        ({20: 0.5}, [2, 3, 4, 6, 9, 14, 20]),  # nothing is known of the epochs before
+        ({2: 0.0, 4: 0.0, 20: 0.0}, [2, 3, 4, 6, 9, 14, 20]),  # it has learned nothing
+        (None, [2, 3, 4, 6, 9, 14, 20]),  # it has failed
+    ],
+)
+def test_the_first_rung_follows_the_starts_curve(tmp_path, scores, rungs) -> None:
+    oracle = make(tmp_path, searching.make_space(), max_epochs_total=5 * MAX_EPOCHS)
+    trial = oracle.create_trial("tuner0")
+    for epoch, one in (scores or {}).items():
+        oracle.update_trial(trial.trial_id, {"score": one}, step=epoch)
+    trial.status = "FAILED" if scores is None else "COMPLETED"
+    oracle.end_trial(trial)
+    assert oracle.create_trial("tuner0").hyperparameters.values["tuner/epochs"] == rungs[0]
+    assert oracle.rungs == rungs
+
+
+def test_a_start_that_was_not_trained_whole_at_once_changes_no_rung(tmp_path) -> None:
+    """A search by trials does not know in time whether there is room for it."""
+    oracle = make(tmp_path, searching.make_space(), max_trials=20)
+    run(oracle)
+    assert oracle.rungs == [2, 3, 4, 6, 9, 14, 20]
+
+
+def test_a_search_whose_first_trial_was_damaged_keeps_its_rungs_and_goes_on(tmp_path) -> None:
+    settings = {"max_epochs_total": 5 * MAX_EPOCHS}
+    oracle = make(tmp_path, searching.make_space(), **settings)
+    searching.tell(oracle, oracle.create_trial("tuner0"), 0.5)
+    oracle.save()
+    (path,) = tmp_path.glob("search/trial_*/trial.json")
+    path.write_text("")
+    oracle = make(tmp_path, searching.make_space(), **settings)
+    oracle.reload()
+    assert len(run(oracle)) > 4
+    assert oracle.rungs == [2, 3, 4, 6, 9, 14, 20]
 
 
 def test_a_low_score_after_few_epochs_stands_as_high_as_a_better_one_after_many() -> None:
