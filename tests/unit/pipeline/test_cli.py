@@ -290,22 +290,22 @@ def test_a_reader_that_goes_away_gets_no_traceback(arguments):
 
 
 @pytest.mark.parametrize(
-    ("objective", "numbers"),
+    ("objective", "final"),
     [
-        ("AP50", ("mAP@.5 0.500", "mAP@.5 0.400", "mAP@.5 0.600", "0.550")),
-        ("AP", ("mAP@[.5:.95] 0.300", "mAP@[.5:.95] 0.200", "mAP@[.5:.95] 0.250", "0.200")),
+        ("AP50", "mAP@.5 0.600 on val after 9 epochs, 0.550 on test"),
+        ("AP", "mAP@[.5:.95] 0.250 on val after 9 epochs, 0.200 on test"),
     ],
 )
-def test_the_end_shows_the_objective_and_the_defaults_as_far_as_they_were_trained(tmp_path, objective, numbers):
-    """A later trial may go on with them; beside the final model that one counts."""
-    defaults, other = {"rate": 0.1}, {"rate": 0.2}
+@pytest.mark.parametrize("replaced", [True, False])
+def test_the_end_says_what_the_search_found_and_whether_it_was_taken(tmp_path, objective, final, replaced):
     rows = [
-        {"trial": "0002", "rank": 1, "AP": 0.3, "AP50": 0.5, "epochs": 4.0, "hyperparameters": defaults},
-        {"trial": "0001", "rank": 2, "AP": 0.2, "AP50": 0.4, "epochs": 2.0, "hyperparameters": other},
-        {"trial": "0000", "rank": 3, "AP": 0.1, "AP50": 0.2, "epochs": 2.0, "hyperparameters": defaults},
+        {"trial": "0002", "rank": 1, "hyperparameters": {"rate": 0.2, "head": "ssd"}},
+        {"trial": "0000", "rank": 2, "hyperparameters": {"rate": 0.1, "head": "ssd"}},
     ]
+    numbers = {"gain": 0.0312, "low": -0.004, "high": 0.066, "confidence": 0.93, "replaced": replaced, "seeds": 2}
     result = types.SimpleNamespace(
-        leaderboard=[row | {"fidelity": "", "score": row[objective]} for row in rows],
+        leaderboard=rows,
+        decision={"start": "0000", "challenger": "0002", **numbers},
         objective=objective,
         final_val={"AP": 0.25, "AP50": 0.6, "epoch": 9.0},
         metrics={"AP": 0.2, "AP50": 0.55},
@@ -315,9 +315,12 @@ def test_the_end_shows_the_objective_and_the_defaults_as_far_as_they_were_traine
         pareto={},
     )
     facts = run._facts(result, workdir.Workdir(tmp_path))
-    assert facts["declared defaults"] == f"{numbers[0]} on val after 4 epochs"
-    assert facts["first random trial"] == f"{numbers[1]} on val after 2 epochs"
-    assert facts["final model"] == f"{numbers[2]} on val after 9 epochs, {numbers[3]} on test"
+    assert facts["search's best"] == "rate 0.1 -> 0.2"
+    assert facts["its gain"].startswith(
+        "+0.0312 on val (-0.0040 to +0.0660, 90 %; 2 seeds each), better with probability 0.93: "
+    )
+    assert facts["its gain"].endswith(": taken" if replaced else "the settings that the search began with were kept")
+    assert facts["final model"] == final
 
 
 def settings_of(*arguments):

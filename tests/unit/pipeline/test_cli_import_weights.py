@@ -69,7 +69,7 @@ def test_the_next_command_sets_what_any_preset_would_change():
 def test_a_run_with_weights_of_another_network_ends_before_it_begins(capfd, folder):
     settings = {"model.backbone": "mobilenet_v1", "model.alpha": 1.0, "model.head": "ssd", "model.first_stride": 16}
     pretrained.write("w.npz", pretrained.Weights("ssd.tflite", settings, None, 1e-3, {"conv1/kernel": np.zeros(3)}))
-    arguments = ["--dataset=road_scenes", "--workdir=runs", "--set=model.weights=w.npz"]
+    arguments = ["--dataset=road_scenes", "--workdir=runs", "--set=model.weights=w.npz", "--set=model.alpha=0.35"]
     assert main.main(["run", *arguments]) == 2
     error = capfd.readouterr().err
     assert (

@@ -7,7 +7,7 @@ import pytest
 
 from data import sources
 from data.errors import UserError
-from models import anchor_fit, anchors
+from models import anchor_fit, anchors, pretrained
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import presets
 from tuner_fn.plan import fingerprint, plan, rules
@@ -197,3 +197,15 @@ def test_the_network_is_the_one_that_the_weights_are_of(tmp_path) -> None:
     fixed = plan.make(about([0.3]), config, fixed=["model.alpha", "optimizer.learning_rate"]).settings
     assert fixed.keys().isdisjoint({"model.alpha", "optimizer.learning_rate"})
     assert plan.make(about([0.3]), CPU).settings.keys().isdisjoint({"model.alpha", "model.freeze_batch_norm"})
+
+
+def test_the_network_is_the_one_that_a_trained_detector_has(tmp_path) -> None:
+    """All of its box predictor can be taken over: its head, its levels, and as many anchors a cell."""
+    settings = {"model.backbone": "mobilenet_v1", "model.alpha": 0.5, "model.head": "ssd", "model.first_stride": 16}
+    trained = pretrained.Weights("ssd.tflite", settings, None, 1e-3, {"conv1/kernel": np.zeros(3)})
+    pretrained.write(tmp_path / "w.npz", trained)
+    config = CPU.replace({"model.weights": str(tmp_path / "w.npz")})
+    planned = config.replace(plan.make(about(np.linspace(0.7, 0.95, 50)), config).settings)
+    assert {path: planned.flat()[path] for path in settings} == settings
+    assert planned.anchors.reduce_lowest_level == config.anchors.reduce_lowest_level
+    assert planned.anchors.scales
