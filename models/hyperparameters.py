@@ -475,7 +475,7 @@ class ExperimentConfig:
             raise UserError(
                 f"`anchors.scales` needs {levels} ascending numbers, one a feature level, or none: got {scales}."
             )
-        if not {self.model.weights, self.model.backbone_weights} & {"", "none"}:
+        if not {self.model.weights, self.model.backbone_weights} & {"", "none", imagenet_weights.AUTO}:
             raise UserError(
                 "`model.weights` and `model.backbone_weights` both name weights of the backbone. Set one to `none`."
             )

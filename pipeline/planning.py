@@ -69,6 +69,8 @@ def _make(
 def _weights(config: ExperimentConfig, *, here: bool) -> rules.Choice:
     """Decides what `auto` stands for."""
     found, reason = "none", "another machine trains; name weights that it has"
-    if here:
+    if config.model.weights not in ("", "none"):
+        reason = "`model.weights` has a backbone"
+    elif here:
         found, reason = imagenet_weights.find(config.model.backbone, config.model.alpha, config.input.image_size)
     return rules.Choice("model.backbone_weights", found, reason)
