@@ -208,4 +208,3 @@ def test_the_network_is_the_one_that_a_trained_detector_has(tmp_path) -> None:
     planned = config.replace(plan.make(about(np.linspace(0.7, 0.95, 50)), config).settings)
     assert {path: planned.flat()[path] for path in settings} == settings
     assert planned.anchors.reduce_lowest_level == config.anchors.reduce_lowest_level
-    assert planned.anchors.scales
