@@ -54,7 +54,7 @@ def test_another_objective_is_another_search() -> None:
     info = dataset_info.DatasetInfo("road_scenes", "1", ("car",), {}, {}, {}, max_boxes=1)
     keys = set()
     for objective in presets.OBJECTIVES:
-        config = presets.search(presets.get_preset("quick"), "random", ranges, 0, objective=objective)
+        config = presets.search(presets.get_preset("quick"), "random", ranges, 0, epochs=4, objective=objective)
         about = {"config": {}, "search": config.to_dict(), "source_hash": "0"}
         keys.add(search_folder.search_key(search_folder.search_parts(info, about)))
     assert len(keys) == len(presets.OBJECTIVES)

@@ -140,10 +140,14 @@ def test_the_objective_decides_which_trial_and_which_finalist_is_best(process, t
     shown: list[dict] = []
     with progress.listen(lambda kind, fields: shown.append(fields) if kind == "trial" else None):
         rows = search(make(tmp_path, process, metric="AP50", repeats=2))
-    rates = sorted(row["hyperparameters"]["optimizer.learning_rate"] for row in rows)
-    assert [row["AP"] for row in rows] == rates
-    assert [row["score"] for row in rows] == [row["AP50"] for row in rows] == [0.5 - rate for rate in rates]
-    assert [row["mean"] for row in rows] == [pytest.approx(0.5 - rate) for rate in rates[:3]] + [None]
+    start, *rates = (row["hyperparameters"]["optimizer.learning_rate"] for row in rows)
+    assert start == ExperimentConfig().optimizer.learning_rate  # the best is ahead by too little to replace it
+    assert rates == sorted(rates)
+    assert [row["AP"] for row in rows] == [start, *rates]
+    assert [row["score"] for row in rows] == [row["AP50"] for row in rows] == [0.5 - rate for rate in (start, *rates)]
+    assert [row["mean"] for row in rows[:2]] == [pytest.approx(0.5 - rate) for rate in (start, rates[0])]
+    assert rows[1]["confidence"] > 0.5
+    assert {row["mean"] for row in rows[2:]} == {None}
     assert {(fields["objective"], fields["score"]) for fields in shown if fields["state"] == "done"} == {
         ("mAP@.5", row["score"]) for row in rows
     }
@@ -794,8 +798,9 @@ def test_trials_are_stopped_by_the_objective(process, tmp_path) -> None:
     rows = search(make(tmp_path, process, metric="AP50", **EARLY))
     stopped = [row["AP50"] for row in rows if row["reason"]]
     assert len(stopped) > 5
-    assert max(stopped) < rows[0]["AP50"] == max(row["AP50"] for row in rows)
-    assert max(row["AP"] for row in rows if row["reason"]) > rows[0]["AP"]
+    best = max((row for row in rows if not row["reason"]), key=lambda row: row["AP50"])
+    assert max(stopped) < best["AP50"]
+    assert max(row["AP"] for row in rows if row["reason"]) > best["AP"]
 
 
 def test_the_plan_counts_what_stopping_saves_with_a_number_of_trials(process, tmp_path) -> None:
