@@ -311,7 +311,8 @@ class DetectionTuner(keras_tuner.Tuner):
         hyperparameters = self.oracle.trials[row["trial"]].hyperparameters.copy()
         hyperparameters.values.setdefault("training.epochs", self.config.training.epochs)
         state = pathlib.Path(self._state_of(row["trial"]))
-        if state.exists() and not self.fidelity and row["trial"] not in heirs(self._trial_rows()):
+        is_part = row["epochs"] <= hyperparameters.values["training.epochs"] and not self.fidelity
+        if state.exists() and is_part and row["trial"] not in heirs(self._trial_rows()):
             hyperparameters.values[STATE] = str(state)
         return hyperparameters
 

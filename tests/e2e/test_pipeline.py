@@ -94,15 +94,28 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_a_pushed_model_and_a_report
     done = ssd_tuner(*run_arguments, cwd=project)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads((workdir / "report" / "leaderboard.json").read_text())
-    assert [row["status"] for row in rows] == ["completed"] * 4
-    assert next(row for row in rows if row["trial"] == "0000")["score"] == score
-    assert "trial 1/4" not in done.stdout  # what was finished is not trained again
+    assert {row["status"] for row in rows} == {"completed"}
+    by_trial = {row["trial"]: row for row in rows}
+    begun = {row["trial"]: by_trial[row["parent"]]["epochs"] if row["parent"] else 0 for row in rows}
+    assert sum(row["epochs"] - begun[row["trial"]] for row in rows) == 8
+    assert (by_trial["0000"]["score"], by_trial["0000"]["epochs"]) == (score, 2)
+    assert "trial 1/" not in done.stdout  # what was finished is not trained again
     assert re.search(
-        r"plan: at most 4 trials, 8 epochs in all, \d done before; about .* by the first steps", done.stdout
+        r"plan: at most 8 trials, 8 epochs in all, \d done before; about .* by the first steps", done.stdout
     )
     summary = json.loads((workdir / "report" / "summary.json").read_text())
     (workdir.parent / "first_summary.json").write_text(json.dumps(summary))
     assert summary["blessed"]
+    # The final model is the winner as the search left it, unless that was paused before its end.
+    winner, history = rows[0], json.loads((workdir / "report" / "history.json").read_text())
+    assert [report["epoch"] for report in history] == [1, 2]
+    assert history[winner["epochs"] - 1]["AP"] == winner["score"]
+    others = [row for row in rows if row["hyperparameters"] != by_trial["0000"]["hyperparameters"]]
+    decision = summary["decision"]
+    assert (decision is None) == all(row["epochs"] < 2 for row in others)  # what is short cannot be compared
+    if decision is not None:
+        assert decision["replaced"] == (decision["confidence"] >= 0.8) == (winner["trial"] == decision["challenger"])
+    assert ("search's best" if decision else "began with") in done.stdout
     assert (pathlib.Path(summary["pushed_model"]) / "saved_model.pb").is_file()
     assert (pathlib.Path(summary["pushed_model"]) / "assets.extra" / "labels.txt").read_text().split() == list(
         scenes.CLASS_NAMES

@@ -1,18 +1,20 @@
-"""Searches with real training: every strategy inside TFX's Tuner, Ctrl-C, and memory over many trials."""
+"""Searches with real training: every strategy inside TFX's Tuner, Ctrl-C, and the winner's state as the final model."""
 
 import dataclasses
 import json
 import pathlib
 import types
 
+import numpy as np
 import pytest
 from tfx.components.tuner import executor
 from tfx.types import standard_artifacts
 from tiny_data import CLASS_NAMES, scene_record, write_split
 
 from data import dataset_info, progress
-from models import predict
+from models import predict, training
 from models.hyperparameters import ExperimentConfig
+from pipeline import trainer
 from tuner_fn import early_stopping, oracles, presets, search_space, trial_runner, tuner, worker
 from tuner_fn.supervisor import TrainingProcess
 
@@ -55,7 +57,7 @@ def examples(tmp_path_factory) -> pathlib.Path:
 def test_every_strategy_searches_inside_the_tfx_tuner(strategy, process, examples, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(trial_runner, "TrainingProcess", lambda log: process)
     ranges = search_space.named_space("default", SMALL)
-    settings = {"max_epochs": 4, "max_epochs_total": 12, "inherit": True}
+    settings = {"epochs": SMALL.training.epochs, "max_epochs": 4, "max_epochs_total": 12, "inherit": True}
     search = presets.search(presets.get_preset("quick"), strategy, ranges, 0, **settings)
     custom = {"config": SMALL.to_dict(), "search": search.to_dict(), "workdir": str(tmp_path), "source_hash": "0"}
     artifact = standard_artifacts.Examples()
@@ -85,14 +87,20 @@ def test_every_strategy_searches_inside_the_tfx_tuner(strategy, process, example
     assert [row["trial"] for row in rows if not (row["parent"] or row["inherited"])] == ["0000"]
     assert sum(epochs for epochs in own.values()) - sum(own[row["parent"]] for row in rows if row["parent"]) == 12
     (best,) = (tmp_path / "best_hyperparameters").glob("*")
-    values = {k: v for k, v in json.loads(best.read_text())["values"].items() if not k.startswith("tuner/")}
-    assert values == rows[0]["hyperparameters"]
+    values = json.loads(best.read_text())["values"]
+    own = {name: value for name, value in values.items() if not name.startswith("tuner/")}
+    assert own == rows[0]["hyperparameters"] | {"training.epochs": SMALL.training.epochs}
+    # Twelve epochs leave none to compare with the start, which stays; the final training goes on from its state.
+    assert own == {name: SMALL.flat()[name] for name in own}
+    state = pathlib.Path(values["tuner/state"])
+    assert state.exists()
+    assert state.parent.name == f"trial_{rows[0]['trial']}"
 
 
 def test_a_search_with_a_larger_budget_goes_on_and_what_changed_is_said(examples, tmp_path) -> None:
     """The same data, settings, search and code lead to the same folder; each other one to its own, with a note."""
     ranges = search_space.named_space("default", SMALL)
-    search = presets.search(presets.get_preset("quick"), "random", ranges, 0, max_trials=2)
+    search = presets.search(presets.get_preset("quick"), "random", ranges, 0, epochs=2, max_trials=2)
     notes, folders = [], []
 
     def start(config=SMALL, source_hash="0", **changes) -> None:
@@ -129,7 +137,7 @@ def test_a_search_with_a_larger_budget_goes_on_and_what_changed_is_said(examples
 def test_a_training_that_is_stopped_keeps_its_process_and_its_whole_state(process, examples, tmp_path) -> None:
     curves = tuple((0.0, 0.001 * number) for number in range(early_stopping.LEAST_CURVES))
     files = {f"{split}_files": tuple(dataset_info.split_files(examples, split)) for split in ("train", "val")}
-    about = {"epochs": 2, "validate_every": 1, "checkpoint": str(tmp_path / "state.npz")}
+    about = {"epochs": 2, "schedule_epochs": 2, "validate_at": (1, 2), "checkpoint": str(tmp_path / "state.npz")}
     job = worker.Job(SMALL.to_dict(), class_names=CLASS_NAMES, **files, **about)
     stopped = dataclasses.replace(job, stopping=early_stopping.StoppingRule(0.05, 1.0, curves), objective="AP50")
     reports: list[dict] = []
@@ -145,19 +153,21 @@ def test_a_training_that_is_stopped_keeps_its_process_and_its_whole_state(proces
     assert [report["loss"] for report in whole] == [report["loss"] for report in anew]
 
 
-def make_tuner(folder: pathlib.Path, process: TrainingProcess, trials: int) -> trial_runner.DetectionTuner:
-    ranges = search_space.pick({}, ["optimizer.learning_rate", "augment.flip_probability"], SMALL)
+def make_tuner(
+    folder: pathlib.Path, process: TrainingProcess, trials: int, epochs: int = 1, config: ExperimentConfig = SMALL
+) -> trial_runner.DetectionTuner:
+    ranges = search_space.pick({}, ["optimizer.learning_rate", "augment.flip_probability"], config)
     oracle = oracles.make_oracle(
         "random",
         objective=trial_runner.make_objective("AP50"),
-        hyperparameters=search_space.make_search_space(SMALL, ranges),
-        max_epochs=1,
+        hyperparameters=search_space.make_search_space(config, ranges),
+        max_epochs=epochs,
         seed=0,
         max_trials=trials,
     )
     folders = {"directory": folder / "search", "logdir": folder / "logs"}
     about = {"ranges": ranges, "class_names": CLASS_NAMES, "process": process}
-    return trial_runner.DetectionTuner(oracle, SMALL, **about, **folders)
+    return trial_runner.DetectionTuner(oracle, config, **about, **folders)
 
 
 def test_ctrl_c_leaves_the_best_model_so_far(process, examples, tmp_path) -> None:
@@ -174,3 +184,42 @@ def test_ctrl_c_leaves_the_best_model_so_far(process, examples, tmp_path) -> Non
     detector = predict.load_detector(str(tmp_path / "search" / "best_model"))
     (found,) = detector.detect([scene_record("val", 0).encoded])
     assert len(found.boxes) > 0
+
+
+@pytest.mark.parametrize("trial_epochs", [3, 2])
+def test_the_final_model_is_the_winners_state_and_no_epoch_is_trained_twice(
+    trial_epochs, process, examples, tmp_path
+) -> None:
+    """A whole trial is exported as it is; one of two epochs of three is trained one more, to the same model."""
+    config = SMALL.replace({"training.epochs": 3})
+    search = make_tuner(tmp_path, process, 2, trial_epochs, config)
+    files = {split: dataset_info.split_files(examples, split) for split in ("train", "val")}
+    search.search(files["train"], files["val"], verbose=0)
+    (best,) = search.get_best_hyperparameters()
+    row = search.leaderboard()[0]
+    values = json.loads(json.dumps(best.get_config()))  # as TFX hands them on
+    custom = {"config": config.to_dict(), "workdir": str(tmp_path), "origin": {}, "source_hash": "0"}
+    about = {"custom_config": custom, "hyperparameters": values, "serving_model_dir": str(tmp_path / "model")}
+    epochs = []
+
+    def listener(kind: str, fields: dict) -> None:
+        if kind == "epoch":
+            epochs.append((fields["stage"], fields["epoch"]))
+
+    with progress.listen(listener):
+        trainer.run_fn(types.SimpleNamespace(**about, train_files=files["train"]))
+    assert epochs == [("train", epoch) for epoch in range(trial_epochs + 1, 4)]
+    history = json.loads((tmp_path / "model" / trainer.HISTORY_FILE).read_text())
+    assert [report["epoch"] for report in history] == [1, 2, 3]
+    assert history[trial_epochs - 1]["AP"] == row["score"]
+    assert list(tmp_path.glob("tensorboard/train/*/events*"))
+    winner = search_space.configuration(config, row["hyperparameters"])
+    whole = training.train(winner, files["train"], files["val"], CLASS_NAMES, epochs=3, validate_at=())
+    assert [report["loss"] for report in history] == [report["loss"] for report in whole.history]
+    assert history[-1]["AP"] == whole.history[-1]["AP"]
+    image = scene_record("val", 0).encoded
+    (found,) = predict.load_detector(str(tmp_path / "model")).detect([image])
+    trainer.export.export_saved_model(whole.detector, CLASS_NAMES, tmp_path / "whole")
+    (expected,) = predict.load_detector(str(tmp_path / "whole")).detect([image])
+    np.testing.assert_array_equal(found.boxes, expected.boxes)
+    np.testing.assert_array_equal(found.scores, expected.scores)

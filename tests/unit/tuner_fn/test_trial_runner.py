@@ -426,6 +426,15 @@ def test_the_final_training_goes_on_from_the_winners_state(process, tmp_path) ->
         assert search_space.configuration(tuner.config, best.values) == best_config(tmp_path / folder)
 
 
+def test_a_state_beyond_the_final_training_is_no_part_of_it(process, tmp_path) -> None:
+    """`FakeProcess` trains two epochs of one."""
+    tuner = make(tmp_path, process, config=ExperimentConfig().replace({"training.epochs": 1}))
+    search(tuner)
+    (best,) = tuner.get_best_hyperparameters()
+    assert best.values["training.epochs"] == 1
+    assert "tuner/state" not in best.values
+
+
 @pytest.mark.parametrize("settings", [{"fidelity": {"training.data_share": 0.5}}, {"inherit": True}])
 def test_a_state_of_less_data_or_of_inherited_weights_is_nothing_to_go_on_from(process, tmp_path, settings) -> None:
     """Nor is that of a trial that went on from one with inherited weights."""
