@@ -78,7 +78,7 @@ def _score(task: str, name: str, seed: int, arguments: argparse.Namespace) -> di
 
 
 def _configuration(task: str, name: str, seed: int, arguments: argparse.Namespace) -> ExperimentConfig:
-    changes = configs.parse_overrides(arguments.set)
+    changes = configs.parse_overrides(arguments.set) | {"training.epochs": arguments.epochs}
     if name == "study":
         return configs.read_config(arguments.study).replace(changes | {"training.seed": seed})
     config = presets.experiment(presets.get_preset(arguments.preset), changes, seed)
@@ -86,7 +86,7 @@ def _configuration(task: str, name: str, seed: int, arguments: argparse.Namespac
         return config
     source = sources.open_source(trainings.TASKS[task].spec, trainings.TASKS[task].options)
     about = fingerprint.take(source, fingerprint.this_machine())
-    return config.replace(plan.make(about, config, fixed=list(changes) + ["training.epochs"]).settings)
+    return config.replace(plan.make(about, config, fixed=list(changes)).settings)
 
 
 def _run_search(task: str, seed: int, arguments: argparse.Namespace) -> dict[str, float]:
