@@ -9,8 +9,9 @@ import numpy as np
 from models import detection_metrics
 from models.detection_metrics import ImageResult
 
-# `hotcoco.compare` counts an image that was drawn twice once, which makes its intervals a fifth too narrow, and scores
-# every area and IoU each time: 90 s for 200 resamples of 5,000 images where this takes 19 s for AP and 7 s for AP50.
+# `hotcoco.compare` has intervals a fifth narrower than copies of the images give, as if an image drawn twice counted
+# once, and scores every metric each time, which takes 4 times as long as this for AP and 10 times as long for AP50
+# (`benchmarks/replacing.py`).
 NUM_RESAMPLES = 1000  # a probability near 0.95 is then known to 0.007 (one standard error)
 LEVEL = 0.95  # of the interval
 _ROUNDING = 1e-9  # equal models may differ by the order of additions
