@@ -214,10 +214,10 @@ def test_an_interrupted_search_goes_on_with_the_trial_it_was_in(process, tmp_pat
 
 def test_rows_of_a_smaller_space_have_the_settings_own_values(process, tmp_path) -> None:
     """A configuration that goes on in the larger space is the same one there: its challenger is another one."""
-    budget = {"max_trials": None, "max_epochs": 4, "repeats": 2}
+    budget = {"max_trials": None, "max_epochs": 4}
     search(make(tmp_path, process, "freeze_thaw", max_epochs_total=6, **budget))
     ranges = search_space.pick({}, (*NAMES, "loss.l2"), ExperimentConfig())
-    rows = search(make(tmp_path, process, "freeze_thaw", ranges=ranges, max_epochs_total=24, **budget))
+    rows = search(make(tmp_path, process, "freeze_thaw", ranges=ranges, max_epochs_total=24, repeats=4, **budget))
     first = next(row for row in rows if row["trial"] == "0000")
     assert first["hyperparameters"]["loss.l2"] == ExperimentConfig().loss.l2
     assert len({row["hyperparameters"]["loss.l2"] for row in rows}) > 2
