@@ -131,7 +131,9 @@ def _freeze(model: keras.Model, config: ModelConfig) -> None:
 
 def _download(config: ModelConfig, build: Any, arguments: dict[str, Any]) -> keras.Model:
     try:
-        return build(weights="imagenet", **arguments)
+        with warnings.catch_warnings():  # Keras warns where it has no weights of this very size
+            warnings.simplefilter("ignore")
+            return build(weights="imagenet", **arguments)
     except (ValueError, OSError) as error:  # Keras has weights for some widths only; the download may fail
         raise UserError(
             f"`model.backbone_weights`: no ImageNet weights for {config.backbone} with alpha {config.alpha}: {error}"

@@ -235,7 +235,7 @@ def test_the_scores_of_all_validated_epochs_are_known(tmp_path, direction, sign)
     histories = [[{"AP": sign * one} for one in scores] for scores in ([0.5], [0.25], [0.5, 0.125])]
     for history in histories:
         trial = oracle.create_trial("tuner0")
-        keep_curve(trial, history)
+        keep_curve(trial, history, "AP")
         oracle.update_trial(trial.trial_id, {"val_AP": history[-1]["AP"]})
         trial.status = "COMPLETED"
         oracle.end_trial(trial)
