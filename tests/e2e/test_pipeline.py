@@ -109,7 +109,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_a_pushed_model_and_a_report
     # The final model is the winner as the search left it, unless that was paused before its end.
     winner, history = rows[0], json.loads((workdir / "report" / "history.json").read_text())
     assert [report["epoch"] for report in history] == [1, 2]
-    assert history[winner["epochs"] - 1]["AP"] == winner["score"]
+    assert history[int(winner["epochs"]) - 1]["AP50"] == winner["AP50"]
     others = [row for row in rows if row["hyperparameters"] != by_trial["0000"]["hyperparameters"]]
     decision = summary["decision"]
     assert (decision is None) == all(row["epochs"] < 2 for row in others)  # what is short cannot be compared
