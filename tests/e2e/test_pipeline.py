@@ -30,7 +30,7 @@ EXPORT = ("--export=tflite_float32,tflite_int8_nms", "--max_drop=1")
 PROBE = "models/losses.py"  # search, training and evaluation depend on it, ingestion does not
 
 
-def ssd_tuner(*arguments: str, cwd: pathlib.Path = ROOT, timeout_s: float = 400) -> subprocess.CompletedProcess[str]:
+def ssd_tuner(*arguments: str, cwd: pathlib.Path = ROOT, timeout_s: float = 1200) -> subprocess.CompletedProcess[str]:
     """Runs the command line in a process of its own."""
     environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
     return subprocess.run(
