@@ -63,10 +63,11 @@ def describe(decision: Decision | None, rows: Sequence[Row]) -> dict[str, str]:
         return {}
     if decision is None:
         same = rows[0]["hyperparameters"] == start["hyperparameters"]
-        kept = (
-            "kept: nothing else was trained far enough to compare" if same else "they failed; the best other was taken"
-        )
-        return {"began with": f"the settings of trial 1, which were {kept}" if same else f"trial 1: {kept}"}
+        if same:
+            return {
+                "began with": "the settings of trial 1, which were kept: nothing else was trained far enough to compare"
+            }
+        return {"began with": "the settings of trial 1, which failed: the best other settings were taken"}
     by_trial = {row["trial"]: row for row in rows}
     own, other = (by_trial[trial]["hyperparameters"] for trial in (decision.start, decision.challenger))
     changed = ", ".join(
