@@ -93,7 +93,7 @@ def _rates(file: str, side: int) -> dict[str, list[float]]:
     for name, config in SETTINGS.items():
         for way, cache_bytes in (("in memory", 10**10), ("decoded every epoch", 0)):
             pipelines[f"{name}, {way}"] = input_pipeline.training_batches(
-                input_pipeline.load_split((file,), side, 100, cache_bytes),
+                input_pipeline.load_split((file,), (side, side), 100, cache_bytes),
                 batch_size=BATCH,
                 seed=0,
                 first_epoch=0,

@@ -124,7 +124,7 @@ def _answer(pipe: Connection, answers: dict[str, Callable[[Any], Any]]) -> None:
 def _serve_tensorflow(pipe: Connection, config: ExperimentConfig, batch: dict[str, np.ndarray]) -> None:
     from pipeline import environment
 
-    environment.share_threads(config.input.image_size)  # as `ssd-tuner run` does
+    environment.share_threads(config.input.size)  # as `ssd-tuner run` does
     import tensorflow as tf  # each library only in its own process
 
     from data import input_pipeline

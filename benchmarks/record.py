@@ -1,8 +1,9 @@
 """Records real trainings of many configurations on several tasks: the table on which plan and search are developed.
 
-Configuration 0 is the plan's, 1 the declared defaults', the others are drawn from a broad space around the plan; the
-same ones are trained on every task, each on one core, every fifth with three seeds. A training that is done is kept in
-the folder: the same command goes on. `--pack` writes what is there to `benchmarks/recorded/<task>.json.gz`.
+Configuration 0 is the plan's, 1 the preset's, the next ones differ from the plan in one setting each (`ALONE`), all others
+are drawn from a broad space: each setting keeps the plan's value with a chance of 0.6. The same ones are trained on every
+task, each on one core, first with one seed, then every fifth with two more. A training that is done is kept in the
+folder: the same command goes on. `--pack` writes what is there to `benchmarks/recorded/<task>.json.gz`.
 
     python -m benchmarks.record --folder=FOLDER [--tasks=raccoon,cards] [--configurations=80] [--part=0/2] [--pack]
 """
@@ -25,29 +26,63 @@ from tuner_fn.plan import fingerprint, plan
 PACKED = pathlib.Path(__file__).parent / "recorded"
 LENGTHS = {"raccoon": (128, 30), "cards": (128, 20), "thermal": (128, 12), "hituav": (256, 20)}  # px, epochs
 SEEDS = 3
-CHOICES: dict[str, tuple[Any, ...]] = {
-    "model.head": ("ssdlite", "ssdlite", "ssd", "fpnlite"),
-    "model.first_stride": (8, 16),
-    "model.alpha": (0.35, 0.35, 0.5, 0.75),
-    "model.head_kernel_size": (3, 3, 5),
-    "model.class_bias": (0.0, -3.0),
-    "model.initializer": ("truncated_normal", "variance_scaling"),
-    "loss.classification": ("sigmoid", "sigmoid", "softmax", "focal"),
-    "loss.localization": ("smooth_l1", "giou"),
-    "loss.matched_iou": (0.4, 0.5, 0.6),
-    "optimizer.name": ("adam", "adam", "adamw"),
-    "optimizer.ema_momentum": (0.0, 0.98, 0.99),
-    "augment.crop_probability": (0.0, 0.5, 1.0),
-    "augment.jitter_probability": (0.0, 0.5),
-    "augment.mosaic_probability": (0.0, 0.0, 0.5),
-    "augment.color_strength": (0.0, 0.3),
-    "input.batch_size": (8, 16),
+ALONE: tuple[dict[str, Any], ...] = (
+    {"input.batch_size": 2},
+    {"input.batch_size": 8},
+    {"optimizer.learning_rate": 0.001},
+    {"optimizer.learning_rate": 0.004},
+    {"loss.localization": "giou"},
+    {"loss.localization": "giou", "loss.localization_weight": 0.5},
+    {"loss.localization_weight": 0.5},
+    {"model.first_stride": 16},
+    {"augment.crop_probability": 0.0},
+    {"augment.mosaic_probability": 0.5},
+    {"loss.matched_iou": 0.4},
+    {"model.initializer": "variance_scaling"},
+    {"loss.classification": "focal", "model.class_bias": -4.6},
+    {"loss.classification": "softmax"},
+    {"model.class_bias": -3.0},
+    {"augment.jitter_probability": 0.5},
+    {"model.head": "fpnlite"},
+    {"loss.negatives_per_positive": 6.0},
+    {"loss.localization_weight": 2.0},
+    {"model.head_kernel_size": 5},
+    {"optimizer.name": "adamw", "optimizer.weight_decay": 0.05},
+    {"loss.l2": 4e-4},
+    {"augment.color_strength": 0.5},
+    {"optimizer.ema_momentum": 0.99},
+    {"loss.matched_iou": 0.6},
+    {"augment.crop_probability": 1.0},
+    {"model.head": "ssd", "model.head_kernel_size": 3},
+    {"optimizer.momentum": 0.8},
+    {"model.alpha": 0.5},
+    {"model.alpha": 0.75},
+)
+CHOICES: dict[str, tuple[Any, ...]] = {  # beside the plan's value
+    "model.head": ("ssd", "fpnlite"),
+    "model.first_stride": (16,),
+    "model.alpha": (0.5, 0.75),
+    "model.head_kernel_size": (3, 5),
+    "model.class_bias": (-3.0,),
+    "model.initializer": ("variance_scaling",),
+    "loss.classification": ("softmax", "focal"),
+    "loss.localization": ("giou",),
+    "loss.matched_iou": (0.4, 0.6),
+    "loss.negatives_per_positive": (2.0, 6.0),
+    "optimizer.name": ("adamw",),
+    "optimizer.ema_momentum": (0.98, 0.99),
+    "augment.crop_probability": (0.0, 1.0),
+    "augment.jitter_probability": (0.5,),
+    "augment.mosaic_probability": (0.25, 0.5),
+    "augment.color_strength": (0.5,),
+    "input.batch_size": (2, 4, 8),
 }
 RANGES = {  # logarithmic
     "optimizer.learning_rate": (7e-4, 8e-3),
     "loss.localization_weight": (0.5, 3.0),
-    "loss.l2": (1e-6, 5e-4),
+    "loss.l2": (1e-6, 1e-3),
 }
+_KEEP = 0.6  # chance that a drawn configuration has the plan's value of a setting
 
 
 def main() -> int:
@@ -67,12 +102,9 @@ def main() -> int:
     trainings.one_core()
     rounds.print_heading("python -m benchmarks.record", ("tensorflow", "keras"))
     own, parts = map(int, arguments.part.split("/"))
-    work = [
-        (number, seed, task)
-        for number in range(arguments.configurations)
-        for seed in range(SEEDS if number % 5 == 0 else 1)
-        for task in tasks
-    ]
+    work = [(number, 0, task) for number in range(arguments.configurations) for task in tasks]
+    repeated = sorted({0, 1, *range(0, arguments.configurations, 5)})
+    work += [(number, seed, task) for number in repeated for seed in range(1, SEEDS) for task in tasks]
     abouts = {task: _fingerprint(task) for task in tasks}
     for number, seed, task in work[own::parts]:
         config, epochs = configuration(number, task, abouts[task], seed), LENGTHS[task][1]
@@ -91,20 +123,26 @@ def configuration(number: int, task: str, about: fingerprint.Fingerprint, seed: 
     base = {"input.image_size": LENGTHS[task][0]}
     if number == 1:
         return presets.experiment(presets.get_preset("cpu"), base, seed)
-    drawn = _draw(number) if number else {}
+    drawn = {} if number == 0 else ALONE[number - 2] if number - 2 < len(ALONE) else _draw(number)
     config = presets.experiment(presets.get_preset("cpu"), base | drawn, seed)
     return config.replace(plan.make(about, config, fixed=list(drawn)).settings)
 
 
 def _draw(number: int) -> dict[str, Any]:
-    """Draws a configuration around the plan: of each setting the plan's value is among the likely ones."""
+    """Draws a configuration around the plan."""
     rng = np.random.default_rng([19, number])
-    found = {path: values[rng.integers(len(values))] for path, values in CHOICES.items()}
+    found: dict[str, Any] = {}
+    for path, values in CHOICES.items():
+        keep, value = rng.random() < _KEEP, values[rng.integers(len(values))]
+        if not keep:
+            found[path] = value
     for path, (low, high) in RANGES.items():
-        found[path] = float(f"{np.exp(rng.uniform(np.log(low), np.log(high))):.3g}")
-    if found["optimizer.name"] == "adamw":
-        found["optimizer.weight_decay"] = 0.02
-    if found["loss.classification"] == "focal":
+        keep, value = rng.random() < _KEEP, float(f"{np.exp(rng.uniform(np.log(low), np.log(high))):.3g}")
+        if not keep:
+            found[path] = value
+    if "optimizer.name" in found:
+        found["optimizer.weight_decay"] = 0.05
+    if found.get("loss.classification") == "focal":
         found["model.class_bias"] = -4.6
     return found
 

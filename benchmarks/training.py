@@ -56,7 +56,7 @@ def _road_scenes(folder: pathlib.Path, config: ExperimentConfig) -> input_pipeli
     """Writes and loads `IMAGES` scenes as the ExampleGen does."""
     path = rounds.write_road_scenes(folder, "train", IMAGES, max(128, config.input.image_size))
     settings = config.input
-    return input_pipeline.load_split((path,), settings.image_size, settings.max_boxes, settings.cache_bytes)
+    return input_pipeline.load_split((path,), settings.size, settings.max_boxes, settings.cache_bytes)
 
 
 def _rates(config: ExperimentConfig, split: input_pipeline.Split, epochs: int) -> dict[str, list[float]]:

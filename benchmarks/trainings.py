@@ -112,7 +112,10 @@ def score(
         found = {"curve": curve, "test": {key: _digits(test[key]) for key in CURVE[:2]}, "minutes": _digits(minutes)}
         files.write_json(path, about | found | labels)
         state.unlink(missing_ok=True)
-    return json.loads(path.read_text(encoding="utf-8"))
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if found | labels != found:
+        files.write_json(path, found | labels)
+    return found | labels
 
 
 def _digits(value: float | None) -> float | None:

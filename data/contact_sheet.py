@@ -60,7 +60,7 @@ def augmented_cells(
     augment: "Augmentation",
     *,
     copies: int,
-    image_size: int,
+    size: tuple[int, int],
     max_boxes: int,
     seed: int,
 ) -> list[list[Cell]]:
@@ -70,7 +70,7 @@ def augmented_cells(
         records: N examples, one batch for changes that mix examples.
         augment: as `augment.augmentation` gives.
         copies: pictures of each example, at least 1; every one has draws of its own.
-        image_size: side of the detector's input, px.
+        size: height and width of the detector's input, px.
         max_boxes: boxes kept of an example, the largest first.
         seed: of the draws.
 
@@ -84,7 +84,7 @@ def augmented_cells(
 
     count = len(records)
     serialized = [tf.constant(_serialized(record)) for record in records]
-    parsed = [input_pipeline.parse_example(one, image_size, max_boxes) for one in serialized]
+    parsed = [input_pipeline.parse_example(one, size, max_boxes) for one in serialized]
     rows: list[list[Cell]] = [[] for _ in records]
     for copy in range(copies):
         seeds = [tf.constant((seed, augmentations.SEEDS_PER_EXAMPLE * (copy * count + n))) for n in range(count)]

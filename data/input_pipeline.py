@@ -23,17 +23,17 @@ FEATURES = {
 }
 
 
-def decode_image(encoded: Tensor, image_size: int) -> Tensor:
+def decode_image(encoded: Tensor, size: tuple[int, int]) -> Tensor:
     """Decodes and resizes one image, in training and in serving alike.
 
     Args:
         encoded: string scalar, JPEG or PNG.
-        image_size: side S of the result in pixels; the aspect ratio is not kept.
+        size: height H and width W of the result in pixels; the aspect ratio is not kept.
 
     Returns:
-        uint8 [S, S, 3].
+        uint8 [H, W, 3].
     """
-    return resize_images(decode_pixels(encoded)[None], image_size)[0]
+    return resize_images(decode_pixels(encoded)[None], size)[0]
 
 
 def decode_pixels(encoded: Tensor) -> Tensor:
@@ -66,52 +66,52 @@ def _stretch_to_8bit(image: Tensor) -> Tensor:
     return tf.repeat(tf.cast(tf.round(tf.clip_by_value(scaled, 0.0, 255.0)), tf.uint8), 3, axis=-1)
 
 
-def resize_tiles(images: Tensor, image_size: int, grid: tiles.TileGrid) -> tuple[Tensor, Tensor]:
+def resize_tiles(images: Tensor, size: tuple[int, int], grid: tiles.TileGrid) -> tuple[Tensor, Tensor]:
     """Cuts images into tiles and resizes each.
 
     Args:
-        images: uint8 [B, H, W, 3].
-        image_size: side S of the result in pixels.
+        images: uint8 [B, h, w, 3].
+        size: height H and width W of the result in pixels.
         grid: of T tiles.
 
     Returns:
-        uint8 [B, T, S, S, 3], and float32 [B, T, 4] each tile's ymin, xmin, ymax, xmax as fractions of the image.
+        uint8 [B, T, H, W, 3], and float32 [B, T, 4] each tile's ymin, xmin, ymax, xmax as fractions of the image.
     """
     height, width = tf.shape(images)[1], tf.shape(images)[2]
     cut, windows = [], []
     for top, left, tall, wide in grid.windows_px(height, width):
-        cut.append(resize_images(images[:, top : top + tall, left : left + wide], image_size))
+        cut.append(resize_images(images[:, top : top + tall, left : left + wide], size))
         windows.append(tf.stack([top, left, top + tall, left + wide]))
     sides = tf.cast(tf.stack([height, width, height, width]), tf.float32)
     fractions = tf.cast(tf.stack(windows), tf.float32) / sides  # [T, 4]
     return tf.stack(cut, axis=1), tf.tile(fractions[None], [tf.shape(images)[0], 1, 1])
 
 
-def resize_images(images: Tensor, image_size: int) -> Tensor:
+def resize_images(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Resizes images bilinearly, with antialiasing when they shrink.
 
     Args:
-        images: uint8 [B, H, W, 3].
-        image_size: side S of the result in pixels.
+        images: uint8 [B, h, w, 3].
+        size: height H and width W of the result in pixels.
 
     Returns:
-        uint8 [B, S, S, 3], rounded.
+        uint8 [B, H, W, 3], rounded.
     """
-    resized = tf.image.resize(images, [image_size, image_size], antialias=True)
+    resized = tf.image.resize(images, size, antialias=True)
     resized = tf.cast(tf.round(tf.clip_by_value(resized, 0.0, 255.0)), tf.uint8)
-    return tf.ensure_shape(resized, [None, image_size, image_size, 3])
+    return tf.ensure_shape(resized, [None, *size, 3])
 
 
-def parse_example(serialized: Tensor, image_size: int, max_boxes: int) -> tuple[Tensor, Tensor, Tensor]:
+def parse_example(serialized: Tensor, size: tuple[int, int], max_boxes: int) -> tuple[Tensor, Tensor, Tensor]:
     """Parses one tf.Example of the Object Detection API's keys.
 
     Args:
         serialized: string scalar.
-        image_size: side S in pixels.
+        size: height H and width W in pixels.
         max_boxes: G; of more boxes the largest are kept.
 
     Returns:
-        image uint8 [S, S, 3], gt_boxes float32 [G, 4] and gt_labels int32 [G] from 0, with -1 for padding and -2 for
+        image uint8 [H, W, 3], gt_boxes float32 [G, 4] and gt_labels int32 [G] from 0, with -1 for padding and -2 for
         crowd boxes, which are regions to ignore.
     """
     parsed = tf.io.parse_single_example(serialized, FEATURES)
@@ -126,7 +126,7 @@ def parse_example(serialized: Tensor, image_size: int, max_boxes: int) -> tuple[
     padding = max_boxes - tf.size(largest)
     boxes = tf.pad(tf.gather(boxes, largest), [[0, padding], [0, 0]])
     labels = tf.pad(tf.gather(labels, largest), [[0, padding]], constant_values=-1)
-    image = decode_image(parsed["image/encoded"], image_size)
+    image = decode_image(parsed["image/encoded"], size)
     return image, tf.ensure_shape(boxes, [max_boxes, 4]), tf.ensure_shape(labels, [max_boxes])
 
 
@@ -145,18 +145,18 @@ class Split:
     length: int
 
     def images(self, batch_size: int) -> tf.data.Dataset:
-        """Returns batches uint8 [B, S, S, 3] of all images in the order of the files."""
+        """Returns batches uint8 [B, H, W, 3] of all images in the order of the files."""
         images = self.elements.map(lambda *element: self.decode(*element)[0], num_parallel_calls=tf.data.AUTOTUNE)
         return images.batch(batch_size).prefetch(2)
 
 
 @functools.lru_cache(maxsize=8)
-def load_split(files: tuple[str, ...], image_size: int, max_boxes: int, cache_bytes: int, share: float = 1.0) -> Split:
+def load_split(files: tuple[str, ...], size: tuple[int, int], max_boxes: int, cache_bytes: int, share: float = 1.0) -> Split:
     """Opens a split, decoded and resized once for all trials of a process where it fits in memory.
 
     Args:
         files: GZIP TFRecord files.
-        image_size: side S in pixels.
+        size: height H and width W in pixels.
         max_boxes: G.
         cache_bytes: images are kept in memory up to this many bytes, else decoded anew in every epoch.
         share: of the examples that are taken, above 0 and up to 1: every n-th, at least one.
@@ -172,9 +172,9 @@ def load_split(files: tuple[str, ...], image_size: int, max_boxes: int, cache_by
     room = min(max_boxes, max([1, *counts]))  # padding costs matching time in every step
 
     def decode(serialized: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return parse_example(serialized, image_size, room)
+        return parse_example(serialized, size, room)
 
-    if not length or length * image_size * image_size * 3 > cache_bytes:
+    if not length or length * size[0] * size[1] * 3 > cache_bytes:
         return Split(records, decode, length)
     decoded = records.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(length)
     elements = untuned(tf.data.Dataset.from_tensor_slices(next(iter(decoded))))
@@ -250,7 +250,7 @@ def training_batches(
         augment: as `data.augment.augmentation` gives.
 
     Returns:
-        `steps_per_epoch` batches an epoch of (images uint8 [B, S, S, 3], {"gt_boxes": float32 [B, G, 4], "gt_labels":
+        `steps_per_epoch` batches an epoch of (images uint8 [B, H, W, 3], {"gt_boxes": float32 [B, G, 4], "gt_labels":
         int32 [B, G]}); G is that of the batch's fullest image, at least 1.
     """
     steps, batch_size = steps_per_epoch(split.length, batch_size), min(batch_size, split.length)

@@ -1,11 +1,12 @@
 """How well anchors cover a dataset's boxes, and which anchors would cover them better.
 
-All boxes and sides are fractions of the image's sides: the detector squashes every image to a square, so they are
-those at its input, and an aspect ratio is that of the squashed box.
+All boxes are fractions of the image's sides. Anchors' scales are relative to the shorter side of the detector's input, to
+which every image is squashed or stretched, and an aspect ratio is that of a box in its pixels.
 """
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -79,7 +80,7 @@ def cluster_shapes(sides: np.ndarray, num_clusters: int, seed: int) -> Clusters:
     return Clusters(found.centroids[np.argsort(found.centroids.prod(axis=1))], found.mean_iou)
 
 
-def best_ious(boxes: np.ndarray, map_sizes: Sequence[tuple[int, int]], config: AnchorConfig) -> np.ndarray:
+def best_ious(boxes: np.ndarray, grid: anchors.Grid, config: AnchorConfig) -> np.ndarray:
     """Computes each box's largest IoU with an anchor, over every anchor of the detector.
 
     Of the anchors of one shape on one level, the one in the nearest cell overlaps most along both axes; the others
@@ -87,14 +88,14 @@ def best_ious(boxes: np.ndarray, map_sizes: Sequence[tuple[int, int]], config: A
 
     Args:
         boxes: float [N, 4] ymin, xmin, ymax, xmax, positive sides.
-        map_sizes: (rows, columns) a level, finest first, as `anchors.map_sizes`.
+        grid: cells of the feature maps.
         config: the anchors.
 
     Returns:
         float64 [N] in [0, 1].
     """
-    shapes = anchors.cell_shapes(config, len(map_sizes), 1 / map_sizes[0][0])
-    levels = [_level_ious(boxes, size, shapes[level]) for level, size in enumerate(map_sizes)]
+    shapes = anchors.cell_shapes(config, grid)
+    levels = [_level_ious(boxes, size, own) for size, own in zip(grid.sizes, shapes, strict=True)]
     return np.max(levels, axis=0)
 
 
@@ -107,8 +108,8 @@ def recall_report(
     boxes: np.ndarray,
     labels: np.ndarray,
     class_names: Sequence[str],
-    image_size: int,
-    map_sizes: Sequence[tuple[int, int]],
+    size: tuple[int, int],
+    grid: anchors.Grid,
     config: AnchorConfig,
 ) -> dict[str, Any]:
     """Measures what share of the boxes the anchors cover, by class and by size.
@@ -117,16 +118,16 @@ def recall_report(
         boxes: float [N, 4] ymin, xmin, ymax, xmax, without regions to ignore.
         labels: int [N], from 0.
         class_names: C names in label order.
-        image_size: side of the detector's input, px.
-        map_sizes: (rows, columns) a level, finest first.
+        size: height and width of the detector's input, px.
+        grid: cells of the feature maps.
         config: the anchors.
 
     Returns:
         "all", "by_class" {name: ...} and "by_size_px" {range of the side at the detector's input: ...}, each with
         "boxes", their number, and "recall", None where there is no box.
     """
-    ious = best_ious(boxes, map_sizes, config)
-    sides_px = _side(boxes) * image_size  # [N]
+    ious = best_ious(boxes, grid, config)
+    sides_px = _side(boxes) * math.sqrt(math.prod(size))  # [N]
     by_size = {
         size_name(low, high): (sides_px >= low) & (sides_px < high)
         for low, high in itertools.pairwise((*SIZE_EDGES_PX, np.inf))
@@ -161,20 +162,20 @@ def compare(
         config: all settings; `training.seed` is the seed.
 
     Returns:
-        "iou", "image_size_px"; "small_boxes": "below_px", the side at the input below which boxes often fall between
-        the anchors of the finest level, and the "share" of such boxes by split; "anchors": "configured" and, where
+        "iou", "image_size_px" (height, width); "small_boxes": "below_px", the side at the input below which boxes often fall
+        between the anchors of the finest level, and the "share" of such boxes by split; "anchors": "configured" and, where
         they cover more, "proposed" with as many anchors and "more anchors" with all aspect ratios on the finest level
         too, each with "num_anchors", "settings" ("anchors.NAME=VALUE" that differ) and "recall" by split.
     """
-    map_sizes = anchors.map_sizes(config.input.image_size, config.model.first_stride, config.model.num_levels)
+    grid, size = anchors.detector_grid(config), config.input.size
     configured = anchors.anchor_config(config)
-    found = _candidates(boxes.get("train", np.zeros((0, 4))), map_sizes, configured, config.training.seed)
-    below = LEAST_CELLS / map_sizes[0][0]
+    found = _candidates(boxes.get("train", np.zeros((0, 4))), grid, configured, config.training.seed)
+    below = LEAST_CELLS / math.sqrt(math.prod(grid.sizes[0]))
 
     def measured(each: AnchorConfig) -> dict[str, Any]:
-        about = (class_names, config.input.image_size, map_sizes, each)
+        about = (class_names, size, grid, each)
         return {
-            "num_anchors": len(anchors.make_anchors(map_sizes, each, 1 / map_sizes[0][0])),
+            "num_anchors": len(anchors.make_anchors(grid, each)),
             "settings": as_settings(each, configured),
             "recall": {split: recall_report(own, labels[split], *about) for split, own in boxes.items()},
         }
@@ -182,14 +183,14 @@ def compare(
     share = {split: float((_side(own) < below).mean()) for split, own in boxes.items() if len(own)}
     return {
         "iou": MATCH_IOU,
-        "image_size_px": config.input.image_size,
-        "small_boxes": {"below_px": round(below * config.input.image_size, 3), "share": share},
+        "image_size_px": list(size),
+        "small_boxes": {"below_px": round(below * math.sqrt(math.prod(size)), 3), "share": share},
         "anchors": {name: measured(each) for name, each in found.items()},
     }
 
 
 def propose(
-    boxes: np.ndarray, map_sizes: Sequence[tuple[int, int]], config: AnchorConfig, seed: int
+    boxes: np.ndarray, grid: anchors.Grid, config: AnchorConfig, seed: int
 ) -> AnchorConfig | None:
     """Looks for scales and aspect ratios that cover more of the boxes with as many anchors.
 
@@ -201,7 +202,7 @@ def propose(
 
     Args:
         boxes: float [N, 4] ymin, xmin, ymax, xmax of the train split, without regions to ignore.
-        map_sizes: (rows, columns) a level, finest first.
+        grid: cells of the feature maps.
         config: the configured anchors, which the proposal has to beat.
         seed: of clustering and of sampling.
 
@@ -211,13 +212,14 @@ def propose(
     if not len(boxes):
         return None
     sample = _sample(boxes, seed)
-    offered = _offered_sides(_sides(sample), seed)
+    shapes = _sides(sample) * np.array(grid.sides)
+    offered = _offered_sides(shapes, seed)
     fitted = [
-        _choose_sides(sample, map_sizes, dataclasses.replace(config, aspect_ratios=ratios), offered)
-        for ratios in dict.fromkeys((tuple(config.aspect_ratios), _fitted_ratios(sample, config, seed)))
+        _choose_sides(sample, grid, dataclasses.replace(config, aspect_ratios=ratios), offered)
+        for ratios in dict.fromkeys((tuple(config.aspect_ratios), _fitted_ratios(shapes, config, seed)))
     ]
-    best = max(fitted, key=lambda each: recall(best_ious(boxes, map_sizes, each)))
-    before, after = (recall(best_ious(boxes, map_sizes, each)) for each in (config, best))
+    best = max(fitted, key=lambda each: recall(best_ious(boxes, grid, each)))
+    before, after = (recall(best_ious(boxes, grid, each)) for each in (config, best))
     return best if after > before else None
 
 
@@ -245,19 +247,19 @@ def _sides(boxes: np.ndarray) -> np.ndarray:
 
 
 def _candidates(
-    train: np.ndarray, map_sizes: Sequence[tuple[int, int]], config: AnchorConfig, seed: int
+    train: np.ndarray, grid: anchors.Grid, config: AnchorConfig, seed: int
 ) -> dict[str, AnchorConfig]:
     """Lists the anchors of `compare` by name."""
     found = {"configured": config}
-    proposed = propose(train, map_sizes, config, seed)
+    proposed = propose(train, grid, config, seed)
     if proposed is not None:
         found["proposed"] = proposed
     reduced = config.kind == "ssd" and config.reduce_lowest_level
     whole = dataclasses.replace(config, reduce_lowest_level=False)
-    more = propose(train, map_sizes, whole, seed) if reduced else None
+    more = propose(train, grid, whole, seed) if reduced else None
     if more is not None:
-        least = recall(best_ious(train, map_sizes, proposed or config)) + _WORTH_MORE_ANCHORS
-        if recall(best_ious(train, map_sizes, more)) >= least:
+        least = recall(best_ious(train, grid, proposed or config)) + _WORTH_MORE_ANCHORS
+        if recall(best_ious(train, grid, more)) >= least:
             found["more anchors"] = more
     return found
 
@@ -306,9 +308,8 @@ def _cluster_once(sides: np.ndarray, num_clusters: int, draws: np.random.Generat
     return Clusters(centroids, float(shape_iou(sides, centroids).max(axis=1).mean()))
 
 
-def _fitted_ratios(boxes: np.ndarray, config: AnchorConfig, seed: int) -> tuple[float, ...]:
+def _fitted_ratios(sides: np.ndarray, config: AnchorConfig, seed: int) -> tuple[float, ...]:
     """Finds as many aspect ratios as are configured; those where the boxes have fewer."""
-    sides = _sides(boxes)
     shapes = sides / np.sqrt(sides.prod(axis=1, keepdims=True))
     centroids = cluster_shapes(shapes, len(config.aspect_ratios), seed).centroids
     ratios = sorted({round(float(width / height), _DIGITS) for height, width in centroids})
@@ -322,17 +323,17 @@ def _offered_sides(sides: np.ndarray, seed: int) -> list[float]:
 
 
 def _choose_sides(
-    boxes: np.ndarray, map_sizes: Sequence[tuple[int, int]], config: AnchorConfig, offered: Sequence[float]
+    boxes: np.ndarray, grid: anchors.Grid, config: AnchorConfig, offered: Sequence[float]
 ) -> AnchorConfig:
     """Gives each level the side, of the offered and the configured, with which the anchors cover most boxes."""
-    levels = len(map_sizes)
+    levels = len(grid.sizes)
     config = dataclasses.replace(config, kind="ssd")
     configured = list(config.scales) or anchors.level_scales(config.min_scale, config.max_scale, levels)
     spread = np.quantile(offered, np.linspace(0, 1, levels))
-    usable = np.maximum(spread, np.minimum(configured, [0, *(LEAST_CELLS / rows for rows, _ in map_sizes[1:])]))
+    usable = np.maximum(spread, np.minimum(configured, [0, *(LEAST_CELLS / min(size) for size in grid.sizes[1:])]))
     starts = [_ascending(start) for start in (configured, usable)]
     choices = sorted({round(side, _DIGITS) for side in (*offered, *configured) if _LEAST_SCALE <= side <= 1})
-    ascents = [_ascend(boxes, map_sizes, dataclasses.replace(config, scales=start), choices) for start in starts]
+    ascents = [_ascend(boxes, grid, dataclasses.replace(config, scales=start), choices) for start in starts]
     return max(ascents, key=lambda pair: pair[0])[1]
 
 
@@ -347,22 +348,22 @@ def _ascending(scales: Sequence[float]) -> tuple[float, ...]:
 
 
 def _ascend(
-    boxes: np.ndarray, map_sizes: Sequence[tuple[int, int]], config: AnchorConfig, choices: Sequence[float]
+    boxes: np.ndarray, grid: anchors.Grid, config: AnchorConfig, choices: Sequence[float]
 ) -> tuple[tuple[float, float], AnchorConfig]:
     """Changes one level's scale at a time as long as (recall, mean IoU) grows."""
-    shapes = anchors.cell_shapes(config, len(map_sizes))
-    ious = [_level_ious(boxes, size, own) for size, own in zip(map_sizes, shapes, strict=True)]
+    shapes = anchors.cell_shapes(config, grid)
+    ious = [_level_ious(boxes, size, own) for size, own in zip(grid.sizes, shapes, strict=True)]
     best = _score(ious)
     for _ in range(_MOST_PASSES):
         before = best
-        for level, side in itertools.product(range(len(map_sizes)), choices):
+        for level, side in itertools.product(range(len(grid.sizes)), choices):
             scales = (*config.scales[:level], side, *config.scales[level + 1 :])
             if any(second <= first for first, second in itertools.pairwise(scales)):
                 continue
             changed = dataclasses.replace(config, scales=scales)
-            shapes, tried = anchors.cell_shapes(changed, len(map_sizes)), list(ious)
+            shapes, tried = anchors.cell_shapes(changed, grid), list(ious)
             for touched in {max(level - 1, 0), level}:  # the level below has one anchor between two scales
-                tried[touched] = _level_ious(boxes, map_sizes[touched], shapes[touched])
+                tried[touched] = _level_ious(boxes, grid.sizes[touched], shapes[touched])
             if _score(tried) > best:
                 best, config, ious = _score(tried), changed, tried
         if best == before:

@@ -8,19 +8,39 @@ import numpy as np
 from models.hyperparameters import AnchorConfig, ExperimentConfig
 
 
-def map_sizes(image_size: int, first_stride: int, num_levels: int) -> list[tuple[int, int]]:
-    """Computes the sizes of the detector's feature maps, without building the network.
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """The cells of the detector's feature maps.
+
+    Attributes:
+        sizes: (rows, columns) of each level, finest first.
+        sides: height and width of the input / its shorter side: what anchors' scales refer to.
+        cell: stride of the finest level / shorter side of the input; only `multiscale` anchors need it.
+    """
+
+    sizes: tuple[tuple[int, int], ...]
+    sides: tuple[float, float] = (1.0, 1.0)
+    cell: float = 0.0
+
+
+def make_grid(size: tuple[int, int], first_stride: int, num_levels: int) -> Grid:
+    """Computes the cells of the detector's feature maps, without building the network.
 
     Args:
-        image_size: side of the detector's square input, px.
+        size: height and width of the detector's input, px.
         first_stride: px a cell of the finest map, a power of 2.
         num_levels: feature levels; each halves the one before, rounding up.
-
-    Returns:
-        (rows, columns) of each level, finest first.
     """
-    sizes = [-(-image_size // (first_stride << level)) for level in range(num_levels)]
-    return [(size, size) for size in sizes]
+    height, width = size
+    strides = [first_stride << level for level in range(num_levels)]
+    sizes = tuple((-(-height // stride), -(-width // stride)) for stride in strides)
+    shorter = min(size)
+    return Grid(sizes, (height / shorter, width / shorter), first_stride / shorter)
+
+
+def detector_grid(config: ExperimentConfig) -> Grid:
+    """Computes the cells of a configuration's detector, as `make_grid`."""
+    return make_grid(config.input.size, config.model.first_stride, config.model.num_levels)
 
 
 def level_scales(min_scale: float, max_scale: float, num_levels: int) -> list[float]:
@@ -40,8 +60,10 @@ def level_scales(min_scale: float, max_scale: float, num_levels: int) -> list[fl
     return [min_scale + step * level for level in range(num_levels)]
 
 
-def cell_shapes(config: AnchorConfig, num_levels: int, cell: float = 0.0) -> list[list[tuple[float, float]]]:
-    """Lists the (height, width) of a cell's anchors on each level, relative to the image side.
+def cell_shapes(config: AnchorConfig, grid: Grid) -> list[list[tuple[float, float]]]:
+    """Lists the (height, width) of a cell's anchors on each level, as fractions of the image's sides.
+
+    Scales are relative to the shorter side of the input, and aspect ratios are those in its pixels.
 
     `ssd`: each level has one anchor an aspect ratio and one more, of `interpolated_aspect_ratio`, at the geometric mean
     of its scale and the next. With `reduce_lowest_level` the finest level has only ratio 1 at `lowest_scale` and ratios
@@ -49,8 +71,7 @@ def cell_shapes(config: AnchorConfig, num_levels: int, cell: float = 0.0) -> lis
 
     Args:
         config: scales and aspect ratios (width / height).
-        num_levels: feature levels.
-        cell: stride of the finest level / image side; only `multiscale` needs it.
+        grid: cells of the feature maps.
 
     Returns:
         A list of (height, width) pairs a level.
@@ -60,12 +81,14 @@ def cell_shapes(config: AnchorConfig, num_levels: int, cell: float = 0.0) -> lis
 
     Source: the Object Detection API's `ssd_anchor_generator` and `multiscale_anchor_generator`.
     """
+    num_levels = len(grid.sizes)
     if config.scales and len(config.scales) != num_levels:
         raise ValueError(f"`anchors.scales` needs one number a level: got {len(config.scales)} for {num_levels}.")
     pairs = _multiscale_pairs if config.kind == "multiscale" else _ssd_pairs
+    height, width = grid.sides
     return [
-        [(side / math.sqrt(ratio), side * math.sqrt(ratio)) for side, ratio in level]
-        for level in pairs(config, num_levels, cell)
+        [(side / math.sqrt(ratio) / height, side * math.sqrt(ratio) / width) for side, ratio in level]
+        for level in pairs(config, num_levels, grid.cell)
     ]
 
 
@@ -90,24 +113,22 @@ def _multiscale_pairs(config: AnchorConfig, num_levels: int, cell: float) -> lis
     return [[(side, ratio) for side in level for ratio in config.aspect_ratios] for level in sides]
 
 
-def make_anchors(map_sizes: list[tuple[int, int]], config: AnchorConfig, cell: float = 0.0) -> np.ndarray:
+def make_anchors(grid: Grid, config: AnchorConfig) -> np.ndarray:
     """Lays anchors over every cell of every level.
 
     Args:
-        map_sizes: (rows, columns) of each feature map, finest first.
+        grid: cells of the feature maps.
         config: scales and aspect ratios.
-        cell: as in `cell_shapes`.
 
     Returns:
         float32 [A, 4] normalised (ymin, xmin, ymax, xmax), not clipped to the image; ordered by level, row, column,
         shape, as the box predictor's outputs are.
     """
     levels = []
-    for level, ((rows, columns), shapes) in enumerate(
-        zip(map_sizes, cell_shapes(config, len(map_sizes), cell), strict=True)
-    ):
-        stride = cell * 2**level if config.kind == "multiscale" else 0.0
-        y, x = np.meshgrid(_centres(rows, stride), _centres(columns, stride), indexing="ij")
+    for level, ((rows, columns), shapes) in enumerate(zip(grid.sizes, cell_shapes(config, grid), strict=True)):
+        stride = grid.cell * 2**level if config.kind == "multiscale" else 0.0
+        height, width = grid.sides
+        y, x = np.meshgrid(_centres(rows, stride / height), _centres(columns, stride / width), indexing="ij")
         centres = np.stack([y, x], axis=-1)[:, :, None, :]  # [rows, columns, 1, 2]
         halves = np.asarray(shapes)[None, None] / 2  # [1, 1, K, 2]
         levels.append(np.concatenate([centres - halves, centres + halves], axis=-1).reshape(-1, 4))
@@ -128,14 +149,12 @@ def _centres(count: int, stride: float) -> np.ndarray:
 
 def detector_shapes(config: ExperimentConfig) -> list[list[tuple[float, float]]]:
     """Lists the shapes of a configuration's anchors, as `cell_shapes`."""
-    cell = config.model.first_stride / config.input.image_size
-    return cell_shapes(anchor_config(config), config.model.num_levels, cell)
+    return cell_shapes(anchor_config(config), detector_grid(config))
 
 
 def detector_anchors(config: ExperimentConfig) -> np.ndarray:
     """Lays the anchors of a configuration, as `make_anchors`; the network is not built."""
-    size, stride = config.input.image_size, config.model.first_stride
-    return make_anchors(map_sizes(size, stride, config.model.num_levels), anchor_config(config), stride / size)
+    return make_anchors(detector_grid(config), anchor_config(config))
 
 
 def anchor_config(config: ExperimentConfig) -> AnchorConfig:

@@ -50,7 +50,7 @@ class Backbone:
     """A feature extractor.
 
     Attributes:
-        model: from float [B, S, S, 3] in [-1, 1] to the last feature map, of stride 32.
+        model: from float [B, H, W, 3] in [-1, 1] to the last feature map, of stride 32.
         weights: what was restored; None where nothing was asked for.
     """
 
@@ -79,12 +79,12 @@ class Backbone:
         return self.model.get_layer(name).input
 
 
-def load_backbone(config: ModelConfig, image_size: int) -> Backbone:
+def load_backbone(config: ModelConfig, size: tuple[int, int]) -> Backbone:
     """Builds one of `keras.applications`' MobileNets with the configured weights, activation and batch norm.
 
     Args:
         config: backbone, alpha, weights, activation and batch-norm settings.
-        image_size: side in pixels, at least 32.
+        size: height and width in pixels, at least 32.
 
     Returns:
         The backbone.
@@ -95,7 +95,7 @@ def load_backbone(config: ModelConfig, image_size: int) -> Backbone:
     """
     build, options = _BUILDERS[config.backbone]
     file = config.weights_file()
-    arguments = {"input_shape": (image_size, image_size, 3), "alpha": config.alpha, "include_top": False, **options}
+    arguments = {"input_shape": (*size, 3), "alpha": config.alpha, "include_top": False, **options}
     if config.backbone_weights == "imagenet":
         model = _download(config, build, arguments)
         restored = RestoredWeights("imagenet", tuple(weight.path for weight in model.weights), ())

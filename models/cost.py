@@ -98,6 +98,5 @@ def latency_ms(detector: Detector) -> float:
 
     config = detector.config.replace({"model.class_bias": 0.0})
     module = export.ServingModule(export.untrained(config, detector.num_classes))
-    size = module.image_size
-    image = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (1, *module.image_size, 3), dtype=np.uint8)
     return footprint.median_ms(lambda: module.serving_tensor(image)["num_detections"].numpy())

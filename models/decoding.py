@@ -19,7 +19,7 @@ class Decoder:
     """Everything that turns logits and deltas into detections.
 
     Attributes:
-        image_size: side S of the network's input, px.
+        image_size: height and width of the network's input, px.
         tile: grid that whole images are cut into, as `data.tiles.parse_grid` takes it.
         score_converter: "sigmoid" or "softmax".
         has_background: whether the first logit is background.
@@ -28,7 +28,7 @@ class Decoder:
         postprocess: thresholds and limits of the suppression.
     """
 
-    image_size: int
+    image_size: tuple[int, int]
     tile: str
     score_converter: str
     has_background: bool
@@ -49,7 +49,9 @@ class Decoder:
         """
         values = json.loads(text)
         try:
+            size = values["image_size"]  # earlier versions wrote the side of a square
             values = values | {
+                "image_size": (size, size) if isinstance(size, int) else tuple(size),
                 "anchors": np.asarray(values["anchors"], np.float32),
                 "variances": tuple(values["variances"]),
                 "postprocess": PostprocessConfig(**values["postprocess"]),

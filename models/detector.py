@@ -33,7 +33,7 @@ LIVE_THRESHOLDS = ("score_threshold", "nms_iou")
 class Detector(keras.Model):
     """A single-shot detector on a MobileNet.
 
-    Calling it on float images [B, S, S, 3] in [0, 255] gives {"logits", "deltas"}; `detect` gives boxes after
+    Calling it on float images [B, H, W, 3] in [0, 255] gives {"logits", "deltas"}; `detect` gives boxes after
     suppression. Anchors, the scalars of the loss and thresholds are variables: `apply_live_settings` changes them
     without tracing the training step again.
 
@@ -55,7 +55,7 @@ class Detector(keras.Model):
         if num_classes < 1:
             raise ValueError(f"`num_classes` must be at least 1: got {num_classes}.")
         self.config, self.num_classes = config, num_classes
-        backbone = backbones.load_backbone(config.model, config.input.image_size)
+        backbone = backbones.load_backbone(config.model, config.input.size)
         self.restored = backbone.weights
         maps = levels.feature_levels(backbone, config.model)
         per_cell = [len(shapes) for shapes in anchor_grid.detector_shapes(config)]
@@ -97,7 +97,7 @@ class Detector(keras.Model):
         """Predicts raw outputs.
 
         Args:
-            images: float [B, S, S, 3] or uint8, in [0, 255].
+            images: float [B, H, W, 3] or uint8, in [0, 255].
             training: batch norm and dropout mode.
 
         Returns:
@@ -158,7 +158,7 @@ class Detector(keras.Model):
         """Detects objects.
 
         Args:
-            images: [B, S, S, 3] in [0, 255].
+            images: [B, H, W, 3] in [0, 255].
 
         Returns:
             As `postprocess.detect`.
@@ -169,15 +169,15 @@ class Detector(keras.Model):
         """Detects objects of whole images in their tiles.
 
         Args:
-            tiles: [B, T, S, S, 3] in [0, 255].
+            tiles: [B, T, H, W, 3] in [0, 255].
             windows: float32 [B, T, 4], as `postprocess.merge_tiles`.
             cells: float32 [T, 4], as `postprocess.merge_tiles`.
 
         Returns:
             As `postprocess.detect`, with boxes as fractions of the whole image.
         """
-        count, size = tiles.shape[1], tiles.shape[2]
-        boxes, scores = self._boxes_and_scores(ops.reshape(tiles, (-1, size, size, 3)))
+        count = tiles.shape[1]
+        boxes, scores = self._boxes_and_scores(ops.reshape(tiles, (-1, *tiles.shape[2:])))
         boxes = ops.reshape(boxes, (-1, count, *boxes.shape[1:]))
         scores = ops.reshape(scores, (-1, count, *scores.shape[1:]))
         return postprocess.detect(*postprocess.merge_tiles(boxes, scores, windows, cells), self.config.postprocess)

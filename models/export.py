@@ -28,11 +28,11 @@ class ServingModule(tf.Module):
         """
         super().__init__(name="serving")
         self.detector = detector
-        self.image_size = detector.config.input.image_size
+        self.image_size = detector.config.input.size
         self.grid = tiles.parse_grid(detector.config.input.tile)
         self.cells = tf.constant(self.grid.cells())
         # No signature, but saved with the model: what other formats are converted from, without the Keras code.
-        spec = tf.TensorSpec([None, self.image_size, self.image_size, 3], tf.float32, name="images")
+        spec = tf.TensorSpec([None, *self.image_size, 3], tf.float32, name="images")
         self.network_outputs = tf.function(self._network_outputs, input_signature=[spec])
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
@@ -52,12 +52,12 @@ class ServingModule(tf.Module):
         return self._detect(*input_pipeline.resize_tiles(images, self.image_size, self.grid))
 
     def _network_outputs(self, images: Tensor) -> dict[str, Tensor]:
-        """Returns logits and deltas of float32 images [B, S, S, 3] in [0, 255]."""
+        """Returns logits and deltas of float32 images [B, H, W, 3] in [0, 255]."""
         outputs = self.detector(images, training=False)
         return {name: tf.cast(outputs[name], tf.float32, name=name) for name in ("logits", "deltas")}
 
     def _detect_encoded(self, encoded: Tensor) -> dict[str, Tensor]:
-        size, count = self.image_size, self.grid.count
+        count = self.grid.count
 
         def cut(one: Tensor) -> tuple[Tensor, Tensor]:
             found, windows = input_pipeline.resize_tiles(
@@ -65,11 +65,11 @@ class ServingModule(tf.Module):
             )
             return found[0], windows[0]
 
-        specs = (tf.TensorSpec([count, size, size, 3], tf.uint8), tf.TensorSpec([count, 4], tf.float32))
+        specs = (tf.TensorSpec([count, *self.image_size, 3], tf.uint8), tf.TensorSpec([count, 4], tf.float32))
         return self._detect(*tf.map_fn(cut, encoded, fn_output_signature=specs))
 
     def _detect(self, images: Tensor, windows: Tensor) -> dict[str, Tensor]:
-        """Detects in tiles uint8 [B, T, S, S, 3]; one tile is the whole image."""
+        """Detects in tiles uint8 [B, T, H, W, 3]; one tile is the whole image."""
         if self.grid.count == 1:
             found = self.detector.detect(images[:, 0])
         else:
@@ -110,7 +110,7 @@ def decoder_of(model: Detector) -> decoding.Decoder:
     """Collects what turns a detector's outputs into detections."""
     config = model.config
     return decoding.Decoder(
-        image_size=config.input.image_size,
+        image_size=config.input.size,
         tile=config.input.tile,
         score_converter=config.score_activation,
         has_background=config.has_background,

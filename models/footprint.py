@@ -108,8 +108,7 @@ def _runner(model: str) -> Callable[[], Any]:
     if text is None:
         raise errors.UserError(f"`{model}` has no {decoding.FILE_NAME}. Export it again.")
     decoder = decoding.Decoder.from_json(text)
-    size = decoder.image_size
-    image = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (*decoder.image_size, 3), dtype=np.uint8)
     if model.endswith(formats.TFLITE_SUFFIX):
         from models import tflite_detector
 

@@ -20,6 +20,7 @@ from data.errors import UserError, nearest
 from models import declarations, imagenet_weights
 from models.declarations import fidelity, setting, tunable
 
+LEAST_SIDE = 64  # px, of the detector's input
 ACTIVATIONS = ("relu6", "relu", "leaky_relu", "silu", "hard_silu")
 
 
@@ -27,7 +28,11 @@ ACTIVATIONS = ("relu6", "relu", "leaky_relu", "silu", "hard_silu")
 class InputConfig:
     """Images and boxes as the detector gets them."""
 
-    image_size: int = fidelity(300, low=64, high=1280, unit="px", help="Side of the square that images are resized to.")
+    image_size: int = fidelity(300, low=LEAST_SIDE, high=1280, unit="px", help="Side of the square that images are resized to.")
+    image_height: int = fidelity(
+        0, low=0, high=1280, unit="px", help="Height that images are resized to, in place of `image_size`; 0 for that."
+    )
+    image_width: int = fidelity(0, low=0, high=1280, unit="px", help="Width, likewise.")
     batch_size: int = setting(16, low=1, high=4096, unit="images", help="Images a training step.")
     tile: str = setting(
         "1x1", help="Tiles that images are cut into, ROWSxCOLS or ROWSxCOLS:OVERLAP with the overlap / side of a tile."
@@ -38,6 +43,17 @@ class InputConfig:
     cache_bytes: int = setting(
         4_000_000_000, low=0, unit="bytes", help="Decoded images are kept in memory up to this many bytes."
     )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the detector's input, px."""
+        return self.image_height or self.image_size, self.image_width or self.image_size
+
+    @property
+    def shape_text(self) -> str:
+        """The size for people, as of a screen: "640x512", width first; "320" where it is square."""
+        height, width = self.size
+        return str(height) if height == width else f"{width}x{height}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -465,6 +481,11 @@ class ExperimentConfig:
         for path, field, value in self.items():
             declarations.check_value(path, field, value)
         tiles.parse_grid(self.input.tile)
+        if min(self.input.size) < LEAST_SIDE:
+            raise UserError(
+                f"`input.image_height` and `input.image_width` must be 0 or at least {LEAST_SIDE} px: got"
+                f" {self.input.image_height} and {self.input.image_width}."
+            )
         if self.anchors.max_scale <= self.anchors.min_scale:
             raise UserError(
                 f"`anchors.max_scale` must exceed `anchors.min_scale`: got {self.anchors.max_scale} and "

@@ -11,21 +11,21 @@ _SIZES = (128, 160, 192, 224)  # px, that there are weights for; 224 for any oth
 _TIMEOUT_S = 5.0
 
 
-def file_name(backbone: str, alpha: float, image_size: int) -> str | None:
+def file_name(backbone: str, alpha: float, size: tuple[int, int]) -> str | None:
     """Names Keras' weights file of a backbone without its classifier; None where there is none.
 
     Args:
         backbone: `model.backbone`.
         alpha: `model.alpha`.
-        image_size: side of the input, px.
+        size: height and width of the input, px.
 
     Source: `keras.applications`, modules mobilenet, mobilenet_v2 and mobilenet_v3.
     """
     if backbone == "mobilenet_v2" and alpha in (0.35, 0.5, 0.75, 1.0, 1.3, 1.4):
-        rows = image_size if image_size in (96, *_SIZES) else 224
+        rows = _rows(size, (96, *_SIZES))
         return f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{float(alpha)}_{rows}_no_top.h5"
     if backbone == "mobilenet_v1" and alpha in (0.25, 0.5, 0.75, 1.0):
-        rows = image_size if image_size in _SIZES else 224
+        rows = _rows(size, _SIZES)
         return (
             f"mobilenet_{'1_0' if alpha == 1.0 else {0.25: '2_5', 0.5: '5_0', 0.75: '7_5'}[alpha]}_{rows}_tf_no_top.h5"
         )
@@ -34,18 +34,23 @@ def file_name(backbone: str, alpha: float, image_size: int) -> str | None:
     return None
 
 
-def find(backbone: str, alpha: float, image_size: int) -> tuple[str, str]:
+def _rows(size: tuple[int, int], known: tuple[int, ...]) -> int:
+    height, width = size
+    return height if height == width and height in known else 224
+
+
+def find(backbone: str, alpha: float, size: tuple[int, int]) -> tuple[str, str]:
     """Decides what `auto` stands for on this machine, now.
 
     Args:
         backbone: as of `file_name`.
         alpha: as of `file_name`.
-        image_size: as of `file_name`.
+        size: as of `file_name`.
 
     Returns:
         "imagenet" or "none", and why.
     """
-    name = file_name(backbone, alpha, image_size)
+    name = file_name(backbone, alpha, size)
     if name is None:
         return "none", f"Keras has no ImageNet weights of {backbone} with alpha {alpha:g}"
     home = os.environ.get("KERAS_HOME")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from models import formats
-from models.hyperparameters import ExperimentConfig
+from models.hyperparameters import ExperimentConfig, InputConfig
 
 FILE_NAME = "model_card.md"
 TRAINING_FILE = "training.json"  # dataset, options, search_seed, versions: written by the Trainer
@@ -51,8 +51,8 @@ def _head(names: Sequence[str], config: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield f"A single-shot object detector (SSD) for {len(names)} classes: {', '.join(names) or 'unknown'}."
     if config:
-        model, size = config["model"], config["input"]["image_size"]
-        yield f"Backbone {model['backbone']}, width {model['alpha']:g}, input {size} x {size} px."
+        model, (height, width) = config["model"], InputConfig(**config["input"]).size
+        yield f"Backbone {model['backbone']}, width {model['alpha']:g}, input {width} x {height} px."
 
 
 def _data(dataset: Mapping[str, Any], options: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
@@ -150,8 +150,8 @@ def _origin(config: Mapping[str, Any], training: Mapping[str, Any]) -> Iterator[
 def _limits(dataset: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
     yield "- It finds the classes above and no other, as axis-aligned boxes."
     if config:
-        size = config["input"]["image_size"]
-        yield f"- Images are resized to {size} x {size} px; their aspect ratio is not kept."
+        height, width = InputConfig(**config["input"]).size
+        yield f"- Images are resized to {width} x {height} px; their aspect ratio is not kept."
     if dataset:
         yield f"- Its numbers hold for images like those of `{dataset['spec']}`; nothing else was measured."
     yield "- Scores are not calibrated probabilities: choose a threshold on images of your own."

@@ -84,12 +84,15 @@ SIMILARITY = Message(
 )
 
 
+def size_settings(height: int, width: int) -> dict[str, int]:
+    """Returns the settings of an input's size, px."""
+    if height == width:
+        return {"input.image_size": height}
+    return {"input.image_height": height, "input.image_width": width}
+
+
 def _side(_: int, node: Node) -> Outcome:
-    height, width = node["height"], node["width"]
-    size = {"input.image_size": max(height, width)}
-    return (
-        honoured(size) if height == width else refused(f"the kit's input is square, this one {width} x {height}", size)
-    )
+    return honoured(size_settings(node["height"], node["width"]))
 
 
 _RESIZE = choice("BILINEAR NEAREST_NEIGHBOR BICUBIC AREA", "BILINEAR", fixed("BILINEAR", "the kit resizes bilinearly"))
@@ -97,7 +100,7 @@ _COLOUR = value(False, fixed(False, "the kit's input has three channels"))
 
 
 def _longest(_: Any, node: Node) -> Outcome:
-    return refused("the kit resizes to a square", {"input.image_size": node["max_dimension"]})
+    return refused("the kit resizes all images to one size", {"input.image_size": node["max_dimension"]})
 
 
 IMAGE_RESIZER = Message(
@@ -117,16 +120,16 @@ IMAGE_RESIZER = Message(
                 {
                     "min_dimension": value(600, _longest),
                     "max_dimension": value(1024, _longest),
-                    "pad_to_max_dimension": value(False, fixed(False, "the kit resizes to a square")),
+                    "pad_to_max_dimension": value(False, fixed(False, "the kit resizes all images to one size")),
                     "resize_method": _RESIZE,
                     "convert_to_grayscale": _COLOUR,
-                    "per_channel_pad_value": od.repeated(float, od.cannot("the kit resizes to a square")),
+                    "per_channel_pad_value": od.repeated(float, od.cannot("the kit resizes all images to one size")),
                 }
             )
         ),
-        "identity_resizer": od.unsupported("the kit resizes to a square"),
-        "conditional_shape_resizer": od.unsupported("the kit resizes to a square"),
-        "pad_to_multiple_resizer": od.unsupported("the kit resizes to a square"),
+        "identity_resizer": od.unsupported("the kit resizes all images to one size"),
+        "conditional_shape_resizer": od.unsupported("the kit resizes all images to one size"),
+        "pad_to_multiple_resizer": od.unsupported("the kit resizes all images to one size"),
     },
     one_of=True,
 )

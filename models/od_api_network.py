@@ -347,7 +347,7 @@ def _some_scales(given: tuple[float, ...], node: Node) -> Outcome:
     return honoured({"anchors.scales": given})
 
 
-_SQUARE = fixed(1.0, "the kit's anchors are relative to a square image")
+_SQUARE = fixed(1.0, "the kit's scales are relative to the shorter side of the input")
 _GRID = fixed((), "the kit centres anchors in the cells of the maps")
 _SSD_ANCHORS = {
     "num_layers": value(6, sets("model.num_levels")),

@@ -14,14 +14,14 @@ _IDENTIFIER = b"TFL3"
 _BOXES = "box_encodings"
 
 
-def read(path: str | os.PathLike[str]) -> tuple[dict[str, Layer], int]:
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Layer], tuple[int, int]]:
     """Reads the convolutions, into which batch norm is folded.
 
     Args:
         path: of the file, its weights float32 or float16.
 
     Returns:
-        {scope of the API: layer}, and the side of the images that it takes, px.
+        {scope of the API: layer}, and height and width of the images that it takes, px.
 
     Raises:
         UserError: it is no TFLite file, or its weights are quantised.
@@ -46,7 +46,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Layer], int]:
             kernel, *bias = (_array(model, tensor) for tensor in parts)
             # [outputs, rows, columns, inputs], or [1, rows, columns, channels] of a depthwise one
             layers[scope] = Layer(kernel.transpose(1, 2, 3, 0), bias[0] if bias else None)
-    return layers, int(graph.tensors[graph.inputs[0]].shape[1])
+    _, height, width, _ = graph.tensors[graph.inputs[0]].shape
+    return layers, (int(height), int(width))
 
 
 def outputs(path: str | os.PathLike[str], images: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -54,7 +55,7 @@ def outputs(path: str | os.PathLike[str], images: np.ndarray) -> tuple[np.ndarra
 
     Args:
         path: of the file.
-        images: float32 [N, S, S, 3], pixels in [-1, 1].
+        images: float32 [N, H, W, 3], pixels in [-1, 1].
 
     Returns:
         Class logits float32 [N, A, C + 1] and box encodings float32 [N, A, 4]; None where the file gives something

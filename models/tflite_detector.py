@@ -24,7 +24,7 @@ class NetworkDetector:
         """Wraps a network.
 
         Args:
-            network: takes an image uint8 [S, S, 3]; gives logits float32 [1, A, C or C + 1] and deltas float32
+            network: takes an image uint8 [H, W, 3]; gives logits float32 [1, A, C or C + 1] and deltas float32
                 [1, A, 4], or the outputs of TFLite_Detection_PostProcess as `tflite_export.convert` names them.
             decoder: of the model it was made from.
             class_names: in label order.
@@ -58,7 +58,7 @@ class NetworkDetector:
             yield from self._decode(batch)
 
     def _cut(self, encoded: bytes) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the tiles uint8 [T, S, S, 3] and windows float32 [T, 4] of an image."""
+        """Returns the tiles uint8 [T, H, W, 3] and windows float32 [T, 4] of an image."""
         import tensorflow as tf
 
         from data import input_pipeline
@@ -88,7 +88,7 @@ class TfliteNetwork:
         """Runs the network.
 
         Args:
-            image: uint8 [S, S, 3].
+            image: uint8 [H, W, 3].
 
         Returns:
             The file's outputs by name, float32; quantised ones are dequantised.

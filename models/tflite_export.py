@@ -48,18 +48,18 @@ def load_exported(model_dir: str) -> tuple[Any, decoding.Decoder]:
         raise earlier from error
 
 
-def calibration_images(encoded: Iterable[bytes], image_size: int) -> list[np.ndarray]:
+def calibration_images(encoded: Iterable[bytes], size: tuple[int, int]) -> list[np.ndarray]:
     """Decodes and resizes images as in training, without augmentation.
 
     Args:
         encoded: JPEG or PNG files' bytes; of models trained on tiles, tiles.
-        image_size: side S, px.
+        size: height H and width W, px.
 
     Returns:
-        uint8 [S, S, 3] each. One pixel of the first is black and one is white, so that calibration sees the whole range
+        uint8 [H, W, 3] each. One pixel of the first is black and one is white, so that calibration sees the whole range
         of pixels: a quantised input then takes their values as they are.
     """
-    images = [input_pipeline.decode_image(tf.constant(one), image_size).numpy() for one in encoded]
+    images = [input_pipeline.decode_image(tf.constant(one), size).numpy() for one in encoded]
     if images:
         images[0] = images[0].copy()
         images[0][0, 0], images[0][-1, -1] = 0, 255
@@ -81,7 +81,7 @@ def convert(
 ) -> bytes:
     """Converts a SavedModel's network to a TFLite file for one image.
 
-    The input `images` [1, S, S, 3] takes pixels in [0, 255], as float32, or as uint8 where the precision is int8.
+    The input `images` [1, H, W, 3] takes pixels in [0, 255], as float32, or as uint8 where the precision is int8.
     Without suppression the outputs are `logits` [1, A, C or C + 1] and `deltas` [1, A, 4], float32, or int8 with the
     tensors' scale; with it they are detection_boxes float32 [1, D, 4], detection_classes float32 [1, D], from 0,
     detection_scores float32 [1, D] and num_detections float32 [1]. In an int8 file every operation but
@@ -188,7 +188,7 @@ def _suppression(decoder: decoding.Decoder, num_classes: int) -> Any:
 
 
 def _images_spec(decoder: decoding.Decoder) -> tf.TensorSpec:
-    return tf.TensorSpec([1, decoder.image_size, decoder.image_size, 3], tf.float32, name="images")
+    return tf.TensorSpec([1, *decoder.image_size, 3], tf.float32, name="images")
 
 
 def _append(content: bytes, extras: Mapping[str, str]) -> bytes:

@@ -237,7 +237,7 @@ def load_data(
     config: ExperimentConfig, train_files: Sequence[str], val_files: Sequence[str], class_names: Sequence[str]
 ) -> tuple[input_pipeline.Split, "Validation"]:
     """Loads both splits; raises ValueError where one is empty."""
-    loader = (config.input.image_size, config.input.max_boxes, config.input.cache_bytes)
+    loader = (config.input.size, config.input.max_boxes, config.input.cache_bytes)
     split = input_pipeline.load_split(tuple(train_files), *loader, config.training.data_share)
     validation = Validation(tuple(val_files), config, tuple(class_names))
     if split.length == 0:
@@ -396,7 +396,7 @@ class Validation:
 
     def __init__(self, files: tuple[str, ...], config: ExperimentConfig, class_names: tuple[str, ...]) -> None:
         self.class_names = class_names
-        loader = (config.input.image_size, config.input.max_boxes, config.input.cache_bytes)
+        loader = (config.input.size, config.input.max_boxes, config.input.cache_bytes)
         split = input_pipeline.load_split(files, *loader)
         if split.length == 0:
             raise ValueError("The val split holds no examples.")

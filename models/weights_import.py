@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from data.errors import UserError
-from models import initial_weights, network_parts, od_api_checkpoint, od_api_tflite, od_api_weights, pretrained
+from models import initial_weights, network_parts, od_api_checkpoint, od_api_model, od_api_tflite, od_api_weights
+from models import pretrained
 from models.detector import Detector
 from models.hyperparameters import ExperimentConfig
 
@@ -44,7 +45,7 @@ class Imported:
 
 
 def convert(
-    path: str, class_names: Sequence[str] | None = None, images: Callable[[int], Sequence[np.ndarray]] | None = None
+    path: str, class_names: Sequence[str] | None = None, images: Callable[[tuple[int, int]], Sequence[np.ndarray]] | None = None
 ) -> Imported:
     """Imports a file.
 
@@ -52,7 +53,7 @@ def convert(
         path: a float .tflite file, a checkpoint's prefix or a SavedModel's folder of an SSD or SSDLite on MobileNet v1
             or v2.
         class_names: C names in the file's order; None where they are unknown.
-        images: gives images uint8 [S, S, 3] of the side S that the network takes, whose statistics rebuilt batch norms
+        images: gives images uint8 [H, W, 3] of the size that the network takes, whose statistics rebuilt batch norms
             get, so that training goes on as it would from the original ones; None leaves mean 0 and variance 1. At
             inference both are the same.
 
@@ -63,11 +64,11 @@ def convert(
         UserError: the file is of another kind, its classes are not as many as the names, or its outputs are others
             than ours by more than `TOLERANCE`.
     """
-    layers, image_size, outputs = _read(path)
+    layers, size, outputs = _read(path)
     found = od_api_weights.convert(layers)
     if class_names is not None and len(class_names) != found.num_classes:
         raise UserError(f"has {found.num_classes} classes, background not counted: got {len(class_names)} names.")
-    settings = {**found.settings, **({"input.image_size": image_size} if image_size else {})}
+    settings = {**found.settings, **(od_api_model.size_settings(*size) if size else {})}
     config = ExperimentConfig().replace(settings)
     network = Detector(config, found.num_classes).network
     own = initial_weights.own_weights(network)
@@ -76,7 +77,7 @@ def convert(
     if lacking := [name for name in missing if network_parts.part(name) == network_parts.BACKBONE]:
         raise UserError(f"lacks parts of its {config.model.backbone} or has other shapes, first {lacking[0]}.")
     initial_weights.fill(network, {**own, **weights})
-    pixels = np.stack(images(config.input.image_size)) if images is not None and found.folded else None
+    pixels = np.stack(images(config.input.size)) if images is not None and found.folded else None
     if pixels is not None:
         _calibrate(network, found.folded, pixels)
         weights = {name: array for name, array in initial_weights.own_weights(network).items() if name in weights}
@@ -88,8 +89,8 @@ def convert(
     return Imported(trained, found.num_classes, _came(own, weights), missing, left, *counts, difference)
 
 
-def _read(path: str) -> tuple[dict[str, od_api_weights.Layer], int | None, Outputs | None]:
-    """Reads a file's layers, the side of its images where it says it, and what runs it where it can be run."""
+def _read(path: str) -> tuple[dict[str, od_api_weights.Layer], tuple[int, int] | None, Outputs | None]:
+    """Reads a file's layers, the size of its images where it says it, and what runs it where it can be run."""
     if path.endswith(od_api_tflite.SUFFIX):
         return *od_api_tflite.read(path), lambda images: od_api_tflite.outputs(path, images)
     prefix = od_api_checkpoint.find(path)
@@ -118,8 +119,7 @@ def _calibrate(network: keras.Model, norms: Sequence[str], images: np.ndarray) -
 
 def _difference(network: keras.Model, outputs: Outputs, config: ExperimentConfig, pixels: np.ndarray | None) -> float:
     """Compares a network with the file on random images and on the first given ones; None where that cannot be."""
-    size = config.input.image_size
-    images = np.random.default_rng(0).integers(0, 256, (_CHECKED, size, size, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (_CHECKED, *config.input.size, 3), dtype=np.uint8)
     if pixels is not None:
         images = np.concatenate([images, pixels[:_CHECKED]])
     expected = outputs(_scaled(images))

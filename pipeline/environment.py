@@ -60,7 +60,7 @@ def keep_keras_3() -> None:
     os.environ["TF_USE_LEGACY_KERAS"] = "0"
 
 
-def share_threads(image_size: int) -> None:
+def share_threads(size: tuple[int, int]) -> None:
     """Chooses TensorFlow's threads for training small images on two cores; call it before TensorFlow does anything.
 
     Operations on small maps are too short to be split among threads: one thread an operation and two operations at a
@@ -68,9 +68,9 @@ def share_threads(image_size: int) -> None:
     TensorFlow's own choice stays there. What the user has set in the environment stays, too.
 
     Args:
-        image_size: side of the detector's input, in px.
+        size: height and width of the detector's input, in px.
     """
-    if os.cpu_count() == 2 and image_size <= _SMALL_IMAGE_PX:
+    if os.cpu_count() == 2 and max(size) <= _SMALL_IMAGE_PX:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
         os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 

@@ -72,5 +72,5 @@ def _weights(config: ExperimentConfig, *, here: bool) -> rules.Choice:
     if config.model.weights not in ("", "none"):
         reason = "`model.weights` has a backbone"
     elif here:
-        found, reason = imagenet_weights.find(config.model.backbone, config.model.alpha, config.input.image_size)
+        found, reason = imagenet_weights.find(config.model.backbone, config.model.alpha, config.input.size)
     return rules.Choice("model.backbone_weights", found, reason)

@@ -47,8 +47,8 @@ def lively_detector(num_classes: int, **settings) -> Detector:
     """Builds an untrained detector whose answers depend on the image, as those of fresh weights hardly do."""
     detector = Detector(ExperimentConfig().replace({"model.batch_norm_momentum": 0.5} | settings), num_classes)
     draw = np.random.default_rng(0)
-    size = detector.config.input.image_size
-    scene = tf.image.resize(tf.io.decode_png(scene_record("train", 0).encoded), (size, size))
+    size = detector.config.input.size
+    scene = tf.image.resize(tf.io.decode_png(scene_record("train", 0).encoded), size)
     for _ in range(3):  # the moving statistics of batch norm become those of images
         detector(tf.stack([scene, 255 - scene]), training=True)
     for weight in detector.network.weights:

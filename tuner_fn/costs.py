@@ -29,6 +29,10 @@ SECOND_OBJECTIVES = {
     "multiply_adds": "multiply_adds",
     "parameters": "parameters",
 }
+_DECIDING = (
+    *("input.image_size", "input.image_height", "input.image_width", "input.tile"),
+    "loss.classification",
+)
 _WITHOUT_EFFECT = ("dropout_rate", "backbone_weights", "freeze_batch_norm", "batch_norm_momentum", "batch_norm_epsilon")
 _WITHOUT_EFFECT += ("weights", "frozen_blocks", "initializer", "initializer_stddev", "class_bias")
 
@@ -68,7 +72,7 @@ def architecture(config: ExperimentConfig) -> str:
     for path, field, value in config.items():
         group, _, name = path.partition(".")
         shapes = group in ("model", "anchors", "postprocess") and name not in _WITHOUT_EFFECT
-        if not field.metadata["live"] and (shapes or path in ("input.image_size", "input.tile", "loss.classification")):
+        if not field.metadata["live"] and (shapes or path in _DECIDING):
             deciding[path] = value
     return json.dumps(deciding)
 

@@ -128,6 +128,11 @@ def fidelity(overrides: Mapping[str, Any], config: ExperimentConfig, ranges: Ran
         if path not in declared:
             known = ", ".join(name for name in declared if name != "training.epochs")
             raise UserError(f"`--fidelity={path}` is none: trials can have less of {known}.")
+        if path == "input.image_size" and config.input.image_height and config.input.image_width:
+            raise UserError(
+                "`--fidelity=input.image_size` has no effect beside `input.image_height` and `input.image_width`."
+                " Give less of those."
+            )
         if path in ranges:
             raise UserError(f"`--fidelity={path}`: it is searched. Leave it out of one of both.")
     found = {path: value for path, _, value in config.replace(overrides).items() if path in overrides}

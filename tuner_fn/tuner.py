@@ -9,7 +9,7 @@ from tfx.components.tuner.component import TunerFnResult
 
 from data import dataset_info
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import allotment, finalists, search_folder, search_space
+from tuner_fn import allotment, finalists, portfolio, search_folder, search_space
 from tuner_fn.oracles import make_oracle, options_of
 from tuner_fn.presets import SearchConfig
 from tuner_fn.trial_runner import DetectionTuner, make_objective
@@ -37,7 +37,12 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     folder, logdir = workdir / "search" / key, workdir / "tensorboard" / "search" / key
     search_folder.prepare(folder, logdir, parts)
     repeated = finalists.epochs_needed(search.repeats, search.max_epochs)
-    options = {"min_epochs": search.min_epochs, "factor": search.factor, "prior_weight": PRIOR_WEIGHT}
+    options = {
+        "min_epochs": search.min_epochs,
+        "factor": search.factor,
+        "prior_weight": PRIOR_WEIGHT,
+        "first": portfolio.candidates(config, search.ranges),
+    }
     oracle = make_oracle(
         search.strategy,
         objective=make_objective(search.objective),

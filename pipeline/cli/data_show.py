@@ -114,12 +114,12 @@ def draw(
         records,
         augmentations.augmentation(**dataclasses.asdict(config.augment)),
         copies=_AUGMENTED_COPIES,
-        image_size=config.input.image_size,
+        size=config.input.size,
         max_boxes=config.input.max_boxes,
         seed=config.training.seed,
     )
     cells = [cell for first, row in zip(stored, rows, strict=True) for cell in (first, *row)]
-    title = f"{title}; first as stored, then as training sees it at {config.input.image_size} px"
+    title = f"{title}; first as stored, then as training sees it at {config.input.shape_text} px"
     return contact_sheet.draw_sheet(cells, class_names, 1 + _AUGMENTED_COPIES, title)
 
 

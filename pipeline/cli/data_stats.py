@@ -141,10 +141,11 @@ def _show(screen: display.Display, report: Mapping[str, Any]) -> None:
     screen.note("side = the same / the image's side, w / h = aspect ratio in px")
     screen.note("")
     comparison = report["anchors"]
-    size = comparison["image_size_px"]
+    height, width = comparison["image_size_px"]
+    size = f"{width}x{height}"
     title = f"Boxes that an anchor covers with IoU {comparison['iou']:g}, preset {report['preset']}, input {size} px"
     screen.print_table(title, *anchor_rows(comparison))
-    screen.note(f"px: side of the box in the image as the detector gets it, squashed to {size}x{size}")
+    screen.note(f"px: side of the box in the image as the detector gets it, squashed to {size}")
     small = comparison["small_boxes"]
     if small["share"].get("train", 0.0) >= _WORTH_A_WORD:
         screen.note(

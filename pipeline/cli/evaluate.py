@@ -9,6 +9,7 @@ from typing import Any
 from absl import flags
 
 from data import errors, examples, files, loading, sources, validation
+from models.hyperparameters import InputConfig
 from pipeline import display
 from pipeline.cli import data_flags
 
@@ -169,7 +170,7 @@ def _settings(model: str) -> dict[str, Any]:
     if text is None:
         return {}
     config = json.loads(text)
-    return {"image_size_px": config["input"]["image_size"], **config["postprocess"]}
+    return {"image_size_px": list(InputConfig(**config["input"]).size), **config["postprocess"]}
 
 
 def _conditions(report: dict[str, Any]) -> str:
@@ -177,7 +178,8 @@ def _conditions(report: dict[str, Any]) -> str:
     parts = [f"{report['dataset']}, split {report['split']}, {report['num_images']} images"]
     settings = report["settings"]
     if settings:
-        parts.append(f"input {settings['image_size_px']} px, scores from {settings['score_threshold']:g}")
+        height, width = settings["image_size_px"]
+        parts.append(f"input {width}x{height} px, scores from {settings['score_threshold']:g}")
         parts.append(f"NMS IoU {settings['nms_iou']:g}")
     parts.append(f"at most {report['max_detections']} detections an image")
     if report["quarantined"]:

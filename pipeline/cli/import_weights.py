@@ -25,7 +25,7 @@ EXAMPLE = "ssd-tuner import-weights ssd_mobilenet_v2.tflite --label_map=labels.t
 
 _BACKGROUND = ("???", "background")
 _SHOWN = 5
-_FREE = ("input.image_size", "model.background_class")  # do not decide what comes
+_FREE = ("input.image_size", "input.image_height", "input.image_width", "model.background_class")  # do not decide what comes
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -113,13 +113,13 @@ def _class_names(names: Sequence[str] | None, path: str | None) -> list[str] | N
     return found
 
 
-def _images(dataset: str | None) -> Callable[[int], list["np.ndarray"]] | None:
-    """Returns what loads images of a side in pixels; None without a dataset."""
+def _images(dataset: str | None) -> Callable[[tuple[int, int]], list["np.ndarray"]] | None:
+    """Returns what loads images of a height and width in pixels; None without a dataset."""
     if dataset is None:
         return None
     source = sources.open_source(dataset, required_splits=[export.CALIBRATION_SPLIT])
 
-    def load(size: int) -> list["np.ndarray"]:
+    def load(size: tuple[int, int]) -> list["np.ndarray"]:
         """Decodes and resizes images as in training."""
         import tensorflow as tf
 

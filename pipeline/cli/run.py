@@ -140,7 +140,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         plan.write(folder.report, found, key)
         print_plan(screen, found)
         screen.note("Starting TensorFlow and TFX (about 15 s) ...")
-        environment.share_threads(config.experiment.input.image_size)
+        environment.share_threads(config.experiment.input.size)
         environment.share_gpu()
         from pipeline import local_runner
 
@@ -165,7 +165,7 @@ def _show(
     config: configs.RunConfig,
     folder: workdir.Workdir,
 ) -> None:
-    size = config.experiment.input.image_size
+    size = config.experiment.input.shape_text
     dataset = config.data.test_dataset or config.dataset
     about = f"{dataset}, test split, {result.num_test_images} images, detector input {size} px"
     screen.note("")

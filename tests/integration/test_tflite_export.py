@@ -25,8 +25,8 @@ from models import (
 from models.formats import FORMATS
 from models.hyperparameters import PostprocessConfig
 
-SIZE_PX = 64
-SETTINGS = {"input.image_size": SIZE_PX, "model.alpha": 0.35, "model.first_stride": 8}
+SIZE_PX = (64, 80)  # height, width
+SETTINGS = {"input.image_height": 64, "input.image_width": 80, "model.alpha": 0.35, "model.first_stride": 8}
 EXTRAS = ("labels.txt", "config.json", decoding.FILE_NAME)
 
 
@@ -121,7 +121,7 @@ def test_the_time_measured_before_training_is_that_of_the_exported_model(exporte
     """Both on this machine, beside whatever else it does: within a factor of 3."""
     found = cost.costs(exported.detector, latency=True)
     assert found["parameters"] == exported.detector.network.count_params()
-    pixels = tf.zeros((1, SIZE_PX, SIZE_PX, 3), tf.uint8)
+    pixels = tf.zeros((1, *SIZE_PX, 3), tf.uint8)
     serve = tf.saved_model.load(exported.model_dir).signatures["serving_tensor"]
     real_ms = footprint.median_ms(lambda: serve(images=pixels)["num_detections"].numpy())
     assert real_ms / 3 < found["latency_ms"] < 3 * real_ms

@@ -12,8 +12,8 @@ from models import export, postprocess
 from models.detector import Detector
 from models.hyperparameters import ExperimentConfig
 
-SIZE_PX = 64
-SETTINGS = {"input.image_size": SIZE_PX, "model.alpha": 0.35, "model.first_stride": 8}
+SIZE_PX = (64, 80)  # height, width
+SETTINGS = {"input.image_height": 64, "input.image_width": 80, "model.alpha": 0.35, "model.first_stride": 8}
 
 
 @pytest.fixture(scope="module")

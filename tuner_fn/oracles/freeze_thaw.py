@@ -1,7 +1,7 @@
 """The kit's own strategy: a model of all learning curves decides which configuration to go on with or to start."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ FAILED = -0.25  # score of a failed configuration, below the worst, in units of 
 TELLING = 0.5  # of the start's final score: from there on scores tell configurations apart
 MOST_PAUSED = 100  # configurations, the best ones, that the model is asked about; the rest have little to hope for
 PRIOR_SPREAD = 0.3  # of good configurations around the start, in units of the ranges
+COST = "multiply_adds"  # metric of a trial: what an epoch costs, but for a factor
+_RIDGE = 0.1  # of the model of costs, in units of the ranges
 _RANDOM, _NEAR_BEST, _BEST = 200, 100, 5  # candidates for a new configuration
 _ROUNDS, _KEPT, _CHILDREN = 4, 10, 10  # of improving them
 
@@ -37,15 +39,25 @@ class FreezeThawOracle(SeededOracle):
     for the random horizon; Hvarfner et al. 2022 (arXiv:2204.11051), section 4, for the prior.
     """
 
-    def __init__(self, *, min_epochs: int = 1, prior_weight: float = 0.0, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        min_epochs: int = 1,
+        prior_weight: float = 0.0,
+        first: Sequence[Mapping[str, Any]] = (),
+        **settings: Any,
+    ) -> None:
         """Creates the oracle.
 
         Args:
             min_epochs: of a configuration's first run, at least 1: below it scores would rank noise.
             prior_weight: trust in the start, from 0: how many configurations it takes until it counts little.
+            first: {hyperparameter: value in the space} that change the start, each a configuration that is tried
+                before the model decides.
             **settings: of `SeededOracle`.
         """
         super().__init__(**settings)
+        self.first = tuple(first)
         self.prior_weight = prior_weight
         self._least_epochs = max(min_epochs, math.ceil(0.09 * self.max_epochs))
         self.rungs = make_rungs(self._least_epochs, self.max_epochs)
@@ -65,12 +77,14 @@ class FreezeThawOracle(SeededOracle):
         ]
         paused = sorted(paused, key=lambda index: -self.configurations[index].best)[:MOST_PAUSED]
         scored = [one for one in self.configurations if one.curve]
+        if (given := self._given()) is not None:
+            return Proposal(given, self.first_epochs())
         if len(self.configurations) < INITIAL or not scored:
             return Proposal(self.space.values(self._fresh(rng, 1)[0]), self.first_epochs())
         left = self._epochs_left()  # the last ones finish what was begun
         is_last = left is not None and left <= self.max_epochs and bool(paused)
         acquisition = self._acquisition(rng, to_end=is_last)
-        gains = acquisition(self._ends(paused)) if paused else np.array([])
+        gains = acquisition(self._ends(paused)) - self._log_costs()[paused] if paused else np.array([])
         try:
             genes, gain = (None, -np.inf) if is_last else self._best_new(rng, acquisition)
         except Exhausted:
@@ -81,6 +95,12 @@ class FreezeThawOracle(SeededOracle):
             known = paused[int(gains.argmax())]
             return Proposal(None, self._next_rung(self.configurations[known].epochs), known=known)
         return Proposal(self.space.values(genes), self.first_epochs())
+
+    def _given(self) -> dict[str, Any] | None:
+        """Returns the values of the next of `first` that was not tried; None where all were."""
+        start = self.space.defaults()
+        every = (self.space.completed(start | changes) for changes in self.first)
+        return next((values for values in every if len(self.not_tried(self.space.genes(values)[None]))), None)
 
     def _gather(self) -> None:
         super()._gather()
@@ -179,10 +199,12 @@ class FreezeThawOracle(SeededOracle):
             Exhausted: every configuration was tried.
         """
 
+        expected_cost = self._cost_model()
+
         def value(genes: np.ndarray) -> np.ndarray:
             # What is a configuration's own is luck until it was seen; counted as hope, copies of the best would win.
             points = Points(self.space.features(genes), np.zeros(len(genes)), np.full(len(genes), NO_CURVE))
-            return acquisition(points) + self._log_prior(points.features)
+            return acquisition(points) + self._log_prior(points.features) - expected_cost(points.features)
 
         best = sorted(self.configurations, key=lambda one: -one.best)[:_BEST]
         near = np.array([one.genes for one in best])[rng.integers(0, len(best), _NEAR_BEST)]
@@ -206,6 +228,21 @@ class FreezeThawOracle(SeededOracle):
             if len(found := self.not_tried(around)):
                 return found
         return self.unseen(rng, count)
+
+    def _log_costs(self) -> np.ndarray:
+        """Lists log(multiply-adds of a configuration / those of the first), 0 where a trial said none: float64 [N]."""
+        metrics = [self.trials[one.trial_id].metrics for one in self.configurations]
+        known = [one.get_last_value(COST) if one.exists(COST) else None for one in metrics]
+        first = next((one for one in known if one), 1.0)
+        return np.array([np.log(one / first) if one else 0.0 for one in known])
+
+    def _cost_model(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Makes what predicts `_log_costs` from features [N, F]: a ridge regression around the start."""
+        features = self.space.features(np.array([one.genes for one in self.configurations]))
+        offsets = features - features[0]
+        precision = offsets.T @ offsets + _RIDGE * np.eye(offsets.shape[1])
+        weights = np.linalg.solve(precision, offsets.T @ self._log_costs())
+        return lambda at: (at - features[0]) @ weights
 
     def _log_prior(self, features: np.ndarray) -> np.ndarray:
         """Computes what the acquisition of new configurations [N, F] loses to their distance from the start."""

@@ -138,14 +138,14 @@ def batch_norm_momentum(about: Fingerprint, config: ExperimentConfig) -> list[Ch
 
 def fitted_anchors(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
     """Fits scales and aspect ratios of the anchors to the objects, by k-means."""
-    sizes = anchors.map_sizes(config.input.image_size, config.model.first_stride, config.model.num_levels)
+    grid = anchors.detector_grid(config)
     configured = anchors.anchor_config(config)
     # A trained box predictor knows as many anchors a cell as it was trained with.
     whole = configured if _has_weights(config) else dataclasses.replace(configured, reduce_lowest_level=False)
-    found = anchor_fit.propose(about.boxes, sizes, whole, seed=0)
+    found = anchor_fit.propose(about.boxes, grid, whole, seed=0)
     if found is None:
         return []
-    before, after = (_recall(about, sizes, each) for each in (configured, found))
+    before, after = (_recall(about, grid, each) for each in (configured, found))
     reason = (
         f"they cover {after:.0%} of the objects with IoU {anchor_fit.MATCH_IOU:g}, the configured ones {before:.0%}"
     )
@@ -157,8 +157,8 @@ def fitted_anchors(about: Fingerprint, config: ExperimentConfig) -> list[Choice]
     return [Choice(f"anchors.{name}", getattr(found, name), reason) for name in changed]
 
 
-def _recall(about: Fingerprint, sizes: Sequence[tuple[int, int]], config: AnchorConfig) -> float:
-    return float(np.mean(anchor_fit.best_ious(about.boxes, sizes, config) >= anchor_fit.MATCH_IOU))
+def _recall(about: Fingerprint, grid: anchors.Grid, config: AnchorConfig) -> float:
+    return float(np.mean(anchor_fit.best_ious(about.boxes, grid, config) >= anchor_fit.MATCH_IOU))
 
 
 _SHAPES = (

@@ -144,7 +144,7 @@ def test_augmented_pictures_are_those_of_the_training_augmentation():
 
     def cells(**changes):
         augmentation = augment.augmentation(**{**off, **changes})
-        return contact_sheet.augmented_cells(records, augmentation, copies=2, image_size=64, max_boxes=5, seed=0)
+        return contact_sheet.augmented_cells(records, augmentation, copies=2, size=(64, 64), max_boxes=5, seed=0)
 
     (first, second), (empty, _) = cells()
     assert first.image.size == (64, 64)

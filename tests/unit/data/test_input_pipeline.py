@@ -38,7 +38,7 @@ def files(records, tmp_path_factory) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("cache_bytes", [0, 10**9])
 def test_boxes_and_labels_come_back_padded(records, files, cache_bytes) -> None:
-    split = input_pipeline.load_split(files, 64, 12, cache_bytes)
+    split = input_pipeline.load_split(files, (64, 64), 12, cache_bytes)
     assert split.length == 10
     for record, element in zip(records, split.elements, strict=True):
         image, boxes, labels = split.decode(*element) if isinstance(element, tuple) else split.decode(element)
@@ -57,8 +57,8 @@ def test_boxes_and_labels_come_back_padded(records, files, cache_bytes) -> None:
     ("share", "taken"), [(0.3, [0, 3, 6]), (0.5, range(0, 10, 2)), (0.001, [0]), (0.95, range(10))]
 )
 def test_a_share_of_a_split_is_spread_over_all_of_it(files, cache_bytes, share, taken) -> None:
-    whole = list(input_pipeline.load_split(files, 64, 12, 10**9).images(1))
-    split = input_pipeline.load_split(files, 64, 12, cache_bytes, share)
+    whole = list(input_pipeline.load_split(files, (64, 64), 12, 10**9).images(1))
+    split = input_pipeline.load_split(files, (64, 64), 12, cache_bytes, share)
     found = list(split.images(1))
     assert split.length == len(found) == len(taken)
     for image, index in zip(found, taken, strict=True):
@@ -75,7 +75,7 @@ def test_of_too_many_boxes_the_largest_stay_and_crowds_are_ignored_regions(recor
         area_px=np.ones(3, np.float32),
     )
     (file,) = write_split(tmp_path, "train", [record])
-    split = input_pipeline.load_split((file,), 64, 2, 10**9)
+    split = input_pipeline.load_split((file,), (64, 64), 2, 10**9)
     _, found, labels = next(iter(split.elements))
     assert labels.numpy().tolist() == [1, -2]
     assert found.numpy() == pytest.approx(boxes[[1, 2]])
@@ -84,7 +84,7 @@ def test_of_too_many_boxes_the_largest_stay_and_crowds_are_ignored_regions(recor
 @pytest.mark.parametrize("cache_bytes", [0, 10**9])
 @pytest.mark.parametrize("changes", [DEFAULTS, ALL_CHANGES], ids=["defaults", "all"])
 def test_a_continued_training_sees_the_batches_it_would_have_seen(files, cache_bytes, changes) -> None:
-    split = input_pipeline.load_split(files, 64, 12, cache_bytes)
+    split = input_pipeline.load_split(files, (64, 64), 12, cache_bytes)
     settings = {"batch_size": 4, "seed": 5, "augment": changes}
     whole = list(input_pipeline.training_batches(split, first_epoch=0, epochs=3, **settings))
     steps = input_pipeline.steps_per_epoch(10, 4)
@@ -99,14 +99,14 @@ def test_a_continued_training_sees_the_batches_it_would_have_seen(files, cache_b
 
 
 def test_a_split_smaller_than_a_batch_is_one_batch(files) -> None:
-    split = input_pipeline.load_split(files, 64, 12, 10**9)
+    split = input_pipeline.load_split(files, (64, 64), 12, 10**9)
     batches = input_pipeline.training_batches(split, batch_size=32, seed=0, first_epoch=0, epochs=2, augment=NO_CHANGE)
     assert [images.shape[0] for images, _ in batches] == [10, 10]
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 10**9], ids=["disk", "memory"])
 def test_the_end_of_an_iteration_does_not_wait_for_a_tuner(files, cache_bytes) -> None:
-    split = input_pipeline.load_split(files, 64, 12, cache_bytes)
+    split = input_pipeline.load_split(files, (64, 64), 12, cache_bytes)
     settings = {"batch_size": 4, "seed": 0, "first_epoch": 0, "epochs": 1, "augment": ALL_CHANGES}
     assert split.elements.options().autotune.enabled is False
     assert input_pipeline.training_batches(split, **settings).options().autotune.enabled is False
@@ -114,7 +114,7 @@ def test_the_end_of_an_iteration_does_not_wait_for_a_tuner(files, cache_bytes) -
 
 def test_a_batch_has_room_for_its_fullest_image_and_no_more(files) -> None:
     """Matching takes time for each box, padding included."""
-    split = input_pipeline.load_split(files, 64, 12, 10**9)
+    split = input_pipeline.load_split(files, (64, 64), 12, 10**9)
     counts = [int((labels.numpy() != -1).sum()) for _, _, labels in split.elements]
     settings = {"seed": 5, "first_epoch": 0, "epochs": 1, "augment": NO_CHANGE}
     batches = input_pipeline.training_batches(split, batch_size=1, **settings)
@@ -125,7 +125,7 @@ def test_a_batch_has_room_for_its_fullest_image_and_no_more(files) -> None:
 
 
 def test_mosaics_make_room_for_more_boxes_and_join_only_where_drawn(files) -> None:
-    split = input_pipeline.load_split(files, 64, 12, 10**9)
+    split = input_pipeline.load_split(files, (64, 64), 12, 10**9)
     settings = {"batch_size": 5, "seed": 5, "first_epoch": 0, "epochs": 3}
     half = augment.augmentation(**dataclasses.asdict(dataclasses.replace(OFF, mosaic_probability=0.5)))
     plain = input_pipeline.training_batches(split, augment=NO_CHANGE, **settings)

@@ -11,7 +11,7 @@ from models import anchor_fit, anchors
 from models.hyperparameters import AnchorConfig, ExperimentConfig
 from pipeline import configs
 
-MAPS = anchors.map_sizes(128, 8, 6)
+GRID = anchors.make_grid((128, 128), 8, 6)
 SIDES = st.lists(st.tuples(*[st.floats(0.01, 1.0)] * 2), min_size=1, max_size=6).map(np.array)
 
 
@@ -23,9 +23,9 @@ def scattered(sides, count, seed):
     return np.concatenate([low, low + sides], axis=1)
 
 
-def grid_iou(boxes, config, maps=MAPS):
+def grid_iou(boxes, config, grid=GRID):
     """Computes the best IoU over all anchors the long way."""
-    found = anchors.make_anchors(maps, config).astype(np.float64)[None]
+    found = anchors.make_anchors(grid, config).astype(np.float64)[None]
     boxes = boxes[:, None]
     low, high = np.maximum(boxes[..., :2], found[..., :2]), np.minimum(boxes[..., 2:], found[..., 2:])
     shared = np.maximum(high - low, 0).prod(axis=-1)
@@ -80,22 +80,22 @@ def test_the_nearest_cell_gives_the_best_iou_of_the_whole_grid(seed, reduced):
     boxes = np.concatenate([low, low + (1 - low) * draws.uniform(0.01, 1, (20, 2)) ** 2], axis=1)
     config = AnchorConfig(min_scale=0.1, reduce_lowest_level=reduced)
     # The grid's anchors are float32.
-    np.testing.assert_allclose(anchor_fit.best_ious(boxes, MAPS, config), grid_iou(boxes, config), atol=1e-5)
+    np.testing.assert_allclose(anchor_fit.best_ious(boxes, GRID, config), grid_iou(boxes, config), atol=1e-5)
 
 
 def test_boxes_that_are_anchors_are_all_covered():
     config = AnchorConfig(max_scale=0.5)
-    found = anchors.make_anchors(MAPS, config)
+    found = anchors.make_anchors(GRID, config)
     inside = found[((found >= 0) & (found <= 1)).all(axis=1)]
     assert len(inside) > 500
-    assert anchor_fit.recall(anchor_fit.best_ious(inside, MAPS, config)) == 1
+    assert anchor_fit.recall(anchor_fit.best_ious(inside, GRID, config)) == 1
 
 
 def test_recall_by_hand():
     """One cell: anchors of side 0.4 and, between 0.4 and 1, sqrt(0.4), around the centre."""
     config = AnchorConfig(scales=(0.4,), aspect_ratios=(1.0,), reduce_lowest_level=False)
     tall, thin, aside = [0.3, 0.4, 0.7, 0.61], [0.3, 0.4, 0.7, 0.59], [0.0, 0.0, 0.3, 0.3]
-    ious = anchor_fit.best_ious(np.array([tall, thin, aside]), [(1, 1)], config)
+    ious = anchor_fit.best_ious(np.array([tall, thin, aside]), anchors.Grid(((1, 1),)), config)
     assert ious[:2] == pytest.approx([0.21 / 0.4, 0.19 / 0.4])
     corner = (0.3 - (0.5 - 0.4**0.5 / 2)) ** 2  # shared with the larger anchor; the smaller begins where the box ends
     assert ious[2] == pytest.approx(corner / (0.4 + 0.09 - corner))
@@ -106,7 +106,7 @@ def test_recall_by_hand():
 def test_recall_is_reported_by_class_and_by_size_at_the_detectors_input():
     config = AnchorConfig(scales=(0.4,), aspect_ratios=(1.0,), reduce_lowest_level=False)
     boxes = np.array([[0.3, 0.3, 0.7, 0.7], [0.3, 0.3, 0.7, 0.7], [0.0, 0.0, 0.05, 0.05]])
-    report = anchor_fit.recall_report(boxes, np.array([0, 1, 1]), ("car", "person", "dog"), 100, [(1, 1)], config)
+    report = anchor_fit.recall_report(boxes, np.array([0, 1, 1]), ("car", "person", "dog"), (100, 100), anchors.Grid(((1, 1),)), config)
     assert report["all"] == {"boxes": 3, "recall": pytest.approx(2 / 3)}
     assert report["by_class"] == {
         "car": {"boxes": 1, "recall": 1},
@@ -123,12 +123,12 @@ def test_recall_is_reported_by_class_and_by_size_at_the_detectors_input():
 def test_a_proposal_covers_planted_boxes_with_as_many_anchors():
     boxes = scattered([[0.25, 0.08], [0.13, 0.13]], 200, seed=0)
     config = AnchorConfig()
-    found = anchor_fit.propose(boxes, MAPS, config, seed=0)
+    found = anchor_fit.propose(boxes, GRID, config, seed=0)
     before, after = (anchor_fit.recall(grid_iou(boxes, each)) for each in (config, found))
     assert before < 0.5
     assert after > 0.75
-    assert len(anchors.make_anchors(MAPS, found)) == len(anchors.make_anchors(MAPS, config))
-    assert found == anchor_fit.propose(boxes, MAPS, config, seed=0)
+    assert len(anchors.make_anchors(GRID, found)) == len(anchors.make_anchors(GRID, config))
+    assert found == anchor_fit.propose(boxes, GRID, config, seed=0)
 
 
 def test_bare_clusters_of_small_boxes_would_not_do():
@@ -137,23 +137,23 @@ def test_bare_clusters_of_small_boxes_would_not_do():
     boxes = np.concatenate([scattered(sides, 1, 0), scattered([[0.4, 0.5]], 60, 1)])
     clusters = anchor_fit.cluster_shapes(boxes[:, 2:] - boxes[:, :2], 6, seed=0)
     scales = tuple(np.sqrt(clusters.centroids.prod(axis=1)))
-    bare = anchor_fit.best_ious(boxes, MAPS, dataclasses.replace(AnchorConfig(), scales=scales))
-    found = anchor_fit.propose(boxes, MAPS, AnchorConfig(), seed=0)
-    assert anchor_fit.recall(anchor_fit.best_ious(boxes, MAPS, found)) > anchor_fit.recall(bare) + 0.2
+    bare = anchor_fit.best_ious(boxes, GRID, dataclasses.replace(AnchorConfig(), scales=scales))
+    found = anchor_fit.propose(boxes, GRID, AnchorConfig(), seed=0)
+    assert anchor_fit.recall(anchor_fit.best_ious(boxes, GRID, found)) > anchor_fit.recall(bare) + 0.2
 
 
 def test_nothing_is_proposed_without_boxes_or_where_all_are_covered():
-    assert anchor_fit.propose(np.zeros((0, 4)), MAPS, AnchorConfig(), seed=0) is None
-    covered = anchors.make_anchors(MAPS, AnchorConfig(max_scale=0.5))
+    assert anchor_fit.propose(np.zeros((0, 4)), GRID, AnchorConfig(), seed=0) is None
+    covered = anchors.make_anchors(GRID, AnchorConfig(max_scale=0.5))
     covered = covered[((covered >= 0) & (covered <= 1)).all(axis=1)]
-    assert anchor_fit.propose(covered, MAPS, AnchorConfig(max_scale=0.5), seed=0) is None
+    assert anchor_fit.propose(covered, GRID, AnchorConfig(max_scale=0.5), seed=0) is None
 
 
 def test_one_shape_alone_does_not_break_it():
     boxes = scattered([[0.03, 0.03]], 50, seed=0)
-    found = anchor_fit.propose(boxes, MAPS, AnchorConfig(), seed=0)
-    ious = anchor_fit.best_ious(boxes, MAPS, found or AnchorConfig())
-    assert anchor_fit.recall(ious) >= anchor_fit.recall(anchor_fit.best_ious(boxes, MAPS, AnchorConfig()))
+    found = anchor_fit.propose(boxes, GRID, AnchorConfig(), seed=0)
+    ious = anchor_fit.best_ious(boxes, GRID, found or AnchorConfig())
+    assert anchor_fit.recall(ious) >= anchor_fit.recall(anchor_fit.best_ious(boxes, GRID, AnchorConfig()))
 
 
 def test_a_proposal_is_written_in_the_settings_own_syntax():
@@ -164,7 +164,7 @@ def test_a_proposal_is_written_in_the_settings_own_syntax():
     assert rows["proposed"]["num_anchors"] == rows["configured"]["num_anchors"] < rows["more anchors"]["num_anchors"]
     for name in ("proposed", "more anchors"):
         changed = config.replace(configs.parse_overrides(rows[name]["settings"]))
-        ious = anchor_fit.best_ious(boxes, MAPS, changed.anchors)
+        ious = anchor_fit.best_ious(boxes, GRID, changed.anchors)
         assert anchor_fit.recall(ious) == rows[name]["recall"]["train"]["all"]["recall"]
         assert len(changed.anchors.aspect_ratios) == 5
 

@@ -55,7 +55,8 @@ def test_every_anchor_is_predicted_and_every_weight_learns(backbone, head) -> No
     """Outputs fit the anchors, and a gradient reaches every trainable weight; all pairs: tests/integration."""
     config = ExperimentConfig().replace(
         {
-            "input.image_size": 96,
+            "input.image_height": 88,  # 11, 6, 3, 2 and 1 cells of the levels
+            "input.image_width": 144,
             "model.backbone": backbone,
             "model.head": head,
             "model.alpha": 0.35,
@@ -66,7 +67,7 @@ def test_every_anchor_is_predicted_and_every_weight_learns(backbone, head) -> No
         }
     )
     detector = Detector(config, 2)
-    images = np.random.default_rng(0).integers(0, 255, (2, 96, 96, 3)).astype(np.uint8)
+    images = np.random.default_rng(0).integers(0, 255, (2, 88, 144, 3)).astype(np.uint8)
     truth = {
         "gt_boxes": np.array([[[0.1, 0.1, 0.6, 0.7]], [[0.2, 0.5, 0.9, 0.9]]], np.float32),
         "gt_labels": np.array([[0], [1]], np.int32),

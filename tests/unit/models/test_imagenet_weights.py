@@ -24,13 +24,13 @@ def home(tmp_path, monkeypatch):
 
 
 def test_without_a_cache_and_a_network_there_are_none(home) -> None:
-    found, reason = imagenet_weights.find("mobilenet_v2", 0.35, 320)
+    found, reason = imagenet_weights.find("mobilenet_v2", 0.35, (320, 320))
     assert found == "none"
     assert "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5" in reason
 
 
 def test_a_width_that_keras_has_no_weights_of_is_said(home) -> None:
-    assert imagenet_weights.find("mobilenet_v2", 0.4, 320) == (
+    assert imagenet_weights.find("mobilenet_v2", 0.4, (320, 320)) == (
         "none",
         "Keras has no ImageNet weights of mobilenet_v2 with alpha 0.4",
     )
@@ -51,9 +51,9 @@ def test_keras_reads_the_cached_file_that_was_found(home, backbone, alpha, size,
     first.set_weights([np.full_like(weight, 0.25) for weight in first.get_weights()])
     folder = home / "models"
     folder.mkdir()
-    with h5py.File(folder / imagenet_weights.file_name(backbone, alpha, size), "w") as file:
+    with h5py.File(folder / imagenet_weights.file_name(backbone, alpha, (size, size)), "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, model)
-    assert imagenet_weights.find(backbone, alpha, size)[0] == "imagenet"
+    assert imagenet_weights.find(backbone, alpha, (size, size))[0] == "imagenet"
     settings = {"model.backbone": backbone, "model.alpha": alpha, "model.backbone_weights": "imagenet"}
-    loaded = backbones.load_backbone(ExperimentConfig().replace(settings).model, size)
+    loaded = backbones.load_backbone(ExperimentConfig().replace(settings).model, (size, size))
     assert (loaded.model.layers[1].get_weights()[0] == 0.25).all()

@@ -257,11 +257,15 @@ def test_a_default_of_the_api_that_the_kit_cannot_follow_is_told():
     assert ("feature_extractor" in row.field, row.verdict) == (True, "cannot")
 
 
+def test_a_resizer_to_unequal_sides_gives_a_rectangular_input() -> None:
+    found = settings(configs.ssd(resizer="fixed_shape_resizer { height: 300 width: 500 }"))
+    assert (found["input.image_height"], found["input.image_width"]) == (300, 500)
+
+
 @pytest.mark.parametrize(
     ("changes", "field", "expected"),
     [
-        ({"resizer": "fixed_shape_resizer { height: 300 width: 500 }"}, "width", "square, this one 500 x 300"),
-        ({"resizer": "keep_aspect_ratio_resizer { }"}, "keep_aspect_ratio_resizer", "resizes to a square"),
+        ({"resizer": "keep_aspect_ratio_resizer { }"}, "keep_aspect_ratio_resizer", "resizes all images to one size"),
         ({"more": "encode_background_as_zero: true"}, "as_zero", "Did you mean `encode_background_as_zeros`?"),
         ({"more": "wholly_unknown { a: 1 b { c: 2 } }"}, "unknown.b.c", "no such field"),
         ({"more": "explicit_background_class: true"}, "explicit_background_class", "hold no background"),
@@ -273,7 +277,7 @@ def test_a_default_of_the_api_that_the_kit_cannot_follow_is_told():
         ({"post": "score_converter: SIGMOID batch_non_max_suppression { soft_nms_sigma: 0.5 }"}, "sigma", "is hard"),
         ({"extractor": "type: 'ssd_mobilenet_edgetpu'"}, "type", "no such backbone here"),
         ({"extractor": "type: 'ssd_mobilenet_v1' depth_multiplier: 5"}, "depth_multiplier", "must lie in"),
-        ({"anchors": configs.SSD_ANCHORS[:-1] + "base_anchor_width: 0.5 }"}, "width", "square image"),
+        ({"anchors": configs.SSD_ANCHORS[:-1] + "base_anchor_width: 0.5 }"}, "width", "the shorter side of the input"),
         ({"anchors": configs.SSD_ANCHORS[:-1] + "num_layers: 5 }"}, "num_layers", "`model.num_levels` is 6 by"),
         ({"matcher": "bipartite_matcher { }"}, "bipartite_matcher", "highest IoU"),
         ({"optimizer": configs.RMSPROP.replace("0.95", "0.95 burnin_steps: 9")}, "burnin_steps", "linear"),

@@ -48,7 +48,7 @@ def test_anchors_are_measured_on_train_and_val_only_and_proposed_as_settings(tmp
     assert _stats(f"--dataset={SCENES}", "--set=input.image_size=96", "--set=anchors.max_scale=1.0") == 0
     printed = capfd.readouterr().out
     report = json.loads((tmp_path / "dataset_stats" / "stats.json").read_text())
-    assert (report["preset"], report["anchors"]["image_size_px"], report["anchors"]["iou"]) == ("quick", 96, 0.5)
+    assert (report["preset"], report["anchors"]["image_size_px"], report["anchors"]["iou"]) == ("quick", [96, 96], 0.5)
     found = report["anchors"]["anchors"]
     for each in found.values():
         assert list(each["recall"]) == ["train", "val"]

@@ -53,7 +53,7 @@ def test_small_images_are_trained_with_one_thread_an_operation(monkeypatch, core
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    environment.share_threads(image_size)
+    environment.share_threads((64, image_size))
     assert os.environ.get("TF_NUM_INTRAOP_THREADS") == inside
     assert os.environ.get("TF_NUM_INTEROP_THREADS") == (inside and "2")
 
@@ -62,7 +62,7 @@ def test_threads_that_the_user_has_set_stay(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "2")
     monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "3")
-    environment.share_threads(128)
+    environment.share_threads((128, 128))
     assert (os.environ["TF_NUM_INTRAOP_THREADS"], os.environ["TF_NUM_INTEROP_THREADS"]) == ("2", "3")
 
 

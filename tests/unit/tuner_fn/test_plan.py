@@ -33,6 +33,17 @@ def about(sides=(0.3,), train: int = 320, classes=("car",), at: float = 0.5, **c
     return fingerprint.Fingerprint(**fields | changes)
 
 
+def test_anchors_of_a_rectangular_input_are_fitted_in_its_pixels() -> None:
+    """On an input of 4:1, what is an eighth wide and half as high as the image is a square, a quarter twice as wide."""
+    widths = np.tile([0.125, 0.25], 25)
+    boxes = np.array([[0.25, 0.5 - width / 2, 0.75, 0.5 + width / 2] for width in widths], np.float32)
+    config = CPU.replace({"input.image_height": 128, "input.image_width": 512, "anchors.aspect_ratios": (5.0, 6.0)})
+    fitted = config.replace(plan.make(about(widths, boxes=boxes), config).settings)
+    assert fitted.anchors.aspect_ratios == (1.0, 2.0)
+    ious = anchor_fit.best_ious(boxes, anchors.detector_grid(fitted), anchors.anchor_config(fitted))
+    assert anchor_fit.recall(ious) == 1.0
+
+
 @pytest.mark.parametrize(
     ("train", "batch", "momentum"),
     [
@@ -78,7 +89,7 @@ def test_anchors_are_fitted_to_objects_that_the_configured_ones_miss() -> None:
     large = about(np.linspace(0.7, 0.95, 50))
     chosen = plan.make(large, CPU).settings
     fitted = CPU.replace(chosen)
-    sizes = anchors.map_sizes(320, fitted.model.first_stride, fitted.model.num_levels)
+    sizes = anchors.make_grid((320, 320), fitted.model.first_stride, fitted.model.num_levels)
     before, after = (
         anchor_fit.recall(anchor_fit.best_ious(large.boxes, sizes, config.anchors)) for config in (CPU, fitted)
     )

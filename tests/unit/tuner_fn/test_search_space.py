@@ -262,7 +262,7 @@ def test_a_fidelity_is_converted_and_keeps_to_its_declaration() -> None:
         ({"input.image_size": "512"}, "`--fidelity=input.image_size=512` is more than the final training has: 300"),
         (
             {"loss.l2": "0"},
-            "`--fidelity=loss.l2` is none: trials can have less of input.image_size, training",
+            "none: trials can have less of input.image_size, input.image_height, input.image_width, training",
         ),
         ({"training.epochs": "3"}, "the epochs of trials are `--max_epochs`"),
         ({"input.image_size": "160"}, "`--fidelity=input.image_size`: it is searched"),
@@ -272,3 +272,11 @@ def test_each_mistake_in_a_fidelity_is_named(overrides, message) -> None:
     ranges = {"input.image_size": {"choices": [160, 300]}} if "160" in overrides.values() else {}
     with pytest.raises(UserError, match=message):
         search_space.fidelity(overrides, ExperimentConfig(), ranges)
+
+
+def test_a_smaller_square_is_no_fidelity_of_a_rectangular_input() -> None:
+    config = ExperimentConfig().replace({"input.image_height": 256, "input.image_width": 320})
+    with pytest.raises(UserError, match="has no effect beside `input.image_height` and `input.image_width`"):
+        search_space.fidelity({"input.image_size": "160"}, config, {})
+    smaller = {"input.image_height": 128, "input.image_width": 160}
+    assert search_space.fidelity(smaller, config, {}) == smaller

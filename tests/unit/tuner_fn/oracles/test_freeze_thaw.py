@@ -43,6 +43,16 @@ def test_it_finds_a_better_configuration_than_random_search(tmp_path, direction,
     assert oracle.end_reason == f"the budget of {8 * MAX_EPOCHS} epochs is spent"
 
 
+def test_what_is_given_is_tried_after_the_start_and_before_the_model_decides(tmp_path) -> None:
+    space = searching.make_space()
+    given = [{"rate": 0.03}, {"share": 0.9}, {"share": space.get("share")}, {"rate": 0.03}]  # the start, and one twice
+    asked = run(make(tmp_path, space, max_epochs_total=8 * MAX_EPOCHS, first=given))
+    start = {"rate": space.get("rate"), "share": space.get("share")}
+    found = [{name: values[name] for name in start} for values in asked[:3]]
+    assert found == [start, pytest.approx(start | {"rate": 0.03}), pytest.approx(start | {"share": 0.9})]
+    assert [values["tuner/epochs"] for values in asked[1:3]] == [asked[1]["tuner/epochs"]] * 2
+
+
 def test_the_budget_is_spent_to_the_epoch(tmp_path) -> None:
     asked = run(make(tmp_path, searching.make_space(), max_epochs_total=33))
     assert sum(values["tuner/epochs"] - values["tuner/initial_epoch"] for values in asked) == 33
