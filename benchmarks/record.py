@@ -1,6 +1,6 @@
 """Records real trainings of many configurations on several tasks: the table on which plan and search are developed.
 
-Configuration 0 is the plan's, 1 the preset's, the next ones differ from the plan in one setting each (`ALONE`), all others
+Configuration 0 is the plan's, but for width and epochs, which are the preset's, 1 the preset's alone, the next ones differ from the plan in one setting each (`ALONE`), all others
 are drawn from a broad space: each setting keeps the plan's value with a chance of 0.6. The same ones are trained on every
 task, each on one core, first with one seed, then every fifth with two more. A training that is done is kept in the
 folder: the same command goes on. `--pack` writes what is there to `benchmarks/recorded/<task>.json.gz`.
@@ -25,6 +25,7 @@ from tuner_fn.plan import fingerprint, plan
 
 PACKED = pathlib.Path(__file__).parent / "recorded"
 LENGTHS = {"raccoon": (128, 30), "cards": (128, 20), "thermal": (128, 12), "hituav": (256, 20)}  # px, epochs
+KEPT = ("model.alpha", "training.epochs")  # as in the preset: wide networks and long trainings take hours
 SEEDS = 3
 ALONE: tuple[dict[str, Any], ...] = (
     {"input.batch_size": 2},
@@ -121,11 +122,12 @@ def main() -> int:
 def configuration(number: int, task: str, about: fingerprint.Fingerprint, seed: int) -> ExperimentConfig:
     """Makes a configuration of the table for a task."""
     base = {"input.image_size": LENGTHS[task][0]}
+    preset = presets.get_preset("cpu")
     if number == 1:
-        return presets.experiment(presets.get_preset("cpu"), base, seed)
+        return presets.experiment(preset, base, seed)
     drawn = {} if number == 0 else ALONE[number - 2] if number - 2 < len(ALONE) else _draw(number)
-    config = presets.experiment(presets.get_preset("cpu"), base | drawn, seed)
-    return config.replace(plan.make(about, config, fixed=list(drawn)).settings)
+    config = presets.experiment(preset, base | drawn, seed)
+    return config.replace(plan.make(about, config, fixed=[*KEPT, *drawn]).settings)
 
 
 def _draw(number: int) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def tunable(
         scale: "linear" or "log", how a numeric range is sampled.
         search: (low, high) to search inside the allowed range; None searches all of it.
         candidates: values to search in place of a range.
-        when: {path: values} of other settings without whose values this one changes nothing; None for any but 0.
+        when: {path: values} of other settings without whose values there is nothing to search; None for any but 0.
         **limits: `choices`, `low`, `high`, `unit` and `live` as in `setting`.
 
     Returns:

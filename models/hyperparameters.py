@@ -134,7 +134,12 @@ class ModelConfig:
         help="Feature extractor.",
     )
     alpha: float = tunable(
-        1.0, low=0.1, high=2.0, candidates=(0.35, 0.5, 0.75, 1.0, 1.3, 1.4), help="Width multiplier of the backbone."
+        1.0,
+        low=0.1,
+        high=2.0,
+        candidates=(0.35, 0.5, 0.75, 1.0, 1.3, 1.4),
+        help="Width multiplier of the backbone.",
+        when={"model.backbone_weights": ("none", imagenet_weights.AUTO), "model.weights": ("none",)},
     )
     backbone_weights: str = setting(
         "none",

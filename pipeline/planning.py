@@ -54,12 +54,15 @@ def _make(
     here: bool,
 ) -> plan.Plan:
     config, first = draft.experiment, []
+    about = fingerprint.take(source, fingerprint.this_machine()) if is_on else None
     if config.model.backbone_weights == imagenet_weights.AUTO:
-        first = [_weights(config, here=here)]
+        if is_on and "model.alpha" not in fixed:
+            first = rules.width(about, config)  # whether there are weights depends on it
+            config = config.replace({choice.setting: choice.value for choice in first})
+        first.append(_weights(config, here=here))
         config = config.replace({choice.setting: choice.value for choice in first})
-    if not is_on:
+    if about is None:
         return plan.Plan(tuple(first), draft.experiment.flat(), {})
-    about = fingerprint.take(source, fingerprint.this_machine())
     # What a named space merely contains may lose its effect to the plan; what shapes the network may not.
     searched = {*named, *(path for path in draft.search.ranges if path.startswith("model."))}
     made = plan.make(about, config, fixed=fixed, searched=searched)

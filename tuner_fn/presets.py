@@ -279,6 +279,11 @@ def search(
         UserError: as `SearchConfig`.
     """
     max_epochs = epochs if max_epochs is None else max_epochs
+    if max_epochs > epochs:
+        raise UserError(
+            f"`max_epochs={max_epochs}`: a trial can have as many epochs as the final training at most, {epochs}."
+            " Raise `epochs` or lower it."
+        )
     if all(settings.get(name) is None for name in BUDGETS):
         settings = settings | {"max_epochs_total": preset.trainings * max_epochs}
     if repeats is None:

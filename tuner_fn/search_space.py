@@ -21,12 +21,16 @@ _ARCHITECTURE = (
 )
 # {name: {hyperparameter or pattern: range, None for the declared one}}
 SPACES: Mapping[str, Mapping[str, Any]] = {
-    "default": dict.fromkeys(
-        (
-            *("optimizer.learning_rate", "anchors.min_scale", "loss.negatives_per_positive"),
-            *("loss.localization_weight", "loss.l2", "augment.crop_probability", "augment.photometric_strength"),
-        )
-    ),
+    "default": {
+        "input.batch_size": [2, 4, 8, 16],
+        "model.alpha": [0.35, 0.5, 0.75, 1.0],
+        **dict.fromkeys(
+            (
+                *("optimizer.learning_rate", "anchors.min_scale", "loss.negatives_per_positive"),
+                *("loss.localization_weight", "loss.l2", "augment.crop_probability", "augment.photometric_strength"),
+            )
+        ),
+    },
     "quick": dict.fromkeys(("optimizer.learning_rate", "loss.l2", "augment.*_probability", "augment.*_strength")),
     # What the study of SSD MobileNet v2 on FLIR ADAS changed one by one.
     "flir_study": {
@@ -227,7 +231,7 @@ def _resolve(
     idle = {path: missing for path in ranges if (missing := _missing(path, declared, ranges))}
     named = sorted(idle.keys() & entries.keys())
     if named and named_count:
-        raise UserError(f"`{named[0]}` changes nothing with these settings{idle[named[0]]}.")
+        raise UserError(f"`{named[0]}` cannot be searched with these settings{idle[named[0]]}.")
     return {path: entry for path, entry in ranges.items() if path not in idle}
 
 

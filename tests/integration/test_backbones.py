@@ -66,7 +66,7 @@ def test_a_wider_backbone_with_the_weights_of_a_narrower_one_computes_its_maps(n
 def test_an_activation_replaces_that_of_the_convolutions_only() -> None:
     """The gates of squeeze-and-excitation stay."""
     model = backbones.load_backbone(
-        ModelConfig(backbone="mobilenet_v3_small", alpha=0.35, backbone_activation="silu"), 64
+        ModelConfig(backbone="mobilenet_v3_small", alpha=0.35, backbone_activation="silu"), (64, 64)
     ).model
     kinds = [layer.get_config()["activation"] for layer in model.layers if isinstance(layer, keras.layers.Activation)]
     gates = [layer for layer in model.layers if isinstance(layer, keras.layers.ReLU)]

@@ -41,9 +41,9 @@ def photos(shared_data):
     if not paths:
         pytest.skip(f"no images in {shared_data / 'raccoon'}")
 
-    def load(size: int) -> list[np.ndarray]:
+    def load(size: tuple[int, int]) -> list[np.ndarray]:
         images = [tf.io.decode_jpeg(path.read_bytes(), channels=3) for path in paths]
-        return [tf.cast(tf.image.resize(image, (size, size)), tf.uint8).numpy() for image in images]
+        return [tf.cast(tf.image.resize(image, size), tf.uint8).numpy() for image in images]
 
     return load
 
@@ -60,7 +60,7 @@ def built(trained: pretrained.Weights, classes: int, **changes) -> Detector:
 
 def test_a_real_detector_computes_what_its_file_does(tflite, photos, tmp_path) -> None:
     """On random and real images; rebuilt without images and with them, whose statistics its batch norms then have."""
-    images = np.stack([*np.random.default_rng(3).integers(0, 256, (3, 300, 300, 3), dtype=np.uint8), *photos(300)])
+    images = np.stack([*np.random.default_rng(3).integers(0, 256, (3, 300, 300, 3), dtype=np.uint8), *photos((300, 300))])
     expected = od_api_tflite.outputs(tflite, images.astype(np.float32) / 127.5 - 1.0)
     assert np.abs(expected[0]).max() > 5  # it has something to say
     for calibration in (None, photos):
@@ -73,7 +73,7 @@ def test_a_real_detector_computes_what_its_file_does(tflite, photos, tmp_path) -
         for one, name in zip(expected, ("logits", "deltas"), strict=True):
             np.testing.assert_allclose(np.asarray(found[name]), one, atol=1e-3)
     # In training mode a batch's own statistics are about the stored ones, and what comes out is about what it was.
-    batch, fixed = np.stack(photos(300)), expected[0][3:]
+    batch, fixed = np.stack(photos((300, 300))), expected[0][3:]
     plain = built(weights_import.convert(tflite, NAMES).trained, 23)
     calibrated, other = (np.asarray(each(batch, training=True)["logits"]) for each in (detector, plain))
     assert np.abs(calibrated - fixed).mean() < 0.2 * np.abs(other - fixed).mean()

@@ -18,9 +18,11 @@ from tuner_fn.plan.fingerprint import Fingerprint
 _LEFT_OF_START = 0.01  # of batch norm's first moving averages, once they count
 _EPOCHS_TO_FORGET = 3  # in which they shrink to that
 _STEPS_WANTED = 2400  # of a training from scratch
+_MOST_TIMES = 4  # as many epochs as asked for
 _LEAST_BATCH = 4  # images
 _LARGE_BATCH = 32  # images, from which on batch norm's statistics are good
 _PRETRAINED_RATE = 0.001
+_WIDTH = 0.75  # of a backbone without pretrained weights, at least
 _MOMENTUM_RANGE = (0.8, 0.99)
 
 
@@ -76,6 +78,15 @@ def pretrained_network(about: Fingerprint, config: ExperimentConfig) -> list[Cho
     return [Choice("model.backbone", kind[0], reason), Choice("model.alpha", kind[1], reason)]
 
 
+def width(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
+    """Widens a network that is trained from scratch: a narrow one learns too slowly for a training of a few epochs."""
+    del about
+    if _is_pretrained(config) or config.model.alpha >= _WIDTH:
+        return []
+    reason = "from scratch a narrow network learns less in as many epochs"
+    return [Choice("model.alpha", _WIDTH, reason)]
+
+
 def pretrained_batch_norm(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
     """Keeps the batch-norm statistics of a pretrained backbone where batches are too small to estimate better ones."""
     del about
@@ -113,6 +124,16 @@ def batch_size(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
     about_steps = f"{images // before:,} steps with batches of {before}, {images // batch:,} with these"
     reason = f"{config.training.epochs} epochs of {about.num_images['train']} images are {about_steps}"
     return [Choice("input.batch_size", batch, reason)]
+
+
+def epochs(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
+    """Trains longer where small batches alone do not give steps enough."""
+    images, asked = about.num_images["train"], config.training.epochs
+    wanted = min(math.ceil(_STEPS_WANTED * config.input.batch_size / images), _MOST_TIMES * asked)
+    if wanted <= asked:
+        return []
+    reason = f"{asked} epochs of {images} images are {images * asked // config.input.batch_size:,} steps, these are"
+    return [Choice("training.epochs", wanted, f"{reason} {images * wanted // config.input.batch_size:,}")]
 
 
 def head(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
@@ -170,7 +191,9 @@ _SHAPES = (
 RULES = (
     Rule(("model.backbone", "model.alpha"), trained_network),
     Rule(("model.backbone", "model.alpha"), pretrained_network),
+    Rule(("model.alpha",), width),
     Rule(("input.batch_size",), batch_size),
+    Rule(("training.epochs",), epochs),
     Rule(("model.freeze_batch_norm",), pretrained_batch_norm),
     Rule(("optimizer.learning_rate",), pretrained_rate),
     Rule(("model.head",), head),

@@ -97,6 +97,27 @@ def test_anchors_are_fitted_to_objects_that_the_configured_ones_miss() -> None:
     assert after == 1.0
 
 
+@pytest.mark.parametrize(("alpha", "planned"), [(0.35, 0.75), (0.75, 0.75), (1.0, 1.0)])
+def test_a_network_from_scratch_is_wide(alpha, planned) -> None:
+    config = CPU.replace({"model.alpha": alpha})
+    assert config.replace(plan.make(about([0.3]), config).settings).model.alpha == planned
+    assert "model.alpha" not in plan.make(about([0.3]), config, fixed=["model.alpha"]).settings
+
+
+@pytest.mark.parametrize(
+    ("train", "epochs"),
+    [
+        (130, 74),  # 2,400 steps of 4 images
+        (320, 30),
+        (10, 120),  # four times as many as asked for at most
+    ],
+)
+def test_a_small_dataset_is_trained_for_more_epochs(train, epochs) -> None:
+    planned = CPU.replace(plan.make(about([0.3], train=train), CPU).settings)
+    assert planned.training.epochs == epochs
+    assert "training.epochs" not in plan.make(about([0.3], train=train), CPU, fixed=["training.epochs"]).settings
+
+
 def test_anchors_that_cover_everything_stay() -> None:
     choices = plan.make(about([0.3]), CPU).choices
     assert not [choice for choice in choices if choice.setting.startswith("anchors.scales")]
@@ -207,7 +228,7 @@ def test_the_network_is_the_one_that_the_weights_are_of(tmp_path) -> None:
     assert settings["optimizer.learning_rate"] < CPU.optimizer.learning_rate
     fixed = plan.make(about([0.3]), config, fixed=["model.alpha", "optimizer.learning_rate"]).settings
     assert fixed.keys().isdisjoint({"model.alpha", "optimizer.learning_rate"})
-    assert plan.make(about([0.3]), CPU).settings.keys().isdisjoint({"model.alpha", "model.freeze_batch_norm"})
+    assert "model.freeze_batch_norm" not in plan.make(about([0.3]), CPU).settings
 
 
 def test_the_network_is_the_one_that_a_trained_detector_has(tmp_path) -> None:

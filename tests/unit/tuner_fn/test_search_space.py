@@ -61,7 +61,7 @@ def test_a_value_of_0_starts_at_the_low_end_of_a_logarithmic_range() -> None:
 
 def test_what_must_hold_of_two_settings_names_the_one_that_does_not() -> None:
     config = ExperimentConfig().replace({"anchors.scales": (0.05, 0.1, 0.2, 0.4, 0.6, 0.9)})
-    with pytest.raises(UserError, match=r"`anchors.min_scale` changes nothing .*: it needs `anchors.scales` empty"):
+    with pytest.raises(UserError, match=r"`anchors.min_scale` cannot be searched .*: it needs `anchors.scales` empty"):
         search_space.pick({}, ["anchors.min_scale"], config)
 
 
@@ -110,9 +110,9 @@ def test_a_file_may_name_any_setting_and_its_range(tmp_path) -> None:
         ),
         (
             "loss.classification: [sigmoid, softmax]\nloss.focal_gamma:",
-            "`loss.focal_gamma` changes nothing .*: it needs `loss.classification` of focal",
+            "`loss.focal_gamma` cannot be searched .*: it needs `loss.classification` of focal",
         ),
-        ("loss.focal_gamma:", "`loss.focal_gamma` changes nothing .*: it needs `loss.classification` of focal"),
+        ("loss.focal_gamma:", "`loss.focal_gamma` cannot be searched .*: it needs `loss.classification` of focal"),
         ("- a", "needs lines such as `optimizer.learning_rate"),
         ("a: [", "is neither YAML nor JSON"),
     ],
@@ -182,6 +182,7 @@ def test_what_has_no_effect_is_not_searched(changes, idle) -> None:
     [
         ({"strategy": "hyperbnd"}, "Unknown search `hyperbnd`. Did you mean `hyperband`"),
         ({"max_epochs": 0}, "`max_epochs` must be at least 1: got 0"),
+        ({"max_epochs": 16}, "`max_epochs=16`: a trial can have as many epochs as the final training at most, 15"),
         ({"max_trials": 0}, "`max_trials` must be at least 1: got 0"),
         ({"max_epochs_total": 0}, "`max_epochs_total` must be at least 1: got 0"),
         ({"max_minutes": 0.0}, "`max_minutes` must be positive: got 0"),

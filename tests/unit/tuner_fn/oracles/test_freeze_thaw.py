@@ -53,6 +53,24 @@ def test_what_is_given_is_tried_after_the_start_and_before_the_model_decides(tmp
     assert [values["tuner/epochs"] for values in asked[1:3]] == [asked[1]["tuner/epochs"]] * 2
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_of_equal_hopes_the_cheap_one_is_tried(tmp_path, seed) -> None:
+    """A higher share costs up to a hundred times as much and changes no score."""
+    shares = {}
+    for costs in (False, True):
+        oracle = make(tmp_path / str(costs), searching.make_space(), max_epochs_total=8 * MAX_EPOCHS, seed=seed)
+        while (trial := oracle.create_trial("tuner0")).status == "RUNNING":
+            values = trial.hyperparameters.values
+            cost = {freeze_thaw.COST: 1e6 * 100 ** values["share"]} if costs else {}
+            for epoch in range(values["tuner/initial_epoch"] + 1, values["tuner/epochs"] + 1):
+                rate = searching.height(values | {"share": 0.3})
+                oracle.update_trial(trial.trial_id, {"score": rate * (1 - np.exp(-epoch / 5)), **cost}, step=epoch)
+            trial.status = "COMPLETED"
+            oracle.end_trial(trial)
+        shares[costs] = np.mean([one.values["share"] for one in oracle.configurations[1:]])
+    assert shares[True] < 0.75 * shares[False]
+
+
 def test_the_budget_is_spent_to_the_epoch(tmp_path) -> None:
     asked = run(make(tmp_path, searching.make_space(), max_epochs_total=33))
     assert sum(values["tuner/epochs"] - values["tuner/initial_epoch"] for values in asked) == 33
