@@ -155,9 +155,11 @@ def _fingerprint(task: str) -> fingerprint.Fingerprint:
 
 
 def pack(task: str, folder: pathlib.Path) -> None:
-    """Writes a task's finished trainings, sorted by configuration and seed."""
-    found = [row for row in _results(folder / task) if "number" in row]
-    found.sort(key=lambda row: (row["number"], row["settings"].get("training.seed", 0)))
+    """Writes a task's finished trainings by configuration and seed; those of other scripts have no "number"."""
+    found = sorted(
+        _results(folder / task),
+        key=lambda row: (row.get("number", np.inf), row["settings"].get("training.seed", 0), json.dumps(row)),
+    )
     path = PACKED / f"{task}.json.gz"
     data = gzip.compress(json.dumps(found, separators=(",", ":")).encode(), mtime=0)
     files.write_bytes(path, data)

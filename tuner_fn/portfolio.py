@@ -6,11 +6,13 @@ from typing import Any
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import search_space
 
+_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 Change = Any | Callable[[Any], Any]  # a value, or what makes one of the start's
 # In the order in which they are tried; `docs/search.md` has what each gave.
 CHANGES: tuple[Mapping[str, Change], ...] = (
-    {"loss.localization": "giou"},
-    {"input.batch_size": lambda batch: max(batch // 2, 1)},
+    {"model.alpha": lambda alpha: next((wider for wider in _WIDTHS if wider > alpha), alpha)},
+    {"input.batch_size": lambda batch: batch // 2},
+    {"optimizer.learning_rate": lambda rate: 2.0 * rate},
 )
 
 
@@ -29,7 +31,8 @@ def candidates(config: ExperimentConfig, ranges: search_space.Ranges) -> list[di
     found = []
     for change in CHANGES:
         values = {path: amount(start[path]) if callable(amount) else amount for path, amount in change.items()}
-        if all(path in ranges and _holds(ranges[path], value) for path, value in values.items()):
+        differs = any(value != start[path] for path, value in values.items())
+        if differs and all(path in ranges and _holds(ranges[path], value) for path, value in values.items()):
             found.append(values)
     return found
 

@@ -1,0 +1,32 @@
+"""The first candidates: what a search can try of them, from where it begins."""
+
+from models.hyperparameters import ExperimentConfig
+from tuner_fn import portfolio, presets, search_space
+
+CPU = presets.experiment(presets.get_preset("cpu"), {"model.alpha": 0.75, "input.batch_size": 4}, seed=0)
+
+
+def test_changes_are_relative_to_the_start() -> None:
+    ranges = search_space.named_space("default", CPU)
+    assert portfolio.candidates(CPU, ranges) == [
+        {"model.alpha": 1.0},
+        {"input.batch_size": 2},
+        {"optimizer.learning_rate": 0.004},
+    ]
+
+
+def test_what_is_not_searched_is_left_out() -> None:
+    """By name, because the value lies outside of what is searched, or because it is the start's."""
+    widest = CPU.replace({"model.alpha": 1.4, "input.batch_size": 2})
+    ranges = {
+        "model.alpha": {"choices": [0.75, 1.0, 1.4]},
+        "input.batch_size": {"choices": [2, 4]},
+        "loss.l2": {"low": 1e-6, "high": 1e-3, "scale": "log"},
+    }
+    assert portfolio.candidates(widest, ranges) == []
+
+
+def test_a_width_that_weights_decide_is_not_searched() -> None:
+    pretrained = ExperimentConfig().replace({"model.backbone_weights": "some.weights.h5"})
+    assert "model.alpha" not in search_space.named_space("default", pretrained)
+    assert "model.alpha" in search_space.named_space("default", ExperimentConfig())
