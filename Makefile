@@ -14,7 +14,7 @@ GPU ?= $(if $(shell nvidia-smi -L 2>/dev/null),1,0)
 UV_VERSION := 0.13.8
 WORKDIR ?= runs/demo
 # As many scenes as leave room for a search of eight whole trainings in a few minutes on two cores.
-DEMO := road_scenes:train=200,val=80,test=200
+DEMO := road_scenes:train=160,val=80,test=200
 
 # Caches of the installers and of the libraries' own downloads stay in the project folder.
 CACHE := $(CURDIR)/.cache

@@ -1,9 +1,10 @@
 """Records real trainings of many configurations on several tasks: the table on which plan and search are developed.
 
-Configuration 0 is the plan's, but for width and epochs, which are the preset's, 1 the preset's alone, the next ones differ from the plan in one setting each (`ALONE`), all others
-are drawn from a broad space: each setting keeps the plan's value with a chance of 0.6. The same ones are trained on every
-task, each on one core, first with one seed, then every fifth with two more. A training that is done is kept in the
-folder: the same command goes on. `--pack` writes what is there to `benchmarks/recorded/<task>.json.gz`.
+Configuration 0 is the plan's, but for width and epochs, which are the preset's, 1 the preset's alone; the next ones
+differ from 0 in one setting each (`ALONE`), all others are drawn from a broad space: each setting keeps the plan's
+value with a chance of 0.6. The same ones are trained on every task, each on one core, first with one seed, then every
+fifth with two more. A training that is done is kept in the folder: the same command goes on. `--pack` writes what is
+there to `benchmarks/recorded/<task>.json.gz`.
 
     python -m benchmarks.record --folder=FOLDER [--tasks=raccoon,cards] [--configurations=80] [--part=0/2] [--pack]
 """

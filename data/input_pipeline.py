@@ -151,7 +151,9 @@ class Split:
 
 
 @functools.lru_cache(maxsize=8)
-def load_split(files: tuple[str, ...], size: tuple[int, int], max_boxes: int, cache_bytes: int, share: float = 1.0) -> Split:
+def load_split(
+    files: tuple[str, ...], size: tuple[int, int], max_boxes: int, cache_bytes: int, share: float = 1.0
+) -> Split:
     """Opens a split, decoded and resized once for all trials of a process where it fits in memory.
 
     Args:

@@ -1,7 +1,7 @@
 """How well anchors cover a dataset's boxes, and which anchors would cover them better.
 
-All boxes are fractions of the image's sides. Anchors' scales are relative to the shorter side of the detector's input, to
-which every image is squashed or stretched, and an aspect ratio is that of a box in its pixels.
+All boxes are fractions of the image's sides. Anchors' scales are relative to the shorter side of the detector's input,
+to which every image is squashed or stretched, and an aspect ratio is that of a box in its pixels.
 """
 
 import dataclasses
@@ -162,10 +162,11 @@ def compare(
         config: all settings; `training.seed` is the seed.
 
     Returns:
-        "iou", "image_size_px" (height, width); "small_boxes": "below_px", the side at the input below which boxes often fall
-        between the anchors of the finest level, and the "share" of such boxes by split; "anchors": "configured" and, where
-        they cover more, "proposed" with as many anchors and "more anchors" with all aspect ratios on the finest level
-        too, each with "num_anchors", "settings" ("anchors.NAME=VALUE" that differ) and "recall" by split.
+        "iou", "image_size_px" (height, width); "small_boxes": "below_px", the side at the input below which boxes
+        often fall between the anchors of the finest level, and the "share" of such boxes by split; "anchors":
+        "configured" and, where they cover more, "proposed" with as many anchors and "more anchors" with all aspect
+        ratios on the finest level too, each with "num_anchors", "settings" ("anchors.NAME=VALUE" that differ) and
+        "recall" by split.
     """
     grid, size = anchors.detector_grid(config), config.input.size
     configured = anchors.anchor_config(config)
@@ -189,9 +190,7 @@ def compare(
     }
 
 
-def propose(
-    boxes: np.ndarray, grid: anchors.Grid, config: AnchorConfig, seed: int
-) -> AnchorConfig | None:
+def propose(boxes: np.ndarray, grid: anchors.Grid, config: AnchorConfig, seed: int) -> AnchorConfig | None:
     """Looks for scales and aspect ratios that cover more of the boxes with as many anchors.
 
     k-means over heights and widths, with several numbers of clusters, gives the sides to choose from, and k-means
@@ -246,9 +245,7 @@ def _sides(boxes: np.ndarray) -> np.ndarray:
     return np.asarray(boxes, np.float64)[:, 2:] - np.asarray(boxes, np.float64)[:, :2]  # [N, 2]
 
 
-def _candidates(
-    train: np.ndarray, grid: anchors.Grid, config: AnchorConfig, seed: int
-) -> dict[str, AnchorConfig]:
+def _candidates(train: np.ndarray, grid: anchors.Grid, config: AnchorConfig, seed: int) -> dict[str, AnchorConfig]:
     """Lists the anchors of `compare` by name."""
     found = {"configured": config}
     proposed = propose(train, grid, config, seed)

@@ -28,7 +28,9 @@ ACTIVATIONS = ("relu6", "relu", "leaky_relu", "silu", "hard_silu")
 class InputConfig:
     """Images and boxes as the detector gets them."""
 
-    image_size: int = fidelity(300, low=LEAST_SIDE, high=1280, unit="px", help="Side of the square that images are resized to.")
+    image_size: int = fidelity(
+        300, low=LEAST_SIDE, high=1280, unit="px", help="Side of the square that images are resized to."
+    )
     image_height: int = fidelity(
         0, low=0, high=1280, unit="px", help="Height that images are resized to, in place of `image_size`; 0 for that."
     )

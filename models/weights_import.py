@@ -8,8 +8,15 @@ import keras
 import numpy as np
 
 from data.errors import UserError
-from models import initial_weights, network_parts, od_api_checkpoint, od_api_model, od_api_tflite, od_api_weights
-from models import pretrained
+from models import (
+    initial_weights,
+    network_parts,
+    od_api_checkpoint,
+    od_api_model,
+    od_api_tflite,
+    od_api_weights,
+    pretrained,
+)
 from models.detector import Detector
 from models.hyperparameters import ExperimentConfig
 
@@ -45,7 +52,9 @@ class Imported:
 
 
 def convert(
-    path: str, class_names: Sequence[str] | None = None, images: Callable[[tuple[int, int]], Sequence[np.ndarray]] | None = None
+    path: str,
+    class_names: Sequence[str] | None = None,
+    images: Callable[[tuple[int, int]], Sequence[np.ndarray]] | None = None,
 ) -> Imported:
     """Imports a file.
 

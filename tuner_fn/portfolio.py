@@ -1,4 +1,4 @@
-"""The first configurations of a search: changes of the start that gained most on recorded trainings of other datasets."""
+"""The first configurations of a search: changes of the start that gained on recorded trainings of other datasets."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

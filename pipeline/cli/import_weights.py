@@ -25,7 +25,12 @@ EXAMPLE = "ssd-tuner import-weights ssd_mobilenet_v2.tflite --label_map=labels.t
 
 _BACKGROUND = ("???", "background")
 _SHOWN = 5
-_FREE = ("input.image_size", "input.image_height", "input.image_width", "model.background_class")  # do not decide what comes
+_FREE = (
+    "input.image_size",
+    "input.image_height",
+    "input.image_width",
+    "model.background_class",
+)  # do not decide what comes
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:

@@ -46,7 +46,9 @@ def test_the_copy_computes_what_keras_applications_does(name, tmp_path) -> None:
 def test_a_wider_backbone_with_the_weights_of_a_narrower_one_computes_its_maps(name) -> None:
     """Inverted residuals, their sums and squeeze-and-excitation included; what is wider is the rest of the channels."""
     draw = np.random.default_rng(0)
-    donor, heir = (backbones.load_backbone(ModelConfig(backbone=name, alpha=alpha), (64, 64)).model for alpha in (0.35, 0.5))
+    donor, heir = (
+        backbones.load_backbone(ModelConfig(backbone=name, alpha=alpha), (64, 64)).model for alpha in (0.35, 0.5)
+    )
     for weight in donor.weights:
         if len(weight.shape) == 1:  # batch norm's, as after training
             weight.assign(draw.uniform(0.5, 1.5, weight.shape))

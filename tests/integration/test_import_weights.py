@@ -60,7 +60,9 @@ def built(trained: pretrained.Weights, classes: int, **changes) -> Detector:
 
 def test_a_real_detector_computes_what_its_file_does(tflite, photos, tmp_path) -> None:
     """On random and real images; rebuilt without images and with them, whose statistics its batch norms then have."""
-    images = np.stack([*np.random.default_rng(3).integers(0, 256, (3, 300, 300, 3), dtype=np.uint8), *photos((300, 300))])
+    images = np.stack(
+        [*np.random.default_rng(3).integers(0, 256, (3, 300, 300, 3), dtype=np.uint8), *photos((300, 300))]
+    )
     expected = od_api_tflite.outputs(tflite, images.astype(np.float32) / 127.5 - 1.0)
     assert np.abs(expected[0]).max() > 5  # it has something to say
     for calibration in (None, photos):

@@ -106,7 +106,9 @@ def test_recall_by_hand():
 def test_recall_is_reported_by_class_and_by_size_at_the_detectors_input():
     config = AnchorConfig(scales=(0.4,), aspect_ratios=(1.0,), reduce_lowest_level=False)
     boxes = np.array([[0.3, 0.3, 0.7, 0.7], [0.3, 0.3, 0.7, 0.7], [0.0, 0.0, 0.05, 0.05]])
-    report = anchor_fit.recall_report(boxes, np.array([0, 1, 1]), ("car", "person", "dog"), (100, 100), anchors.Grid(((1, 1),)), config)
+    report = anchor_fit.recall_report(
+        boxes, np.array([0, 1, 1]), ("car", "person", "dog"), (100, 100), anchors.Grid(((1, 1),)), config
+    )
     assert report["all"] == {"boxes": 3, "recall": pytest.approx(2 / 3)}
     assert report["by_class"] == {
         "car": {"boxes": 1, "recall": 1},
