@@ -35,7 +35,9 @@ class InputConfig:
         0, low=0, high=1280, unit="px", help="Height that images are resized to, in place of `image_size`; 0 for that."
     )
     image_width: int = fidelity(0, low=0, high=1280, unit="px", help="Width, likewise.")
-    batch_size: int = setting(16, low=1, high=4096, unit="images", help="Images a training step.")
+    batch_size: int = tunable(
+        16, low=1, high=4096, candidates=(2, 4, 8, 16), unit="images", help="Images a training step."
+    )
     tile: str = setting(
         "1x1", help="Tiles that images are cut into, ROWSxCOLS or ROWSxCOLS:OVERLAP with the overlap / side of a tile."
     )

@@ -22,11 +22,10 @@ _ARCHITECTURE = (
 # {name: {hyperparameter or pattern: range, None for the declared one}}
 SPACES: Mapping[str, Mapping[str, Any]] = {
     "default": {
-        "input.batch_size": [2, 4, 8, 16],
         "model.alpha": [0.35, 0.5, 0.75, 1.0],
         **dict.fromkeys(
             (
-                *("optimizer.learning_rate", "anchors.min_scale", "loss.negatives_per_positive"),
+                *("input.batch_size", "optimizer.learning_rate", "anchors.min_scale", "loss.negatives_per_positive"),
                 *("loss.localization_weight", "loss.l2", "augment.crop_probability", "augment.photometric_strength"),
             )
         ),
