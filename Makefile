@@ -14,7 +14,7 @@ GPU ?= $(if $(shell nvidia-smi -L 2>/dev/null),1,0)
 UV_VERSION := 0.13.8
 WORKDIR ?= runs/demo
 # As many scenes as leave room for a search of eight whole trainings in a few minutes on two cores.
-DEMO := road_scenes:train=160,val=60,test=200
+DEMO := road_scenes:train=128,val=60,test=200
 
 # Caches of the installers and of the libraries' own downloads stay in the project folder.
 CACHE := $(CURDIR)/.cache
@@ -64,7 +64,7 @@ $(STAMP):
 	@touch $@
 
 run: $(STAMP)  ## Tune, train, evaluate and export a detector on the embedded dataset.
-	@$(BIN)/ssd-tuner run --dataset=$(DEMO) --epochs=10 --set=model.alpha=0.35 \
+	@$(BIN)/ssd-tuner run --dataset=$(DEMO) --epochs=10 --set=model.alpha=0.35 --set=input.batch_size=8 \
 		--tune=model.alpha,input.batch_size,optimizer.learning_rate --workdir=$(WORKDIR)
 
 test: unit integration e2e  ## Run every test, the quick ones first.
