@@ -1,4 +1,4 @@
-"""The first configurations of a search: changes of the start that gained on recorded trainings of other datasets."""
+"""The first configurations of a search: changes of the start that gained on one recorded dataset and lost on another."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,14 +6,19 @@ from typing import Any
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import search_space
 
-_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
-Change = Any | Callable[[Any], Any]  # a value, or what makes one of the start's
-# In the order in which they are tried; `docs/search.md` has what each gave.
-CHANGES: tuple[Mapping[str, Change], ...] = (
-    {"model.alpha": lambda alpha: next((wider for wider in _WIDTHS if wider > alpha), alpha)},
-    {"input.batch_size": lambda batch: batch // 2},
-    {"optimizer.learning_rate": lambda rate: 2.0 * rate},
-)
+Change = Callable[[Any, Mapping[str, Any]], Any]  # from the start's value and the range to another value
+
+
+def _next_wider(alpha: float, entry: Mapping[str, Any]) -> float:
+    return min((other for other in entry.get("choices") or () if other > alpha), default=alpha)
+
+
+# In the order in which they are tried; `docs/plan.md` has what each gave.
+CHANGES: Mapping[str, Change] = {
+    "model.alpha": _next_wider,
+    "input.batch_size": lambda batch, _: batch // 2,
+    "optimizer.learning_rate": lambda rate, _: 2.0 * rate,
+}
 
 
 def candidates(config: ExperimentConfig, ranges: search_space.Ranges) -> list[dict[str, Any]]:
@@ -21,20 +26,15 @@ def candidates(config: ExperimentConfig, ranges: search_space.Ranges) -> list[di
 
     Args:
         config: the settings that the search begins with.
-        ranges: what is searched, as `search_space.named_space` returns; a change of anything else is left out, and so
-            is one to a value that is not searched.
+        ranges: what is searched, as `search_space.named_space` returns. Changes of other settings are left out, and so
+            are changes to values outside of these ranges.
 
     Returns:
         {hyperparameter: value} of each.
     """
     start = config.flat()
-    found = []
-    for change in CHANGES:
-        values = {path: amount(start[path]) if callable(amount) else amount for path, amount in change.items()}
-        differs = any(value != start[path] for path, value in values.items())
-        if differs and all(path in ranges and _holds(ranges[path], value) for path, value in values.items()):
-            found.append(values)
-    return found
+    values = {path: change(start[path], ranges[path]) for path, change in CHANGES.items() if path in ranges}
+    return [{path: value} for path, value in values.items() if value != start[path] and _holds(ranges[path], value)]
 
 
 def _holds(entry: Mapping[str, Any], value: Any) -> bool:

@@ -127,8 +127,10 @@ def batch_size(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
 
 
 def epochs(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
-    """Trains longer where small batches alone do not give steps enough."""
+    """Trains a network from scratch longer where small batches alone do not give steps enough."""
     images, asked = about.num_images["train"], config.training.epochs
+    if _is_pretrained(config):
+        return []  # it was measured from scratch only
     wanted = min(math.ceil(_STEPS_WANTED * config.input.batch_size / images), _MOST_TIMES * asked)
     if wanted <= asked:
         return []

@@ -225,6 +225,7 @@ def test_the_network_is_the_one_that_the_weights_are_of(tmp_path) -> None:
     settings = plan.make(about([0.3]), config).settings
     assert settings["model.alpha"] == 0.5
     assert settings["model.freeze_batch_norm"] is True
+    assert "training.epochs" not in plan.make(about([0.3], train=50), config).settings
     assert settings["optimizer.learning_rate"] < CPU.optimizer.learning_rate
     fixed = plan.make(about([0.3]), config, fixed=["model.alpha", "optimizer.learning_rate"]).settings
     assert fixed.keys().isdisjoint({"model.alpha", "optimizer.learning_rate"})
