@@ -176,6 +176,10 @@ def _overrides(values: Mapping[str, Any]) -> dict[str, Any]:
     for flag, path in (("epochs", "training.epochs"), ("tile", "input.tile")):
         if values[flag] is not None:
             overrides[path] = values[flag]
+    if {"input.image_size", "input.image_height", "input.image_width"} <= overrides.keys():
+        raise UserError(
+            "`--set=input.image_size` has no effect beside `input.image_height` and `input.image_width`. Leave it out."
+        )
     return overrides
 
 

@@ -1,4 +1,4 @@
-"""The first configurations of a search: changes of the start that gained on one recorded dataset and lost on another."""
+"""The first configurations of a search: changes of the start that paid on one recorded dataset and not on another."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

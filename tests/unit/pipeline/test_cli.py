@@ -166,6 +166,12 @@ def test_a_bad_value_of_run_is_one_line_and_leaves_no_folder(mistake, tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_side_of_a_square_beside_a_rectangle_is_not_settled_in_silence(mistake, tmp_path):
+    sizes = [f"--set=input.{name}={value}" for name, value in [("image_size", 320), ("image_height", 256)]]
+    text = mistake(*RUN, f"--workdir={tmp_path / 'demo'}", *sizes, "--set=input.image_width=320")
+    assert "`--set=input.image_size` has no effect beside `input.image_height` and `input.image_width`" in text
+
+
 def test_too_few_images_to_divide_are_one_line_and_leave_no_folder(mistake, tmp_path):
     root = coco_folder.write(tmp_path / "set", train=coco_folder.table(1))
     text = mistake("run", f"--dataset=coco:{root}", f"--workdir={tmp_path / 'run'}")
