@@ -37,6 +37,7 @@ EVAL_BATCH = 32  # images a batch of validation; results do not depend on it
 NAN_CHECK_STEPS = 10
 NUM_RESAMPLES = 200  # of the validation images; a standard error is then known to a twentieth
 _MEASURED_STEPS = 5
+_MOST_PROGRAMS = 6  # about 200 MB each on a CPU; making one and tracing it takes as long as 300 small images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +141,7 @@ _programs: collections.OrderedDict[str, Program] = collections.OrderedDict()
 
 
 def _program(config: ExperimentConfig, num_classes: int) -> Program:
-    """Finds or builds the program of an architecture; the last two are kept."""
+    """Finds or builds the program of an architecture; the last few are kept."""
     shaping = {}
     for path, field, value in config.items():
         if field.metadata["live"] == "above 0":
@@ -152,7 +153,7 @@ def _program(config: ExperimentConfig, num_classes: int) -> Program:
         del shaping[path]
     key = json.dumps([shaping, num_classes])
     if key not in _programs:
-        while len(_programs) >= 2:
+        while len(_programs) >= _MOST_PROGRAMS:
             _programs.popitem(last=False)
         _programs[key] = Program(config, num_classes)
         restored = _programs[key].detector.restored

@@ -11,6 +11,38 @@ AFTER_S = 90.0  # evaluation, export and checks
 
 
 @dataclasses.dataclass(frozen=True)
+class Room:
+    """What there is to share.
+
+    Attributes:
+        seconds: that are left for training.
+        epoch_s: seconds of an epoch, its share of validation included, positive.
+        epochs: of the final training, at least 1.
+        trial_epochs: of a whole trial, at most `epochs`.
+        final_epochs: that the final training needs beside the winner's trial.
+        trainings: whole trials that a search takes at most, where the time is a preset's: then it is no limit, and the
+            training asked for is never shortened. None where the time is the user's.
+    """
+
+    seconds: float
+    epoch_s: float
+    epochs: int
+    trial_epochs: int
+    final_epochs: int = 0
+    trainings: int | None = None
+
+    @property
+    def fitting(self) -> int:
+        """Epochs that there is time for."""
+        return int(self.seconds / self.epoch_s)
+
+    @property
+    def least(self) -> int:
+        """Epochs that there must be time for before anything is searched."""
+        return LEAST_TRAININGS * self.trial_epochs + self.final_epochs
+
+
+@dataclasses.dataclass(frozen=True)
 class Allotment:
     """What the minutes are spent on.
 
@@ -35,41 +67,45 @@ class Allotment:
             )
         return self.epochs - repeated
 
-    def text(self, seconds: float, epoch_s: float, epochs: int) -> str:
-        """Says what is done with the time and why; the arguments are those of `allot`."""
-        trainings = seconds / (epoch_s * epochs)
-        room = f"There is time for {trainings:.1f} trainings of {epochs} epochs"
+    def text(self, room: Room, max_minutes: float) -> str:
+        """Says what is done with the time and why.
+
+        Args:
+            room: as `allot` got it.
+            max_minutes: of the run.
+        """
+        whose = "" if room.trainings is None else "the preset's "
+        time = f"{room.seconds / (room.epoch_s * room.trial_epochs):.1f} trainings of {room.trial_epochs} epochs"
+        text = f"In {whose}{max_minutes:g} minutes there is time for {time}"
         if self.is_search:
-            return f"{room}: a search of {self.epochs} epochs, whose winner is the final model."
-        needed = math.ceil((LEAST_TRAININGS * epochs * epoch_s + AFTER_S) / 60.0)
+            return f"{text}: a search of {self.epochs} epochs, whose winner is the final model."
+        needed = math.ceil((room.least * room.epoch_s + AFTER_S) / 60.0)
         return (
-            f"{room}; a search needs {LEAST_TRAININGS} ({needed} minutes here). So the settings stay as they are, and"
-            f" the only training takes {self.epochs} epochs."
+            f"{text}; a search needs {LEAST_TRAININGS} (--max_minutes={needed} here). So the settings stay as they are,"
+            f" and the only training takes {self.epochs} epochs."
         )
 
 
-def allot(seconds: float, epoch_s: float, epochs: int) -> Allotment:
-    """Decides what a limited time is spent on.
-
-    Args:
-        seconds: that are left for training.
-        epoch_s: seconds of an epoch, its share of validation included, positive.
-        epochs: of a final training, at least 1.
+def allot(room: Room) -> Allotment:
+    """Decides what the time is spent on.
 
     Returns:
-        A search where `LEAST_TRAININGS` whole trainings fit; else one training, longer than asked for where there is
-        time and shorter where there is not.
+        A search where `LEAST_TRAININGS` whole trials fit; else one training, longer than asked for where there is
+        time and, in a user's minutes, shorter where there is not.
 
     Raises:
-        UserError: not even an epoch fits.
+        UserError: the time is the user's, and not even an epoch fits.
     """
-    fitting = int(seconds / epoch_s)
-    if fitting < 1:
-        needed = math.ceil((epoch_s - seconds) / 60.0) + 1
+    if room.fitting >= room.least:
+        epochs = room.fitting - room.final_epochs
+        return Allotment(True, epochs if room.trainings is None else min(epochs, room.trainings * room.trial_epochs))
+    longest = min(room.fitting, LONGEST * room.epochs)
+    if room.trainings is not None:
+        return Allotment(False, max(longest, room.epochs))
+    if longest < 1:
+        needed = math.ceil((room.epoch_s - room.seconds) / 60.0) + 1
         raise UserError(
-            f"`--max_minutes` leaves no time to train: an epoch takes {epoch_s:.0f} s, evaluation and export about"
+            f"`--max_minutes` leaves no time to train: an epoch takes {room.epoch_s:.0f} s, evaluation and export about"
             f" {AFTER_S:.0f} s. Give at least {needed} minutes more, or fewer images with --limit."
         )
-    if fitting >= LEAST_TRAININGS * epochs:
-        return Allotment(True, fitting)
-    return Allotment(False, min(fitting, LONGEST * epochs))
+    return Allotment(False, longest)

@@ -15,7 +15,7 @@ class TimeIsUpError(keras_tuner.errors.FatalError):
 
 
 class Clock:
-    """Counts the seconds that a search has taken, and keeps them in a file for when it goes on."""
+    """Counts the seconds and epochs that a search has taken, and keeps them in a file for when it goes on."""
 
     def __init__(self, path: str | os.PathLike[str], max_minutes: float | None, reserved_s: float = 0.0) -> None:
         """Prepares.
@@ -27,28 +27,41 @@ class Clock:
         """
         self._path, self._max_minutes = pathlib.Path(path), max_minutes
         self._limit_s = None if max_minutes is None else 60.0 * max_minutes - reserved_s
-        self._began_s = 0.0
+        self._began_s, self._epochs = 0.0, 0
 
     def start(self) -> None:
         """Goes on from what the file says."""
-        before_s = state_files.read(self._path, lambda saved: float(saved["seconds"]))
-        self._began_s = time.monotonic() - (before_s or 0.0)
+        found = state_files.read(self._path, lambda saved: (float(saved["seconds"]), int(saved["epochs"])))
+        before_s, self._epochs = found or (0.0, 0)
+        self._began_s = time.monotonic() - before_s
 
     def left_s(self) -> float | None:
         """Returns the seconds that are left; None without a limit."""
-        return None if self._limit_s is None else self._limit_s - (time.monotonic() - self._began_s)
+        return None if self._limit_s is None else self._limit_s - self._seconds()
 
     def lift(self) -> None:
         """Takes the limit away, for what has to be brought to its end."""
         self._limit_s = None
 
-    def check(self) -> None:
+    def count_epoch(self) -> None:
+        """Notes that an epoch was trained."""
+        self._epochs += 1
+
+    def check(self, epochs_to_come: int = 0) -> None:
         """Writes the file.
 
+        Args:
+            epochs_to_come: for which time has to be left, by what an epoch took so far.
+
         Raises:
-            TimeIsUpError: the minutes are over.
+            TimeIsUpError: the minutes are over, but for those epochs.
         """
-        seconds = time.monotonic() - self._began_s
-        files.write_json(self._path, {"seconds": round(seconds, 1)})
-        if self._limit_s is not None and seconds >= self._limit_s:
-            raise TimeIsUpError(f"the {self._max_minutes:g} minutes given are over")
+        seconds = self._seconds()
+        files.write_json(self._path, {"seconds": round(seconds, 1), "epochs": self._epochs})
+        to_come_s = epochs_to_come * seconds / self._epochs if self._epochs else 0.0
+        if self._limit_s is not None and seconds + to_come_s >= self._limit_s:
+            left = f", but for what {epochs_to_come} epochs more will take" if epochs_to_come else ""
+            raise TimeIsUpError(f"the {self._max_minutes:g} minutes are over{left}")
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began_s

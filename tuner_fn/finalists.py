@@ -86,9 +86,17 @@ def _value(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def epochs_needed(repeats: int, max_epochs: int) -> int:
-    """Counts the epochs of the trainings with further seeds; none for one repeat."""
-    return COUNT * (repeats - 1) * max_epochs
+def epochs_needed(repeats: int, max_epochs: int, *, has_fidelity: bool = False, inherits: bool = False) -> int:
+    """Counts the epochs of the finalists' trainings beside the search, at most.
+
+    Args:
+        repeats: seeds for each finalist, at least 1.
+        max_epochs: of each training.
+        has_fidelity: whether trials have less than a training: then none of them counts as one with the first seed.
+        inherits: whether trials begin with others' weights: then only the start's counts as one.
+    """
+    first = COUNT if has_fidelity else 1 if inherits else 0
+    return (COUNT * (repeats - 1) + first) * max_epochs
 
 
 def judge(
@@ -136,7 +144,7 @@ class Finalists:
     """Scores of the start and of its challenger by seed, kept in a file from training to training.
 
     Attributes:
-        num_epochs: that further seeds take, at most.
+        num_epochs: as of `epochs_needed`.
         scores: {trial: {seed: score, None where it failed}}.
     """
 
@@ -148,7 +156,8 @@ class Finalists:
         first_seed: int,
         *,
         min_confidence: float,
-        trials_are_whole: bool = True,
+        has_fidelity: bool = False,
+        inherits: bool = False,
     ) -> None:
         """Reads what an interrupted search has scored.
 
@@ -158,11 +167,12 @@ class Finalists:
             max_epochs: of each training.
             first_seed: of the search's own trials; the others follow it.
             min_confidence: as of `judge`.
-            trials_are_whole: whether a trial of `max_epochs` is a whole training, with all data.
+            has_fidelity: as of `epochs_needed`.
+            inherits: as of `epochs_needed`.
         """
         self._path, self._max_epochs = pathlib.Path(path), max_epochs
-        self.num_epochs = epochs_needed(repeats, max_epochs)
-        self._whole, self._min_confidence = trials_are_whole, min_confidence
+        self.num_epochs = epochs_needed(repeats, max_epochs, has_fidelity=has_fidelity, inherits=inherits)
+        self._whole, self._min_confidence = not has_fidelity, min_confidence
         self._seeds = [first_seed + number for number in range(repeats)]
         found = state_files.read(self._path, lambda scores: {trial: dict(one) for trial, one in scores.items()})
         self.scores: dict[str, dict[str, float | None]] = found or {}  # what was damaged is trained again

@@ -52,6 +52,8 @@ class SearchConfig:
         max_trials: budget: at most this many trials, None for no limit.
         max_epochs_total: budget: at most this many epochs in all trials together, None for no limit.
         max_minutes: budget: stop after the epoch in which they are over, None for no limit.
+        max_trainings: of a preset's minutes, which are a default and no limit of the user's: they are spent on at most
+            so many whole trainings, and never cut one short. None where the minutes are the user's.
         trial_timeout: minutes after which a trial has failed, None for no limit.
         max_disk_gb: of training states, in 10^9 bytes, None for no limit.
         repeats: seeds that the start and its challenger are trained with in the end, at least 1.
@@ -78,6 +80,7 @@ class SearchConfig:
     max_trials: int | None = None
     max_epochs_total: int | None = None
     max_minutes: float | None = None
+    max_trainings: int | None = None
     trial_timeout: float | None = None
     max_disk_gb: float | None = None
     repeats: int = 1
@@ -116,15 +119,21 @@ class SearchConfig:
         if not 0 < self.min_confidence < 1:
             raise UserError(f"`min_confidence` must be above 0 and below 1: got {self.min_confidence}.")
         self._check_early_stopping()
-        repeated = finalists.epochs_needed(self.repeats, self.max_epochs)
+        repeated = self.repeated_epochs
         if self.max_epochs_total is not None and repeated >= self.max_epochs_total:
             raise UserError(
-                f"`repeats={self.repeats}` trains {finalists.COUNT} configurations of {self.max_epochs} epochs with "
-                f"{self.repeats - 1} more seeds: {repeated} epochs, which leaves none of max_epochs_total="
+                f"`repeats={self.repeats}` trains {finalists.COUNT} configurations of {self.max_epochs} epochs with all"
+                f" seeds in the end: {repeated} epochs beside the search, which leaves none of max_epochs_total="
                 f"{self.max_epochs_total} to the search. Raise that or lower `max_epochs`."
             )
         if not self.ranges:
             raise UserError("Nothing is left to search: `--set` fixes everything. Name others with `--tune`.")
+
+    @property
+    def repeated_epochs(self) -> int:
+        """Epochs of the finalists' trainings beside the search, at most."""
+        given = {"has_fidelity": bool(self.fidelity), "inherits": self.inherit}
+        return finalists.epochs_needed(self.repeats, self.max_epochs, **given)
 
     @property
     def limits(self) -> dict[str, float]:
@@ -161,12 +170,14 @@ class Preset:
         help: one sentence.
         settings: {path: value} that differ from the declared defaults.
         trainings: budget of the search, in whole trainings, unless the user gives one.
+        minutes: in which those have to fit; None for as long as it takes.
         factor: of successive halving.
     """
 
     help: str
     settings: Mapping[str, Any]
     trainings: int
+    minutes: float | None
     factor: int
 
 
@@ -187,6 +198,7 @@ PRESETS = {
             "training.epochs": 15,
         },
         trainings=8,
+        minutes=20.0,
         factor=2,
     ),
     "cpu": Preset(
@@ -201,12 +213,14 @@ PRESETS = {
             "training.epochs": 30,
         },
         trainings=10,
+        minutes=60.0,
         factor=2,
     ),
     "standard": Preset(
         help="300 px, alpha 1.0: the published SSD MobileNet v2; for a GPU.",
         settings={"model.backbone_weights": imagenet_weights.AUTO, "training.epochs": 60},
         trainings=12,
+        minutes=None,
         factor=3,
     ),
 }
@@ -285,7 +299,10 @@ def search(
             " Raise `epochs` or lower it."
         )
     if all(settings.get(name) is None for name in BUDGETS):
-        settings = settings | {"max_epochs_total": preset.trainings * max_epochs}
+        if preset.minutes is None:
+            settings = settings | {"max_epochs_total": preset.trainings * max_epochs}
+        else:
+            settings = settings | {"max_minutes": preset.minutes, "max_trainings": preset.trainings}
     if repeats is None:
         total = settings.get("max_epochs_total")
         has_room = total is not None and total >= allotment.LEAST_TRAININGS * max_epochs

@@ -15,7 +15,10 @@ from tuner_fn.presets import BUDGETS
 from tuner_fn.search_space import Ranges
 
 FILE_NAME = "search.json"
-_NOT_IN_KEY = (*BUDGETS, "trial_timeout", "max_disk_gb", "repeats", "min_confidence", "second_objective")
+_NOT_IN_KEY = (
+    *(*BUDGETS, "max_trainings", "trial_timeout", "max_disk_gb"),
+    *("repeats", "min_confidence", "second_objective"),
+)
 _SETTLED = "grid"  # its order is that of the whole space
 Parts = dict[str, Any]
 

@@ -57,6 +57,7 @@ class DetectionTuner(keras_tuner.Tuner):
         directory: str | os.PathLike[str],
         logdir: str | os.PathLike[str],
         max_minutes: float | None = None,
+        max_trainings: int | None = None,
         trial_timeout_s: float | None = None,
         max_disk_bytes: float | None = None,
         repeats: int = 1,
@@ -80,6 +81,7 @@ class DetectionTuner(keras_tuner.Tuner):
             logdir: of TensorBoard's logs.
             max_minutes: of the run, all its starts together; they decide how much is searched, and the search stops
                 after the epoch in which they are over. A later one with more goes on with the trial cut short.
+            max_trainings: whole trials that they are spent on at most, where they are a preset's; see `SearchConfig`.
             reserved_s: seconds of them that are not the search's.
             trial_timeout_s: a trial that takes longer has failed; None for no limit.
             max_disk_bytes: of training states. Those that no later trial goes on from are deleted in any case; above
@@ -112,11 +114,14 @@ class DetectionTuner(keras_tuner.Tuner):
             oracle.max_epochs,
             config.training.seed,
             min_confidence=min_confidence,
-            trials_are_whole=not self.fidelity,
+            has_fidelity=bool(self.fidelity),
+            inherits=inherit,
         )
         self.process = process or TrainingProcess(directory / "worker.log")
         self.end_reason = ""
+        self.max_minutes, self.max_trainings = max_minutes, max_trainings
         self._clock = Clock(directory / "clock.json", max_minutes, reserved_s)
+        self._repeat_epochs = self._final_epochs = 0  # after a search whose length the minutes decide
         self._allotted = directory / "allotment.json"
         self._failures: dict[str, str] = {}  # {trial: reason}
         if any(directory.glob("trial_*/trial.json")) or pathlib.Path(oracle._get_oracle_fname()).exists():
@@ -136,11 +141,10 @@ class DetectionTuner(keras_tuner.Tuner):
         self._clock.start()
         self._data = {"train_files": tuple(train_files), "val_files": tuple(val_files)}
         try:
-            super().search(**settings)
-            self.end_reason = self.oracle.end_reason
+            self._search(**settings)
             self._repeat()
         except TimeIsUpError as reason:
-            self.end_reason = str(reason)
+            self.end_reason += f"; {reason}" if self.end_reason else str(reason)
         except KeyboardInterrupt:
             self.process.close()
             self._export_best()
@@ -156,6 +160,14 @@ class DetectionTuner(keras_tuner.Tuner):
         if not any(row["rank"] for row in self.leaderboard()):
             reasons = "; ".join(sorted({row["reason"] for row in self.leaderboard()})) or "no trial was finished"
             raise keras_tuner.errors.FatalError(f"No trial of the search succeeded: {reasons}")
+
+    def _search(self, **settings: Any) -> None:
+        """Runs trials until the oracle ends it, or until the time left is that of the trainings after it."""
+        try:
+            super().search(**settings)
+            self.end_reason = self.oracle.end_reason
+        except TimeIsUpError as reason:
+            self.end_reason = str(reason)
 
     def on_search_begin(self) -> None:
         """Announces the plan, with the time that the first steps let expect."""
@@ -197,18 +209,22 @@ class DetectionTuner(keras_tuner.Tuner):
         Args:
             pace: of training; None to do what was decided before, if it was.
         """
-        left_s, epochs = self._clock.left_s(), self.config.training.epochs
+        left_s = self._clock.left_s()
         if left_s is None or self.oracle.has_budget():
             return
         found = state_files.read(self._allotted, lambda saved: allotment.Allotment(**saved))
         if found is None and pace is None:
             return
         if found is None:
-            found = allotment.allot(left_s, pace.seconds(1, 1), epochs)
+            about = {"epochs": self.config.training.epochs, "trial_epochs": self.oracle.max_epochs}
+            about |= {"final_epochs": self._count_final_epochs(), "trainings": self.max_trainings}
+            room = allotment.Room(left_s, pace.seconds(1, 1), **about)
+            found = allotment.allot(room)
             files.write_json(self._allotted, dataclasses.asdict(found))
-            progress.emit("note", text=found.text(left_s, pace.seconds(1, 1), epochs))
+            progress.emit("note", text=found.text(room, self.max_minutes))
         if found.is_search:
-            self.oracle.set_budget(found.search_epochs(self._finalists.num_epochs))
+            self._repeat_epochs, self._final_epochs = self._finalists.num_epochs, self._count_final_epochs()
+            self.oracle.set_budget(found.search_epochs(self._repeat_epochs))
         else:
             self.config = self.config.replace({"training.epochs": found.epochs})
             self._trial_config = self._trial_config.replace({"training.epochs": found.epochs})
@@ -218,7 +234,12 @@ class DetectionTuner(keras_tuner.Tuner):
 
     def pre_create_trial(self) -> None:
         """Ends the search where its time is up."""
-        self._clock.check()
+        self._clock.check(self._repeat_epochs + self._final_epochs)
+
+    def _count_final_epochs(self) -> int:
+        """Counts the epochs that the final training has beside the winner's trial."""
+        is_part = not self.fidelity and not self.inherit
+        return self.config.training.epochs - (self.oracle.max_epochs if is_part else 0)
 
     def run_trial(self, trial: Trial, **_: Any) -> dict[str, float]:
         """Trains one trial.
@@ -253,7 +274,7 @@ class DetectionTuner(keras_tuner.Tuner):
                 stopping=make_rule(self.early_stopping, map(self.oracle.trials.get, self.oracle.end_order), epochs),
             )
             cost = self._check_costs(values)
-            history = self._train(job, log.epoch)
+            history = self._train(job, self._repeat_epochs + self._final_epochs, log.epoch)
         except keras_tuner.errors.FailedTrialError as failure:
             self._failures[trial.trial_id] = str(failure)
             reason = str(failure).partition("\n")[0]
@@ -336,9 +357,9 @@ class DetectionTuner(keras_tuner.Tuner):
                 return
             config = search_space.configuration(self.config, row["hyperparameters"]).replace({"training.seed": seed})
             state = reporting.state_file(pathlib.Path(self.project_dir) / f"repeat_{row['trial']}_{seed}")
-            self._clock.check()
+            self._clock.check(self._final_epochs)
             try:
-                history = self._train(self._job(config, str(state), epochs=epochs))
+                history = self._train(self._job(config, str(state), epochs=epochs), self._final_epochs)
                 score = history[-1][self.metric]
                 outcome = f"val {OBJECTIVES[self.metric].text} {score:.3f}"
             except keras_tuner.errors.FailedTrialError as failure:
@@ -369,14 +390,17 @@ class DetectionTuner(keras_tuner.Tuner):
             raise keras_tuner.errors.FailedTrialError(excess)
         return found
 
-    def _train(self, job: Job, log: Callable[[EpochReport], None] = lambda report: None) -> list[EpochReport]:
-        """Trains, shows each epoch, and stops after the one in which the time is up."""
+    def _train(
+        self, job: Job, epochs_after: int, log: Callable[[EpochReport], None] = lambda report: None
+    ) -> list[EpochReport]:
+        """Trains, shows each epoch, and stops after the one in which the time is up, but for `epochs_after`."""
 
         def on_epoch(report: EpochReport) -> None:
             log(report)
+            self._clock.count_epoch()
             progress.emit("epoch", stage="search", epochs=job.epochs, **reporting.progress_fields(report))
             if report["epoch"] < job.epochs:
-                self._clock.check()
+                self._clock.check(epochs_after)
 
         return self.process.train(job, on_epoch, self.trial_timeout_s)
 

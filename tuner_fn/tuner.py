@@ -9,7 +9,7 @@ from tfx.components.tuner.component import TunerFnResult
 
 from data import dataset_info
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import allotment, finalists, portfolio, search_folder, search_space
+from tuner_fn import allotment, portfolio, search_folder, search_space
 from tuner_fn.oracles import make_oracle, options_of
 from tuner_fn.presets import SearchConfig
 from tuner_fn.trial_runner import DetectionTuner, make_objective
@@ -36,7 +36,6 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     key = search_folder.search_key(parts)
     folder, logdir = workdir / "search" / key, workdir / "tensorboard" / "search" / key
     search_folder.prepare(folder, logdir, parts)
-    repeated = finalists.epochs_needed(search.repeats, search.max_epochs)
     options = {
         "min_epochs": search.min_epochs,
         "factor": search.factor,
@@ -50,7 +49,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         max_epochs=search.max_epochs,
         seed=search.seed,
         max_trials=search.max_trials,
-        max_epochs_total=None if search.max_epochs_total is None else search.max_epochs_total - repeated,
+        max_epochs_total=None if search.max_epochs_total is None else search.max_epochs_total - search.repeated_epochs,
         **{name: value for name, value in options.items() if name in options_of(search.strategy)},
     )
     tuner = DetectionTuner(
@@ -61,6 +60,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         directory=folder,
         logdir=logdir,
         max_minutes=search.max_minutes,
+        max_trainings=search.max_trainings,
         reserved_s=allotment.AFTER_S + time.time() - psutil.Process().create_time(),
         repeats=search.repeats,
         min_confidence=search.min_confidence,

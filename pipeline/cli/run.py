@@ -252,8 +252,8 @@ def _define_search_flags(flag_values: flags.FlagValues) -> None:
     )
     whole_numbers = {
         "max_trials": "Budget: at most this many trials; one that goes on with another counts again.",
-        "max_epochs_total": "Budget: at most this many epochs in all trials; without any budget those of the preset's"
-        " whole trainings: quick 8, cpu 10, standard 12.",
+        "max_epochs_total": "Budget: at most this many epochs in all trials. Without any budget it is the preset's:"
+        " whole trainings (quick 8, cpu 10, standard 12), where its minutes (quick 20, cpu 60) have room for a search.",
         "max_epochs": "At most this many epochs of one configuration; those of the final training by default.",
         "epochs": "Epochs of the final training, which the learning rate of each trial spans, too; the preset's by"
         " default.",

@@ -174,7 +174,7 @@ def test_a_challenger_that_fails_with_a_seed_does_not_win(tmp_path, failing) -> 
 def test_a_start_that_fails_with_a_seed_loses_to_the_best_of_the_others(tmp_path, scores) -> None:
     """With less data than the final training has, both are trained with the first seed, too, and the start fails."""
     rows = board(row(0, scores[0], epochs=2), row(3, scores[0], config=0), row(1, scores[1]), row(2, 0.3))
-    known = make(tmp_path, trials_are_whole=False)
+    known = make(tmp_path, has_fidelity=True)
     assert train(known, rows, lambda trial, seed: None if trial == "3" else 0.5) == [("3", 7), ("1", 7)]
     assert known.decision(rows) is None
     assert winner(known, rows) == "1"
@@ -256,6 +256,22 @@ def test_further_seeds_take_no_more_epochs_than_are_put_aside(tmp_path, repeats,
     known = make(tmp_path, repeats=repeats)
     trained = train(known, board(row(0, 0.4), row(1, 0.6)), lambda trial, seed: float(trial))
     assert len(trained) * WHOLE == known.num_epochs == epochs == finalists.epochs_needed(repeats, WHOLE)
+
+
+@pytest.mark.parametrize(("repeats", "trainings"), [(1, 2), (2, 4)])
+def test_trials_of_a_fidelity_leave_the_first_seed_to_be_trained_too(tmp_path, repeats, trainings) -> None:
+    known = make(tmp_path, repeats=repeats, has_fidelity=True)
+    trained = train(known, board(row(0, 0.4), row(1, 0.6)), lambda trial, seed: float(trial))
+    assert len(trained) * WHOLE == known.num_epochs == trainings * WHOLE
+
+
+@pytest.mark.parametrize(("repeats", "trainings"), [(1, 1), (2, 3)])
+def test_of_inherited_weights_the_challenger_alone_is_trained_with_the_first_seed_too(
+    tmp_path, repeats, trainings
+) -> None:
+    known = make(tmp_path, repeats=repeats, inherits=True)
+    trained = train(known, board(row(0, 0.4), row(1, 0.6, inherited="0")), lambda trial, seed: float(trial))
+    assert len(trained) * WHOLE == known.num_epochs == trainings * WHOLE
 
 
 def test_a_score_that_is_no_number_takes_nobodys_place(tmp_path) -> None:

@@ -190,7 +190,8 @@ def test_what_has_no_effect_is_not_searched(changes, idle) -> None:
         ({"repeats": 0}, "`repeats` must be at least 1: got 0"),
         (
             {"repeats": 3, "max_epochs_total": 60},
-            "trains 2 configurations of 15 epochs with 2 more seeds: 60 epochs, which leaves none of "
+            "trains 2 configurations of 15 epochs with all seeds in the end: 60 epochs beside the search, which "
+            "leaves none of "
             "max_epochs_total=60 to the search",
         ),
         ({"min_confidence": 0.0}, "`min_confidence` must be above 0 and below 1: got 0.0"),
@@ -214,16 +215,24 @@ def test_each_mistake_is_named(changes, message) -> None:
 
 
 def test_a_budget_of_the_user_replaces_the_presets() -> None:
-    assert make_search().max_epochs_total == presets.get_preset("quick").trainings * 20
-    assert make_search(max_epochs=6).max_epochs_total == presets.get_preset("quick").trainings * 6
-    assert make_search(max_minutes=3.0).max_epochs_total is None
-    assert make_search(max_trials=3).max_epochs_total is None
-    assert make_search(max_epochs_total=7).max_epochs_total == 7
+    def budget(preset: str = "quick", **settings):
+        search = make_search(preset, **settings)
+        return search.max_minutes, search.max_trainings, search.max_epochs_total, search.max_trials
+
+    for name in ("quick", "cpu"):
+        preset = presets.get_preset(name)
+        assert budget(name) == (preset.minutes, preset.trainings, None, None)
+    trainings = presets.get_preset("standard").trainings
+    assert budget("standard") == (None, None, trainings * 20, None)
+    assert budget("standard", max_epochs=6) == (None, None, trainings * 6, None)
+    assert budget(max_minutes=3.0) == (3.0, None, None, None)
+    assert budget(max_trials=3) == (None, None, None, 3)
+    assert budget(max_epochs_total=7) == (None, None, 7, None)
 
 
-def make_search(**settings) -> presets.SearchConfig:
+def make_search(preset: str = "quick", **settings) -> presets.SearchConfig:
     ranges = search_space.named_space("default", ExperimentConfig())
-    return presets.search(presets.get_preset("quick"), "random", ranges, 0, **{"epochs": 20} | settings)
+    return presets.search(presets.get_preset(preset), "random", ranges, 0, **{"epochs": 20} | settings)
 
 
 def test_a_trial_is_as_long_as_the_final_training_at_most_and_a_sixth_of_it_at_least() -> None:
@@ -235,7 +244,7 @@ def test_a_trial_is_as_long_as_the_final_training_at_most_and_a_sixth_of_it_at_l
 @pytest.mark.parametrize(
     ("settings", "repeats"),
     [
-        ({}, 2),  # the preset's ten whole trainings
+        ({}, 2),  # the preset's whole trainings
         ({"max_epochs_total": 160}, 2),  # room for eight
         ({"max_epochs_total": 159}, 1),
         ({"max_epochs_total": 48, "max_epochs": 6}, 2),  # whole is what a trial may have

@@ -84,7 +84,7 @@ def process():
 def make(tmp_path, process, strategy: str = "random", **settings) -> DetectionTuner:
     config = settings.pop("config", ExperimentConfig())
     names = {"max_minutes", "trial_timeout_s", "max_disk_bytes", "repeats", "limits", "fidelity", "second_objective"}
-    names |= {"inherit", "early_stopping", "min_confidence", "reserved_s"}
+    names |= {"inherit", "early_stopping", "min_confidence", "reserved_s", "max_trainings"}
     names &= settings.keys()
     limits = {name: settings.pop(name) for name in names}
     defaults = {"max_epochs": 2, "seed": 0, "max_trials": 4}
@@ -350,7 +350,7 @@ def test_the_search_stops_after_the_epoch_in_which_its_minutes_are_over(process,
         tuner = make(tmp_path, process, max_epochs=3, max_minutes=4.5)
         rows = search(tuner)
     assert epochs == [1, 2, 3, 1, 2]  # the fifth epoch ends at 5 min
-    assert tuner.end_reason == "the 4.5 minutes given are over"
+    assert tuner.end_reason == "the 4.5 minutes are over"
     assert [row["status"] for row in rows] == ["completed", "running"]
     rest = search(make(tmp_path, process, max_epochs=3))
     assert [row["status"] for row in rest] == ["completed"] * 4
@@ -917,7 +917,7 @@ def test_what_the_minutes_are_spent_on_is_decided_once(process, tmp_path, clock,
     process.actions = {cut: KeyboardInterrupt()}
     with pytest.raises(KeyboardInterrupt):
         search(make(tmp_path, process, strategy, max_minutes=minutes, repeats=2, **MINUTES))
-    (tmp_path / "search" / "clock.json").write_text('{"seconds": 30.0}')
+    (tmp_path / "search" / "clock.json").write_text('{"seconds": 30.0, "epochs": 10}')
     assert search(make(tmp_path, process, strategy, max_minutes=minutes, repeats=2, **MINUTES)) == whole
     assert process.jobs[cut] == process.jobs[cut + 1]
 
@@ -941,9 +941,38 @@ def test_the_only_training_comes_to_its_end_though_its_epochs_take_longer_than_m
     with progress.listen(listener):
         with pytest.raises(KeyboardInterrupt):
             search(make(tmp_path, process, max_minutes=1.0, **MINUTES))
-        (tmp_path / "search" / "clock.json").write_text('{"seconds": 70.0}')  # nor does a restart cut it
+        (tmp_path / "search" / "clock.json").write_text('{"seconds": 70.0, "epochs": 0}')  # nor does a restart cut it
         rows = search(make(tmp_path, process, max_minutes=1.0, **MINUTES))
     assert [(row["status"], row["epochs"]) for row in rows] == [("completed", 16)]
+
+
+def test_a_search_slower_than_measured_leaves_time_to_compare_its_best_with_the_start(process, tmp_path, clock) -> None:
+    """Two minutes have room for 40 epochs of 3 s, of which the finalists' second seed takes 8; they take 4 s each."""
+
+    def listener(kind: str, fields: dict) -> None:
+        clock["now_s"] += 4.0 * (kind == "epoch")
+
+    tuner = make(tmp_path, process, max_minutes=2.0, repeats=2, **MINUTES)
+    with progress.listen(listener):
+        rows = search(tuner)
+    assert tuner.end_reason == "the 2 minutes are over, but for what 8 epochs more will take"
+    assert json.loads((tmp_path / "search" / "decision.json").read_text())["seeds"] == 2
+    assert sum(row["status"] == "completed" for row in rows) == 5
+    assert 112.0 <= clock["now_s"] <= 124.0
+
+
+def test_a_presets_minutes_are_spent_on_so_many_trainings_at_most(process, tmp_path, clock) -> None:
+    tuner = make(tmp_path, process, max_minutes=60.0, max_trainings=10, repeats=2, **MINUTES)
+    search(tuner)
+    assert tuner.oracle.epochs_given(tuner.oracle.trials) == 10 * 4 - 2 * 4
+
+
+def test_shorter_trials_leave_time_for_the_rest_of_the_final_training(process, tmp_path, clock) -> None:
+    """Three minutes are 60 epochs, of which the final training has 16 beside the 4 of its trial."""
+    config = ExperimentConfig().replace({"training.epochs": 20})
+    tuner = make(tmp_path, process, max_minutes=3.0, **MINUTES | {"config": config})
+    search(tuner)
+    assert tuner.oracle.epochs_given(tuner.oracle.trials) == 60 - 16
 
 
 def test_minutes_for_less_than_an_epoch_are_an_error_and_nothing_is_trained(process, tmp_path, clock) -> None:
