@@ -6,9 +6,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-# The first interpreter that really is 3.11, the version the lock was made for. Another one: make run PYTHON=/path/to/it
-PYTHON ?= $(shell for python in python3.11 python3 python; do \
-	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' >/dev/null 2>&1 && { echo "$$python"; break; }; done)
+# The first interpreter that there is a lock for, on this system's C library. Another one: make run PYTHON=/path/to/it
+FOUND := $(shell tools/find_python.sh $(PYTHON))
+LOCK := $(if $(filter newer,$(word 2,$(FOUND))),requirements/newer.lock,requirements.lock)
 # CUDA's libraries come with the set-up where an NVIDIA driver answers; `make run GPU=0` leaves them out.
 GPU ?= $(if $(shell nvidia-smi -L 2>/dev/null),1,0)
 UV_VERSION := 0.13.8
@@ -32,7 +32,7 @@ export JUPYTER_CONFIG_DIR := $(CACHE)/jupyter
 export JUPYTER_DATA_DIR := $(CACHE)/jupyter
 export CUDA_CACHE_PATH := $(CACHE)/cuda
 
-LOCKS := requirements.lock $(if $(filter 1,$(GPU)),requirements/gpu.lock)
+LOCKS := $(LOCK) $(if $(filter 1,$(GPU)),requirements/gpu.lock)
 # The stamp's name holds what the set-up was made from, so a changed lock sets up again and a mere `git checkout` does not.
 STAMP := .venv/.ready-$(shell cat $(LOCKS) setup.py Makefile | cksum | cut -d' ' -f1)
 BIN := .venv/bin
@@ -49,15 +49,9 @@ setup: $(STAMP)  ## Make .venv from requirements.lock (done by the others where 
 # Always from an empty .venv: an interrupted set-up leaves no stamp, and the next call starts over from the cache.
 # Bytecode is compiled here: with PYTHONDONTWRITEBYTECODE, as images often have it, every start would compile TFX anew.
 $(STAMP):
-	@if ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' >/dev/null 2>&1; then \
-		found="$(if $(PYTHON),$(PYTHON),python3)"; \
-		echo "set-up needs Python 3.11: $$found is $$("$$found" --version 2>&1 | head -1). Install it (Debian 12:" \
-			"apt-get install python3 python3-venv) or name it: make run PYTHON=/path/to/python3.11" >&2; exit 2; fi
-	@if ! "$(PYTHON)" -c 'import ensurepip, venv' >/dev/null 2>&1; then \
-		echo "set-up needs the modules venv and ensurepip of $(PYTHON)." \
-			"Install them (Debian: apt-get install python3-venv)." >&2; exit 2; fi
+	@if [ "$(word 1,$(FOUND))" = none ]; then tools/find_python.sh $(PYTHON) | cut -d' ' -f2- >&2; exit 2; fi
 	@echo "Setting up .venv (about a minute; a later call skips this) ..."
-	@"$(PYTHON)" -m venv --clear .venv
+	@$(word 1,$(FOUND)) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
 	@VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv pip sync --quiet --compile-bytecode $(LOCKS)
 	@VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
@@ -86,9 +80,12 @@ format: $(STAMP)  ## Mend what can be mended of style and format.
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: $(STAMP)  ## Renew requirements.lock and requirements/gpu.lock from the ranges in setup.py.
+lock: $(STAMP)  ## Renew the locks from the ranges in setup.py.
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --no-emit-index-url \
 		--no-emit-find-links --override requirements/overrides.txt --extra dev --extra kubeflow setup.py -o requirements.lock
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --python-version 3.13 --no-emit-index-url \
+		--python-platform x86_64-manylinux_2_39 --no-emit-find-links --override requirements/overrides_newer.txt \
+		--extra dev --extra kubeflow setup.py -o requirements/newer.lock
 	@{ echo "# What 'tensorflow[and-cuda]' adds to requirements.lock, made by 'make lock'."; \
 		echo 'tensorflow[and-cuda]' | $(BIN)/uv pip compile --quiet --python-version 3.11 --no-emit-index-url \
 			--no-emit-find-links --no-header --no-annotate --constraint requirements.lock - | grep '^nvidia-'; } \

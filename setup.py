@@ -31,8 +31,8 @@ REQUIRED = [
 EXTRAS = {
     # CUDA and cuDNN as wheels, for machines with an NVIDIA driver and no CUDA of their own.
     "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
-    # Compiler and client of Kubeflow Pipelines v2; TFX asks for it only on Python below 3.12.
-    "kubeflow": ["tfx[kfp]>=1.21,<1.22"],
+    # Compiler and client of Kubeflow Pipelines v2: what TFX's own extra asks for, which is empty above Python 3.11.
+    "kubeflow": ["kfp>=2.6,<2.17", "kfp-pipeline-spec>=0.3,<2.17"],
     # Tests, lint, notebooks, and pycocotools as the reference that metrics and benchmarks compare with.
     "dev": [
         "hypothesis",
@@ -55,8 +55,7 @@ setuptools.setup(
     long_description=_README.read_text(encoding="utf-8") if _README.exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    # 3.11 is what the lock and the tests cover. 3.12 would lose the kubeflow extra (see above).
-    python_requires=">=3.11,<3.12",
+    python_requires=">=3.11,<3.14",  # Keras 3.15 needs 3.11; TFX's libraries have wheels up to 3.13
     packages=setuptools.find_packages(
         include=[f"{name}{tail}" for name in ("data", "models", "tuner_fn", "pipeline") for tail in ("", ".*")]
     ),
