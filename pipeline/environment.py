@@ -10,9 +10,9 @@ import sys
 
 from data import errors
 
-_PYTHON = (3, 11)
+_PYTHONS = ((3, 11), (3, 12), (3, 13))
 _SMALL_IMAGE_PX = 160
-_MEND = "Run `make setup` in the project folder, or `uv pip sync requirements.lock`."
+_MEND = "Run `make setup` in the project folder."
 # What a command imports sooner or later: name to import, name to install.
 _LIBRARIES = {
     "numpy": "numpy",
@@ -84,9 +84,10 @@ def share_gpu() -> None:
 
 
 def _check_python(version: tuple[int, int]) -> None:
-    if version != _PYTHON:
+    if version not in _PYTHONS:
+        known = ", ".join(f"{major}.{minor}" for major, minor in _PYTHONS)
         raise errors.UserError(
-            f"ssd-tuner needs Python {_PYTHON[0]}.{_PYTHON[1]}, which its libraries were locked for: this is "
+            f"ssd-tuner needs one of Python {known}, which its libraries were locked for: this is "
             f"Python {version[0]}.{version[1]} ({sys.executable}). Use .venv/bin/ssd-tuner (`make setup`)."
         )
 
@@ -147,5 +148,5 @@ def _check_loads(name: str, extension: str) -> None:
         package = _LIBRARIES[name]
         raise errors.UserError(
             f"{package} {importlib.metadata.version(package)} does not load on this system ({error}). "
-            f"requirements.lock holds a release that does. {_MEND}"
+            f"{_MEND} It takes the release for this system."
         ) from error

@@ -99,10 +99,17 @@ def test_an_unreadable_settings_file_is_no_matter(tmp_path, text):
     environment.check_environment()
 
 
-def test_wrong_python(monkeypatch):
-    monkeypatch.setattr(sys, "version_info", (3, 13, 0, "final", 0))
-    with pytest.raises(UserError, match=r"needs Python 3\.11.*this is Python 3\.13"):
+@pytest.mark.parametrize("minor", [10, 14])
+def test_a_python_without_a_lock_is_named(monkeypatch, minor):
+    monkeypatch.setattr(sys, "version_info", (3, minor, 0, "final", 0))
+    with pytest.raises(UserError, match=rf"one of Python 3\.11, 3\.12, 3\.13, .*this is Python 3\.{minor} "):
         environment.check_environment()
+
+
+@pytest.mark.parametrize("minor", [11, 12, 13])
+def test_a_python_with_a_lock_is_taken(monkeypatch, minor):
+    monkeypatch.setattr(sys, "version_info", (3, minor, 0, "final", 0))
+    environment.check_environment()
 
 
 def test_missing_libraries_are_named_as_they_are_installed(monkeypatch):
