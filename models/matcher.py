@@ -76,10 +76,11 @@ def forced_matches(overlaps: Tensor, valid: Tensor) -> Tensor:
     """Gives every object an anchor of its own, greedily by IoU.
 
     In each round every object without an anchor and every free anchor look for each other's best; pairs that chose each
-    other are matched. That gives the greedy one-to-one matching of Liu et al. 2016, section 2.2, in few rounds.
+    other are matched. That gives the greedy one-to-one matching of Liu et al. 2016, section 2.2, in few rounds. Where
+    there are more objects than anchors, those that fit worst get none.
 
     Args:
-        overlaps: float32 [B, G, A] IoU, A at least G.
+        overlaps: float32 [B, G, A] IoU.
         valid: bool [B, G], false for padding.
 
     Returns:
@@ -95,7 +96,9 @@ def forced_matches(overlaps: Tensor, valid: Tensor) -> Tensor:
         return ops.any(waiting)
 
     def one_round(forced: Tensor, waiting: Tensor) -> tuple[Tensor, Tensor]:
-        return pair(ops.where((forced < 0)[:, None, :], overlaps, -1.0), forced, waiting)
+        free = forced < 0
+        waiting = waiting & ops.any(free, axis=1, keepdims=True)  # with fewer anchors than objects some get none
+        return pair(ops.where(free[:, None, :], overlaps, -1.0), forced, waiting)
 
     def pair(left: Tensor, forced: Tensor, waiting: Tensor) -> tuple[Tensor, Tensor]:
         anchor = _best(left, axis=2)  # [B, G], each object's best

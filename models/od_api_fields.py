@@ -67,7 +67,8 @@ class Field:
 
 
 def _to_int(text: str) -> int:
-    return int(text, 16 if "x" in text.lower() else 10)
+    digits = text.lower().lstrip("-")
+    return int(text, 16 if digits.startswith("0x") else 8 if digits.startswith("0") else 10)  # as C and protobuf
 
 
 def _to_float(text: str) -> float:

@@ -91,8 +91,10 @@ class Program:
         # which drops every compiled function of the process: 20 s for each program on two cores.
         outside = random.getstate()
         random.seed(config.training.seed)
-        self.detector = Detector(config, num_classes)
-        random.setstate(outside)
+        try:
+            self.detector = Detector(config, num_classes)
+        finally:
+            random.setstate(outside)
         self._started = ""
         self.schedule = schedules.LiveSchedule()
         self.optimizer = optimizers.make_optimizer(config.optimizer, self.schedule)

@@ -18,6 +18,7 @@ _DISK_FULL_TEXT = re.compile(
     r"no space left on device|disk quota exceeded|database or disk is full|not enough disk space",
     re.IGNORECASE,
 )
+_MISTAKES_OF_CODE = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
 # Beam appends the step to the text of an error that a worker raised.
 _BEAM_SUFFIX = re.compile(r"\s*\[while running .*\]\s*$", re.DOTALL)
 
@@ -68,6 +69,8 @@ def explain(error: BaseException) -> Failure:
     for link in chain:
         if isinstance(link, errors.UserError):
             return Failure(STATUS_USER_ERROR, _one_line(_BEAM_SUFFIX.sub("", str(link))))
+        if isinstance(link, _MISTAKES_OF_CODE) and link.__cause__ is None:
+            break  # it was raised while the next one was handled, and says more
     return Failure(STATUS_BUG, _bug_message(chain))
 
 

@@ -2,7 +2,7 @@
 
 from models.errors import DivergedError
 
-_OUT_OF_MEMORY = ("out of memory", "oom when allocating", "resource_exhausted", "resourceexhausted")
+_OUT_OF_MEMORY = ("out of memory", "oom when allocating", "resource exhausted", "resourceexhausted")
 
 
 def fails_the_trial(error: Exception) -> bool:
@@ -20,7 +20,7 @@ def fails_the_trial(error: Exception) -> bool:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Tells whether memory ran out, the machine's or the GPU's; TensorFlow's name for that is the full disk's, too."""
-    text = describe(error).lower()
+    text = describe(error).lower().replace("_", " ")
     if "no space left" in text:
         return False
     return isinstance(error, MemoryError) or any(mark in text for mark in _OUT_OF_MEMORY)

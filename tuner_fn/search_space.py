@@ -249,11 +249,12 @@ def _range(path: str, entry: Any, field: Any, config: ExperimentConfig) -> dict[
     if search.get("choices") is not None:
         if not search["choices"]:
             raise UserError(f"`{path}` needs at least one value.")
+        choices = []
         for value in search["choices"]:
             if not isinstance(value, str | int | float):
                 raise UserError(f"`{path}` cannot be searched over lists: got {value!r}. Name one with --set.")
-            config.replace({path: value})
-        return {"choices": list(search["choices"])}
+            choices.append(config.replace({path: value}).flat()[path])  # 1 of a float is 1.0
+        return {"choices": list(dict.fromkeys(choices))}
     try:
         low, high = (declarations.convert(path, field, search[end]) for end in ("low", "high"))
     except KeyError as error:

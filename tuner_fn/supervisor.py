@@ -21,6 +21,7 @@ from tuner_fn import worker
 EpochReport = dict[str, float]
 MEMORY_SHARE = 0.5  # of the machine's: a bigger worker is replaced after its trial
 _POLL_S = 0.5
+_START_LIMIT_S = 600.0  # TensorFlow is imported in 10 s; a machine that needs this long hangs
 
 
 class _DiedError(Exception):
@@ -151,8 +152,8 @@ class TrainingProcess:
         for _ in range(2):
             self.close()
             self._launch()
-            with contextlib.suppress(_DiedError):
-                self._receive(None)
+            with contextlib.suppress(_DiedError, TimeoutError):
+                self._receive(time.monotonic() + _START_LIMIT_S)
                 return
         raise keras_tuner.errors.FatalError(f"The training process does not start.\n{files.tail(self.log)}")
 
@@ -218,10 +219,11 @@ class TrainingProcess:
             TimeoutError: the deadline passed.
         """
         try:
-            while not self._connection.poll(_POLL_S):
+            while True:
                 if deadline is not None and time.monotonic() > deadline:
                     raise TimeoutError
-            return self._connection.recv()
+                if self._connection.poll(_POLL_S):
+                    return self._connection.recv()
         except TimeoutError:
             raise
         except (EOFError, OSError) as error:  # OSError: it died in the middle of a message

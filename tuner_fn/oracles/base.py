@@ -166,7 +166,8 @@ class SeededOracle(SavedOracle, abc.ABC):
             return self._stop(f"the budget of {self.max_epochs_total} epochs is spent")
         try:
             # Seeds may be negative, what NumPy takes may not.
-            rng = np.random.default_rng([self.seed & 0xFFFFFFFF, len(self.trials)])
+            own = [self.seed] if self.seed >= 0 else [-self.seed, 1]  # numpy takes no negative ones
+            rng = np.random.default_rng([own[0], len(self.trials), *own[1:]])
             start = None if self.trials else Proposal(self.space.defaults(), self.start_epochs())
             proposal = start or self.propose(rng)
         except Exhausted as reason:

@@ -20,7 +20,7 @@ def numpy_iou(one: np.ndarray, other: np.ndarray) -> float:
 def greedy_matches(overlaps: np.ndarray) -> dict[int, int]:
     """Matches objects to anchors one to one, the globally best pair first."""
     left, matches = overlaps.astype(np.float64), {}
-    for _ in range(len(overlaps)):
+    for _ in range(min(overlaps.shape)):
         gt, anchor = np.unravel_index(np.argmax(left), left.shape)
         matches[int(anchor)] = int(gt)
         left[gt, :] = left[:, anchor] = -np.inf
@@ -52,6 +52,22 @@ def test_forced_matches_are_the_greedy_ones(rng: np.random.Generator) -> None:
     for row in range(3):
         expected = greedy_matches(overlaps[row])
         assert {anchor: gt for anchor, gt in enumerate(found[row].tolist()) if gt >= 0} == expected
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds)
+def test_of_more_objects_than_anchors_those_that_fit_best_are_matched(rng: np.random.Generator) -> None:
+    overlaps = rng.random((3, 9, 4)).astype(np.float32)
+    found = np.asarray(matcher.forced_matches(overlaps, np.ones((3, 9), bool)))
+    for row in range(3):
+        expected = greedy_matches(overlaps[row])
+        assert dict(enumerate(found[row].tolist())) == expected
+
+
+def test_more_objects_than_anchors_leave_every_anchor_with_one() -> None:
+    rng = np.random.default_rng(0)
+    targets = matcher.assign(make_boxes(rng, 60)[None], np.zeros((1, 60), np.int32), make_boxes(rng, 48), 0.5)
+    assert np.asarray(targets.positive).all()
 
 
 def test_two_objects_that_share_the_best_anchor_get_one_each() -> None:

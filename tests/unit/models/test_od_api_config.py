@@ -262,6 +262,11 @@ def test_a_resizer_to_unequal_sides_gives_a_rectangular_input() -> None:
     assert (found["input.image_height"], found["input.image_width"]) == (300, 500)
 
 
+def test_a_number_that_begins_with_zero_is_octal_as_protobuf_reads_it() -> None:
+    found = settings(configs.ssd(resizer="fixed_shape_resizer { height: 0454 width: 0x12C }"))
+    assert found["input.image_size"] == 300
+
+
 @pytest.mark.parametrize(
     ("changes", "field", "expected"),
     [

@@ -60,6 +60,24 @@ def test_a_users_mistake_is_one_line_also_out_of_beam():
     assert failure == failures.Failure(2, "3 of 10 examples are bad.")
 
 
+def test_a_bug_in_handling_a_users_mistake_is_a_bug():
+    try:
+        try:
+            raise UserError("3 of 10 examples are bad.")
+        except UserError as error:
+            error.no_such_attribute  # noqa: B018
+    except AttributeError as error:
+        failure = failures.explain(error)
+    assert failure.status == 1
+    assert "no_such_attribute" in failure.message
+
+
+def test_an_error_that_a_users_mistake_caused_is_the_users():
+    later = KeyError("split")
+    later.__cause__ = UserError("No split.")
+    assert failures.explain(later) == failures.Failure(2, "No split.")
+
+
 def test_interruption():
     assert failures.explain(KeyboardInterrupt()).status == 130
 

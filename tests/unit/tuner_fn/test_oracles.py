@@ -173,8 +173,9 @@ def test_any_seed_gives_the_same_sequence_again(name, seed, tmp_path) -> None:
     """Zero too, which Keras Tuner takes for "random"."""
     first = run(make(name, tmp_path / "a", seed=seed, max_trials=7))
     assert run(make(name, tmp_path / "b", seed=seed, max_trials=7)) == first
-    other = run(make(name, tmp_path / "c", seed=seed + 1, max_trials=7))
-    assert (other == first) == (name == "grid")
+    for number, another in enumerate((seed + 1, seed + 2**32)):
+        other = run(make(name, tmp_path / f"c{number}", seed=another, max_trials=7))
+        assert (other == first) == (name == "grid")
 
 
 @pytest.mark.parametrize("name", oracles.NAMES)

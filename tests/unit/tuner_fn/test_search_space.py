@@ -24,6 +24,13 @@ def test_ranges_choices_and_defaults_are_the_declared_ones() -> None:
     assert (type(layers).__name__, layers.min_value, layers.max_value) == ("Int", 0, 4)
 
 
+def test_a_whole_number_among_the_candidates_of_a_fraction_is_one(tmp_path) -> None:
+    (tmp_path / "space.yaml").write_text("model.alpha: [0.35, 1, 1.0]\n")
+    ranges = search_space.named_space(str(tmp_path / "space.yaml"), ExperimentConfig())
+    (alpha,) = search_space.make_search_space(ExperimentConfig(), ranges).space
+    assert alpha.values == [0.35, 1.0]
+
+
 def test_a_value_that_is_no_candidate_is_tried_too() -> None:
     """An imported configuration may have any width; the first trial is the configuration itself."""
     (alpha,) = make(["model.alpha"], ExperimentConfig().replace({"model.alpha": 0.6}))

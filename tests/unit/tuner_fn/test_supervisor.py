@@ -16,6 +16,7 @@ import pytest
 from data import progress
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
+from tuner_fn import failures
 from tuner_fn.supervisor import TrainingProcess
 from tuner_fn.worker import Job
 
@@ -66,6 +67,28 @@ def test_a_fault_fails_the_trial_with_reason_and_log_and_the_next_one_trains(pro
     with pytest.raises(keras_tuner.errors.FailedTrialError, match=reason):
         process.train(job(tmp_path, fault), timeout_s=2 if fault == "hangs" else None)
     assert len(process.train(job(tmp_path, name="next"))) == 3
+
+
+def test_a_limit_counts_though_epochs_follow_one_another_quickly(process, tmp_path, monkeypatch) -> None:
+    """A message that is there is not read once the time is over."""
+    monkeypatch.setenv("FAKE_EPOCH_S", "0.05")
+    process.train(job(tmp_path, name="before"))
+    with pytest.raises(keras_tuner.errors.FailedTrialError, match="took longer than 0.5 s and was stopped"):
+        process.train(job(tmp_path, name="long", epochs=200), timeout_s=0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("CUDA_ERROR_OUT_OF_MEMORY: out of device", True),
+        ("RESOURCE_EXHAUSTED: failed to allocate", True),
+        ("Resource exhausted: OOM when allocating tensor", True),
+        ("RESOURCE_EXHAUSTED: /x/model; No space left on device", False),
+        ("INVALID_ARGUMENT: shapes differ", False),
+    ],
+)
+def test_exhausted_memory_is_known_by_all_its_names(text, expected) -> None:
+    assert failures.is_out_of_memory(RuntimeError(text)) is expected
 
 
 def test_costs_are_found_without_training_and_the_time_only_where_asked_for(process, tmp_path) -> None:
