@@ -20,6 +20,8 @@ from data import errors, progress, sources, validation
 from pipeline import ingest
 
 _PROGRESS_EVERY_S = 1.0
+# What a split without objects leaves undone.
+_WITHOUT_OBJECTS = {"val": ", so that no settings can be told apart", "test": ", so that no model can be judged"}
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -180,7 +182,7 @@ def check_summaries(source: sources.Source, summaries: Sequence[ingest.ShardSumm
 
     Raises:
         UserError: something about the data is ambiguous, more than `validation.MOST_BAD_SHARE` of a split are bad, or
-            the train split has no boxes.
+            a split has no objects.
     """
     for file, question in (row for summary in summaries for row in summary.questions):
         raise errors.UserError(f"{file}: {question}")
@@ -197,9 +199,14 @@ def check_summaries(source: sources.Source, summaries: Sequence[ingest.ShardSumm
                 f" {validation.MOST_BAD_SHARE:.0%} that a run goes on with: {reasons}."
                 f" Mend or remove them; all are listed in {report}."
             )
-    if "train" in source.splits and not _by_split(source, summaries, lambda summary: summary.num_boxes)["train"]:
-        classes = ", ".join(source.class_names)
-        raise errors.UserError(f"Split train of `{source.spec}` has no box of {classes}. Check the annotations.")
+    num_objects = _by_split(source, summaries, lambda summary: summary.num_objects)
+    for split in source.splits:
+        if not num_objects[split]:
+            classes = ", ".join(source.class_names)
+            raise errors.UserError(
+                f"Split {split} of `{source.spec}` has no box of {classes}{_WITHOUT_OBJECTS.get(split, '')}. Check the"
+                " annotations, or divide the dataset anew with --splits=0.7,0.15,0.15."
+            )
 
 
 def _by_split(

@@ -51,6 +51,7 @@ class ShardSummary:
         path: of the file.
         num_examples: written.
         num_boxes: in all written examples, crowd boxes included.
+        num_objects: of those, the ones that are no crowd.
         max_boxes: in one written example.
         num_bad: examples that were left out.
         quarantined: (file, reason) of each bad file; its tiles say the same.
@@ -62,6 +63,7 @@ class ShardSummary:
     path: str
     num_examples: int
     num_boxes: int
+    num_objects: int
     max_boxes: int
     num_bad: int
     quarantined: tuple[tuple[str, str], ...]
@@ -105,7 +107,7 @@ def write_shard(shard: Shard, source: sources.Source) -> ShardSummary:
     Raises:
         OSError: the file cannot be written.
     """
-    counts, quarantined, questions, mended = [], [], [], collections.Counter()
+    counts, num_objects, quarantined, questions, mended = [], 0, [], [], collections.Counter()
     with _new_file(shard.path) as file, _gzip(file) as records:
         for loaded in loading.load_items(source, shard.items):
             if isinstance(loaded, errors.BadExampleError):
@@ -116,12 +118,14 @@ def write_shard(shard: Shard, source: sources.Source) -> ShardSummary:
             example = examples.encode_example(loaded, source.class_names)
             records.write(tfrecords.frame(example.SerializeToString(deterministic=True)))
             counts.append(len(loaded.labels))
+            num_objects += int((~loaded.is_crowd).sum())
             mended.update(loaded.mended)
     return ShardSummary(
         split=shard.split,
         path=shard.path,
         num_examples=len(counts),
         num_boxes=sum(counts),
+        num_objects=num_objects,
         max_boxes=max(counts, default=0),
         num_bad=len(quarantined),
         quarantined=tuple(dict.fromkeys(quarantined)),

@@ -203,14 +203,14 @@ def _add_doubts(
 
 
 def _find_split_gaps(report: CheckReport) -> None:
-    """Adds what a training cannot start with: splits that are missing or empty, and a train split without objects."""
+    """Adds what a training cannot start with: splits that are missing or empty, and splits without objects."""
     for split in base.SPLITS:
         totals = report.totals.get(split)
         if totals is None:
             report.findings.add("missing_split", file=split)
         elif not totals.num_good:
             report.findings.add("empty_split", file=split)
-        elif split == "train" and not totals.num_boxes.any():
+        elif not totals.num_boxes.any():
             report.findings.add("no_objects", file=split)
 
 

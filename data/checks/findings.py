@@ -56,7 +56,7 @@ KINDS = {
         Severity.QUARANTINED, "split without a usable image", "`ssd-tuner run` needs train, val and test."
     ),
     "no_objects": Kind(
-        Severity.QUARANTINED, "no object to learn from", "Check --classes, --min_box_px and the annotations."
+        Severity.QUARANTINED, "split without an object", "Check --classes, --min_box_px and the annotations."
     ),
     "broken_annotation": Kind(Severity.QUARANTINED, "annotation malformed"),
     "unknown_class": Kind(Severity.QUARANTINED, "box of an unknown class"),

@@ -118,8 +118,19 @@ def test_more_than_five_per_cent_bad_stop_the_run(tmp_path, folder):
 
 
 def test_a_train_split_without_boxes_stops_the_run(tmp_path, folder):
-    with pytest.raises(errors.UserError, match=r"has no box of person\. Check the annotations\."):
+    with pytest.raises(errors.UserError, match=r"Split train .* has no box of person\. Check the annotations"):
         ingest_dataset(tmp_path, f"coco:{folder}", sources.DataOptions(classes=("person",)))
+
+
+@pytest.mark.parametrize(("split", "reason"), [("val", "no settings can be told apart"), ("test", "be judged")])
+@pytest.mark.parametrize("is_crowd", [False, True])
+def test_a_split_without_objects_stops_the_run_before_anything_is_trained(tmp_path, folder, split, reason, is_crowd):
+    path = folder / f"{split}.json"
+    content = json.loads(path.read_text())
+    content["annotations"] = [one | {"iscrowd": 1} for one in content["annotations"]] if is_crowd else []
+    path.write_text(json.dumps(content))
+    with pytest.raises(errors.UserError, match=rf"Split {split} .* has no box of .*, so that .*{reason}"):
+        ingest_dataset(tmp_path, f"coco:{folder}")
 
 
 def test_a_full_disk_stops_the_run_with_one_line(tmp_path, folder, monkeypatch):
