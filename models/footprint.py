@@ -53,7 +53,7 @@ def measure(models: Sequence[str]) -> dict[str, dict[str, float]]:
         "PYTHONPATH": os.pathsep.join(filter(None, (_root(), os.environ.get("PYTHONPATH")))),
     }
     environment.pop("TF_USE_LEGACY_KERAS", None)
-    command = [sys.executable, "-m", "models.footprint", *models]
+    command = [sys.executable, "-P", "-m", "models.footprint", *models]
     limit_s = _TIMEOUT_S * len(models)
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit_s, check=False)

@@ -60,6 +60,14 @@ def keep_keras_3() -> None:
     os.environ["TF_USE_LEGACY_KERAS"] = "0"
 
 
+def ignore_current_folder() -> None:
+    """Keeps the Python processes that this one starts, Beam's workers too, from importing the current folder's files.
+
+    A user's own `data.py` or `models/` there would otherwise take the place of the kit's packages.
+    """
+    os.environ["PYTHONSAFEPATH"] = "1"
+
+
 def share_threads(size: tuple[int, int]) -> None:
     """Chooses TensorFlow's threads for training small images on two cores; call it before TensorFlow does anything.
 

@@ -62,7 +62,7 @@ def check_in_fresh_process(model_dir: str, tfrecords: Sequence[str], timeout_s: 
     Returns:
         What is wrong with the model, a sentence each; empty where it serves.
     """
-    command = [sys.executable, "-m", "pipeline.signature_check", model_dir, *tfrecords]
+    command = [sys.executable, "-P", "-m", "pipeline.signature_check", model_dir, *tfrecords]
     root = str(pathlib.Path(__file__).resolve().parents[1])
     paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     # This process holds the GPU's memory too: the other one must not claim all of it.

@@ -164,7 +164,7 @@ class TrainingProcess:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with theirs, self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tuner_fn.worker", str(os.getpid()), str(theirs.fileno()), self._training],
+                [sys.executable, "-P", "-m", "tuner_fn.worker", str(os.getpid()), str(theirs.fileno()), self._training],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

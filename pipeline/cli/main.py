@@ -101,6 +101,7 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     environment.check_environment()
     environment.keep_keras_3()
+    environment.ignore_current_folder()
     from pipeline.cli import parsing
 
     flag_values = parsing.define(module)

@@ -69,6 +69,15 @@ def test_a_fault_fails_the_trial_with_reason_and_log_and_the_next_one_trains(pro
     assert len(process.train(job(tmp_path, name="next"))) == 3
 
 
+def test_a_users_own_files_of_the_same_names_are_not_imported(process, tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "project"
+    for name in ("data.py", "models/__init__.py", "tuner_fn/__init__.py", "pipeline.py"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("raise SystemExit('imported')")
+    monkeypatch.chdir(folder)
+    assert len(process.train(job(tmp_path))) == 3
+
+
 def test_a_limit_counts_though_epochs_follow_one_another_quickly(process, tmp_path, monkeypatch) -> None:
     """A message that is there is not read once the time is over."""
     monkeypatch.setenv("FAKE_EPOCH_S", "0.05")
