@@ -116,6 +116,15 @@ def _number(value: Any, kind: type) -> Any:
     return kind(float(value))
 
 
+def text(value: Any) -> str:
+    """Writes a setting's value as `--set` takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ",".join(map(text, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def check_value(path: str, field: dataclasses.Field, value: Any) -> None:
     """Checks a value against its declaration.
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from data import tiles
 from data.errors import UserError, nearest
-from models import declarations, imagenet_weights
+from models import declarations, foreign_names, imagenet_weights
 from models.declarations import fidelity, setting, tunable
 
 LEAST_SIDE = 64  # px, of the detector's input
@@ -567,7 +567,8 @@ class ExperimentConfig:
         groups: dict[str, dict[str, Any]] = {}
         for path, value in values.items():
             if path not in known:
-                raise UserError(f"Unknown setting `{path}`.{nearest(path, known)}")
+                hint = foreign_names.setting_hint(path) or nearest(path, known)
+                raise UserError(f"Unknown setting `{path}`.{hint} `ssd-tuner settings` lists all.")
             group, name = path.split(".")
             groups.setdefault(group, {})[name] = declarations.convert(path, known[path], value)
         return dataclasses.replace(

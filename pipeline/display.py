@@ -133,9 +133,9 @@ class Display:
         """Prints one plain line."""
         self._print(text)
 
-    def print_table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Prints a table; cells are str, int, float or None."""
-        self.console.print(tables.table(title, columns, rows))
+    def print_table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], **style: Any) -> None:
+        """Prints a table; cells are str, int, float or None, `style` as of `tables.table`."""
+        self.console.print(tables.table(title, columns, rows, **style))
 
     def print_metrics(self, metrics: Mapping[str, float], title: str) -> None:
         """Prints COCO's numbers and AP by class; `title` says dataset, split, images and resolution."""

@@ -54,19 +54,22 @@ def format_seconds(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, first_is_whole: bool = False) -> Table:
     """Makes a plain table.
 
     Args:
         title: printed above it.
         columns: headings.
         rows: one cell a column; columns of numbers are aligned to the right.
+        first_is_whole: whether the cells of the first column are kept on one line, so that they can be copied.
     """
     result = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         cells = [row[index] for row in rows]
         numeric = any(_is_number(cell) for cell in cells) and all(cell is None or _is_number(cell) for cell in cells)
         result.add_column(clean(column), justify="right" if numeric else "left", overflow="fold")
+    if first_is_whole:
+        result.columns[0].no_wrap = True
     for row in rows:
         result.add_row(*[clean(cell) for cell in row])
     return result

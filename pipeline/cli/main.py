@@ -21,6 +21,7 @@ from pipeline import environment, failures
 COMMANDS = (
     "run",
     "plan",
+    "settings",
     "data check",
     "data stats",
     "data show",

@@ -1,5 +1,6 @@
 """Flags of a command: parsing with one-line errors, and the text of `--help`."""
 
+import os
 import re
 import shutil
 import textwrap
@@ -9,6 +10,7 @@ from typing import Any
 from absl import flags
 
 from data import errors
+from models import foreign_names
 from pipeline import logs
 
 _ILLEGAL = re.compile(r"flag --(?P<name>[^=]+)=(?P<value>.*?): (?P<reason>.*)", re.DOTALL)
@@ -53,8 +55,8 @@ def parse(command: str, flag_values: flags.FlagValues, arguments: Sequence[str])
     try:
         return flag_values(["ssd-tuner", *arguments])[1:]
     except flags.UnrecognizedFlagError as error:
-        known = [f"--{name}" for name in flag_values]
-        hint = errors.nearest(f"--{error.flagname}", known)
+        hint = foreign_names.flag_hint(error.flagname)
+        hint = hint or errors.nearest(f"--{error.flagname}", [f"--{name}" for name in flag_values])
         raise errors.UserError(f"`--{error.flagname}` is no flag of `{command}`.{hint} {see}") from error
     except flags.IllegalFlagValueError as error:
         text = _explain(flag_values, str(error))
@@ -74,9 +76,11 @@ def no_arguments(command: str, arguments: Sequence[str], flag: str) -> None:
         flag: the flag that the user probably meant.
     """
     if arguments:
-        raise errors.UserError(
-            f"`{command}` takes flags only: got `{arguments[0]}`. Did you mean `--{flag}={arguments[0]}`?"
-        )
+        name, is_pair, value = arguments[0].partition("=")
+        hint = f" Did you mean `--{flag}={arguments[0]}`?"
+        if is_pair and not os.path.exists(arguments[0]):  # as Ultralytics' command line takes settings
+            hint = foreign_names.flag_hint(name).replace("=...", f"={value}") or f" Did you mean `--{name}={value}`?"
+        raise errors.UserError(f"`{command}` takes flags only: got `{arguments[0]}`.{hint}")
 
 
 def help_text(command: str, module: Any) -> str:

@@ -154,9 +154,8 @@ def print_plan(screen: display.Display, found: plan.Plan) -> None:
     """Prints what a plan chose, with the reasons."""
     if not found.choices:
         return
-    screen.print_table(
-        "Plan: settings derived from the dataset (--plan=off leaves them out)", plan.COLUMNS, found.rows()
-    )
+    title = "Plan: settings derived from the dataset (--plan=off leaves them out)"
+    screen.print_table(title, plan.COLUMNS, found.rows(), first_is_whole=True)
 
 
 def _show(

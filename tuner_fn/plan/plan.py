@@ -4,10 +4,11 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from data import files
+from models import declarations
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import state_files
 from tuner_fn.plan.fingerprint import Fingerprint
@@ -42,7 +43,8 @@ class Plan:
         for choice in self.choices:
             reason = "" if choice.reason == last else choice.reason
             last = choice.reason
-            rows.append([choice.setting, _text(choice.value), _text(self.before[choice.setting]), reason])
+            values = (choice.value, self.before[choice.setting])
+            rows.append([choice.setting, *map(declarations.text, values), reason])
         return rows
 
     def markdown(self) -> str:
@@ -110,9 +112,3 @@ def write(folder: pathlib.Path, plan: Plan, name: str) -> None:
     """Writes `plan.json` and `plan.md` into a run's report."""
     files.write_json(folder / JSON_FILE, {"key": name, "plan": plan.to_dict()})
     files.write_text(folder / TEXT_FILE, plan.markdown())
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ",".join(f"{entry:g}" for entry in value) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
