@@ -193,7 +193,7 @@ class Display:
             return
         self._component, self._epoch, self._pace = None, "", None
         took = f" in {tables.format_seconds(fields['seconds'])}" if fields.get("seconds") is not None else ""
-        outcome = {"done": f"done{took}", "cached": "from the cache", "failed": f"failed{took}"}[state]
+        outcome = "from the cache" if state == "cached" else f"{state}{took}"
         self._print(f"{counter:<7} {fields['name']}: {outcome}")
 
     def _on_plan(self, fields: Mapping[str, Any]) -> None:

@@ -60,9 +60,8 @@ def explain(error: BaseException) -> Failure:
         Status 2 for a user's mistake or a full disk, 130 for Ctrl-C, 1 for everything else.
     """
     chain = list(_chain(error))
-    for link in chain:
-        if isinstance(link, KeyboardInterrupt):
-            return Failure(STATUS_INTERRUPTED, "interrupted; the same command goes on where this one stopped.")
+    if is_interruption(error):
+        return Failure(STATUS_INTERRUPTED, "interrupted; the same command goes on where this one stopped.")
     for link in chain:
         if is_disk_full(link):
             return Failure(STATUS_USER_ERROR, _disk_full_message(link))
@@ -72,6 +71,11 @@ def explain(error: BaseException) -> Failure:
         if isinstance(link, _MISTAKES_OF_CODE) and link.__cause__ is None:
             break  # it was raised while the next one was handled, and says more
     return Failure(STATUS_BUG, _bug_message(chain))
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Returns whether this error, or one of its causes, is the user's Ctrl-C."""
+    return any(isinstance(link, KeyboardInterrupt) for link in _chain(error))
 
 
 def is_disk_full(error: BaseException) -> bool:

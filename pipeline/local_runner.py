@@ -24,7 +24,7 @@ from data.errors import UserError
 from data.sources import DataOptions, open_source
 from models import detection_metrics, model_card
 from models.detections import EXTRAS
-from pipeline import evaluator, exporter, serving_check
+from pipeline import evaluator, exporter, failures, serving_check
 from pipeline.configs import NAME, RunConfig
 from pipeline.pipeline import make_components
 from pipeline.trainer import HISTORY_FILE
@@ -159,8 +159,9 @@ def _run_nodes(pipeline: pipeline_pb2.Pipeline) -> tuple[Outputs, dict[str, floa
                 executor_spec=runner_utils.extract_executor_spec(deployment, name),
                 custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, name),
             ).launch()
-        except BaseException:
-            progress.emit("component", state="failed", seconds=time.perf_counter() - started, **about)
+        except BaseException as error:
+            state = "interrupted" if failures.is_interruption(error) else "failed"
+            progress.emit("component", state=state, seconds=time.perf_counter() - started, **about)
             raise
         seconds[name] = time.perf_counter() - started
         from_cache = False

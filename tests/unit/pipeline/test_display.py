@@ -81,11 +81,13 @@ def test_components_are_counted_and_timed(screen):
     component(screen, "done", 75.2)
     component(screen, "cached", 0.1, name="Trainer")
     component(screen, "failed", 2.0, name="Evaluator")
+    component(screen, "interrupted", 3.0, name="Evaluator")
     assert screen.lines == [
         "[5/10]  Tuner ...",
         "[5/10]  Tuner: done in 1 min 15 s",
         "[5/10]  Trainer: from the cache",
         "[5/10]  Evaluator: failed in 2.0 s",
+        "[5/10]  Evaluator: interrupted in 3.0 s",
     ]
 
 

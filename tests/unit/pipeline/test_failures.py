@@ -80,6 +80,8 @@ def test_an_error_that_a_users_mistake_caused_is_the_users():
 
 def test_interruption():
     assert failures.explain(KeyboardInterrupt()).status == 130
+    assert failures.is_interruption(wrapped(KeyboardInterrupt()))
+    assert not failures.is_interruption(wrapped(UserError("x")))
 
 
 def test_a_bug_names_the_original_error_the_log_and_its_last_lines():
