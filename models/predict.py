@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _GROUND_TRUTH_COLOUR = "#ffffff"
 _SMALLEST_DRAWN_SIDE_PX = 400
+_MODEL_FILE = "saved_model.pb"
 
 
 class SavedDetector:
@@ -64,7 +65,7 @@ def load_detector(model_dir: str) -> Union["SavedDetector", "tflite_detector.Net
     Raises:
         UserError: the folder is missing, is no SavedModel, does not load, or is not of this project.
     """
-    check_model_dir(model_dir)
+    model_dir = find_model(model_dir)
     if model_dir.endswith(formats.TFLITE_SUFFIX):
         from models import tflite_detector  # brings Keras, which the checks before do not need
 
@@ -85,24 +86,32 @@ def load_detector(model_dir: str) -> Union["SavedDetector", "tflite_detector.Net
     return SavedDetector(model, class_names)
 
 
-def check_model_dir(model_dir: str) -> None:
-    """Checks, without TensorFlow, that a path looks like an exported model.
+def find_model(path: str) -> str:
+    """Finds the exported model that a path means, without TensorFlow.
 
     Args:
-        model_dir: what the user gave.
+        path: what the user gave: a SavedModel's folder, a .tflite file, or a folder of versions or a run directory,
+            whose newest pushed model is taken.
+
+    Returns:
+        The path of the model.
 
     Raises:
-        UserError: it does not exist, or is no .tflite file and holds no `saved_model.pb`.
+        UserError: there is none; the text says what was found.
     """
-    path = pathlib.Path(model_dir)
-    expected = "a SavedModel's folder (it holds saved_model.pb), as runs/demo/serving_model/VERSION"
-    if (path / "saved_model.pb").is_file() or (path.suffix == formats.TFLITE_SUFFIX and path.is_file()):
-        return
-    near = path if path.is_dir() else path.parent
-    inside = sorted(str(found.parent) for found in near.glob("*/saved_model.pb"))
-    hint = f" Did you mean `{inside[-1]}`?" if inside else ""
-    fault = "is no SavedModel" if path.exists() else "does not exist"
-    raise errors.UserError(f"`--model={model_dir}` {fault}. It needs {expected}.{hint}")
+    given = pathlib.Path(path)
+    if (given / _MODEL_FILE).is_file() or (given.suffix == formats.TFLITE_SUFFIX and given.is_file()):
+        return path
+    for folder in (given, given / "serving_model"):
+        versions = [found.parent for found in folder.glob(f"*/{_MODEL_FILE}") if found.parent.name.isdigit()]
+        if versions:
+            return str(max(versions, key=lambda version: int(version.name)))
+    fault = "does not exist" if not given.exists() else "holds no model" if given.is_dir() else "is no model"
+    pushed = " This run has pushed none." if (given / "metadata.db").exists() else ""
+    raise errors.UserError(
+        f"`--model={path}` {fault}. Give a run directory, a SavedModel's folder (it holds {_MODEL_FILE}) or a"
+        f" {formats.TFLITE_SUFFIX} file.{pushed}"
+    )
 
 
 def coco_json(

@@ -23,7 +23,11 @@ _MOST_NAMED = 5
 def define_flags(flag_values: flags.FlagValues) -> None:
     """Adds the command's flags."""
     flags.DEFINE_string(
-        "model", None, "Folder of an exported model, or a .tflite file.", required=True, flag_values=flag_values
+        "model",
+        None,
+        "Run directory, folder of an exported model, or a .tflite file.",
+        required=True,
+        flag_values=flag_values,
     )
     data_flags.define_flags(flag_values)
     flags.DEFINE_enum("split", "test", list(sources.SPLITS), "Split to read.", flag_values=flag_values)
@@ -48,15 +52,15 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     if arguments:
         raise errors.UserError(f"`evaluate` takes flags only: got `{arguments[0]}`. Example: {EXAMPLE}")
     files.check_writable(flag_values.output, "--output")
-    predict.check_model_dir(flag_values.model)
-    class_names = detections.read_class_names(flag_values.model)
+    model = predict.find_model(flag_values.model)
+    class_names = detections.read_class_names(model)
     options = data_flags.options(flag_values)
     with display.open_display(flag_values.verbosity) as screen:
         source = open_for_model(flag_values.dataset, options, class_names, flag_values.split)
-        screen.note("Loading the model ...")
-        detector = predict.load_detector(flag_values.model)
+        screen.note(f"Loading {model} ...")
+        detector = predict.load_detector(model)
         report = evaluate(detector, source, flag_values.split)
-        report = {"model": flag_values.model, **report, "settings": _settings(flag_values.model)}
+        report = {"model": model, **report, "settings": _settings(model)}
         files.write_json(flag_values.output, report)
         metrics = {k: math.nan if value is None else value for k, value in report["metrics"].items()}
         screen.note(_conditions(report))

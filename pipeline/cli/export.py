@@ -23,7 +23,9 @@ CALIBRATION_SPLIT = "train"
 
 def define_flags(flag_values: flags.FlagValues) -> None:
     """Adds the command's flags."""
-    flags.DEFINE_string("model", None, "Folder of an exported model.", required=True, flag_values=flag_values)
+    flags.DEFINE_string(
+        "model", None, "Run directory, or folder of an exported model.", required=True, flag_values=flag_values
+    )
     data_flags.define_flags(flag_values)
     flags.DEFINE_enum("split", "val", list(sources.SPLITS), "Split to score on.", flag_values=flag_values)
     define_format_flags(flag_values, "formats", "all")
@@ -83,7 +85,7 @@ class _Job:
         files.check_writable(self.output / formats.REPORT_FILE, "--output")
         if self.model.endswith(formats.TFLITE_SUFFIX):
             raise errors.UserError(f"`--model={self.model}` is exported already. Give the folder of its SavedModel.")
-        predict.check_model_dir(self.model)
+        self.model = predict.find_model(self.model)
         class_names = detections.read_class_names(self.model)
         tile = json.loads(detections.read_extra(self.model, "config.json") or "{}").get("input", {}).get("tile", "1x1")
         self.names = formats.parse(flag_values.formats, "--formats", tile)

@@ -1,6 +1,7 @@
 """`ssd-tuner predict`: draws and lists a model's detections on images."""
 
 import collections
+import glob
 import io
 import pathlib
 from collections.abc import Sequence
@@ -10,20 +11,26 @@ from absl import flags
 from PIL import Image
 
 from data import errors, files, validation
+from data.sources import layout
 from pipeline import display
 
 SUMMARY = "Detect objects in images: JSON and pictures with boxes."
-USAGE = "--model=DIR [--output=DIR] [--min_score=0.3] IMAGE..."
-EXAMPLE = "ssd-tuner predict --model=runs/demo/serving_model/VERSION street.jpg"
+USAGE = "--model=DIR [--output=DIR] [--min_score=0.3] IMAGE_OR_FOLDER..."
+EXAMPLE = "ssd-tuner predict --model=runs/demo street.jpg photos/"
 
 _BATCH_SIZE = 8
 _JSON_FILE = "detections.json"
+_PICTURE_SUFFIX = ".detections.png"
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
     """Adds the command's flags."""
     flags.DEFINE_string(
-        "model", None, "Folder of an exported model, or a .tflite file.", required=True, flag_values=flag_values
+        "model",
+        None,
+        "Run directory, folder of an exported model, or a .tflite file.",
+        required=True,
+        flag_values=flag_values,
     )
     flags.DEFINE_string(
         "output",
@@ -45,7 +52,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     """Detects in each image.
 
     Args:
-        arguments: paths of images.
+        arguments: paths of images, of folders, whose images are taken, and patterns as "photos/*.jpg".
         flag_values: as `define_flags`.
 
     Returns:
@@ -58,19 +65,20 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
 
     if not arguments:
         raise errors.UserError(f"`predict` needs at least one image. Example: {EXAMPLE}")
-    predict.check_model_dir(flag_values.model)
+    model = predict.find_model(flag_values.model)
+    paths = [path for argument in arguments for path in _expand(argument)]
     run = _Run(pathlib.Path(flag_values.output), flag_values.min_score)
     bad = []
     with display.open_display(flag_values.verbosity) as screen:
         detector = None
-        for start in range(0, len(arguments), _BATCH_SIZE):
-            images, unreadable = _read_images(arguments[start : start + _BATCH_SIZE])
+        for start in range(0, len(paths), _BATCH_SIZE):
+            images, unreadable = _read_images(paths[start : start + _BATCH_SIZE])
             for error in unreadable:
                 screen.note(f"Skipped {error}")
             bad += unreadable
             if images and detector is None:
-                screen.note("Loading the model ...")
-                detector = predict.load_detector(flag_values.model)
+                screen.note(f"Loading {model} ...")
+                detector = predict.load_detector(model)
             if images:
                 run.detect(detector, images)
         if detector is not None:
@@ -78,9 +86,9 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
             screen.print_table("Detections", ["image", "found", "surest"], run.rows)
             screen.note(f"Pictures and {_JSON_FILE} are in {run.output}")
     if bad:
-        others = "; the others are done" if len(bad) < len(arguments) else ""
+        others = "; the others are done" if len(bad) < len(paths) else ""
         raise errors.UserError(
-            f"{len(bad)} of {len(arguments)} files could not be used{others}. First: {bad[0]}. Give JPEG or PNG images."
+            f"{len(bad)} of {len(paths)} files could not be used{others}. First: {bad[0]}. Give JPEG or PNG images."
         )
     return 0
 
@@ -130,7 +138,23 @@ class _Run:
         stem = pathlib.Path(file).stem
         self._names[stem] += 1
         again = f"-{self._names[stem]}" if self._names[stem] > 1 else ""
-        return f"{stem}{again}.detections.png"
+        return f"{stem}{again}{_PICTURE_SUFFIX}"
+
+
+def _expand(argument: str) -> list[str]:
+    """Lists the images that an argument stands for; a file is taken as it is, and read later."""
+    path = pathlib.Path(argument)
+    if path.is_dir():
+        found = [str(path / name) for name in layout.image_names(path) if not name.endswith(_PICTURE_SUFFIX)]
+        if not found:
+            raise errors.UserError(f"`{argument}` holds no image. Give images, or a folder of JPEG or PNG files.")
+        return found
+    if any(mark in argument for mark in "*?[") and not path.exists():
+        found = sorted(glob.glob(argument, recursive=True))
+        if not found:
+            raise errors.UserError(f"`{argument}` matches no file.")
+        return found
+    return [argument]
 
 
 def _read_images(

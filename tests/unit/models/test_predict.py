@@ -65,16 +65,25 @@ def test_missing_and_empty_labels_are_named(tmp_path):
         detections.read_class_names(str(tmp_path))
 
 
-def test_model_folder_that_is_missing_or_none_is_named_with_the_way_out(tmp_path):
-    with pytest.raises(errors.UserError, match="does not exist. It needs a SavedModel's folder"):
-        predict.check_model_dir(str(tmp_path / "absent"))
-    with pytest.raises(errors.UserError, match=r"is no SavedModel.*saved_model.pb.*\.$"):
-        predict.check_model_dir(str(tmp_path))
-    (tmp_path / "1").mkdir()
-    (tmp_path / "1" / "saved_model.pb").touch()
-    for wrong in (tmp_path, tmp_path / "2"):
-        with pytest.raises(errors.UserError, match=f"Did you mean `{tmp_path}/1`"):
-            predict.check_model_dir(str(wrong))
+def test_a_path_without_a_model_is_named_with_the_way_out(tmp_path):
+    (tmp_path / "file").touch()
+    for name, fault in (("absent", "does not exist"), (".", "holds no model"), ("file", "is no model")):
+        with pytest.raises(errors.UserError, match=rf"{fault}\. Give a run directory, a SavedModel's folder .*file\.$"):
+            predict.find_model(str(tmp_path / name))
+    (tmp_path / "metadata.db").touch()
+    with pytest.raises(errors.UserError, match=r"This run has pushed none\.$"):
+        predict.find_model(str(tmp_path))
+
+
+def test_a_run_directory_means_its_newest_pushed_model(tmp_path):
+    for version in ("9", "10", "other"):
+        (tmp_path / "serving_model" / version).mkdir(parents=True)
+        (tmp_path / "serving_model" / version / "saved_model.pb").touch()
+    newest = str(tmp_path / "serving_model" / "10")
+    for given in (tmp_path, tmp_path / "serving_model", newest):
+        assert predict.find_model(str(given)) == newest
+    (tmp_path / "model.tflite").touch()
+    assert predict.find_model(f"{tmp_path}/model.tflite") == f"{tmp_path}/model.tflite"
 
 
 def test_json_is_a_coco_dataset_that_pycocotools_reads(tmp_path):

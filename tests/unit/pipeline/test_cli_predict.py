@@ -1,6 +1,7 @@
 """`ssd-tuner predict`, as a user types it."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -93,17 +94,30 @@ def test_originals_and_pictures_of_the_same_name_are_not_overwritten(model_dir, 
     assert (tmp_path / "a-2.detections.png").exists()
 
 
+@pytest.mark.parametrize("given", [["."], ["?.png"], ["a.png", "[bc].png"]])
+def test_a_folder_or_a_pattern_stands_for_its_images(model_dir, images, tmp_path, given):
+    """Pictures of an earlier call are none of them; the newest of several versions detects."""
+    for _ in range(2):
+        folder = str(pathlib.Path(model_dir).parent)
+        assert command_line.main(["predict", f"--model={folder}", "--output=.", *given]) == 0
+        table = json.loads((tmp_path / "detections.json").read_text())
+        assert [image["file_name"] for image in table["images"]] == images
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--model=MODEL"], "needs at least one image"),
-        (["--model=absent", "a.png"], "`--model=absent` does not exist. It needs a SavedModel's folder"),
-        (["--model=.", "a.png"], "`--model=.` is no SavedModel"),
+        (["--model=absent", "a.png"], "`--model=absent` does not exist. Give a run directory"),
+        (["--model=.", "a.png"], "`--model=.` holds no model"),
+        (["--model=MODEL", "empty"], "`empty` holds no image"),
+        (["--model=MODEL", "*.gif"], "`*.gif` matches no file"),
         (["a.png"], "--model"),
         (["--model=MODEL", "--min_score=2", "a.png"], "min_score"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(model_dir, images, capfd, arguments, message):
+    pathlib.Path("empty").mkdir()
     arguments = [argument.replace("MODEL", model_dir) for argument in arguments]
     assert command_line.main(["predict", *arguments]) == 2
     error = capfd.readouterr().err
