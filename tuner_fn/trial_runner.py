@@ -25,6 +25,7 @@ from tuner_fn.worker import Job
 
 STATE = "tuner/state"  # among the winner's values: the file of its training state
 _ON_VAL = "val_"
+_NO_SIGNAL = 0.01  # a score below it is that of a network that has hardly learned anything
 Trial = keras_tuner.engine.trial.Trial
 
 
@@ -285,11 +286,21 @@ class DetectionTuner(keras_tuner.Tuner):
         about["total"] = self.oracle.planned_trials()
         early = reporting.stopped_early(values) or None
         progress.emit("trial", state="done", score=last[self.metric], reason=early, **about)
+        if int(trial.trial_id) == 0 and last[self.metric] < _NO_SIGNAL:
+            progress.emit("note", text=self._no_signal_text(last))
         if job.inherit_from is not None and not os.path.exists(job.inherit_from):  # it was damaged
             del values[INHERITED]
         found = {f"{_ON_VAL}{name}": float(last[name]) for name in ("AP", "AP50", "AP75")}
         seconds = sum(report["seconds"] for report in history[values["tuner/initial_epoch"] :])
         return found | {"epochs": len(history), "seconds": seconds} | cost
+
+    def _no_signal_text(self, report: EpochReport) -> str:
+        return (
+            f"No signal yet: the settings that the search begins with have val {OBJECTIVES[self.metric].text}"
+            f" {report[self.metric]:.3f} after {report['epoch']} epochs, too little to compare others with. Pretrained"
+            " weights (--set=model.backbone_weights=...), more epochs (--epochs) or larger images"
+            " (--set=input.image_size=...) would help."
+        )
 
     def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
         """Trains one trial; only what its training found can fail it.

@@ -336,6 +336,17 @@ def test_the_plan_says_trials_epochs_and_time_and_what_is_done_already(process, 
     assert len(process.jobs) == 5
 
 
+@pytest.mark.parametrize(("rate", "notes"), [(0.0099, 1), (0.0101, 0)])
+def test_a_start_that_has_learned_nothing_is_said_once(process, tmp_path, rate, notes) -> None:
+    said: list[str] = []
+    config = ExperimentConfig().replace({"optimizer.learning_rate": rate})
+    with progress.listen(lambda kind, fields: said.append(fields.get("text") or "")):
+        search(make(tmp_path, process, config=config))
+    found = [text for text in said if text.startswith("No signal yet: ")]
+    assert len(found) == notes
+    assert all("have val mAP@[.5:.95] 0.010 after 2 epochs" in text for text in found)
+
+
 def test_the_search_stops_after_the_epoch_in_which_its_minutes_are_over(process, tmp_path, monkeypatch) -> None:
     clock = {"now_s": 0.0}
     monkeypatch.setattr(time, "monotonic", lambda: clock["now_s"])
