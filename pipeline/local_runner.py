@@ -105,8 +105,13 @@ def run(config: RunConfig) -> RunResult:
         dataset_info.read(outputs["DetectionExampleGen"]["examples"][0].uri),
         json.loads(tuner.exec_properties["custom_config"]),
     )
-    key = search_folder.search_key(parts)
-    return _summarise(config, outputs, config.workdir / "search" / key, seconds, cached)
+    search = config.workdir / "search" / search_folder.search_key(parts)
+    if not search.exists():
+        raise UserError(
+            f"The run took its search from the cache, but {search}, which holds it, was deleted. Restore the folder, or"
+            " begin anew in another --workdir."
+        )
+    return _summarise(config, outputs, search, seconds, cached)
 
 
 def _claim(config: RunConfig) -> None:

@@ -149,6 +149,18 @@ def test_a_second_run_takes_every_step_from_the_cache(run_arguments, project) ->
     assert len(list((workdir_of(run_arguments) / "serving_model").iterdir())) == 1
 
 
+def test_a_search_that_was_deleted_is_named(run_arguments, project) -> None:
+    """Its results are nowhere else, and the run takes the search from the cache."""
+    search = workdir_of(run_arguments) / "search"
+    search.rename(search.with_name("elsewhere"))
+    try:
+        done = ssd_tuner(*run_arguments, cwd=project)
+    finally:
+        search.with_name("elsewhere").rename(search)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert re.search(rf"but {search}/\w+, which holds it, was deleted\. Restore the folder", done.stderr)
+
+
 def test_after_an_edit_of_a_loss_only_what_depends_on_it_runs_again(run_arguments, project) -> None:
     """With another format and limit; a format that loses too much is not pushed."""
     path = project / PROBE
