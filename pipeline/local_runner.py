@@ -21,7 +21,7 @@ from tfx.utils import path_utils
 
 from data import dataset_info, files, progress
 from data.errors import UserError
-from data.sources import DataOptions, open_source
+from data.sources import DataOptions, canonical, open_source
 from models import detection_metrics, model_card
 from models.detections import EXTRAS
 from pipeline import evaluator, exporter, failures, serving_check
@@ -125,7 +125,8 @@ def _claim(config: RunConfig) -> None:
     wanted = {"dataset": config.dataset, **taken}
     if path.exists():
         found = json.loads(path.read_text())
-        if found != wanted:
+        own, others = (one | {"dataset": canonical(one["dataset"])} for one in (wanted, found))
+        if own != others:
             raise UserError(
                 f"The run directory {config.workdir} belongs to {_as_flags(found)}; this run has {_as_flags(wanted)}."
                 " Choose another --workdir for other data."

@@ -75,14 +75,36 @@ def open_reader(spec: str, options: DataOptions) -> base.Reader:
         return READERS[kind].open(spec, argument, answers)
     path = Path(spec).expanduser()
     if spec and path.exists():
-        return _recognise(spec, path).open(spec, str(path), answers)
+        kind, reason = _recognise(spec, path)
+        progress.emit("note", text=f"Recognised {spec} as {kind}, because {reason}.")
+        return READERS[kind].open(spec, str(path), answers)
     if not colon and (path.is_absolute() or len(path.parts) > 1):
         raise errors.UserError(f"Dataset `{spec}`: there is no such path. Give an existing folder, or KIND:PATH.")
     hint = errors.nearest(kind, READERS) or f" Known: {', '.join(READERS)}."
     raise errors.UserError(f"Unknown dataset kind `{kind}`.{hint} Write KIND:PATH, or the path of a folder.")
 
 
-def _recognise(spec: str, path: Path) -> type[base.Reader]:
+def canonical(spec: str) -> str:
+    """Writes a dataset's name in one way: with its kind, and with an absolute path where it has one.
+
+    Args:
+        spec: as `open_source` takes it.
+
+    Returns:
+        "coco:/data/street" for "coco:street", "street/" and "/data/street" alike, where they are the same folder.
+    """
+    kind, colon, argument = spec.partition(":")
+    if kind not in READERS or (argument and not colon):
+        path = Path(spec).expanduser()
+        kind, argument = (_recognise(spec, path)[0], spec) if path.exists() else (spec, "")
+    path = Path(argument).expanduser()
+    if argument and path.exists():
+        argument = str(path.resolve())
+    return f"{kind}:{argument}" if argument else kind
+
+
+def _recognise(spec: str, path: Path) -> tuple[str, str]:
+    """Finds the kind of a folder or file, and why it is that."""
     reasons = {kind: reason for kind, reader in READERS.items() if (reason := reader.recognises(path))}
     if len(reasons) > 1:
         found = "; ".join(f"{kind}, because {reason}" for kind, reason in reasons.items())
@@ -93,8 +115,7 @@ def _recognise(spec: str, path: Path) -> type[base.Reader]:
             f" Say which one it is with KIND:PATH; kinds: {', '.join(READERS)}."
         )
     ((kind, reason),) = reasons.items()
-    progress.emit("note", text=f"Recognised {spec} as {kind}, because {reason}.")
-    return READERS[kind]
+    return kind, reason
 
 
 def _require(source: Source, splits: Sequence[str]) -> None:

@@ -68,3 +68,16 @@ def test_a_missing_train_split_asks_for_shares(tmp_path):
         f"Dataset `coco:{root}` has no split train; it has val (1 images), test (1 images). Divide it with --splits="
     )
     assert sources.open_source(f"coco:{root}", required_splits=["val"]).splits == ("val", "test")
+
+
+def test_one_dataset_has_one_canonical_name_however_it_is_written(tmp_path, monkeypatch):
+    root = coco_set(tmp_path)
+    (tmp_path / "link").symlink_to(root)
+    monkeypatch.chdir(tmp_path)
+    written = ("set", "./set/", str(root), f"coco:{root}/", "coco:set", "link")
+    assert {sources.canonical(spec) for spec in written} == {f"coco:{root.resolve()}"}
+
+
+@pytest.mark.parametrize("spec", ["road_scenes", "road_scenes:train=8,val=2", "tfds:voc/2007", "coco:/gone", "/gone"])
+def test_what_has_no_path_or_is_not_there_keeps_its_name(spec):
+    assert sources.canonical(spec) == spec
