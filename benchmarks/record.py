@@ -4,7 +4,7 @@ Configuration 0 is the plan's, but for width and epochs, which are the preset's,
 differ from 0 in one setting each (`ALONE`), all others are drawn from a broad space: each setting keeps the plan's
 value with a chance of 0.6. The same ones are trained on every task, each on one core, first with one seed, then every
 fifth with two more. A training that is done is kept in the folder: the same command goes on. `--pack` writes what is
-there to `benchmarks/recorded/<task>.json.gz`.
+there to what `benchmarks/recorded/<task>.json.gz` has.
 
     python -m benchmarks.record --folder=FOLDER [--tasks=raccoon,cards] [--configurations=80] [--part=0/2] [--pack]
 """
@@ -156,12 +156,19 @@ def _fingerprint(task: str) -> fingerprint.Fingerprint:
 
 
 def pack(task: str, folder: pathlib.Path) -> None:
-    """Writes a task's finished trainings by configuration and seed; those of other scripts have no "number"."""
+    """Adds a task's finished trainings to the committed file, by configuration and seed.
+
+    Those of other scripts have no "number".
+    """
+    path = PACKED / f"{task}.json.gz"
+    before = json.loads(gzip.decompress(path.read_bytes())) if path.exists() else []
+    rows = {json.dumps([row[name] for name in trainings.DEPENDS_ON], sort_keys=True): row for row in before}
+    for row in _results(folder / task):
+        rows[json.dumps([row[name] for name in trainings.DEPENDS_ON], sort_keys=True)] = row
     found = sorted(
-        _results(folder / task),
+        rows.values(),
         key=lambda row: (row.get("number", np.inf), row["settings"].get("training.seed", 0), json.dumps(row)),
     )
-    path = PACKED / f"{task}.json.gz"
     data = gzip.compress(json.dumps(found, separators=(",", ":")).encode(), mtime=0)
     files.write_bytes(path, data)
     print(f"{path}: {len(found)} trainings, {len(data)} bytes")

@@ -17,6 +17,7 @@ from models.hyperparameters import ExperimentConfig
 from pipeline import ingest
 
 CURVE = ("AP", "AP50", "loss", "seconds")  # kept of each epoch
+DEPENDS_ON = ("task", "epochs", "settings")  # what tells one training from another
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +99,7 @@ def score(
         config = config.replace({"model.backbone_weights": "none"})  # what every machine has
     defaults = ExperimentConfig().flat()
     settings = {path: value for path, value in config.flat().items() if value != defaults[path]}
-    about = json.loads(json.dumps({"task": task, "epochs": epochs, "settings": settings}))
+    about = json.loads(json.dumps(dict(zip(DEPENDS_ON, (task, epochs, settings), strict=True))))
     name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
     path = folder / task / f"{name}.json"
     if not path.exists():
