@@ -91,7 +91,7 @@ def slow_averages(momentum: float, steps: int) -> str | None:
     if left < _MOST_LEFT or faster >= momentum:
         return None
     return (
-        f"Batch norm's moving averages are slow: after the {steps} steps of a first trial {left:.0%} of what they began"
+        f"Batch norm's moving averages are slow: after the {steps} steps of a whole trial {left:.0%} of what they began"
         f" with is left, and scores tell little. Faster: --set=model.batch_norm_momentum={faster:g}"
     )
 

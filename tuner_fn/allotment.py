@@ -49,10 +49,12 @@ class Allotment:
     Attributes:
         is_search: whether there is room for a search.
         epochs: of the search in all; without one, of the only training.
+        epoch_s: seconds of an epoch, as measured.
     """
 
     is_search: bool
     epochs: int
+    epoch_s: float
 
     def search_epochs(self, repeated: int) -> int:
         """Returns the epochs of the search beside those of the finalists' further seeds.
@@ -98,14 +100,15 @@ def allot(room: Room) -> Allotment:
     """
     if room.fitting >= room.least:
         epochs = room.fitting - room.final_epochs
-        return Allotment(True, epochs if room.trainings is None else min(epochs, room.trainings * room.trial_epochs))
+        most = epochs if room.trainings is None else min(epochs, room.trainings * room.trial_epochs)
+        return Allotment(True, most, room.epoch_s)
     longest = min(room.fitting, LONGEST * room.epochs)
     if room.trainings is not None:
-        return Allotment(False, max(longest, room.epochs))
+        return Allotment(False, max(longest, room.epochs), room.epoch_s)
     if longest < 1:
         needed = math.ceil((room.epoch_s - room.seconds) / 60.0) + 1
         raise UserError(
             f"`--max_minutes` leaves no time to train: an epoch takes {room.epoch_s:.0f} s, evaluation and export about"
             f" {AFTER_S:.0f} s. Give at least {needed} minutes more, or fewer images with --limit."
         )
-    return Allotment(False, longest)
+    return Allotment(False, longest, room.epoch_s)

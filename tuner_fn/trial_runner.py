@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -123,6 +124,7 @@ class DetectionTuner(keras_tuner.Tuner):
         self.max_minutes, self.max_trainings = max_minutes, max_trainings
         self._clock = Clock(directory / "clock.json", max_minutes, reserved_s)
         self._repeat_epochs = self._final_epochs = 0  # after a search whose length the minutes decide
+        self._measured_s = 0.0  # an epoch's seconds, likewise
         self._allotted = directory / "allotment.json"
         self._failures: dict[str, str] = {}  # {trial: reason}
         if any(directory.glob("trial_*/trial.json")) or pathlib.Path(oracle._get_oracle_fname()).exists():
@@ -199,7 +201,7 @@ class DetectionTuner(keras_tuner.Tuner):
             pace = self.process.measure(self._job(self._trial_config, "", epochs=1))
         except keras_tuner.errors.FailedTrialError:
             return None  # the trial with these settings will say why
-        momentum, steps = self._trial_config.model.batch_norm_momentum, pace.steps * self.oracle.first_epochs()
+        momentum, steps = self._trial_config.model.batch_norm_momentum, pace.steps * self.oracle.max_epochs
         if "model.batch_norm_momentum" not in self.ranges and (slow := layers.slow_averages(momentum, steps)):
             progress.emit("note", text=slow)
         return pace
@@ -225,6 +227,7 @@ class DetectionTuner(keras_tuner.Tuner):
             progress.emit("note", text=found.text(room, self.max_minutes))
         if found.is_search:
             self._repeat_epochs, self._final_epochs = self._finalists.num_epochs, self._count_final_epochs()
+            self._measured_s = found.epoch_s
             self.oracle.set_budget(found.search_epochs(self._repeat_epochs))
         else:
             self.config = self.config.replace({"training.epochs": found.epochs})
@@ -235,7 +238,7 @@ class DetectionTuner(keras_tuner.Tuner):
 
     def pre_create_trial(self) -> None:
         """Ends the search where its time is up."""
-        self._clock.check(self._repeat_epochs + self._final_epochs)
+        self._clock.check(self._repeat_epochs + self._final_epochs, self._measured_s)
 
     def _count_final_epochs(self) -> int:
         """Counts the epochs that the final training has beside the winner's trial."""
@@ -368,7 +371,7 @@ class DetectionTuner(keras_tuner.Tuner):
                 return
             config = search_space.configuration(self.config, row["hyperparameters"]).replace({"training.seed": seed})
             state = reporting.state_file(pathlib.Path(self.project_dir) / f"repeat_{row['trial']}_{seed}")
-            self._clock.check(self._final_epochs)
+            self._clock.check(self._final_epochs, self._measured_s)
             try:
                 history = self._train(self._job(config, str(state), epochs=epochs), self._final_epochs)
                 score = history[-1][self.metric]
@@ -406,12 +409,16 @@ class DetectionTuner(keras_tuner.Tuner):
     ) -> list[EpochReport]:
         """Trains, shows each epoch, and stops after the one in which the time is up, but for `epochs_after`."""
 
+        last_s = time.monotonic()
+
         def on_epoch(report: EpochReport) -> None:
+            nonlocal last_s
             log(report)
-            self._clock.count_epoch()
             progress.emit("epoch", stage="search", epochs=job.epochs, **reporting.progress_fields(report))
+            self._clock.count_epoch(time.monotonic() - last_s)
+            last_s = time.monotonic()
             if report["epoch"] < job.epochs:
-                self._clock.check(epochs_after)
+                self._clock.check(epochs_after, self._measured_s)
 
         return self.process.train(job, on_epoch, self.trial_timeout_s)
 

@@ -16,14 +16,14 @@ def room(seconds: float, **others) -> Room:
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
-        (1600.0, Allotment(True, 160)),  # 8 trainings of 20 epochs of 10 s
-        (2345.0, Allotment(True, 234)),
-        (1599.0, Allotment(False, 80)),  # one epoch less than 8 trainings, of which one may be four times as long
-        (800.0, Allotment(False, 80)),
-        (799.0, Allotment(False, 79)),
-        (200.0, Allotment(False, 20)),
-        (55.0, Allotment(False, 5)),
-        (10.0, Allotment(False, 1)),
+        (1600.0, Allotment(True, 160, 10.0)),  # 8 trainings of 20 epochs of 10 s
+        (2345.0, Allotment(True, 234, 10.0)),
+        (1599.0, Allotment(False, 80, 10.0)),  # one epoch less than 8 trainings, of which one may be four times as long
+        (800.0, Allotment(False, 80, 10.0)),
+        (799.0, Allotment(False, 79, 10.0)),
+        (200.0, Allotment(False, 20, 10.0)),
+        (55.0, Allotment(False, 5, 10.0)),
+        (10.0, Allotment(False, 1, 10.0)),
     ],
 )
 def test_a_search_needs_eight_trainings_and_less_is_one_longer_or_shorter_training(seconds, expected) -> None:
@@ -34,12 +34,12 @@ def test_a_search_needs_eight_trainings_and_less_is_one_longer_or_shorter_traini
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
-        (9000.0, Allotment(True, 200)),  # no more than ten whole trainings
-        (1700.0, Allotment(True, 170)),
-        (1599.0, Allotment(False, 80)),
-        (799.0, Allotment(False, 79)),
-        (199.0, Allotment(False, 20)),  # what was asked for, although it takes longer
-        (-50.0, Allotment(False, 20)),
+        (9000.0, Allotment(True, 200, 10.0)),  # no more than ten whole trainings
+        (1700.0, Allotment(True, 170, 10.0)),
+        (1599.0, Allotment(False, 80, 10.0)),
+        (799.0, Allotment(False, 79, 10.0)),
+        (199.0, Allotment(False, 20, 10.0)),  # what was asked for, although it takes longer
+        (-50.0, Allotment(False, 20, 10.0)),
     ],
 )
 def test_a_presets_minutes_are_no_limit_to_the_training_asked_for(seconds, expected) -> None:
@@ -48,9 +48,9 @@ def test_a_presets_minutes_are_no_limit_to_the_training_asked_for(seconds, expec
 
 def test_shorter_trials_leave_time_for_the_rest_of_the_final_training() -> None:
     shorter = {"trial_epochs": 5, "final_epochs": 15}
-    assert allot(room(550.0, **shorter)) == Allotment(True, 40)
-    assert allot(room(549.0, **shorter)) == Allotment(False, 54)
-    assert allot(room(5500.0, trainings=10, **shorter)) == Allotment(True, 50)
+    assert allot(room(550.0, **shorter)) == Allotment(True, 40, 10.0)
+    assert allot(room(549.0, **shorter)) == Allotment(False, 54, 10.0)
+    assert allot(room(5500.0, trainings=10, **shorter)) == Allotment(True, 50, 10.0)
 
 
 @pytest.mark.parametrize("seconds", [9.9, 0.0, -400.0])
@@ -76,7 +76,7 @@ def test_it_says_what_the_time_is_spent_on_and_how_much_a_search_needs() -> None
 
 
 def test_a_search_has_what_further_seeds_leave() -> None:
-    assert Allotment(True, 160).search_epochs(40) == 120
-    assert Allotment(True, 160).search_epochs(159) == 1
+    assert Allotment(True, 160, 10.0).search_epochs(40) == 120
+    assert Allotment(True, 160, 10.0).search_epochs(159) == 1
     with pytest.raises(UserError, match="`--repeats` takes 160 epochs .* `--max_minutes` has room for 160,"):
-        Allotment(True, 160).search_epochs(160)
+        Allotment(True, 160, 10.0).search_epochs(160)

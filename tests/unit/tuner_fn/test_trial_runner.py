@@ -284,7 +284,7 @@ def test_a_kill_between_the_ends_of_trial_and_oracle_keeps_the_parents_state(pro
 
 
 @pytest.mark.parametrize(("momentum", "is_searched", "count"), [(0.9997, False, 1), (0.9997, True, 0), (0.7, False, 0)])
-def test_moving_averages_too_slow_for_first_trials_are_said_once(process, tmp_path, momentum, is_searched, count):
+def test_moving_averages_too_slow_for_a_whole_trial_are_said_once(process, tmp_path, momentum, is_searched, count):
     (tmp_path / "space.yaml").write_text("model.batch_norm_momentum: [0.9, 0.9997]")
     config, notes = ExperimentConfig().replace({"model.batch_norm_momentum": momentum}), []
     ranges = search_space.named_space(str(tmp_path / "space.yaml"), config) if is_searched else None
@@ -928,7 +928,7 @@ def test_what_the_minutes_are_spent_on_is_decided_once(process, tmp_path, clock,
     process.actions = {cut: KeyboardInterrupt()}
     with pytest.raises(KeyboardInterrupt):
         search(make(tmp_path, process, strategy, max_minutes=minutes, repeats=2, **MINUTES))
-    (tmp_path / "search" / "clock.json").write_text('{"seconds": 30.0, "epochs": 10}')
+    (tmp_path / "search" / "clock.json").write_text('{"seconds": 30.0, "epochs": 10, "epochs_s": 30.0}')
     assert search(make(tmp_path, process, strategy, max_minutes=minutes, repeats=2, **MINUTES)) == whole
     assert process.jobs[cut] == process.jobs[cut + 1]
 
@@ -952,7 +952,9 @@ def test_the_only_training_comes_to_its_end_though_its_epochs_take_longer_than_m
     with progress.listen(listener):
         with pytest.raises(KeyboardInterrupt):
             search(make(tmp_path, process, max_minutes=1.0, **MINUTES))
-        (tmp_path / "search" / "clock.json").write_text('{"seconds": 70.0, "epochs": 0}')  # nor does a restart cut it
+        (tmp_path / "search" / "clock.json").write_text(
+            '{"seconds": 70.0, "epochs": 0, "epochs_s": 0.0}'
+        )  # nor does a restart cut it
         rows = search(make(tmp_path, process, max_minutes=1.0, **MINUTES))
     assert [(row["status"], row["epochs"]) for row in rows] == [("completed", 16)]
 
@@ -970,6 +972,19 @@ def test_a_search_slower_than_measured_leaves_time_to_compare_its_best_with_the_
     assert json.loads((tmp_path / "search" / "decision.json").read_text())["seeds"] == 2
     assert sum(row["status"] == "completed" for row in rows) == 5
     assert 112.0 <= clock["now_s"] <= 124.0
+
+
+def test_a_first_epoch_that_traces_does_not_end_a_search(process, tmp_path, clock) -> None:
+    """It takes 20 s, which eight times over would be more than the two minutes have; the others take 2 s."""
+    seconds = iter([20.0])
+
+    def listener(kind: str, fields: dict) -> None:
+        clock["now_s"] += next(seconds, 2.0) if kind == "epoch" else 0.0
+
+    tuner = make(tmp_path, process, max_minutes=2.0, repeats=2, **MINUTES)
+    with progress.listen(listener):
+        search(tuner)
+    assert tuner.end_reason.startswith("the budget of 32 epochs is spent")
 
 
 def test_a_presets_minutes_are_spent_on_so_many_trainings_at_most(process, tmp_path, clock) -> None:
