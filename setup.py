@@ -55,10 +55,22 @@ setuptools.setup(
     long_description=_README.read_text(encoding="utf-8") if _README.exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    keywords=["object detection", "hyperparameter tuning", "SSD", "MobileNet", "Keras Tuner", "TFX"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)),
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.11,<3.14",  # Keras 3.15 needs 3.11; TFX's libraries have wheels up to 3.13
     packages=setuptools.find_packages(
         include=[f"{name}{tail}" for name in ("data", "models", "tuner_fn", "pipeline") for tail in ("", ".*")]
     ),
+    package_data={name: ["py.typed"] for name in ("data", "models", "tuner_fn", "pipeline")},
     install_requires=REQUIRED,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["ssd-tuner = pipeline.cli.main:entry_point"]},
