@@ -196,6 +196,11 @@ class Finalists:
             if own is None or other is None or (seed == self._seeds[0] and other <= own):
                 return
 
+    def to_come(self, rows: Sequence[Row]) -> list[Row]:
+        """Lists the row of each training that is left, at most; none where there is no pair yet."""
+        found = self._pair(rows) or ()
+        return [row for seed in self._seeds for row in found if str(seed) not in self._known(row, rows)]
+
     def trials(self, rows: Sequence[Row]) -> list[str]:
         """Names the trials of the start and of the challenger; none where there is no such pair."""
         return [row["trial"] for row in self._pair(rows) or ()]

@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +25,7 @@ from tuner_fn.worker import Job
 
 STATE = "tuner/state"  # among the winner's values: the file of its training state
 _ON_VAL = "val_"
+_MARGIN = 1.25  # of the time that is kept for the finalists: tracing, a machine that is busier
 _NO_SIGNAL = 0.01  # a score below it is that of a network that has hardly learned anything
 Trial = keras_tuner.engine.trial.Trial
 
@@ -123,8 +123,7 @@ class DetectionTuner(keras_tuner.Tuner):
         self.end_reason = ""
         self.max_minutes, self.max_trainings = max_minutes, max_trainings
         self._clock = Clock(directory / "clock.json", max_minutes, reserved_s)
-        self._repeat_epochs = self._final_epochs = 0  # after a search whose length the minutes decide
-        self._measured_s = 0.0  # an epoch's seconds, likewise
+        self._measured_s = 0.0  # an epoch's seconds, where the minutes decide how much is searched
         self._allotted = directory / "allotment.json"
         self._failures: dict[str, str] = {}  # {trial: reason}
         if any(directory.glob("trial_*/trial.json")) or pathlib.Path(oracle._get_oracle_fname()).exists():
@@ -220,15 +219,14 @@ class DetectionTuner(keras_tuner.Tuner):
             return
         if found is None:
             about = {"epochs": self.config.training.epochs, "trial_epochs": self.oracle.max_epochs}
-            about |= {"final_epochs": self._count_final_epochs(), "trainings": self.max_trainings}
+            about |= {"final_epochs": self._final_epochs(), "trainings": self.max_trainings}
             room = allotment.Room(left_s, pace.seconds(1, 1), **about)
             found = allotment.allot(room)
             files.write_json(self._allotted, dataclasses.asdict(found))
             progress.emit("note", text=found.text(room, self.max_minutes))
         if found.is_search:
-            self._repeat_epochs, self._final_epochs = self._finalists.num_epochs, self._count_final_epochs()
             self._measured_s = found.epoch_s
-            self.oracle.set_budget(found.search_epochs(self._repeat_epochs))
+            self.oracle.set_budget(found.search_epochs(self._finalists.num_epochs))
         else:
             self.config = self.config.replace({"training.epochs": found.epochs})
             self._trial_config = self._trial_config.replace({"training.epochs": found.epochs})
@@ -238,12 +236,31 @@ class DetectionTuner(keras_tuner.Tuner):
 
     def pre_create_trial(self) -> None:
         """Ends the search where its time is up."""
-        self._clock.check(self._repeat_epochs + self._final_epochs, self._measured_s)
+        self._clock.check(self._after_s())
 
-    def _count_final_epochs(self) -> int:
+    def _final_epochs(self) -> int:
         """Counts the epochs that the final training has beside the winner's trial."""
         is_part = not self.fidelity and not self.inherit
         return self.config.training.epochs - (self.oracle.max_epochs if is_part else 0)
+
+    def _after_s(self, *, of_final: bool = False) -> float:
+        """Estimates the seconds of the finalists' trainings and of the final one, by what the finalists' epochs took.
+
+        Args:
+            of_final: whether the finalists' are over.
+
+        Returns:
+            0 for a search whose length the user gave in trials or epochs.
+        """
+        if not self._measured_s:
+            return 0.0
+        rows = self._trial_rows()
+        trained = {row["trial"]: row["epochs"] or 0 for row in rows}
+        to_come = self._finalists.to_come(rows)
+        paces = [row["seconds"] / max(row["epochs"] - trained.get(row["parent"], 0), 1) for row in to_come]
+        slowest = max(paces, default=self._measured_s)
+        repeats_s = sum(paces) * self.oracle.max_epochs if paces else self._finalists.num_epochs * self._measured_s
+        return _MARGIN * (self._final_epochs() * slowest + (0.0 if of_final else repeats_s))
 
     def run_trial(self, trial: Trial, **_: Any) -> dict[str, float]:
         """Trains one trial.
@@ -278,7 +295,7 @@ class DetectionTuner(keras_tuner.Tuner):
                 stopping=make_rule(self.early_stopping, map(self.oracle.trials.get, self.oracle.end_order), epochs),
             )
             cost = self._check_costs(values)
-            history = self._train(job, self._repeat_epochs + self._final_epochs, log.epoch)
+            history = self._train(job, self._after_s, log.epoch)
         except keras_tuner.errors.FailedTrialError as failure:
             self._failures[trial.trial_id] = str(failure)
             reason = str(failure).partition("\n")[0]
@@ -371,9 +388,10 @@ class DetectionTuner(keras_tuner.Tuner):
                 return
             config = search_space.configuration(self.config, row["hyperparameters"]).replace({"training.seed": seed})
             state = reporting.state_file(pathlib.Path(self.project_dir) / f"repeat_{row['trial']}_{seed}")
-            self._clock.check(self._final_epochs, self._measured_s)
+            self._clock.check(self._after_s(of_final=True))
             try:
-                history = self._train(self._job(config, str(state), epochs=epochs), self._final_epochs)
+                job = self._job(config, str(state), epochs=epochs)
+                history = self._train(job, lambda: self._after_s(of_final=True))
                 score = history[-1][self.metric]
                 outcome = f"val {OBJECTIVES[self.metric].text} {score:.3f}"
             except keras_tuner.errors.FailedTrialError as failure:
@@ -405,20 +423,15 @@ class DetectionTuner(keras_tuner.Tuner):
         return found
 
     def _train(
-        self, job: Job, epochs_after: int, log: Callable[[EpochReport], None] = lambda report: None
+        self, job: Job, after_s: Callable[[], float], log: Callable[[EpochReport], None] = lambda report: None
     ) -> list[EpochReport]:
-        """Trains, shows each epoch, and stops after the one in which the time is up, but for `epochs_after`."""
-
-        last_s = time.monotonic()
+        """Trains, shows each epoch, and stops after the one in which the time is up, but for `after_s` seconds."""
 
         def on_epoch(report: EpochReport) -> None:
-            nonlocal last_s
             log(report)
             progress.emit("epoch", stage="search", epochs=job.epochs, **reporting.progress_fields(report))
-            self._clock.count_epoch(time.monotonic() - last_s)
-            last_s = time.monotonic()
             if report["epoch"] < job.epochs:
-                self._clock.check(epochs_after, self._measured_s)
+                self._clock.check(after_s())
 
         return self.process.train(job, on_epoch, self.trial_timeout_s)
 
