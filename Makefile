@@ -13,7 +13,7 @@ LOCK := $(if $(filter newer,$(word 2,$(FOUND))),requirements/newer.lock,requirem
 GPU ?= $(if $(shell nvidia-smi -L 2>/dev/null),1,0)
 UV_VERSION := 0.13.8
 WORKDIR ?= runs/demo
-# As many scenes as leave room for a search of eight whole trainings in a few minutes on two cores.
+# As many scenes as leave room for a search in eight minutes on two slow cores; with the set-up they are less than ten.
 DEMO := road_scenes:train=128,val=60,test=200
 
 # Caches of the installers and of the libraries' own downloads stay in the project folder.
@@ -58,7 +58,7 @@ $(STAMP):
 	@touch $@
 
 run: $(STAMP)  ## Tune, train, evaluate and export a detector on the embedded dataset.
-	@$(BIN)/ssd-tuner run --dataset=$(DEMO) --epochs=10 --set=model.alpha=0.35 --set=input.batch_size=8 \
+	@$(BIN)/ssd-tuner run --dataset=$(DEMO) --max_minutes=8 --epochs=10 --set=model.alpha=0.35 --set=input.batch_size=8 \
 		--tune=model.alpha,input.batch_size,optimizer.learning_rate --workdir=$(WORKDIR)
 
 test: unit integration e2e  ## Run every test, the quick ones first.
