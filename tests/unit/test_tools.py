@@ -1,0 +1,78 @@
+"""`tools/find_python.sh`: the interpreter and the lock for a system, on systems that are made of two small scripts."""
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+SCRIPT = pathlib.Path(__file__).parents[2] / "tools" / "find_python.sh"
+
+
+@pytest.fixture
+def system(tmp_path):
+    """Makes a PATH with a C library's version and interpreters, and runs the script there."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+
+    def write(name: str, text: str) -> None:
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+
+    def find(glibc: str, versions: dict[str, str], *arguments: str, without_venv: tuple[str, ...] = ()) -> str:
+        write("getconf", f"echo glibc {glibc}")
+        for name, version in versions.items():
+            imports = "exit 1" if name in without_venv else "exit 0"
+            write(name, f'case "$2" in *ensurepip*) {imports} ;; *) echo {version} ;; esac')
+        environment = {"PATH": str(folder), "HOME": str(tmp_path)}  # nothing of this machine is found
+        for tool in ("sed", "tr", "head", "ls", "cut", "sh"):
+            if not (folder / tool).exists():
+                os.symlink(f"/usr/bin/{tool}" if os.path.exists(f"/usr/bin/{tool}") else f"/bin/{tool}", folder / tool)
+        return subprocess.run(
+            ["/bin/sh", str(SCRIPT), *arguments], env=environment, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    return find
+
+
+@pytest.mark.parametrize(
+    ("glibc", "versions", "expected"),
+    [
+        ("2.36", {"python3": "3.11"}, "python3 older"),
+        ("2.36", {"python3": "3.10", "python3.11": "3.11"}, "python3.11 older"),
+        ("2.41", {"python3": "3.13"}, "python3 newer"),
+        ("2.39", {"python3": "3.12"}, "python3 newer"),
+        ("2.39", {"python3": "3.14", "python3.12": "3.12"}, "python3.12 newer"),
+        ("2.41", {"python3.11": "3.11", "python3.13": "3.13"}, "python3.11 older"),
+    ],
+)
+def test_the_first_interpreter_with_a_lock_for_the_system_is_found(system, glibc, versions, expected) -> None:
+    assert system(glibc, versions) == expected
+
+
+@pytest.mark.parametrize(
+    ("glibc", "versions", "reason"),
+    [
+        ("2.36", {"python3": "3.12"}, "it needs Python 3.11 here (glibc 2.36)"),
+        ("2.36", {"python3": "3.13", "python3.12": "3.12"}, "it needs Python 3.11 here (glibc 2.36)"),
+        ("2.41", {"python3": "3.14"}, "it needs Python 3.11, 3.12 or 3.13 here (glibc 2.41)"),
+    ],
+)
+def test_a_system_without_one_is_told_what_to_install(system, glibc, versions, reason) -> None:
+    found = system(glibc, versions)
+    assert found.startswith("none set-up cannot start: ")
+    assert reason in found
+    assert "make run PYTHON=" in found
+    assert "\n" not in found
+
+
+def test_an_interpreter_without_venv_is_named(system) -> None:
+    found = system("2.36", {"python3": "3.11"}, without_venv=("python3",))
+    assert "the modules venv and ensurepip of python3 are missing" in found
+
+
+def test_a_named_interpreter_is_taken_or_refused_with_its_version(system) -> None:
+    versions = {"mine": "3.12"}
+    assert system("2.39", versions, "mine") == "mine newer"
+    assert "and mine is Python 3.12" in system("2.36", versions, "mine")
+    assert "and absent is no interpreter" in system("2.36", versions, "absent")
