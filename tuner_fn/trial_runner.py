@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ from tuner_fn.worker import Job
 
 STATE = "tuner/state"  # among the winner's values: the file of its training state
 _ON_VAL = "val_"
-_MARGIN = 1.25  # of the time that is kept for the finalists: tracing, a machine that is busier
+_MARGIN = 1.5  # of the time that is kept for the finalists: tracing, a machine that is busier
 _NO_SIGNAL = 0.01  # a score below it is that of a network that has hardly learned anything
 Trial = keras_tuner.engine.trial.Trial
 
@@ -243,10 +244,11 @@ class DetectionTuner(keras_tuner.Tuner):
         is_part = not self.fidelity and not self.inherit
         return self.config.training.epochs - (self.oracle.max_epochs if is_part else 0)
 
-    def _after_s(self, *, of_final: bool = False) -> float:
+    def _after_s(self, own_s: float = 0.0, *, of_final: bool = False) -> float:
         """Estimates the seconds of the finalists' trainings and of the final one, by what the finalists' epochs took.
 
         Args:
+            own_s: seconds of an epoch of the trial that is trained: it may become the challenger.
             of_final: whether the finalists' are over.
 
         Returns:
@@ -258,8 +260,14 @@ class DetectionTuner(keras_tuner.Tuner):
         trained = {row["trial"]: row["epochs"] or 0 for row in rows}
         to_come = self._finalists.to_come(rows)
         paces = [row["seconds"] / max(row["epochs"] - trained.get(row["parent"], 0), 1) for row in to_come]
-        slowest = max(paces, default=self._measured_s)
-        repeats_s = sum(paces) * self.oracle.max_epochs if paces else self._finalists.num_epochs * self._measured_s
+        start = self._finalists.trials(rows)[:1]
+        paces = [pace if row["trial"] in start else max(pace, own_s) for row, pace in zip(to_come, paces, strict=True)]
+        slowest = max([*paces, own_s]) or self._measured_s
+        if start:
+            repeats_s = sum(paces) * self.oracle.max_epochs
+        else:  # half of the epochs are the start's
+            pace = statistics.mean([self._measured_s, max(self._measured_s, own_s)])
+            repeats_s = self._finalists.num_epochs * pace
         return _MARGIN * (self._final_epochs() * slowest + (0.0 if of_final else repeats_s))
 
     def run_trial(self, trial: Trial, **_: Any) -> dict[str, float]:
@@ -391,7 +399,7 @@ class DetectionTuner(keras_tuner.Tuner):
             self._clock.check(self._after_s(of_final=True))
             try:
                 job = self._job(config, str(state), epochs=epochs)
-                history = self._train(job, lambda: self._after_s(of_final=True))
+                history = self._train(job, lambda _: self._after_s(of_final=True))
                 score = history[-1][self.metric]
                 outcome = f"val {OBJECTIVES[self.metric].text} {score:.3f}"
             except keras_tuner.errors.FailedTrialError as failure:
@@ -423,15 +431,23 @@ class DetectionTuner(keras_tuner.Tuner):
         return found
 
     def _train(
-        self, job: Job, after_s: Callable[[], float], log: Callable[[EpochReport], None] = lambda report: None
+        self, job: Job, after_s: Callable[[float], float], log: Callable[[EpochReport], None] = lambda report: None
     ) -> list[EpochReport]:
-        """Trains, shows each epoch, and stops after the one in which the time is up, but for `after_s` seconds."""
+        """Trains, shows each epoch, and stops where the time is up, but for the seconds that come after it.
+
+        Args:
+            job: what to train.
+            after_s: tells those by the seconds of this job's epochs.
+            log: gets each report.
+        """
+        seconds: list[float] = []
 
         def on_epoch(report: EpochReport) -> None:
             log(report)
+            seconds.append(report["seconds"])
             progress.emit("epoch", stage="search", epochs=job.epochs, **reporting.progress_fields(report))
             if report["epoch"] < job.epochs:
-                self._clock.check(after_s())
+                self._clock.check(after_s(statistics.median(seconds[1:] or [0.0])))  # the first one traces
 
         return self.process.train(job, on_epoch, self.trial_timeout_s)
 
