@@ -25,8 +25,9 @@ SPACES: Mapping[str, Mapping[str, Any]] = {
         "model.alpha": [0.35, 0.5, 0.75, 1.0],
         **dict.fromkeys(
             (
-                *("input.batch_size", "optimizer.learning_rate", "anchors.min_scale", "loss.negatives_per_positive"),
-                *("loss.localization_weight", "loss.l2", "augment.crop_probability", "augment.photometric_strength"),
+                *("input.batch_size", "optimizer.learning_rate", "anchors.min_scale", "loss.matched_iou"),
+                *("loss.negatives_per_positive", "loss.localization_weight", "loss.l2"),
+                *("augment.crop_probability", "augment.photometric_strength"),
             )
         ),
     },

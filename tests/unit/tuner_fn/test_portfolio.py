@@ -10,6 +10,7 @@ def test_changes_are_relative_to_the_start() -> None:
     ranges = search_space.named_space("default", CPU)
     assert portfolio.candidates(CPU, ranges) == [
         {"model.alpha": 1.0},
+        {"loss.matched_iou": 0.4},
         {"input.batch_size": 2},
         {"optimizer.learning_rate": 0.004},
     ]
