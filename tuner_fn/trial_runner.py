@@ -26,7 +26,8 @@ from tuner_fn.worker import Job
 
 STATE = "tuner/state"  # among the winner's values: the file of its training state
 _ON_VAL = "val_"
-_MARGIN = 1.5  # of the time that is kept for the finalists: tracing, a machine that is busier
+_MARGIN = 1.5  # of the time that is kept for the finalists: the machine may get busier
+_TRAINING_S = 10.0  # that a training takes beside its epochs: loading, tracing, scores of resamples
 _NO_SIGNAL = 0.01  # a score below it is that of a network that has hardly learned anything
 Trial = keras_tuner.engine.trial.Trial
 
@@ -264,10 +265,10 @@ class DetectionTuner(keras_tuner.Tuner):
         paces = [pace if row["trial"] in start else max(pace, own_s) for row, pace in zip(to_come, paces, strict=True)]
         slowest = max([*paces, own_s]) or self._measured_s
         if start:
-            repeats_s = sum(paces) * self.oracle.max_epochs
+            repeats_s = sum(paces) * self.oracle.max_epochs + len(paces) * _TRAINING_S
         else:  # half of the epochs are the start's
             pace = statistics.mean([self._measured_s, max(self._measured_s, own_s)])
-            repeats_s = self._finalists.num_epochs * pace
+            repeats_s = self._finalists.num_epochs * (pace + _TRAINING_S / self.oracle.max_epochs)
         return _MARGIN * (self._final_epochs() * slowest + (0.0 if of_final else repeats_s))
 
     def run_trial(self, trial: Trial, **_: Any) -> dict[str, float]:
