@@ -53,7 +53,7 @@ def test_frozen_batch_norm_uses_and_keeps_the_moving_averages() -> None:
 @pytest.mark.parametrize(("momentum", "steps", "left"), [(0.9997, 380, "89%"), (0.99, 60, "55%"), (0.9997, 1, "100%")])
 def test_slow_moving_averages_are_named_with_a_momentum_that_does(momentum, steps, left) -> None:
     found = layers.slow_averages(momentum, steps)
-    assert f"after the {steps} steps of a first trial {left} of what they began with is left" in found
+    assert f"after the {steps} steps of a whole trial {left} of what they began with is left" in found
     proposed = float(found.rpartition("=")[2])
     assert proposed**steps <= 0.01 or proposed == 0.5
     assert layers.slow_averages(proposed, max(steps, 4)) is None
