@@ -85,16 +85,26 @@ def test_every_strategy_searches_inside_the_tfx_tuner(strategy, process, example
     assert all(row["status"] == "completed" for row in rows)
     own = {row["trial"]: row["epochs"] for row in rows}
     assert [row["trial"] for row in rows if not (row["parent"] or row["inherited"])] == ["0000"]
-    assert sum(epochs for epochs in own.values()) - sum(own[row["parent"]] for row in rows if row["parent"]) == 12
+    searched = sum(epochs for epochs in own.values()) - sum(own[row["parent"]] for row in rows if row["parent"])
+    assert searched == 12 - 4  # the challenger inherited its weights: it is trained afresh to be compared
     (best,) = (tmp_path / "best_hyperparameters").glob("*")
     values = json.loads(best.read_text())["values"]
     own = {name: value for name, value in values.items() if not name.startswith("tuner/")}
     assert own == rows[0]["hyperparameters"] | {"training.epochs": SMALL.training.epochs}
-    # Twelve epochs leave none to compare with the start, which stays; the final training goes on from its state.
-    assert own == {name: SMALL.flat()[name] for name in own}
-    state = pathlib.Path(values["tuner/state"])
-    assert state.exists()
-    assert state.parent.name == f"trial_{rows[0]['trial']}"
+    decision = json.loads(leaderboard.with_name("decision.json").read_text())
+    assert decision["seeds"] == 1
+    is_replaced = rows[0]["trial"] != "0000" and rows[0]["hyperparameters"] != _of(rows, "0000")["hyperparameters"]
+    assert decision["replaced"] == is_replaced == (own != {name: SMALL.flat()[name] for name in own})
+    if is_replaced:  # others' weights are in its state
+        assert "tuner/state" not in values
+    else:
+        state = pathlib.Path(values["tuner/state"])
+        assert state.exists()
+        assert state.parent.name == f"trial_{rows[0]['trial']}"
+
+
+def _of(rows: list[dict], trial: str) -> dict:
+    return next(row for row in rows if row["trial"] == trial)
 
 
 def test_a_search_with_a_larger_budget_goes_on_and_what_changed_is_said(examples, tmp_path) -> None:
