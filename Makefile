@@ -44,7 +44,7 @@ TEST_ENV := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: $(STAMP)  ## Make .venv from requirements.lock (done by the others where needed).
+setup: $(STAMP)  ## Make .venv from the lock that fits this system (done by the others where needed).
 
 # Always from an empty .venv: an interrupted set-up leaves no stamp, and the next call starts over from the cache.
 # Bytecode is compiled here: with PYTHONDONTWRITEBYTECODE, as images often have it, every start would compile TFX anew.

@@ -3,8 +3,8 @@
 Configuration 0 is the plan's, but for width and epochs, which are the preset's, 1 the preset's alone; the next ones
 differ from 0 in one setting each (`ALONE`), all others are drawn from a broad space: each setting keeps the plan's
 value with a chance of 0.6. The same ones are trained on every task, each on one core, first with one seed, then every
-fifth with two more. A training that is done is kept in the folder: the same command goes on. `--pack` writes what is
-there to what `benchmarks/recorded/<task>.json.gz` has.
+fifth with two more. A training that is done is kept in the folder: the same command goes on. `--pack` adds what is
+in the folder to `benchmarks/recorded/<task>.json.gz`.
 
     python -m benchmarks.record --folder=FOLDER [--tasks=raccoon,cards] [--configurations=80] [--part=0/2] [--pack]
 """
@@ -162,8 +162,8 @@ def pack(task: str, folder: pathlib.Path) -> None:
     """
     path = PACKED / f"{task}.json.gz"
     before = json.loads(gzip.decompress(path.read_bytes())) if path.exists() else []
-    rows = {json.dumps([row[name] for name in trainings.DEPENDS_ON], sort_keys=True): row for row in before}
-    for row in _results(folder / task):
+    rows = {}
+    for row in (*before, *_results(folder / task)):  # of two results of one training the folder's is kept
         rows[json.dumps([row[name] for name in trainings.DEPENDS_ON], sort_keys=True)] = row
     found = sorted(
         rows.values(),
