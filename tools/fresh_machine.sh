@@ -28,7 +28,8 @@ trap 'umount -lR "$root/proc" "$root/dev"' EXIT
 
 rm -rf "$root/root/ssd-tuner"
 git clone --quiet "$repository" "$root/root/ssd-tuner"
-environment=(HOME=/root PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt)
+certificates=/etc/ssl/certs/ca-certificates.crt
+environment=(HOME=/root PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 SSL_CERT_FILE=$certificates PIP_CERT=$certificates)
 for name in PYTHON http_proxy https_proxy no_proxy UV_INDEX_URL PIP_INDEX_URL; do
 	[ -z "${!name:-}" ] || environment+=("$name=${!name}")
 done
