@@ -124,8 +124,8 @@ def _lcbench_searches(tasks: str | None, seeds: int) -> Iterator[tuple[Curves, i
 def _record(path: pathlib.Path, trials: int) -> None:
     """Trains random configurations of the default space and writes the mAP on val after each epoch."""
     from data.road_scenes import scenes
-    from models import training
-    from models.errors import DivergedError
+    from models.training import train
+    from models.training.divergence import DivergedError
     from pipeline import environment
     from tuner_fn import presets, search_space
     from tuner_fn.oracles.space import Space
@@ -140,7 +140,7 @@ def _record(path: pathlib.Path, trials: int) -> None:
         for genes in space.sample(np.random.default_rng(0), trials):
             chosen = search_space.configuration(config, space.values(genes))
             try:
-                history = training.train(chosen, *data, scenes.CLASS_NAMES, epochs=EPOCHS).history
+                history = train.train(chosen, *data, scenes.CLASS_NAMES, epochs=EPOCHS).history
             except DivergedError:
                 continue
             curves.append([round(report["AP"], 5) for report in history])

@@ -20,7 +20,7 @@ import numpy as np
 from pycocotools import coco as coco_lib
 from pycocotools import cocoeval
 
-from models import detection_metrics
+from models.evaluation import coco
 
 NUM_IMAGES = 1366  # the FLIR ADAS test split
 DETECTIONS_PER_IMAGE = 100
@@ -31,7 +31,7 @@ PEER_REPEATS = 3
 
 def random_results(
     seed: int, num_images: int, detections: int, max_objects: int = 12, height: int = 512, width: int = 640
-) -> list[detection_metrics.ImageResult]:
+) -> list[coco.ImageResult]:
     """Draws ground truth and detections of all sizes; every object has one detection near it.
 
     Args:
@@ -59,7 +59,7 @@ def random_results(
         scores[:near] = rng.uniform(0.3, 1.0, near)
         sides = gt_boxes[:, 2:] - gt_boxes[:, :2]
         results.append(
-            detection_metrics.ImageResult(
+            coco.ImageResult(
                 gt_boxes=gt_boxes,
                 gt_labels=gt_labels,
                 gt_is_crowd=rng.random(len(gt_boxes)) < 0.05,
@@ -74,9 +74,7 @@ def random_results(
     return results
 
 
-def pycocotools_metrics(
-    results: Sequence[detection_metrics.ImageResult], class_names: Sequence[str]
-) -> dict[str, float]:
+def pycocotools_metrics(results: Sequence[coco.ImageResult], class_names: Sequence[str]) -> dict[str, float]:
     """Computes what `detection_metrics.coco_metrics` does with pycocotools, the reference.
 
     Args:
@@ -98,7 +96,7 @@ def pycocotools_metrics(
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    metrics = dict(zip(detection_metrics.SUMMARY_KEYS, evaluation.stats.tolist(), strict=True))
+    metrics = dict(zip(coco.SUMMARY_KEYS, evaluation.stats.tolist(), strict=True))
     precision = evaluation.eval["precision"]  # [T, R, C, areas, maxDets]
     for label, name in enumerate(class_names):
         for key, values in (("AP", precision[:, :, label, 0, -1]), ("AP50", precision[0, :, label, 0, -1])):
@@ -124,7 +122,7 @@ def largest_difference(ours: dict[str, float], theirs: dict[str, float]) -> floa
 def main() -> int:
     """Prints the numbers of both, medians in seconds and their ratio; returns 0."""
     results = random_results(0, NUM_IMAGES, DETECTIONS_PER_IMAGE)
-    ours, our_times_s = _timed(lambda: detection_metrics.coco_metrics(results, CLASS_NAMES), REPEATS)
+    ours, our_times_s = _timed(lambda: coco.coco_metrics(results, CLASS_NAMES), REPEATS)
     theirs, their_times_s = _timed(lambda: pycocotools_metrics(results, CLASS_NAMES), PEER_REPEATS)
     print(f"machine: {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print("command: python -m benchmarks.evaluation")
@@ -151,13 +149,13 @@ def _random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:
     return np.concatenate([corners, corners + sides], axis=1).astype(np.float32)
 
 
-def _xywh_px(box: np.ndarray, result: detection_metrics.ImageResult) -> list[float]:
+def _xywh_px(box: np.ndarray, result: coco.ImageResult) -> list[float]:
     ymin, xmin, ymax, xmax = (float(value) for value in box)
     x, y = xmin * result.width, ymin * result.height
     return [x, y, xmax * result.width - x, ymax * result.height - y]
 
 
-def _annotations(results: Sequence[detection_metrics.ImageResult]) -> list[dict]:
+def _annotations(results: Sequence[coco.ImageResult]) -> list[dict]:
     annotations = []
     for image_id, result in enumerate(results, 1):
         rows = zip(result.gt_boxes, result.gt_labels, result.gt_is_crowd, result.gt_area_px, strict=True)
@@ -175,7 +173,7 @@ def _annotations(results: Sequence[detection_metrics.ImageResult]) -> list[dict]
     return annotations
 
 
-def _load_detections(ground_truth: coco_lib.COCO, results: Sequence[detection_metrics.ImageResult]) -> coco_lib.COCO:
+def _load_detections(ground_truth: coco_lib.COCO, results: Sequence[coco.ImageResult]) -> coco_lib.COCO:
     detections = [
         {"image_id": i, "category_id": int(c), "bbox": _xywh_px(box, r), "score": float(score)}
         for i, r in enumerate(results, 1)

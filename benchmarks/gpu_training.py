@@ -29,9 +29,9 @@ import numpy as np
 
 from benchmarks import rounds
 from data.road_scenes import scenes
-from models import cost, optimizers, schedules
-from models.detector import Detector
 from models.hyperparameters import ExperimentConfig
+from models.network.detector import Detector
+from models.training import network_cost, optimizers, schedules
 
 Tensor = Any
 WARMUP_STEPS = 3
@@ -105,7 +105,7 @@ def _measure(config: ExperimentConfig, batch: int, steps: int, device: Any) -> d
     times = times[WARMUP_STEPS:]
     rate = batch / statistics.median(times)
     peak = peak_flops(device.device_kind)
-    share = None if peak is None else 3 * 2 * cost.multiply_adds(detector.network) * rate / peak
+    share = None if peak is None else 3 * 2 * network_cost.multiply_adds(detector.network) * rate / peak
     spread = rounds.spread([1000 * seconds for seconds in times], 2)
     shown = "unknown" if share is None else f"{share:.1%}"
     print(f"{batch:>6}  {spread:<36}{rate:>10.1f}{shown:>15}{float(loss):>10.3f}", flush=True)

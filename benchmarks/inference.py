@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from benchmarks import rounds
 from data.road_scenes import scenes
-from models import devices
-from models.detector import Detector
 from models.hyperparameters import ExperimentConfig
+from models.network.detector import Detector
+from models.training import devices
 from tuner_fn import presets
 
 ROUNDS = 10

@@ -1,8 +1,8 @@
 """Times ingestion to TFRecord beside TFDS's own `download_and_prepare`, in the same run, on the same COCO folder.
 
 Ours reads the JSON, decodes and checks every image and box, and writes GZIP TFRecord shards with the images' own bytes
-(`pipeline.ingest.write_shard`, what a Beam worker runs), with a thread a core. The peer is a `GeneratorBasedBuilder`
-with the features of TFDS's own COCO, in both ways that TFDS offers: it hands over the images' paths, and TFDS copies
+(`ingest.write_shard`, what a Beam worker runs), with a thread a core. The peer is a `GeneratorBasedBuilder` with the
+features of TFDS's own COCO, in both ways that TFDS offers: it hands over the images' paths, and TFDS copies
 their bytes and looks at none; or it decodes them, as TFDS's KITTI does, so that an unreadable one is found, and TFDS
 encodes them again. Each is one process; TFDS uses one thread. Rounds alternate, after one that is not counted.
 
@@ -28,7 +28,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from data import convert, sources
-from pipeline import ingest
+from pipeline.components import ingest
 
 IMAGES = 300
 HEIGHT_PX, WIDTH_PX = 512, 640

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import rounds
 from data.road_scenes import scenes
-from models import training
+from models.training import train
 from pipeline import environment
 from tuner_fn import presets
 
@@ -63,7 +63,7 @@ def _family(
 
     def score(changes: Mapping[str, Any], epochs: int, **files: pathlib.Path) -> Score:
         settings = {"epochs": epochs, "validate_at": (), **files}
-        report = training.train(base.replace(changes), *data, scenes.CLASS_NAMES, **settings).history[-1]
+        report = train.train(base.replace(changes), *data, scenes.CLASS_NAMES, **settings).history[-1]
         return report["AP"], report["AP50"]
 
     print(f"  seed {seed}, donor: {_text(score({}, epochs, checkpoint=donor))}", flush=True)

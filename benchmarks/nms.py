@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import rounds
-from models import postprocess
 from models.hyperparameters import PostprocessConfig
+from models.network import postprocess
 
 ROUNDS = 15
 BATCH = 8

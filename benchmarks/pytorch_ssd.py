@@ -159,7 +159,7 @@ class Detector(nn.Module):
 def objective(
     detector: Detector, logits: torch.Tensor, deltas: torch.Tensor, gt_boxes: torch.Tensor, gt_labels: torch.Tensor
 ) -> torch.Tensor:
-    """Computes the training objective, as `models.detector.Detector.compute_loss` with the declared defaults.
+    """Computes the training objective, as `models.network.detector.Detector.compute_loss` with the declared defaults.
 
     Args:
         detector: its anchors, settings and kernels are read.
@@ -215,7 +215,7 @@ def train_step(
 def assign(
     gt_boxes: torch.Tensor, gt_labels: torch.Tensor, anchors: torch.Tensor, matched_iou: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Matches anchors to objects, as `models.matcher.assign`.
+    """Matches anchors to objects, as `models.network.matcher.assign`.
 
     Returns:
         int64 [B, A] the object of each anchor, bool [B, A] whether the anchor is positive.
@@ -243,7 +243,7 @@ def assign(
 
 
 def _encode(boxes: torch.Tensor, anchors: torch.Tensor, variances: Sequence[float]) -> torch.Tensor:
-    """Encodes boxes, as `models.box_coder.encode`."""
+    """Encodes boxes, as `models.network.box_coder.encode`."""
     size, anchor_size = (box[..., 2:] - box[..., :2] for box in (boxes, anchors))
     centre = ((boxes[..., :2] + boxes[..., 2:]) - (anchors[:, :2] + anchors[:, 2:])) / 2 / anchor_size
     logs = torch.log(size.clamp(min=1e-6) / anchor_size)

@@ -25,8 +25,8 @@ import numpy as np
 
 from benchmarks import rounds
 from data.road_scenes import scenes
-from models import anchors
 from models.hyperparameters import ExperimentConfig
+from models.network import anchors
 from tuner_fn import presets
 
 ROUNDS = 11
@@ -128,10 +128,10 @@ def _serve_tensorflow(pipe: Connection, config: ExperimentConfig, batch: dict[st
     import tensorflow as tf  # each library only in its own process
 
     from data import input_pipeline
-    from models import devices, training
+    from models.training import devices, train
 
     devices.configure_device()
-    program = training.Program(config, len(scenes.CLASS_NAMES))
+    program = train.Program(config, len(scenes.CLASS_NAMES))
     program.configure(config, 1000)
     detector = program.detector
     images, truth = tf.constant(batch["images"]), {name: tf.constant(batch[name]) for name in ("gt_boxes", "gt_labels")}

@@ -16,8 +16,8 @@ import hotcoco
 import numpy as np
 
 from benchmarks import evaluation
-from models import detection_metrics, paired_bootstrap
-from models.detection_metrics import ImageResult
+from models.evaluation import coco, paired_bootstrap
+from models.evaluation.coco import ImageResult
 from pipeline.configs import MAX_P_WORSE
 
 METRICS = ("AP50", "AP")  # the first decides on the pairs
@@ -77,7 +77,7 @@ def _time(images: int, detections: int) -> None:
         return f"{found.low:+.4f} to {found.high:+.4f}"
 
     def compare_by_hotcoco() -> str:
-        both = [detection_metrics.evaluate(one, names) for one in (last, candidate)]
+        both = [coco.evaluate(one, names) for one in (last, candidate)]
         found = hotcoco.compare(*both, n_bootstrap=RESAMPLES)["ci"]
         return ", ".join(f"{name} {found[name]['lower']:+.4f} to {found[name]['upper']:+.4f}" for name in METRICS)
 

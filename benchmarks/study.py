@@ -22,9 +22,10 @@ from typing import Any
 
 from benchmarks import rounds
 from data import files, sources
-from models import training
 from models.hyperparameters import ExperimentConfig
-from pipeline import configs, ingest
+from models.training import train as training
+from pipeline import configs
+from pipeline.components import ingest
 from tuner_fn import presets
 
 METRICS = ("AP50", "AP")

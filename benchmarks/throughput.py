@@ -19,8 +19,8 @@ import psutil
 
 from benchmarks import rounds
 from data.road_scenes import scenes
-from models import training
 from models.hyperparameters import ExperimentConfig
+from models.training import train
 from pipeline import environment
 from tuner_fn import oracles, presets, search_space
 from tuner_fn.trial_runner import DetectionTuner, make_objective
@@ -101,16 +101,16 @@ def _search_stock(config: ExperimentConfig, data: list[list[str]], root: pathlib
             for parameter in _space(config).space:
                 hp.Float(parameter.name, parameter.min_value, parameter.max_value, sampling=parameter.sampling)
             self.config = search_space.configuration(config, hp.values)
-            self.program = training.Program(self.config, len(scenes.CLASS_NAMES))
+            self.program = train.Program(self.config, len(scenes.CLASS_NAMES))
             return self.program.detector
 
         def fit(
             self, hp: keras_tuner.HyperParameters, model: Any, *_: Any, callbacks: Any, **__: Any
         ) -> dict[str, float]:
-            split, validation = training.load_data(self.config, *data, scenes.CLASS_NAMES)
+            split, validation = train.load_data(self.config, *data, scenes.CLASS_NAMES)
             steps = split.length // self.config.input.batch_size
             self.program.configure(self.config, steps * EPOCHS)
-            batches = training.training_batches(split, self.config, first_epoch=0, epochs=EPOCHS)
+            batches = train.training_batches(split, self.config, first_epoch=0, epochs=EPOCHS)
             model.fit(batches, steps_per_epoch=steps, epochs=EPOCHS, verbose=0)
             return {OBJECTIVE.name: validation.metrics(model)["AP"]}
 

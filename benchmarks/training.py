@@ -18,8 +18,8 @@ import tensorflow as tf
 from benchmarks import rounds
 from data import input_pipeline
 from data.road_scenes import scenes
-from models import devices, training
 from models.hyperparameters import ExperimentConfig
+from models.training import devices, train
 from tuner_fn import presets
 
 ROUNDS = 5
@@ -61,7 +61,7 @@ def _road_scenes(folder: pathlib.Path, config: ExperimentConfig) -> input_pipeli
 
 def _rates(config: ExperimentConfig, split: input_pipeline.Split, epochs: int) -> dict[str, list[float]]:
     """Times rounds of detector, backbone and input pipeline in turn; returns their images a second."""
-    program = training.Program(config, len(scenes.CLASS_NAMES))
+    program = train.Program(config, len(scenes.CLASS_NAMES))
     program.configure(config, 1000)
     batch = config.input.batch_size
     steps = input_pipeline.steps_per_epoch(split.length, batch) * epochs
@@ -72,11 +72,11 @@ def _rates(config: ExperimentConfig, split: input_pipeline.Split, epochs: int) -
     one_batch = input_pipeline.untuned(one_batch)  # or the peer would wait at each end
     contestants = {
         "detector": lambda: program.detector.fit(
-            training.training_batches(split, config, first_epoch=0, epochs=epochs), steps_per_epoch=steps, verbose=0
+            train.training_batches(split, config, first_epoch=0, epochs=epochs), steps_per_epoch=steps, verbose=0
         ),
         "bare MobileNetV2": lambda: bare.fit(one_batch, verbose=0),
         "input pipeline alone": lambda: sum(
-            1 for _ in training.training_batches(split, config, first_epoch=0, epochs=epochs)
+            1 for _ in train.training_batches(split, config, first_epoch=0, epochs=epochs)
         ),
     }
     times = rounds.seconds_in_turn(contestants, ROUNDS)

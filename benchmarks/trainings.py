@@ -12,9 +12,10 @@ import pathlib
 from typing import Any
 
 from data import files, sources
-from models import imagenet_weights, training
+from models import imagenet_weights
 from models.hyperparameters import ExperimentConfig
-from pipeline import ingest
+from models.training import train
+from pipeline.components import ingest
 
 CURVE = ("AP", "AP50", "loss", "seconds")  # kept of each epoch
 DEPENDS_ON = ("task", "epochs", "settings")  # what tells one training from another
@@ -106,8 +107,8 @@ def score(
         splits, class_names = write_examples(TASKS[task], folder / task, config.input.tile)
         state = path.with_suffix(".npz")
         data = (config, splits["train"], splits["val"], class_names)
-        result = training.train(*data, epochs=epochs, checkpoint=state, validate_at=range(0, epochs, every))
-        test = training.Validation(tuple(splits["test"]), config, tuple(class_names)).metrics(result.detector)
+        result = train.train(*data, epochs=epochs, checkpoint=state, validate_at=range(0, epochs, every))
+        test = train.Validation(tuple(splits["test"]), config, tuple(class_names)).metrics(result.detector)
         curve = {key: [_digits(report.get(key)) for report in result.history] for key in CURVE}
         minutes = sum(report["seconds"] for report in result.history) / 60
         found = {"curve": curve, "test": {key: _digits(test[key]) for key in CURVE[:2]}, "minutes": _digits(minutes)}

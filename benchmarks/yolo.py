@@ -2,7 +2,7 @@
 
 `ssd-tuner run --max_minutes=M` has M minutes for everything; the peer has M minutes of training with its own defaults
 beside input size and time. Its best weights by its own val score are taken. Both are scored on the test split by
-`models.detection_metrics`. Everything that is done is kept in the folder: the same command goes on.
+`models.evaluation.coco`. Everything that is done is kept in the folder: the same command goes on.
 
     .venv/bin/python -m pip install -r requirements/benchmarks.txt
     taskset -c 0 python -m benchmarks.yolo --folder=FOLDER [--tasks=raccoon,cards] [--minutes=9] [--image_size=320]
@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks import rounds, trainings
 from data import convert, examples, files, input_pipeline, sources
-from models import detection_metrics, detections
+from models.evaluation import coco, detections
 
 METRICS = ("AP50", "AP")
 _LEAST_SCORE = 0.001  # of a detection, as the peer's own validation has it
@@ -104,11 +104,11 @@ def _train_peer(task: str, seed: int, folder: pathlib.Path, arguments: argparse.
     if found["classes"] != class_names:
         raise ValueError(f"The peer has its classes in another order: {found['classes']}, not {class_names}.")
     results = [_result(*pair) for pair in zip(records, found["detections"], strict=True)]
-    metrics = detection_metrics.coco_metrics(results, class_names)
+    metrics = coco.coco_metrics(results, class_names)
     return {name: metrics[name] for name in METRICS} | {"minutes": found["minutes"]}
 
 
-def _result(record: examples.DetectionRecord, found: Mapping[str, Any]) -> detection_metrics.ImageResult:
+def _result(record: examples.DetectionRecord, found: Mapping[str, Any]) -> coco.ImageResult:
     boxes = np.array(found["boxes"], np.float64).reshape(-1, 4)[:, [1, 0, 3, 2]]
     scores, classes = np.array(found["scores"], np.float64), np.array(found["classes"], np.int64)
     return detections.image_result(record, detections.Detections(boxes, scores, classes))

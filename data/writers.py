@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from data import boxes as box_forms
-from data import examples, file_names, label_map, tfrecords
+from data import examples, image_names, label_map, tfrecords
 from data.examples import DetectionRecord
 from data.sources import annotated
 
@@ -78,7 +78,7 @@ class Writer(abc.ABC):
     def close(self) -> None:  # noqa: B027 - most formats have nothing to add
         """Finishes the dataset after its last split."""
 
-    def _write_image(self, folder: str, names: file_names.FileNames, record: DetectionRecord) -> str:
+    def _write_image(self, folder: str, names: image_names.FileNames, record: DetectionRecord) -> str:
         """Writes the image's bytes and returns its name in the folder."""
         name = names.add(record.source_id, record.image_format)
         self.num_renamed += name != record.source_id
@@ -104,7 +104,7 @@ class CocoWriter(Writer):
     def start(self, split: str, count: int) -> None:
         """Opens the split's JSON; the annotations wait in a file of their own until the images are listed."""
         del count
-        self._names = file_names.FileNames(one_stem=False)
+        self._names = image_names.FileNames(one_stem=False)
         self._split, self._num_images, self._num_boxes = split, 0, 0
         self._images = self._open(f"{split}.json")
         self._annotations = self._open(f"{split}.annotations")
@@ -159,7 +159,7 @@ class VocWriter(Writer):
     def __init__(self, root: Path, class_names: tuple[str, ...]) -> None:
         """Prepares names that are unique in all splits, as those share their folders."""
         super().__init__(root, class_names)
-        self._names = file_names.FileNames(one_stem=True, flat=True)
+        self._names = image_names.FileNames(one_stem=True, flat=True)
         self._used: set[int] = set()
 
     def start(self, split: str, count: int) -> None:
@@ -225,7 +225,7 @@ class YoloWriter(Writer):
         del count
         self._splits.append(split)
         # Tools find the labels of a path by its last folder `images`.
-        self._names = file_names.FileNames(one_stem=True, reserved=("images", "labels"))
+        self._names = image_names.FileNames(one_stem=True, reserved=("images", "labels"))
         for folder in ("images", "labels"):
             (self.root / folder / split).mkdir(parents=True)
 

@@ -11,7 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from PIL import Image
 
 from data.road_scenes import scenes
-from models import predict
+from models.export import predict
 
 MIN_SCORE = 0.3
 COLUMNS, ROWS = 3, 2

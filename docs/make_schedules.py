@@ -1,4 +1,4 @@
-"""Draws docs/schedules.png: the learning-rate schedules of `models.schedules`, as the code computes them.
+"""Draws docs/schedules.png: the learning-rate schedules of `models.training.schedules`, as the code computes them.
 
 python -m docs.make_schedules
 """
@@ -8,7 +8,7 @@ import pathlib
 import matplotlib.pyplot as plt
 
 from models.hyperparameters import OptimizerConfig
-from models.schedules import LiveSchedule
+from models.training.schedules import LiveSchedule
 
 STEPS = 1000
 CASES = {

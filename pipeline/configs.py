@@ -8,7 +8,7 @@ from typing import Any
 
 from data.errors import UserError
 from data.sources import DataOptions
-from models import formats
+from models.export import formats
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import presets, search_space
 
@@ -49,7 +49,7 @@ class RunConfig:
         beam_args: options for Beam, each as "--NAME=VALUE".
         min_map: a model is blessed from this value of the search's objective on the test split on, in [0, 1].
         max_p_worse: nor is it blessed if it is worse than the last blessed one with more than this probability.
-        export: names of `models.formats.FORMATS` to push beside the SavedModel.
+        export: names of `models.export.formats.FORMATS` to push beside the SavedModel.
         max_drop: a format is pushed only if its mAP@[.5:.95] on val is lower by no more than this, in [0, 1].
     """
 

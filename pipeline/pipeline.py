@@ -13,11 +13,11 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.proto import pusher_pb2, trainer_pb2
 
 from data.sources import Source
-from pipeline import evaluator
+from pipeline.components import evaluator
+from pipeline.components.example_gen import DetectionExampleGen
+from pipeline.components.exporter import Exporter
+from pipeline.components.serving_check import ServingCheck
 from pipeline.configs import RunConfig
-from pipeline.example_gen import DetectionExampleGen
-from pipeline.exporter import Exporter
-from pipeline.serving_check import ServingCheck
 from pipeline.source_hash import source_hash
 
 
@@ -41,7 +41,7 @@ def make_components(
     statistics, schema, validator = make_data_checks(examples.outputs["examples"])
     tuner = Tuner(tuner_fn="tuner_fn.tuner.tuner_fn", custom_config=_tuner_settings(run), **_data(examples))
     trainer = Trainer(
-        run_fn="pipeline.trainer.run_fn",
+        run_fn="pipeline.components.trainer.run_fn",
         hyperparameters=tuner.outputs["best_hyperparameters"],
         schema=schema.outputs["schema"],
         custom_config=_trainer_settings(run),
@@ -55,7 +55,7 @@ def make_components(
         min_map=run.min_map,
         objective=run.search.objective,
         max_p_worse=run.max_p_worse,
-        source_hash=source_hash("pipeline.coco_metric"),
+        source_hash=source_hash("pipeline.components.coco_metric"),
     )
     export = Exporter(
         model=trainer.outputs["model"],
@@ -64,13 +64,13 @@ def make_components(
         examples=examples.outputs["examples"],
         export_formats=",".join(run.export),
         max_drop=run.max_drop,
-        source_hash=source_hash("pipeline.exporter"),
+        source_hash=source_hash("pipeline.components.exporter"),
     )
     check = ServingCheck(
         model=export.outputs["exported_model"],
         model_blessing=judge.outputs["blessing"],
         examples=examples.outputs["examples"],
-        source_hash=source_hash("pipeline.serving_check"),
+        source_hash=source_hash("pipeline.components.serving_check"),
     )
     pusher = Pusher(
         model=export.outputs["exported_model"],
@@ -101,7 +101,7 @@ def _make_example_gen(run: RunConfig, source: Source) -> DetectionExampleGen:
         dataset=run.dataset,
         options=run.data,
         fingerprint=source.fingerprint(),
-        source_hash=source_hash("pipeline.example_gen"),
+        source_hash=source_hash("pipeline.components.example_gen"),
         report_dir=str(run.workdir / "report"),
     )
     if run.direct_num_workers > 1:  # elsewhere in the pipeline starting a process costs more than its share of the work
@@ -133,5 +133,5 @@ def _trainer_settings(run: RunConfig) -> dict[str, Any]:
         "config": run.experiment.to_dict(),
         "workdir": str(run.workdir),
         "origin": {"options": run.data.to_dict(), "search_seed": run.search.seed},
-        "source_hash": source_hash("pipeline.trainer"),
+        "source_hash": source_hash("pipeline.components.trainer"),
     }

@@ -6,8 +6,9 @@ from typing import Any
 
 from data import sources
 from data.sources import Source
-from models import imagenet_weights, pretrained
+from models import imagenet_weights
 from models.hyperparameters import ExperimentConfig
+from models.network import pretrained
 from pipeline import configs
 from tuner_fn import search_space
 from tuner_fn.plan import fingerprint, plan, rules

@@ -28,7 +28,7 @@ def source_hash(
     name code; imports for type checkers alone do not.
 
     Args:
-        *modules: dotted names, as "models.training".
+        *modules: dotted names, as "models.training.train".
         ignore: modules that cannot change a result, as those that only display; neither they nor what only
             they import counts.
         root: the folder that holds the packages.

@@ -1,4 +1,4 @@
-"""Stands in for `models.training` in a worker process: follows the settings to a fault instead of training.
+"""Stands in for `models.training.train` in a worker process: follows the settings to a fault instead of training.
 
 `optimizer.learning_rate` of 0.01 to 0.1 names the fault, by `FAULTS`; the state is a text file of the epochs done, with
 those of the donor.
@@ -14,7 +14,7 @@ import types
 
 from data import files
 from data.errors import UserError
-from models.errors import DivergedError
+from models.training.divergence import DivergedError
 
 FAULTS = ("none", "diverges", "no memory", "mistake", "killed", "killed once", "segfault", "exit", "hangs", "user's")
 FAULTS += ("mid-message",)

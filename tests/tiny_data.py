@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from data import examples
 from data.road_scenes import scenes
-from models.detector import Detector
 from models.hyperparameters import ExperimentConfig
+from models.network.detector import Detector
 
 CLASS_NAMES = scenes.CLASS_NAMES
 

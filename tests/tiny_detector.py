@@ -13,10 +13,10 @@ from PIL import Image
 
 from benchmarks import evaluation
 from data import examples
-from models import detection_metrics, detections
+from models.evaluation import coco, detections
 
 
-def random_results() -> list[detection_metrics.ImageResult]:
+def random_results() -> list[coco.ImageResult]:
     """Draws what a detector finds in six small images of different sizes, and what is there."""
     drawn = evaluation.random_results(4, num_images=6, detections=5, max_objects=4)
     return [
@@ -25,7 +25,7 @@ def random_results() -> list[detection_metrics.ImageResult]:
     ]
 
 
-def images_of(results: list[detection_metrics.ImageResult]) -> list[bytes]:
+def images_of(results: list[coco.ImageResult]) -> list[bytes]:
     """Makes one grey PNG a result, of its size; at most 256."""
     files = []
     for number, result in enumerate(results):
@@ -37,7 +37,7 @@ def images_of(results: list[detection_metrics.ImageResult]) -> list[bytes]:
     return files
 
 
-def records_of(results: list[detection_metrics.ImageResult]) -> list[examples.DetectionRecord]:
+def records_of(results: list[coco.ImageResult]) -> list[examples.DetectionRecord]:
     """Makes one example a result, with its ground truth."""
     return [
         examples.DetectionRecord(
@@ -67,7 +67,7 @@ def write_split(folder: pathlib.Path, records: list[examples.DetectionRecord], c
 
 def export(
     model_dir: pathlib.Path,
-    results: list[detection_metrics.ImageResult],
+    results: list[coco.ImageResult],
     class_names: list[str],
     defect: str = "",
 ) -> str:
@@ -95,7 +95,7 @@ def export(
 
 
 class _Detector(tf.Module):
-    def __init__(self, results: list[detection_metrics.ImageResult], defect: str) -> None:
+    def __init__(self, results: list[coco.ImageResult], defect: str) -> None:
         super().__init__()
         most = max(1, *(len(result.det_scores) for result in results))
         boxes = np.zeros((len(results), most, 4), np.float32)

@@ -7,7 +7,7 @@ import time
 import keras_tuner
 
 from data import files
-from tuner_fn import state_files
+from tuner_fn import search_files
 
 
 class TimeIsUpError(keras_tuner.errors.FatalError):
@@ -31,7 +31,7 @@ class Clock:
 
     def start(self) -> None:
         """Goes on from what the file says."""
-        before_s = state_files.read(self._path, lambda saved: float(saved["seconds"]))
+        before_s = search_files.read(self._path, lambda saved: float(saved["seconds"]))
         self._began_s = time.monotonic() - (before_s or 0.0)
 
     def left_s(self) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from data import files
-from tuner_fn import state_files
+from tuner_fn import search_files
 
 DECISION_FILE = "decision.json"
 COUNT = 2  # the start and its challenger
@@ -174,7 +174,7 @@ class Finalists:
         self.num_epochs = epochs_needed(repeats, max_epochs, has_fidelity=has_fidelity, inherits=inherits)
         self._whole, self._min_confidence = not has_fidelity, min_confidence
         self._seeds = [first_seed + number for number in range(repeats)]
-        found = state_files.read(self._path, lambda scores: {trial: dict(one) for trial, one in scores.items()})
+        found = search_files.read(self._path, lambda scores: {trial: dict(one) for trial, one in scores.items()})
         self.scores: dict[str, dict[str, float | None]] = found or {}  # what was damaged is trained again
 
     def missing(self, rows: Sequence[Row]) -> Iterator[tuple[Row, int]]:
@@ -236,7 +236,7 @@ class Finalists:
         own = self._path.parent / f"trial_{trial_id}" / "resampled.json"
         path = self._resampled_file(trial_id, seed)
         path = own if seed == str(self._seeds[0]) and not path.exists() else path
-        return state_files.read(path, lambda values: np.array(values, np.float64))
+        return search_files.read(path, lambda values: np.array(values, np.float64))
 
     def _image_error(self, trials: Sequence[str], seeds: Sequence[str]) -> float:
         """Computes the standard error that the choice of the validation images leaves in the mean difference."""

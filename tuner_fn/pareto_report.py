@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from data import files
-from tuner_fn import costs, pareto, reporting
+from tuner_fn import cost_limits, pareto, reporting
 from tuner_fn.pareto import PLOT_FILE, TABLE_FILE, Row
 from tuner_fn.presets import OBJECTIVES
 
@@ -74,7 +74,7 @@ def _plot_front(axis: Any, rows: Sequence[Row], name: str) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(labelsize=9)
     axis.margins(x=0.15, y=0.15)
-    axis.set_xlabel(costs.UNITS[name])
+    axis.set_xlabel(cost_limits.UNITS[name])
     axis.legend(fontsize=8, frameon=False, loc="upper left")  # above the front nothing is
-    if name in costs.COUNTED:
+    if name in cost_limits.COUNTED:
         axis.xaxis.set_major_formatter(EngFormatter(sep=""))

@@ -7,7 +7,7 @@ from typing import Any
 from data.errors import UserError, nearest
 from models import imagenet_weights
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import allotment, costs, finalists, search_space
+from tuner_fn import allotment, cost_limits, finalists, search_space
 
 # The strategies of `tuner_fn.oracles`, named here because importing those takes Keras Tuner's 10 s.
 SEARCHES = (
@@ -32,7 +32,7 @@ class Objective:
     min_map: float
 
 
-# By their names in `models.detection_metrics`; the first is the default. A detector's AP is about half of its AP50.
+# By their names in `models.evaluation.coco`; the first is the default. A detector's AP is about half of its AP50.
 OBJECTIVES = {"AP50": Objective("mAP@.5", 0.1), "AP": Objective("mAP@[.5:.95]", 0.05)}
 DEFAULT_OBJECTIVE = next(iter(OBJECTIVES))
 
@@ -109,10 +109,11 @@ class SearchConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"`{name}` must be at least 1: got {value}.")
-        if self.second_objective not in (None, *costs.SECOND_OBJECTIVES):
-            known = f"{', '.join(costs.SECOND_OBJECTIVES)}.{nearest(self.second_objective, costs.SECOND_OBJECTIVES)}"
-            raise UserError(f"`second_objective={self.second_objective}` is none of {known}")
-        for name in ("max_minutes", "trial_timeout", "max_disk_gb", *costs.LIMITS):
+        if self.second_objective not in (None, *cost_limits.SECOND_OBJECTIVES):
+            known = cost_limits.SECOND_OBJECTIVES
+            hint = nearest(self.second_objective, known)
+            raise UserError(f"`second_objective={self.second_objective}` is none of {', '.join(known)}.{hint}")
+        for name in ("max_minutes", "trial_timeout", "max_disk_gb", *cost_limits.LIMITS):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise UserError(f"`{name}` must be positive: got {value}.")
@@ -138,7 +139,7 @@ class SearchConfig:
     @property
     def limits(self) -> dict[str, float]:
         """The limits on costs that are given, by their names in `costs.LIMITS`."""
-        return {name: limit for name in costs.LIMITS if (limit := getattr(self, name)) is not None}
+        return {name: limit for name in cost_limits.LIMITS if (limit := getattr(self, name)) is not None}
 
     def _check_early_stopping(self) -> None:
         if self.early_stopping is None:

@@ -12,8 +12,8 @@ import optuna
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
-from models.training import EpochReport
-from tuner_fn import costs
+from models.training.train import EpochReport
+from tuner_fn import cost_limits
 from tuner_fn.early_stopping import STOPPED
 from tuner_fn.oracles.base import INHERITED
 from tuner_fn.search_space import Ranges
@@ -103,7 +103,7 @@ def leaderboard(trials: Iterable[Trial], fidelity: str = "") -> list[dict[str, A
                 "epochs": _last(trial, "epochs"),
                 "fidelity": fidelity,
                 "seconds": _last(trial, "seconds"),
-                **{name: _last(trial, name) for name in costs.UNITS},
+                **{name: _last(trial, name) for name in cost_limits.UNITS},
                 "status": trial.status.lower(),
                 "reason": stopped_early(values) if done else reason[0],
                 "parent": values.get("tuner/trial_id"),

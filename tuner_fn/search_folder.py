@@ -10,7 +10,7 @@ from typing import Any
 
 from data import dataset_info, files, progress
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import reporting, state_files
+from tuner_fn import reporting, search_files
 from tuner_fn.presets import BUDGETS
 from tuner_fn.search_space import Ranges
 
@@ -67,7 +67,7 @@ def prepare(folder: pathlib.Path, logdir: pathlib.Path, parts: Parts) -> None:
         return
     # What begins with a dot is a copy that was never finished.
     found = sorted(folder.parent.glob(f"[!.]*/{FILE_NAME}"), key=lambda one: one.stat().st_mtime_ns, reverse=True)
-    read = {path.parent: state_files.read(path, lambda its: {name: its[name] for name in parts}) for path in found}
+    read = {path.parent: search_files.read(path, lambda its: {name: its[name] for name in parts}) for path in found}
     others = {other: its_parts for other, its_parts in read.items() if its_parts is not None}
     smaller = next((other for other, its_parts in others.items() if extends(parts, its_parts)), None)
     if smaller is not None:

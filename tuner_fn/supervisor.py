@@ -48,7 +48,7 @@ class TrainingProcess:
         Args:
             log: file that the worker's output is added to.
             max_bytes: resident size from which on a worker is replaced after its job; None for half the memory.
-            training: name of a module with the `train`, `measure` and `costs` of `models.training`.
+            training: name of a module with the `train`, `measure` and `costs` of `models.training.train`.
         """
         self.log = pathlib.Path(log)
         self._max_bytes = max_bytes or int(MEMORY_SHARE * psutil.virtual_memory().total)
@@ -85,7 +85,7 @@ class TrainingProcess:
         return self._persist(job, "train", on_epoch, timeout_s)
 
     def costs(self, job: worker.Job, timeout_s: float | None = None) -> dict[str, float]:
-        """Counts and measures what a job's network costs: `models.training.costs`; a worker that dies is replaced.
+        """Counts and measures what a job's network costs, as `train.costs`; a worker that dies is replaced.
 
         Args:
             job: what is to be trained.
@@ -122,7 +122,7 @@ class TrainingProcess:
                 raise keras_tuner.errors.FailedTrialError(text) from error
 
     def measure(self, job: worker.Job) -> Any:
-        """Measures a job's first steps: `models.training.measure`.
+        """Measures a job's first steps: `models.training.train.measure`.
 
         Raises:
             FailedTrialError: it cannot be trained, or the worker died.

@@ -13,9 +13,9 @@ import keras_tuner
 
 from data import files, progress
 from data.errors import UserError
-from models import layers
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import allotment, costs, disk, pareto_report, reporting, search_space, state_files
+from models.network import layers
+from tuner_fn import allotment, cost_limits, disk, pareto_report, reporting, search_files, search_space
 from tuner_fn.clock import Clock, TimeIsUpError
 from tuner_fn.early_stopping import keep_curve, make_rule
 from tuner_fn.finalists import DECISION_FILE, Finalists, heirs
@@ -107,8 +107,8 @@ class DetectionTuner(keras_tuner.Tuner):
         self.logdir = pathlib.Path(logdir)
         self.trial_timeout_s, self.max_disk_bytes = trial_timeout_s, max_disk_bytes
         self.inherit, self.limits = inherit, dict(limits or {})
-        self.costs_asked_for = costs.asked_for(self.limits, second_objective)
-        self._known_costs = costs.KnownCosts(directory / "costs.json")
+        self.costs_asked_for = cost_limits.asked_for(self.limits, second_objective)
+        self._known_costs = cost_limits.KnownCosts(directory / "costs.json")
         self.fidelity = dict(fidelity or {})
         self.early_stopping = early_stopping
         self._trial_config = config.replace(self.fidelity)
@@ -216,7 +216,7 @@ class DetectionTuner(keras_tuner.Tuner):
         left_s = self._clock.left_s()
         if left_s is None or self.oracle.has_budget():
             return
-        found = state_files.read(self._allotted, lambda saved: allotment.Allotment(**saved))
+        found = search_files.read(self._allotted, lambda saved: allotment.Allotment(**saved))
         if found is None and pace is None:
             return
         if found is None:
@@ -425,7 +425,7 @@ class DetectionTuner(keras_tuner.Tuner):
         found = self._known_costs.find(
             config, lambda: self.process.costs(job, self.trial_timeout_s), latency=job.latency
         )
-        excess = costs.excess(found, self.limits)
+        excess = cost_limits.excess(found, self.limits)
         if excess:
             values[REJECTED] = True
             raise keras_tuner.errors.FailedTrialError(excess)
@@ -485,14 +485,15 @@ class DetectionTuner(keras_tuner.Tuner):
         progress.emit(
             "note", text=f"Interrupted: exporting the best trial so far{less} to {folder} (Ctrl-C again: no export)"
         )
-        from models import export, training  # TensorFlow is needed here alone
+        from models.export import saved_model
+        from models.training import train  # TensorFlow is needed here alone
 
-        detector = training.restore(
+        detector = train.restore(
             search_space.configuration(self._trial_config, best["hyperparameters"]),
             len(self.class_names),
             reporting.state_file(self.get_trial_dir(best["trial"])),
         )
-        export.export_saved_model(detector, self.class_names, folder)
+        saved_model.export_saved_model(detector, self.class_names, folder)
 
     def _write_study(self) -> None:
         trials = (self.oracle.trials[trial_id] for trial_id in self.oracle.start_order)

@@ -21,15 +21,15 @@ import psutil
 from data import progress
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import early_stopping, failures
+from tuner_fn import early_stopping, failed_trials
 
-TRAINING = "models.training"
+TRAINING = "models.training.train"
 _PARENT_CHECK_S = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What to train: the arguments of `models.training.train` that can cross to another process.
+    """What to train: the arguments of `models.training.train.train` that can cross to another process.
 
     Attributes:
         settings: `ExperimentConfig.to_dict`.
@@ -73,7 +73,7 @@ def serve(connection: Connection, training: ModuleType) -> None:
 
     Args:
         connection: to the supervisor; sends a `Job` and what is to be done with it, of `_ACTIONS`.
-        training: `models.training`, or what has the same functions of these names.
+        training: `models.training.train`, or what has the same functions of these names.
     """
     connection.send(("ready",))
     with progress.listen(lambda kind, fields: connection.send(("progress", kind, fields))):
@@ -86,9 +86,9 @@ def serve(connection: Connection, training: ModuleType) -> None:
                 result = _ACTIONS[action](training, job, connection)
             except Exception as error:
                 traceback.print_exc()
-                reason = failures.describe(error)
-                if failures.fails_the_trial(error):
-                    connection.send(("failed", reason, failures.is_out_of_memory(error)))
+                reason = failed_trials.describe(error)
+                if failed_trials.fails_the_trial(error):
+                    connection.send(("failed", reason, failed_trials.is_out_of_memory(error)))
                 else:
                     reason = str(error) if isinstance(error, UserError) else f"{reason}\n{traceback.format_exc()}"
                     connection.send(("mistake", reason, isinstance(error, UserError)))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from data import errors, loading, progress, validation
+from data import errors, example_rules, loading, progress
 from data.checks import images, pictures
 from data.checks.findings import Findings, Severity
 from data.examples import DetectionRecord
@@ -17,10 +17,10 @@ from data.sources import annotated, base
 
 _PROGRESS_EVERY = 16  # images
 _KIND_OF_MENDED = {
-    validation.TURNED: "image_turned",
-    validation.STRETCHED: "image_stretched",
-    validation.CLIPPED: "box_clipped",
-    validation.DUPLICATE: "duplicate_box",
+    example_rules.TURNED: "image_turned",
+    example_rules.STRETCHED: "image_stretched",
+    example_rules.CLIPPED: "box_clipped",
+    example_rules.DUPLICATE: "duplicate_box",
 }
 _REWRITTEN = "image stored as PNG"
 
@@ -144,10 +144,10 @@ def _examine(
     add = functools.partial(findings.add, split=split, file=_file_of(source, item))
     header = _header(raw.path) if raw else None
     record = None
-    if isinstance(loaded, validation.AmbiguousImageError):
+    if isinstance(loaded, example_rules.AmbiguousImageError):
         add("exif_in_doubt", detail=f"orientation {header.orientation}" if header else loaded.reason)
     elif isinstance(loaded, errors.BadExampleError):
-        if raw is not None and header is not None and loaded.kind in validation.BROKEN_BOX_KINDS:
+        if raw is not None and header is not None and loaded.kind in example_rules.BROKEN_BOX_KINDS:
             _add_broken_boxes(origin, raw, header, add)
         else:
             add(loaded.kind, detail=_shorten(loaded.reason))
@@ -158,7 +158,7 @@ def _examine(
     if header is not None:
         for kind, detail in header.facts(raw.path if raw else ""):
             add(kind, detail=detail)
-        if record is not None and header.orientation != 1 and validation.TURNED not in record.mended:
+        if record is not None and header.orientation != 1 and example_rules.TURNED not in record.mended:
             add("exif_ignored", detail=f"orientation {header.orientation}, boxes fit the image as it is stored")
     if raw is not None and header is not None:
         _add_doubts(origin, raw, header, add)
@@ -179,7 +179,7 @@ def _add_broken_boxes(
     """Adds every broken box of an image, not only the first."""
     height, width = header.size_for(raw.size, origin.options.exif)
     form = origin.form_of(raw)
-    for broken in validation.broken_boxes(annotated.to_xywh_px(raw.boxes, form, height, width), height, width):
+    for broken in example_rules.broken_boxes(annotated.to_xywh_px(raw.boxes, form, height, width), height, width):
         box = raw.boxes[broken.row]
         if not form.endswith("_px") and annotated.in_other_units(box, form):
             add("box_in_pixels", detail="box [" + ", ".join(f"{value:g}" for value in box) + "]")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from data import errors, validation
+from data import errors, example_rules
 from data.examples import DetectionRecord
 from data.sources import base
 
@@ -121,7 +121,7 @@ class AnnotatedSource(base.Reader):
         self._images: dict[str, list[AnnotatedImage]] = {}
         for split in self.splits:
             self._images[split] = sorted(images[split], key=lambda image: image.source_id)
-            validation.check_unique((image.source_id for image in images[split]), f"Split {split} of `{spec}`")
+            example_rules.check_unique((image.source_id for image in images[split]), f"Split {split} of `{spec}`")
         self._units = self._decide_units()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class AnnotatedSource(base.Reader):
         """
         if item.problem:
             raise errors.BadExampleError(item.path, item.problem, item.problem_kind)
-        image = validation.read_image(item.path, self.options.exif, item.size, has_boxes=bool(item.boxes))
+        image = example_rules.read_image(item.path, self.options.exif, item.size, has_boxes=bool(item.boxes))
         return to_record(image, item, self.form_of(item), len(self.class_names))
 
     def glance(self, item: AnnotatedImage) -> base.Glance:
@@ -174,7 +174,7 @@ class AnnotatedSource(base.Reader):
             num_bytes = os.path.getsize(item.path)
         except (OSError, ValueError) as error:  # a name may hold a NUL
             raise errors.BadExampleError(item.path, "the image file does not exist", "missing_image") from error
-        return base.Glance(object_labels(item), num_bytes, lambda: validation.read_file(item.path))
+        return base.Glance(object_labels(item), num_bytes, lambda: example_rules.read_file(item.path))
 
     def form_of(self, item: AnnotatedImage) -> str:
         """Returns the form that an image's boxes are read in: its own, in the units that the user has said.
@@ -307,7 +307,9 @@ def to_xywh_px(boxes: Sequence[Sequence[float]], form: str, height: int, width: 
     return xywh if form.endswith("_px") else xywh * np.array([width, height, width, height], np.float64)
 
 
-def to_record(image: validation.CheckedImage, stated: AnnotatedImage, form: str, num_classes: int) -> DetectionRecord:
+def to_record(
+    image: example_rules.CheckedImage, stated: AnnotatedImage, form: str, num_classes: int
+) -> DetectionRecord:
     """Checks and mends what an annotation states of an image.
 
     Args:
@@ -326,7 +328,7 @@ def to_record(image: validation.CheckedImage, stated: AnnotatedImage, form: str,
     xywh_px = to_xywh_px(stated.boxes, form, image.height, image.width)
     labels = np.array(stated.labels, np.int32)
     is_crowd = np.array(stated.is_crowd, bool) | (labels == IGNORE_LABEL)
-    keep, mended = validation.mend_boxes(xywh_px, labels, is_crowd, image.height, image.width)
+    keep, mended = example_rules.mend_boxes(xywh_px, labels, is_crowd, image.height, image.width)
     boxes = _check_boxes(stated, xywh_px, image)
     areas_px = xywh_px[:, 2] * xywh_px[:, 3]
     if form == stated.box_form:
@@ -352,10 +354,10 @@ def to_record(image: validation.CheckedImage, stated: AnnotatedImage, form: str,
     )
 
 
-def _check_boxes(item: AnnotatedImage, xywh_px: np.ndarray, image: validation.CheckedImage) -> np.ndarray:
+def _check_boxes(item: AnnotatedImage, xywh_px: np.ndarray, image: example_rules.CheckedImage) -> np.ndarray:
     """Checks boxes; an error names the size that the annotation states where the file has another."""
     try:
-        return validation.check_boxes(xywh_px, image.height, image.width, item.path)
+        return example_rules.check_boxes(xywh_px, image.height, image.width, item.path)
     except errors.BadExampleError as error:
         if item.size in (None, (image.height, image.width)):
             raise

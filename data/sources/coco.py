@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data import errors, progress, validation
+from data import errors, example_rules, progress
 from data.sources import annotated, base, layout
 
 WHOLE_SET = ("_annotations.coco.json", "annotations.json", "labels.json", "coco.json", "result.json")
@@ -347,7 +347,7 @@ def _images_by_id(table: Mapping[str, Any], files: SplitFiles) -> tuple[dict[Any
         sides = (entry.get("height"), entry.get("width"))
         size = sides if all(isinstance(side, int) for side in sides) else None
         by_id[entry["id"]] = annotated.AnnotatedImage(source_id=name, path=str(folder / name), size=size)
-    validation.check_unique(names, str(files.annotations))
+    example_rules.check_unique(names, str(files.annotations))
     return by_id, folder
 
 

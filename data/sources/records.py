@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from data import errors, examples, progress, tfrecords, validation
+from data import errors, example_rules, examples, progress, tfrecords
 from data.examples import DetectionRecord
 from data.sources import annotated, base
 
@@ -114,7 +114,7 @@ def to_record(
     Raises:
         BadExampleError: the image or a box is unusable.
     """
-    image = validation.check_image(encoded, stated.path, options.exif, stated.size, has_boxes=len(stated.boxes) > 0)
+    image = example_rules.check_image(encoded, stated.path, options.exif, stated.size, has_boxes=len(stated.boxes) > 0)
     return annotated.to_record(image, stated, stated.box_form, num_classes)
 
 

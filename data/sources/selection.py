@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from data import boxes as box_forms
-from data import errors, tiles, validation
+from data import errors, example_rules, tiles
 from data.examples import DetectionRecord
 from data.sources import base, carving
 
@@ -259,7 +259,7 @@ def cut_tile(record: DetectionRecord, image: Image.Image, grid: tiles.TileGrid, 
     visible = _area(clipped) / np.maximum(_area(moved), 1e-12)
     cut = dataclasses.replace(
         record,
-        encoded=validation.as_png(tile),
+        encoded=example_rules.as_png(tile),
         image_format="png",
         height=height,
         width=width,

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from data import files, validation
+from data import example_rules, files
 from data.checks import dataset
 from data.checks.findings import FIRST_EXAMPLES, Findings, Severity, describe
-from pipeline import display
 from pipeline.cli import data_flags, parsing
+from pipeline.screen import display
 
 SUMMARY = "Read a dataset once and list what is wrong with it."
 USAGE = "--dataset=DATASET [--report=FILE.json] [flags]"
@@ -115,9 +115,9 @@ def _verdict(report: dataset.CheckReport) -> str:
     too_many = [
         split
         for split, count in left_out.items()
-        if count > validation.MOST_BAD_SHARE * report.totals[split].num_images
+        if count > example_rules.MOST_BAD_SHARE * report.totals[split].num_images
     ]
     if too_many:
-        share = f"{validation.MOST_BAD_SHARE:.0%}"
+        share = f"{example_rules.MOST_BAD_SHARE:.0%}"
         return f"{text}, more than {share} of {', '.join(too_many)}: `ssd-tuner run` stops there. Mend or remove them."
     return f"{text}; `ssd-tuner run` leaves them out."

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from data import convert, errors
-from pipeline import display
 from pipeline.cli import data_check, data_flags, parsing
+from pipeline.screen import display
 
 SUMMARY = "Write a dataset as COCO, VOC, YOLO or Object Detection API TFRecord."
 USAGE = "--dataset=KIND:PATH --format=coco|voc|yolo|tfrecord --output=DIR"

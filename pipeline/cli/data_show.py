@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from data import errors, files, progress, sources
-from pipeline import display
 from pipeline.cli import data_flags, data_stats, parsing, settings_flags
+from pipeline.screen import display
 
 if TYPE_CHECKING:
     from PIL import Image

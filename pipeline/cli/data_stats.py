@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from data import errors, files, loading, sources
-from pipeline import display
 from pipeline.cli import data_flags, parsing, settings_flags
+from pipeline.screen import display
 
 if TYPE_CHECKING:
     from models.hyperparameters import ExperimentConfig
@@ -89,7 +89,7 @@ def measure(source: sources.Source, config: "ExperimentConfig") -> tuple[dict[st
         UserError: no image is readable.
     """
     from data import statistics, statistics_plot
-    from models import anchor_fit
+    from tuner_fn.plan import anchor_fit
 
     left_out: list[dict[str, str]] = []
     tables = {split: statistics.collect(loading.load_split(source, split, left_out)) for split in source.splits}

@@ -8,10 +8,10 @@ from typing import Any
 
 from absl import flags
 
-from data import errors, examples, files, loading, sources, validation
+from data import errors, example_rules, examples, files, loading, sources
 from models.hyperparameters import InputConfig
-from pipeline import display
 from pipeline.cli import data_flags
+from pipeline.screen import display
 
 SUMMARY = "Compute COCO metrics of an exported model on a dataset."
 USAGE = "--model=DIR --dataset=KIND:PATH [--split=test] [--classes=a,b] [--output=metrics.json]"
@@ -47,7 +47,8 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     Raises:
         UserError: the model or dataset is unusable, or their classes differ.
     """
-    from models import detections, predict
+    from models.evaluation import detections
+    from models.export import predict
 
     if arguments:
         raise errors.UserError(f"`evaluate` takes flags only: got `{arguments[0]}`. Example: {EXAMPLE}")
@@ -118,11 +119,11 @@ def evaluate(detector: Any, source: sources.Source, split: str) -> dict[str, Any
     Raises:
         UserError: more than `validation.MOST_BAD_SHARE` of the examples are bad, or no image is left.
     """
-    from models import detection_metrics, evaluation
+    from models.evaluation import coco, score
 
     names = list(source.class_names)
     quarantined: list[dict[str, str]] = []
-    metrics, num_images = evaluation.evaluate(detector, good_records(source, split, quarantined), names)
+    metrics, num_images = score.evaluate(detector, good_records(source, split, quarantined), names)
     if not num_images:
         raise errors.UserError(f"The split {split} of `{source.spec}` has no images. Choose another --split.")
     return {
@@ -131,8 +132,8 @@ def evaluate(detector: Any, source: sources.Source, split: str) -> dict[str, Any
         "class_names": names,
         "num_images": num_images,
         "quarantined": quarantined,
-        "max_detections": detection_metrics.MAX_DETECTIONS,
-        "metrics": detection_metrics.to_json_numbers(metrics),
+        "max_detections": coco.MAX_DETECTIONS,
+        "metrics": coco.to_json_numbers(metrics),
     }
 
 
@@ -157,18 +158,18 @@ def good_records(
         num_good += 1
         yield record
     total = num_good + len(quarantined)
-    if len(quarantined) > validation.MOST_BAD_SHARE * total:
+    if len(quarantined) > example_rules.MOST_BAD_SHARE * total:
         first = quarantined[0]
         raise errors.UserError(
             f"{len(quarantined)} of {total} examples of the split {split} of `{source.spec}` are bad,"
-            f" more than {validation.MOST_BAD_SHARE:.0%}. First: {first['file']}: {first['reason']}."
+            f" more than {example_rules.MOST_BAD_SHARE:.0%}. First: {first['file']}: {first['reason']}."
             " Mend or remove them."
         )
 
 
 def _settings(model: str) -> dict[str, Any]:
     """Reads what a mAP depends on from the model's settings; {} where it was exported without."""
-    from models import detections
+    from models.evaluation import detections
 
     text = detections.read_extra(model, "config.json")
     if text is None:

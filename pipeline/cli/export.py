@@ -9,9 +9,9 @@ from typing import Any
 from absl import flags
 
 from data import errors, files, sources
-from models import formats
-from pipeline import display
+from models.export import formats
 from pipeline.cli import data_flags, evaluate, parsing
+from pipeline.screen import display
 
 SUMMARY = "Convert an exported model to TFLite, and measure what each format loses and costs."
 USAGE = "--model=DIR --dataset=KIND:PATH [--formats=tflite_int8] [--split=val] [--output=DIR] [--max_drop=0.02]"
@@ -78,7 +78,8 @@ class _Job:
     """One export; every mistake of the user is found on construction, before TensorFlow is loaded."""
 
     def __init__(self, flag_values: flags.FlagValues) -> None:
-        from models import detections, predict
+        from models.evaluation import detections
+        from models.export import predict
 
         self.model, self.split, self.max_drop = flag_values.model, flag_values.split, flag_values.max_drop
         self.output = pathlib.Path(flag_values.output)
@@ -98,7 +99,8 @@ class _Job:
 
     def run(self) -> dict[str, Any]:
         """Exports and writes the files beside the formats."""
-        from models import detections, format_export, model_card
+        from models.evaluation import detections
+        from models.export import format_export, model_card
 
         exported = format_export.export_formats(
             self.model,
@@ -124,9 +126,9 @@ class _Job:
 
 def calibration_files(source: sources.Source) -> Iterator[bytes]:
     """Yields up to `tflite_export.CALIBRATION_IMAGES` images of the train split; bad ones are left out."""
-    from models import tflite_export
+    from models.export import tflite_convert
 
-    for item in tflite_export.choose(source.items(CALIBRATION_SPLIT)):
+    for item in tflite_convert.choose(source.items(CALIBRATION_SPLIT)):
         try:
             yield source.load(item).encoded
         except errors.BadExampleError:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from data import errors, files
-from models import od_api_config
-from pipeline import display
+from models.od_api import config
+from pipeline.screen import display
 
 SUMMARY = "Turn a pipeline.config of the Object Detection API into settings; say what each field becomes."
 USAGE = "FILE [--output=config.json] [--report=report.csv] [--train_images=N] [--strict]"
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     if report is not None:
         files.check_writable(report, "--report")
     try:
-        imported = od_api_config.read(_read(source), flag_values.train_images)
+        imported = config.read(_read(source), flag_values.train_images)
         experiment = imported.experiment()
     except errors.UserError as error:
         raise errors.UserError(f"{source}: {error}") from error
@@ -85,11 +85,11 @@ def _read(path: str) -> str:
         raise errors.UserError("is no text file. Name the pipeline.config itself.") from error
 
 
-def _show(screen: display.Display, imported: od_api_config.Imported, source: str, output: str) -> None:
+def _show(screen: display.Display, imported: config.Imported, source: str, output: str) -> None:
     screen.note(f"Fields of {source}")
     for line in _table(imported.report, screen.console.width):
         screen.note(line)
-    counts = ", ".join(f"{imported.count(verdict)} {verdict}" for verdict in od_api_config.VERDICTS)
+    counts = ", ".join(f"{imported.count(verdict)} {verdict}" for verdict in config.VERDICTS)
     defaults = sum(row.line is None for row in imported.report)
     screen.note("")
     screen.note(f"{counts}; {defaults} more where the API's defaults differ from the kit's.")
@@ -100,7 +100,7 @@ def _show(screen: display.Display, imported: od_api_config.Imported, source: str
     screen.note(f"  ssd-tuner run --dataset=DATASET --workdir=FOLDER --config={shlex.quote(output)}")
 
 
-def _table(rows: Sequence[od_api_config.Row], width: int) -> list[str]:
+def _table(rows: Sequence[config.Row], width: int) -> list[str]:
     """Lays the report out: the message's path as a heading of its fields, since paths are long and names short."""
     names = max(len(row.field.rpartition(".")[2]) for row in rows)
     form = f"{{:>4}}  {{:<{names}}}  {{:<{_VALUE_WIDTH}}}  {{:<8}}  ".format
@@ -124,9 +124,9 @@ def _table(rows: Sequence[od_api_config.Row], width: int) -> list[str]:
     return lines
 
 
-def _csv(rows: Sequence[od_api_config.Row]) -> str:
+def _csv(rows: Sequence[config.Row]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([field.name for field in dataclasses.fields(od_api_config.Row)])
+    writer.writerow([field.name for field in dataclasses.fields(config.Row)])
     writer.writerows(dataclasses.astuple(row) for row in rows)
     return text.getvalue()

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from data import errors, files, label_map, sources
-from models import pretrained
 from models.hyperparameters import ExperimentConfig
-from pipeline import display
+from models.network import pretrained
 from pipeline.cli import export
+from pipeline.screen import display
 from tuner_fn import presets
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from models import weights_import
+    from models.od_api import weights_import
 
 SUMMARY = "Turn a trained SSD of the Object Detection API into weights to start from (model.weights)."
 USAGE = "FILE [--output=weights.npz] [--classes=NAME,... | --label_map=FILE] [--dataset=KIND:PATH]"
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     images = _images(flag_values.dataset)
     with display.open_display(flag_values.verbosity) as screen:
         screen.note("Starting TensorFlow (about 15 s) ...")
-        from models import weights_import
+        from models.od_api import weights_import
 
         try:
             imported = weights_import.convert(path, names, images)

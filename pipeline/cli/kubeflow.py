@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from absl import flags
 
 from data import errors
-from pipeline import display, planning
+from pipeline import planning
 from pipeline.cli import run
+from pipeline.screen import display
 
 SUMMARY = "Compile the pipeline of `run` for Kubeflow Pipelines v2."
 USAGE = "compile --dataset=DATASET --workdir=FOLDER --pipeline_root=URI --image=IMAGE [--output=FILE] [flags]"
@@ -51,9 +52,9 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         config, found, _ = planning.plan_run(values, here=False)
         run.print_plan(screen, found)
         screen.note("Starting TFX (about 15 s) ...")
-        from pipeline import kubeflow_runner
+        from pipeline.runners import kubeflow
 
-        path = kubeflow_runner.compile_pipeline(
+        path = kubeflow.compile_pipeline(
             config,
             pipeline_root=flag_values["pipeline_root"].value,
             image=flag_values["image"].value,

@@ -11,7 +11,7 @@ from absl import flags
 
 from data import errors
 from models import foreign_names
-from pipeline import logs
+from pipeline.screen import logs
 
 _ILLEGAL = re.compile(r"flag --(?P<name>[^=]+)=(?P<value>.*?): (?P<reason>.*)", re.DOTALL)
 # What absl adds to the help of enumerations and of flags that may be repeated.

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from absl import flags
 
 from data import files
-from pipeline import display, planning
+from pipeline import planning
 from pipeline.cli import parsing, run
+from pipeline.screen import display
 
 SUMMARY = "Show the settings that a run would derive from a dataset, with the reasons; nothing is trained."
 USAGE = "--dataset=DATASET [--output=FILE] [flags]"

@@ -10,9 +10,9 @@ from typing import Any
 from absl import flags
 from PIL import Image
 
-from data import errors, files, validation
+from data import errors, example_rules, files
 from data.sources import layout
-from pipeline import display
+from pipeline.screen import display
 
 SUMMARY = "Detect objects in images: JSON and pictures with boxes."
 USAGE = "--model=DIR [--output=DIR] [--min_score=0.3] IMAGE_OR_FOLDER..."
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     Raises:
         UserError: no image is named, the model is unusable, or a file is no image; the others are done first.
     """
-    from models import predict
+    from models.export import predict
 
     if not arguments:
         raise errors.UserError(f"`predict` needs at least one image. Example: {EXAMPLE}")
@@ -103,9 +103,9 @@ class _Run:
         self._results: list[tuple[str, tuple[int, int], Any]] = []
         self._names = collections.Counter()
 
-    def detect(self, detector: Any, images: Sequence[tuple[str, validation.CheckedImage]]) -> None:
+    def detect(self, detector: Any, images: Sequence[tuple[str, example_rules.CheckedImage]]) -> None:
         """Detects in a batch of images, writes their pictures, and keeps the numbers."""
-        from models import predict
+        from models.export import predict
 
         found = detector.detect([image.encoded for _, image in images], _BATCH_SIZE)
         for (file, image), detections in zip(images, found, strict=True):
@@ -128,7 +128,7 @@ class _Run:
 
     def write_json(self, class_names: Sequence[str]) -> None:
         """Writes all detections in COCO's format."""
-        from models import predict
+        from models.export import predict
 
         names, sizes_px, detections = zip(*self._results, strict=True)
         files.write_json(self.output / _JSON_FILE, predict.coco_json(names, sizes_px, detections, class_names))
@@ -159,11 +159,11 @@ def _expand(argument: str) -> list[str]:
 
 def _read_images(
     paths: Sequence[str],
-) -> tuple[list[tuple[str, validation.CheckedImage]], list[errors.BadExampleError]]:
+) -> tuple[list[tuple[str, example_rules.CheckedImage]], list[errors.BadExampleError]]:
     images, bad = [], []
     for path in paths:
         try:
-            images.append((path, validation.read_image(path, exif="ignore")))  # as serving does
+            images.append((path, example_rules.read_image(path, exif="ignore")))  # as serving does
         except errors.BadExampleError as error:
             bad.append(error)
     return images, bad

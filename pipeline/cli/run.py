@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from pipeline import configs, display, environment, planning, workdir
+from pipeline import configs, environment, planning, workdir
 from pipeline.cli import data_flags, export, parsing
-from tuner_fn import costs, finalists, pareto, presets, search_space
+from pipeline.screen import display
+from tuner_fn import cost_limits, finalists, pareto, presets, search_space
 from tuner_fn.plan import plan
 
 if TYPE_CHECKING:
-    from pipeline import local_runner
+    from pipeline.runners import local
 
 SUMMARY = "Search, train, evaluate and export a detector; run it again to go on where it stopped."
 USAGE = "--dataset=DATASET --workdir=FOLDER [flags]"
@@ -142,9 +143,9 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         screen.note("Starting TensorFlow and TFX (about 15 s) ...")
         environment.share_threads(config.experiment.input.size)
         environment.share_gpu()
-        from pipeline import local_runner
+        from pipeline.runners import local
 
-        result = local_runner.run(config)
+        result = local.run(config)
         _show(screen, result, config, folder)
     pushed_all = result.blessed and all(one["kept"] for one in result.export["formats"])
     return 0 if pushed_all else STATUS_NOT_BLESSED
@@ -160,7 +161,7 @@ def print_plan(screen: display.Display, found: plan.Plan) -> None:
 
 def _show(
     screen: display.Display,
-    result: "local_runner.RunResult",
+    result: "local.RunResult",
     config: configs.RunConfig,
     folder: workdir.Workdir,
 ) -> None:
@@ -177,7 +178,7 @@ def _show(
     screen.print_facts(_facts(result, folder))
 
 
-def _facts(result: "local_runner.RunResult", folder: workdir.Workdir) -> dict[str, str]:
+def _facts(result: "local.RunResult", folder: workdir.Workdir) -> dict[str, str]:
     decision = None if result.decision is None else finalists.Decision(**result.decision)
     facts = finalists.describe(decision, result.leaderboard)
     metric, text = result.objective, presets.OBJECTIVES[result.objective].text
@@ -297,7 +298,7 @@ def _define_search_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_enum(
         "second_objective",
         None,
-        list(costs.SECOND_OBJECTIVES),
+        list(cost_limits.SECOND_OBJECTIVES),
         "Write the front of val mAP and this cost as pareto.csv and pareto.png; the search itself goes by the mAP.",
         flag_values=flag_values,
     )

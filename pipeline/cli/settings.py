@@ -10,7 +10,7 @@ from absl import flags
 from data.errors import UserError, nearest
 from models import declarations, foreign_names
 from models.hyperparameters import ExperimentConfig
-from pipeline import display
+from pipeline.screen import display
 
 SUMMARY = "List the settings that `--set` changes, with their defaults, ranges and meaning."
 USAGE = "[PATTERN ...] [flags]"

@@ -11,7 +11,7 @@ from tfx.orchestration.local import local_dag_runner
 from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 
-from pipeline import evaluator, serving_check
+from pipeline.components import evaluator, serving_check
 from tests import tiny_detector
 
 CLASS_NAMES = ["person", "bicycle", "car"]

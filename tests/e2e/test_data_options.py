@@ -4,7 +4,8 @@ import json
 import pathlib
 
 import pytest
-from test_pipeline import SMALL, ssd_tuner
+
+from tests.e2e.test_pipeline import SMALL, ssd_tuner
 
 SCENES = "road_scenes:train=24,val=8,test=8"
 CLASSES = "person,vehicle=car+bicycle"

@@ -5,11 +5,12 @@ import shutil
 
 import pytest
 from PIL import Image
-from test_pipeline import ssd_tuner
 from tiny_data import CLASS_NAMES, scene_record, write_split
 
-from models import export, training
+from models.export import saved_model
 from models.hyperparameters import ExperimentConfig
+from models.training import train
+from tests.e2e.test_pipeline import ssd_tuner
 
 SCENES = 40
 DATASET = f"road_scenes:seed=7,train={SCENES},val=4,test=4"  # the scenes of `tiny_data`
@@ -35,9 +36,9 @@ def model(tmp_path_factory) -> str:
     """Learns a few scenes by heart: the shortest way to a high mAP, of which a bad quantisation loses most."""
     folder = tmp_path_factory.mktemp("export")
     files = write_split(folder, "train", [scene_record("train", index) for index in range(SCENES)])
-    result = training.train(CONFIG, files, files, CLASS_NAMES, epochs=80, validate_at=())
+    result = train.train(CONFIG, files, files, CLASS_NAMES, epochs=80, validate_at=())
     assert result.history[-1]["AP"] > 0.3
-    export.export_saved_model(result.detector, CLASS_NAMES, folder / "model")
+    saved_model.export_saved_model(result.detector, CLASS_NAMES, folder / "model")
     return str(folder / "model")
 
 

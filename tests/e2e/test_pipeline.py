@@ -27,7 +27,7 @@ SMALL = (
     "--epochs=2",
 )
 EXPORT = ("--export=tflite_float32,tflite_int8_nms", "--max_drop=1")
-PROBE = "models/losses.py"  # search, training and evaluation depend on it, ingestion does not
+PROBE = "models/network/losses.py"  # search, training and evaluation depend on it, ingestion does not
 
 
 def ssd_tuner(*arguments: str, cwd: pathlib.Path = ROOT, timeout_s: float = 1200) -> subprocess.CompletedProcess[str]:

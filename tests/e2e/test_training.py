@@ -13,9 +13,9 @@ from tiny_data import CLASS_NAMES, scene_record, write_split
 
 from data import progress
 from data.errors import UserError
-from models import schedules, training
-from models.errors import DivergedError
 from models.hyperparameters import ExperimentConfig
+from models.training import schedules, train
+from models.training.divergence import DivergedError
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = ExperimentConfig().replace(
@@ -40,7 +40,7 @@ def data(tmp_path_factory):
     return train_files, write_split(folder, "val", [scene_record("val", index) for index in range(4)])
 
 
-def weights(result: training.TrainingResult) -> list[np.ndarray]:
+def weights(result: train.TrainingResult) -> list[np.ndarray]:
     return [np.array(weight) for weight in result.detector.weights]
 
 
@@ -69,7 +69,7 @@ class Killed(Exception):
 def test_a_killed_training_goes_on_to_the_same_weights(data, tmp_path, changes) -> None:
     """Model, optimizer, schedule, averages, random state and data position come back: bit for bit on the CPU."""
     config = SMALL.replace(changes)
-    whole = training.train(config, *data, CLASS_NAMES, epochs=3)
+    whole = train.train(config, *data, CLASS_NAMES, epochs=3)
     expected, history = weights(whole), whole.history
 
     def kill(report):
@@ -77,11 +77,9 @@ def test_a_killed_training_goes_on_to_the_same_weights(data, tmp_path, changes) 
             raise Killed
 
     with pytest.raises(Killed):
-        training.train(config, *data, CLASS_NAMES, epochs=3, checkpoint=tmp_path / "state.npz", on_epoch=kill)
-    training.train(
-        config.replace({"optimizer.learning_rate": 0.1}), *data, CLASS_NAMES, epochs=1
-    )  # another trial between
-    resumed = training.train(config, *data, CLASS_NAMES, epochs=3, checkpoint=tmp_path / "state.npz")
+        train.train(config, *data, CLASS_NAMES, epochs=3, checkpoint=tmp_path / "state.npz", on_epoch=kill)
+    train.train(config.replace({"optimizer.learning_rate": 0.1}), *data, CLASS_NAMES, epochs=1)  # another trial between
+    resumed = train.train(config, *data, CLASS_NAMES, epochs=3, checkpoint=tmp_path / "state.npz")
     for found, wanted in zip(weights(resumed), expected, strict=True):
         np.testing.assert_array_equal(found, wanted)
     assert [report["loss"] for report in resumed.history] == [report["loss"] for report in history]
@@ -90,7 +88,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(data, tmp_path, changes) 
 KILLED_PROCESS = """
 import json, sys
 from models import training
-from models.errors import DivergedError
+from models.training.divergence import DivergedError
 from models.hyperparameters import ExperimentConfig
 settings, train_files, val_files, names, state = json.loads(sys.argv[1])
 training.train(ExperimentConfig.from_dict(settings), train_files, val_files, names, epochs=4, checkpoint=state,
@@ -100,7 +98,7 @@ training.train(ExperimentConfig.from_dict(settings), train_files, val_files, nam
 
 def test_a_process_killed_within_an_epoch_loses_that_epoch_only(data, tmp_path) -> None:
     """SIGKILL some time after the second epoch's end: in the third, or while its state is written."""
-    whole = training.train(SMALL, *data, CLASS_NAMES, epochs=4)
+    whole = train.train(SMALL, *data, CLASS_NAMES, epochs=4)
     expected, history = weights(whole), whole.history
     state = tmp_path / "state.npz"
     arguments = json.dumps([SMALL.to_dict(), *data, CLASS_NAMES, str(state)])
@@ -111,7 +109,7 @@ def test_a_process_killed_within_an_epoch_loses_that_epoch_only(data, tmp_path) 
     process.kill()
     process.communicate()
     first = []
-    resumed = training.train(SMALL, *data, CLASS_NAMES, epochs=4, checkpoint=state, on_epoch=first.append)
+    resumed = train.train(SMALL, *data, CLASS_NAMES, epochs=4, checkpoint=state, on_epoch=first.append)
     assert first[0]["epoch"] >= 3
     for found, wanted in zip(weights(resumed), expected, strict=True):
         np.testing.assert_array_equal(found, wanted)
@@ -122,7 +120,7 @@ def test_a_trial_paused_on_its_way_and_continued_is_one_training(data, tmp_path,
     """At each pause it is at that point of the long schedule, bit for bit; the parent's state is left as it was."""
     changes = {"optimizer.schedule": schedule, "optimizer.decay_steps": 3, "optimizer.decay_factor": 0.5}
     config = SMALL.replace(changes)
-    whole = training.train(config, *data, CLASS_NAMES, epochs=4, validate_at=(1, 3))
+    whole = train.train(config, *data, CLASS_NAMES, epochs=4, validate_at=(1, 3))
     expected, history = weights(whole), whole.history
     long = schedules.LiveSchedule()
     long.configure(config.optimizer, 4 * 2)  # 16 images in batches of 8
@@ -134,7 +132,7 @@ def test_a_trial_paused_on_its_way_and_continued_is_one_training(data, tmp_path,
         state = tmp_path / str(epochs) / "state.npz"
         before = parent and parent.read_bytes()
         lengths = {"epochs": epochs, "schedule_epochs": 4, "validate_at": (1, 3)}
-        part = training.train(config, *data, CLASS_NAMES, checkpoint=state, start_from=parent, **lengths)
+        part = train.train(config, *data, CLASS_NAMES, checkpoint=state, start_from=parent, **lengths)
         for key in ("epoch", "loss", "learning_rate", "AP"):
             assert [one.get(key) for one in part.history] == [one.get(key) for one in history[:epochs]]
         assert before is None or parent.read_bytes() == before
@@ -147,31 +145,31 @@ def test_a_trial_paused_on_its_way_and_continued_is_one_training(data, tmp_path,
     ("asked", "scored"), [(None, [1, 2, 3]), ((), [3]), ((1, 7), [1, 3]), (range(0, 3, 2), [2, 3])]
 )
 def test_the_last_epoch_is_always_validated_and_others_where_asked(data, asked, scored) -> None:
-    history = training.train(SMALL, *data, CLASS_NAMES, epochs=3, validate_at=asked).history
+    history = train.train(SMALL, *data, CLASS_NAMES, epochs=3, validate_at=asked).history
     assert [report["epoch"] for report in history if "AP" in report] == scored
 
 
 def test_a_damaged_state_is_set_aside_and_the_training_starts_over(data, tmp_path) -> None:
     """It ends as one that was never begun; what is to be exported from a damaged state is an error."""
     path, notes = tmp_path / "state.npz", []
-    expected = weights(training.train(SMALL, *data, CLASS_NAMES, epochs=2, checkpoint=path))
+    expected = weights(train.train(SMALL, *data, CLASS_NAMES, epochs=2, checkpoint=path))
     damaged = path.read_bytes()[:-1000]
     path.write_bytes(damaged)
     with progress.listen(lambda kind, fields: notes.append(fields.get("text"))):
-        again = training.train(SMALL, *data, CLASS_NAMES, epochs=2, checkpoint=path)
+        again = train.train(SMALL, *data, CLASS_NAMES, epochs=2, checkpoint=path)
     for found, wanted in zip(weights(again), expected, strict=True):
         np.testing.assert_array_equal(found, wanted)
     assert [note.partition(" (")[0] for note in notes if note] == [f"{path} is damaged"]
     assert path.with_name("state.npz.damaged").read_bytes() == damaged
     path.write_bytes(b"")
     with pytest.raises(UserError, match="state.npz is damaged. Train it again"):
-        training.restore(SMALL, len(CLASS_NAMES), path)
+        train.restore(SMALL, len(CLASS_NAMES), path)
 
 
 def test_a_diverging_training_stops(data, tmp_path) -> None:
     """One NaN weight is enough to make the loss NaN; the state before it is left as it was."""
     path = tmp_path / "state.npz"
-    training.train(SMALL, *data, CLASS_NAMES, epochs=1, checkpoint=path)
+    train.train(SMALL, *data, CLASS_NAMES, epochs=1, checkpoint=path)
     with np.load(path) as state:
         arrays = dict(state)
     kernel = next(name for name, array in arrays.items() if array.ndim == 4)
@@ -179,21 +177,21 @@ def test_a_diverging_training_stops(data, tmp_path) -> None:
     np.savez(path, **arrays)
     before = path.read_bytes()
     with pytest.raises(DivergedError, match="lower `optimizer.learning_rate`"):
-        training.train(SMALL, *data, CLASS_NAMES, epochs=2, checkpoint=path)
+        train.train(SMALL, *data, CLASS_NAMES, epochs=2, checkpoint=path)
     assert path.read_bytes() == before
 
 
 def test_a_training_that_inherits_weights_starts_better_and_takes_nothing_else(data, tmp_path) -> None:
     """Weights only: its steps, schedule and optimizer begin anew; its own state goes before the donor's."""
     donor, heir = tmp_path / "0" / "state.npz", tmp_path / "1" / "state.npz"
-    training.train(SMALL, *data, CLASS_NAMES, epochs=3, checkpoint=donor)
+    train.train(SMALL, *data, CLASS_NAMES, epochs=3, checkpoint=donor)
     other = SMALL.replace({"optimizer.learning_rate": 0.002, "loss.localization_weight": 1.5})
-    afresh = training.train(other, *data, CLASS_NAMES, epochs=1).history
-    inherited = training.train(other, *data, CLASS_NAMES, epochs=1, checkpoint=heir, inherit_from=donor)
+    afresh = train.train(other, *data, CLASS_NAMES, epochs=1).history
+    inherited = train.train(other, *data, CLASS_NAMES, epochs=1, checkpoint=heir, inherit_from=donor)
     assert inherited.history[0]["loss"] < 0.8 * afresh[0]["loss"]
     assert [report["epoch"] for report in inherited.history] == [1]
     assert int(inherited.detector.optimizer.iterations) == 2  # 16 images in batches of 8
-    whole = training.train(other, *data, CLASS_NAMES, epochs=2, checkpoint=heir, inherit_from=tmp_path / "missing")
+    whole = train.train(other, *data, CLASS_NAMES, epochs=2, checkpoint=heir, inherit_from=tmp_path / "missing")
     assert [report["loss"] for report in whole.history][0] == inherited.history[0]["loss"]
 
 
@@ -206,13 +204,13 @@ def test_moving_averages_are_what_is_scored_and_exported(data, tmp_path) -> None
         with np.load(tmp_path / "state.npz") as state:
             seen.append(dict(state))
 
-    result = training.train(config, *data, CLASS_NAMES, epochs=3, checkpoint=tmp_path / "state.npz", on_epoch=on_epoch)
+    result = train.train(config, *data, CLASS_NAMES, epochs=3, checkpoint=tmp_path / "state.npz", on_epoch=on_epoch)
     for index, weight in enumerate(result.detector.variables):
         one, two, three = (state[f"v{index}"] for state in seen)
         trained = any(weight is other for other in result.detector.trainable_variables)
         expected = 0.81 * one + 0.09 * two + 0.1 * three if trained else three
         assert np.asarray(weight) == pytest.approx(expected, rel=1e-4, abs=1e-6), weight.path
-    restored = training.train(config, *data, CLASS_NAMES, epochs=3, checkpoint=tmp_path / "state.npz")
+    restored = train.train(config, *data, CLASS_NAMES, epochs=3, checkpoint=tmp_path / "state.npz")
     for found, expected in zip(weights(restored), weights(result), strict=True):
         np.testing.assert_array_equal(found, expected)
 
@@ -222,14 +220,14 @@ def test_live_settings_do_not_trace_again(data) -> None:
     changes = {"optimizer.learning_rate": 0.001, "anchors.min_scale": 0.2, "loss.l2": 1e-3, "optimizer.momentum": 0.8}
     changes |= {"optimizer.schedule": "exponential", "optimizer.decay_steps": 2, "optimizer.staircase": True}
     changes |= {"postprocess.score_threshold": 0.001, "postprocess.nms_iou": 0.4}
-    first = training.train(SMALL, *data, CLASS_NAMES, epochs=1).detector
+    first = train.train(SMALL, *data, CLASS_NAMES, epochs=1).detector
     traced = first.train_function, first.predict_function
-    second = training.train(SMALL.replace(changes), *data, CLASS_NAMES, epochs=2)
+    second = train.train(SMALL.replace(changes), *data, CLASS_NAMES, epochs=2)
     assert second.detector is first
     assert (first.train_function, first.predict_function) == traced
     expected = weights(second)
-    training._programs.clear()
-    alone = training.train(SMALL.replace(changes), *data, CLASS_NAMES, epochs=2)
+    train._programs.clear()
+    alone = train.train(SMALL.replace(changes), *data, CLASS_NAMES, epochs=2)
     assert alone.history[-1]["AP"] == second.history[-1]["AP"]
     for weight, value in zip(weights(alone), expected, strict=True):
         np.testing.assert_array_equal(weight, value)

@@ -16,9 +16,9 @@ def compute(arrays: dict[str, np.ndarray], jit: Callable[[Callable], Callable]) 
     """Computes raw outputs, detections and the objective; `jit` compiles a function for the backend."""
     from keras import ops
 
-    from models import box_coder, losses, postprocess
-    from models.detector import Detector
     from models.hyperparameters import ExperimentConfig, PostprocessConfig
+    from models.network import box_coder, losses, postprocess
+    from models.network.detector import Detector
 
     detector = Detector(ExperimentConfig.from_dict(json.loads(str(arrays["config"]))), 2)
     detector.set_weights([arrays[f"w{number}"] for number in range(len(detector.weights))])

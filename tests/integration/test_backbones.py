@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from data.errors import UserError
-from models import backbones, inheritance
 from models.hyperparameters import ModelConfig
+from models.network import backbones
+from models.training import inheritance
 
 NAMES = ("mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large")
 

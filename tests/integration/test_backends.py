@@ -9,11 +9,11 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from backend_outputs import compute
 from boxes_strategy import make_boxes
 
-from models.detector import Detector
 from models.hyperparameters import ExperimentConfig
+from models.network.detector import Detector
+from tests.integration.backend_outputs import compute
 
 HERE = pathlib.Path(__file__).parent
 

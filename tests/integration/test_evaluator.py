@@ -11,8 +11,8 @@ from tfx.types import standard_artifacts, standard_component_specs
 from tfx.utils import json_utils, proto_utils
 
 from benchmarks import evaluation as peer
-from models import detection_metrics, paired_bootstrap
-from pipeline import coco_metric, evaluator
+from models.evaluation import coco, paired_bootstrap
+from pipeline.components import coco_metric, evaluator
 from tests import tiny_detector
 from tuner_fn import presets
 
@@ -98,7 +98,7 @@ def _evaluate(folder, model, baseline=None, *, min_map=0.0, dataset="examples", 
 def test_numbers_equal_coco_metrics_and_the_first_model_needs_the_threshold_only(folder, results):
     paths = _evaluate(folder, "good", min_map=0.1)
     blessed, reasons, metrics = evaluator.read_blessing(*paths)
-    expected = detection_metrics.coco_metrics(results, CLASS_NAMES)
+    expected = coco.coco_metrics(results, CLASS_NAMES)
     assert list(metrics) == list(expected)
     assert peer.largest_difference(metrics, expected) <= TOLERANCE
     assert blessed
@@ -119,7 +119,7 @@ def test_below_the_threshold_is_not_blessed_and_says_so(folder):
 
 def test_the_objective_is_the_metric_of_the_threshold(folder, results):
     """Its AP is below 0.25, its AP50 above."""
-    numbers = detection_metrics.coco_metrics(results, CLASS_NAMES)
+    numbers = coco.coco_metrics(results, CLASS_NAMES)
     assert numbers["AP"] < 0.25 < numbers["AP50"]
     paths = _evaluate(folder, "good", min_map=0.25, objective="AP")
     blessed, reasons, _ = evaluator.read_blessing(*paths)

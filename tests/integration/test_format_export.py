@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny_data import CLASS_NAMES, lively_detector, scene_record
 
-from models import export, footprint, format_export, formats, predict
+from models.export import footprint, format_export, formats, predict, saved_model
 
 SETTINGS = {"input.image_size": 64, "model.alpha": 0.35, "model.first_stride": 8}
 LEAST_SCORE = 0.5
@@ -15,7 +15,7 @@ LEAST_SCORE = 0.5
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("models") / "1")
-    export.export_saved_model(lively_detector(len(CLASS_NAMES), **SETTINGS), CLASS_NAMES, folder)
+    saved_model.export_saved_model(lively_detector(len(CLASS_NAMES), **SETTINGS), CLASS_NAMES, folder)
     return folder
 
 

@@ -8,9 +8,12 @@ import tensorflow as tf
 
 from data import progress
 from data.errors import UserError
-from models import initial_weights, od_api_tflite, pretrained, training, weights_import
-from models.detector import Detector
 from models.hyperparameters import ExperimentConfig
+from models.network import pretrained
+from models.network.detector import Detector
+from models.od_api import tflite as od_api_tflite
+from models.od_api import weights_import
+from models.training import initial_weights, train
 from tests import tiny_data
 
 NAMES = [f"class {number}" for number in range(23)]
@@ -91,7 +94,7 @@ def test_training_begins_with_the_file_and_says_so(tflite, tmp_path) -> None:
     texts = []
     with progress.listen(lambda kind, fields: texts.append(fields["text"]) if kind == "note" else None):
         for _ in range(2):
-            detector = training.train(config, *files, tiny_data.CLASS_NAMES, epochs=0).detector
+            detector = train.train(config, *files, tiny_data.CLASS_NAMES, epochs=0).detector
     assert len(texts) == 1  # not with every trial
     assert re.fullmatch(
         r"Started from .*w.npz \(ssd_mobilenet_v2_300_oidv4_fp16.tflite\): backbone 260 of 260 tensors, extra levels 40"

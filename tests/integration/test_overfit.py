@@ -3,8 +3,8 @@
 import pytest
 from tiny_data import CLASS_NAMES, scene_record, write_split
 
-from models import training
 from models.hyperparameters import ExperimentConfig
+from models.training import train
 
 EPOCHS = {"ssd": 90, "ssdlite": 90, "fpnlite": 150}  # of one step each; a shared predictor learns more slowly
 PLAIN = ExperimentConfig().replace(
@@ -33,5 +33,5 @@ def test_eight_images_are_learned_by_heart(backbone, head, tmp_path) -> None:
     """The whole chain of targets, losses, decoding and metrics agrees with itself."""
     files = write_split(tmp_path, "train", [scene_record("train", index) for index in range(8)])
     config = PLAIN.replace({"model.backbone": backbone, "model.head": head})
-    result = training.train(config, files, files, CLASS_NAMES, epochs=EPOCHS[head], validate_at=())
+    result = train.train(config, files, files, CLASS_NAMES, epochs=EPOCHS[head], validate_at=())
     assert result.history[-1]["AP50"] >= 0.95

@@ -12,9 +12,10 @@ from tfx.types import standard_artifacts
 from tiny_data import CLASS_NAMES, scene_record, write_split
 
 from data import dataset_info, progress
-from models import predict, training
+from models.export import predict
 from models.hyperparameters import ExperimentConfig
-from pipeline import trainer
+from models.training import train
+from pipeline.components import trainer
 from tuner_fn import early_stopping, oracles, presets, search_space, trial_runner, tuner, worker
 from tuner_fn.supervisor import TrainingProcess
 
@@ -224,7 +225,7 @@ def test_the_final_model_is_the_winners_state_and_no_epoch_is_trained_twice(
     assert history[trial_epochs - 1]["AP"] == row["score"]
     assert list(tmp_path.glob("tensorboard/train/*/events*"))
     winner = search_space.configuration(config, row["hyperparameters"])
-    whole = training.train(winner, files["train"], files["val"], CLASS_NAMES, epochs=3, validate_at=())
+    whole = train.train(winner, files["train"], files["val"], CLASS_NAMES, epochs=3, validate_at=())
     assert [report["loss"] for report in history] == [report["loss"] for report in whole.history]
     assert history[-1]["AP"] == whole.history[-1]["AP"]
     image = scene_record("val", 0).encoded

@@ -11,19 +11,12 @@ import tensorflow as tf
 from tiny_data import CLASS_NAMES, lively_detector, scene_record
 
 from data import errors
-from models import (
-    cost,
-    decoding,
-    detections,
-    export,
-    footprint,
-    predict,
-    tflite_detector,
-    tflite_export,
-    tflite_quantisation,
-)
-from models.formats import FORMATS
+from models.evaluation import detections
+from models.export import footprint, predict, saved_model, tflite_convert, tflite_detector, tflite_quantise
+from models.export.formats import FORMATS
 from models.hyperparameters import PostprocessConfig
+from models.network import decoding
+from models.training import network_cost
 
 SIZE_PX = (64, 80)  # height, width
 SETTINGS = {"input.image_height": 64, "input.image_width": 80, "model.alpha": 0.35, "model.first_stride": 8}
@@ -41,8 +34,8 @@ class Exported:
     def __init__(self, folder, images, **settings):
         self.model_dir = str(folder / "model")
         self.detector = lively_detector(len(CLASS_NAMES), **SETTINGS, **settings)
-        export.export_saved_model(self.detector, CLASS_NAMES, self.model_dir)
-        self.model, self.decoder = tflite_export.load_exported(self.model_dir)
+        saved_model.export_saved_model(self.detector, CLASS_NAMES, self.model_dir)
+        self.model, self.decoder = tflite_convert.load_exported(self.model_dir)
         self.folder, self.images = folder, images
         self.saved = predict.load_detector(self.model_dir)
 
@@ -50,8 +43,8 @@ class Exported:
         path = self.folder / FORMATS[name].file_name
         if not path.exists():
             extras = {extra: detections.read_extra(self.model_dir, extra) for extra in EXTRAS}
-            calibration = tflite_export.calibration_images(self.images, SIZE_PX)
-            path.write_bytes(tflite_export.convert(self.model, self.decoder, FORMATS[name], extras, calibration))
+            calibration = tflite_convert.calibration_images(self.images, SIZE_PX)
+            path.write_bytes(tflite_convert.convert(self.model, self.decoder, FORMATS[name], extras, calibration))
         return str(path)
 
 
@@ -105,21 +98,21 @@ def test_the_size_of_a_float32_file_is_predicted_from_the_network(kind, request)
     """Four bytes a weight, within 3 %: the graph and what travels with it is small beside the weights."""
     model = request.getfixturevalue(kind)
     size = os.path.getsize(model.path("tflite_float32"))
-    assert cost.file_bytes(model.detector.network) == pytest.approx(size, rel=0.03)
+    assert network_cost.file_bytes(model.detector.network) == pytest.approx(size, rel=0.03)
 
 
 def test_a_convolution_that_levels_share_counts_once_for_each_batch_norm_folded_into_it():
     """fpnlite's towers: with the weights counted once the prediction is a fifth too low."""
     settings = {"model.head": "fpnlite", "model.head_layers": 2, "model.head_depth": 256, "model.num_levels": 3}
     detector = lively_detector(len(CLASS_NAMES), **SETTINGS, **settings)
-    module, decoder = export.ServingModule(detector), export.decoder_of(detector)
-    content = tflite_export.convert(module, decoder, FORMATS["tflite_float32"], {})
-    assert cost.file_bytes(detector.network) == pytest.approx(len(content), rel=0.03)
+    module, decoder = saved_model.ServingModule(detector), saved_model.decoder_of(detector)
+    content = tflite_convert.convert(module, decoder, FORMATS["tflite_float32"], {})
+    assert network_cost.file_bytes(detector.network) == pytest.approx(len(content), rel=0.03)
 
 
 def test_the_time_measured_before_training_is_that_of_the_exported_model(exported):
     """Both on this machine, beside whatever else it does: within a factor of 3."""
-    found = cost.costs(exported.detector, latency=True)
+    found = network_cost.costs(exported.detector, latency=True)
     assert found["parameters"] == exported.detector.network.count_params()
     pixels = tf.zeros((1, *SIZE_PX, 3), tf.uint8)
     serve = tf.saved_model.load(exported.model_dir).signatures["serving_tensor"]
@@ -175,16 +168,16 @@ def test_a_file_carries_its_labels_and_settings(exported):
 
 
 def test_equal_inputs_give_equal_files(exported):
-    kind, calibration = FORMATS["tflite_int8"], tflite_export.calibration_images(exported.images[:3], SIZE_PX)
+    kind, calibration = FORMATS["tflite_int8"], tflite_convert.calibration_images(exported.images[:3], SIZE_PX)
     first, second = (
-        tflite_export.convert(exported.model, exported.decoder, kind, {"labels.txt": "car\n"}, calibration)
+        tflite_convert.convert(exported.model, exported.decoder, kind, {"labels.txt": "car\n"}, calibration)
         for _ in "ab"
     )
     assert first == second
 
 
 def test_calibration_sees_images_as_training_does_and_the_whole_range_of_pixels(images):
-    found = tflite_export.calibration_images(images[:2], SIZE_PX)
+    found = tflite_convert.calibration_images(images[:2], SIZE_PX)
     from data import input_pipeline
 
     expected = input_pipeline.decode_image(tf.constant(images[1]), SIZE_PX).numpy()
@@ -194,27 +187,27 @@ def test_calibration_sees_images_as_training_does_and_the_whole_range_of_pixels(
 
 def test_the_drawn_images_depend_on_the_seed_alone():
     items = list(range(1000))
-    assert tflite_export.choose(items, 1) == tflite_export.choose(items, 1) == sorted(tflite_export.choose(items, 1))
-    assert tflite_export.choose(items, 1) != tflite_export.choose(items, 2)
-    assert tflite_export.choose(items[:5], 1) == items[:5]
+    assert tflite_convert.choose(items, 1) == tflite_convert.choose(items, 1) == sorted(tflite_convert.choose(items, 1))
+    assert tflite_convert.choose(items, 1) != tflite_convert.choose(items, 2)
+    assert tflite_convert.choose(items[:5], 1) == items[:5]
 
 
 def test_a_model_of_tiles_has_no_suppression_inside(tiled):
     with pytest.raises(
         ValueError, match="needs suppression outside for a model of tiles: got tflite_int8_nms, 1x2:0.2"
     ):
-        tflite_export.convert(tiled.model, tiled.decoder, FORMATS["tflite_int8_nms"], {})
+        tflite_convert.convert(tiled.model, tiled.decoder, FORMATS["tflite_int8_nms"], {})
 
 
 def test_int8_without_calibration_is_an_error(exported):
     with pytest.raises(ValueError, match="`calibration` needs images for `tflite_int8`: got none"):
-        tflite_export.convert(exported.model, exported.decoder, FORMATS["tflite_int8"], {})
+        tflite_convert.convert(exported.model, exported.decoder, FORMATS["tflite_int8"], {})
 
 
 def test_a_model_of_another_version_is_one_clear_line(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path))
     with pytest.raises(errors.UserError, match="holds no network to convert: another version of ssd-tuner exported it"):
-        tflite_export.load_exported(str(tmp_path))
+        tflite_convert.load_exported(str(tmp_path))
 
 
 def test_a_decoder_of_other_fields_is_one_clear_line(tmp_path):
@@ -224,7 +217,7 @@ def test_a_decoder_of_other_fields_is_one_clear_line(tmp_path):
     (tmp_path / detections.EXTRAS).mkdir(exist_ok=True)
     (tmp_path / detections.EXTRAS / decoding.FILE_NAME).write_text('{"image_size": 64}')
     with pytest.raises(errors.UserError, match="Export it again with `ssd-tuner run`"):
-        tflite_export.load_exported(str(tmp_path))
+        tflite_convert.load_exported(str(tmp_path))
 
 
 def test_broken_files_are_one_clear_line(tmp_path, exported):
@@ -248,10 +241,10 @@ def test_ranges_are_those_of_scores_that_count(exported):
     decoder = dataclasses.replace(exported.decoder, postprocess=PostprocessConfig(score_threshold=0.02))
     logits = np.array([[[-100.0, 2.0], [-50.0, -60.0]]], np.float32)  # [1, 2, 2]
     deltas = np.array([[[1.0, -1.0, 0.5, 0.0], [90.0, -90.0, 3.0, 3.0]]], np.float32)
-    found = tflite_quantisation.output_ranges(logits, deltas, decoder)
+    found = tflite_quantise.output_ranges(logits, deltas, decoder)
     assert found.logits == pytest.approx((np.log(0.01 / 0.99), 2.0))
     assert found.deltas == (-1.0, 1.0)
-    everything = tflite_quantisation.output_ranges(
+    everything = tflite_quantise.output_ranges(
         logits, deltas, dataclasses.replace(decoder, postprocess=PostprocessConfig(score_threshold=0.0))
     )
     assert everything.logits == (-100.0, 2.0)
@@ -267,7 +260,7 @@ def test_softmax_logits_that_saturate_make_no_detection(exported):
         postprocess=PostprocessConfig(score_threshold=0.02),
     )
     logits = np.array([[[0.0, 5.0, -40.0], [80.0, 3.0, -40.0], [-10.0, -70.0, -90.0]]], np.float32)
-    found = tflite_quantisation.output_ranges(logits, np.zeros((1, 3, 4), np.float32), decoder)
+    found = tflite_quantise.output_ranges(logits, np.zeros((1, 3, 4), np.float32), decoder)
     scores = [np.asarray(decoder.scores(each)) for each in (logits, np.clip(logits, *found.logits))]
     np.testing.assert_allclose(scores[1], scores[0], atol=0.01)
     assert found.logits[0] > -20
@@ -283,7 +276,7 @@ def test_a_model_of_half_precision_is_exported_in_float32(tmp_path):
         detector = lively_detector(2, **SETTINGS)
     finally:
         keras.config.set_dtype_policy(policy)
-    copy = export.for_serving(detector)
+    copy = saved_model.for_serving(detector)
     assert copy.compute_dtype == "float32"
     for new, old in zip(copy.weights, detector.weights, strict=True):
         np.testing.assert_array_equal(new, old)

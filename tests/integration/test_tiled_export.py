@@ -8,9 +8,10 @@ import tensorflow as tf
 from PIL import Image
 
 from data import input_pipeline, tiles
-from models import export, postprocess
-from models.detector import Detector
+from models.export import saved_model
 from models.hyperparameters import ExperimentConfig
+from models.network import postprocess
+from models.network.detector import Detector
 
 SIZE_PX = (64, 80)  # height, width
 SETTINGS = {"input.image_height": 64, "input.image_width": 80, "model.alpha": 0.35, "model.first_stride": 8}
@@ -18,7 +19,7 @@ SETTINGS = {"input.image_height": 64, "input.image_width": 80, "model.alpha": 0.
 
 @pytest.fixture(scope="module")
 def tiled():
-    return export.ServingModule(Detector(ExperimentConfig().replace(SETTINGS | {"input.tile": "2x3:0.25"}), 2))
+    return saved_model.ServingModule(Detector(ExperimentConfig().replace(SETTINGS | {"input.tile": "2x3:0.25"}), 2))
 
 
 def picture(height=90, width=130):

@@ -7,7 +7,7 @@ from typing import Any
 import keras_tuner
 
 from data import files
-from tuner_fn import state_files
+from tuner_fn import search_files
 
 Trial = keras_tuner.engine.trial.Trial
 
@@ -33,11 +33,11 @@ class SavedOracle(keras_tuner.Oracle):
         """
         self.trials = {}
         for path in sorted(pathlib.Path(self._project_dir).glob("trial_*/trial.json")):
-            trial = state_files.read(path, Trial.from_state)
+            trial = search_files.read(path, Trial.from_state)
             if trial is not None:
                 self.trials[trial.trial_id] = trial
         known = {*self.trials}
-        if not state_files.read(pathlib.Path(self._get_oracle_fname()), self._restore):
+        if not search_files.read(pathlib.Path(self._get_oracle_fname()), self._restore):
             self._rebuild(known)
         ended = set(self.end_order)
         again = [trial.trial_id for trial in self.ongoing_trials.values() if trial.trial_id not in ended]

@@ -10,7 +10,7 @@ from typing import Any
 from data import files
 from models import declarations
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import state_files
+from tuner_fn import search_files
 from tuner_fn.plan.fingerprint import Fingerprint
 from tuner_fn.plan.rules import RULES, Choice
 
@@ -103,7 +103,7 @@ def key(parts: Mapping[str, Any]) -> str:
 
 def kept(folder: pathlib.Path, wanted: str) -> Plan | None:
     """Finds the plan that a run has already; None where it has none of this `key`."""
-    return state_files.read(
+    return search_files.read(
         folder / JSON_FILE, lambda saved: Plan.from_dict(saved["plan"]) if saved["key"] == wanted else None
     )
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from models import anchor_fit, anchors, imagenet_weights, pretrained, weights_kind
+from models import imagenet_weights
 from models.hyperparameters import AnchorConfig, ExperimentConfig
+from models.network import anchors, pretrained, weights_kind
+from tuner_fn.plan import anchor_fit
 from tuner_fn.plan.fingerprint import Fingerprint
 
 _LEFT_OF_START = 0.01  # of batch norm's first moving averages, once they count

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data import boxes as box_forms
-from data import convert, errors, file_names, progress, validation, writers
+from data import convert, errors, example_rules, image_names, progress, writers
 from data.sources import annotated, base, coco, tfrecord, voc, yolo
 from tests import coco_folder
 from tests.memory_source import MemorySource, record
@@ -205,7 +205,7 @@ def test_bad_examples_are_left_out_counted_and_listed(tmp_path):
 
 
 def test_a_question_about_one_image_stops_with_it(tmp_path):
-    question = validation.AmbiguousImageError("2.jpg", "turned (--exif=apply) or not (--exif=ignore)?")
+    question = example_rules.AmbiguousImageError("2.jpg", "turned (--exif=apply) or not (--exif=ignore)?")
     with pytest.raises(errors.UserError, match=r"2.jpg: turned \(--exif=apply\)"):
         convert.convert(MemorySource({"train": [record("1.jpg"), question]}, ["car"]), "coco", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -291,12 +291,12 @@ def test_class_names_of_any_letters_survive(tmp_path):
     ],
 )
 def test_file_names(ids, options, names):
-    given_names = file_names.FileNames(**options)
+    given_names = image_names.FileNames(**options)
     assert [given_names.add(source_id, "jpeg") for source_id in ids] == names
 
 
 def test_long_ids_give_names_that_file_systems_take():
-    names = file_names.FileNames(one_stem=True)
+    names = image_names.FileNames(one_stem=True)
     found = [names.add("ä" * 300 + tail, "png") for tail in ("1", "2")]
     assert found[0] != found[1]
     assert all(len(name.encode()) < 200 and name.endswith(".png") for name in found)

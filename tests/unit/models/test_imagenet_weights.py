@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from keras.src.legacy.saving import legacy_h5_format
 
-from models import backbones, imagenet_weights
+from models import imagenet_weights
 from models.hyperparameters import ExperimentConfig
+from models.network import backbones
 
 
 @pytest.fixture

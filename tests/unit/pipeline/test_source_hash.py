@@ -119,4 +119,4 @@ def test_a_module_that_does_not_exist_is_an_error(tree):
 def test_the_project_itself_can_be_hashed():
     first = source_hash.source_hash("pipeline.source_hash")
     assert len(first) == 64
-    assert "data.progress" in source_hash.dependencies("pipeline.display")
+    assert "data.progress" in source_hash.dependencies("pipeline.screen.display")

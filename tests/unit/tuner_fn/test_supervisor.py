@@ -16,7 +16,7 @@ import pytest
 from data import progress
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import failures
+from tuner_fn import failed_trials
 from tuner_fn.supervisor import TrainingProcess
 from tuner_fn.worker import Job
 
@@ -97,7 +97,7 @@ def test_a_limit_counts_though_epochs_follow_one_another_quickly(process, tmp_pa
     ],
 )
 def test_exhausted_memory_is_known_by_all_its_names(text, expected) -> None:
-    assert failures.is_out_of_memory(RuntimeError(text)) is expected
+    assert failed_trials.is_out_of_memory(RuntimeError(text)) is expected
 
 
 def test_costs_are_found_without_training_and_the_time_only_where_asked_for(process, tmp_path) -> None:

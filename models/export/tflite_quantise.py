@@ -1,0 +1,150 @@
+"""Full-integer quantisation of a detector whose outputs are quantised where detections need it.
+
+A tensor of int8 has 256 levels between the least and the greatest value of the calibration. The logits of a trained
+detector reach far below any score that counts (-105 was seen, where a score of 0.01 is -4.6), and the deltas of anchors
+on the background are arbitrary, so that most levels would be spent on anchors that are dropped anyway. Here the range
+of both outputs is cut to what detections can have; values beyond it saturate.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.lite.python import schema_py_generated as schema
+from tensorflow.lite.python.convert import mlir_quantize
+from tensorflow.lite.tools import flatbuffer_utils
+
+from models.network import decoding
+
+Tensor = Any
+# Scores below this share of the threshold are no candidates: room for what quantisation moves.
+_MARGIN = 0.5
+_OPERATIONS = schema.BuiltinOperator
+_SAME_SCALE = (_OPERATIONS.RESHAPE, _OPERATIONS.CONCATENATION, _OPERATIONS.TRANSPOSE)
+_FLOAT_ALLOWED = (_OPERATIONS.CUSTOM, _OPERATIONS.DEQUANTIZE)
+_CONVERSIONS = (_OPERATIONS.LOGISTIC, _OPERATIONS.SOFTMAX, _OPERATIONS.STRIDED_SLICE, _OPERATIONS.SLICE)
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputRanges:
+    """Where the outputs of a network matter.
+
+    Attributes:
+        logits: (low, high).
+        deltas: (low, high).
+    """
+
+    logits: tuple[float, float]
+    deltas: tuple[float, float]
+
+
+def output_ranges(logits: np.ndarray, deltas: np.ndarray, decoder: decoding.Decoder) -> OutputRanges:
+    """Finds the ranges that detections need.
+
+    With sigmoid scores no logit below that of half the score threshold matters. With softmax scores a logit matters
+    relative to the others of its anchor: one that lies as far below the lowest of all anchors' greatest logits has a
+    score below half the threshold in any anchor, and a background that lies as far above every class leaves them none.
+
+    Args:
+        logits: float32 [N, A, C or C + 1] of calibration images.
+        deltas: float32 [N, A, 4] of the same.
+        decoder: of the model.
+
+    Returns:
+        The ranges; those of `logits` are the whole range where the score threshold is 0, those of `deltas` are over the
+        anchors whose score reaches half the threshold, or all where there is none.
+    """
+    least = decoder.postprocess.score_threshold * _MARGIN
+    low, high = float(logits.min()), float(logits.max())
+    if least > 0.0:
+        if decoder.score_converter == "softmax":
+            margin = -math.log(least)
+            low = max(low, float(logits.max(axis=-1).min()) - margin)
+            high = min(high, float(logits[..., 1:].max()) + margin)
+        else:
+            low = max(low, min(math.log(least / (1.0 - least)), high - 1.0))
+    candidates = np.asarray(decoder.scores(logits)).max(axis=-1) >= least  # [N, A]
+    counted = deltas[candidates] if candidates.any() else deltas
+    return OutputRanges((low, high), (float(counted.min()), float(counted.max())))
+
+
+def quantise(calibrated: bytes, ranges: OutputRanges, output_type: tf.DType) -> bytes:
+    """Quantises a calibrated model.
+
+    Args:
+        calibrated: float TFLite model with the ranges of a calibration, as `TFLiteConverter` writes it with
+            `_experimental_calibrate_only`.
+        ranges: of the outputs `logits` and `deltas`, or of what TFLite_Detection_PostProcess takes in their place.
+        output_type: tf.int8, or tf.float32 where the outputs are that operation's.
+
+    Returns:
+        The model with weights and activations in int8 and pixels uint8.
+
+    Raises:
+        RuntimeError: an operation has no integer form.
+    """
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(calibrated))
+    graph = _Graph(model)
+    for tensor, (low, high) in ((graph.logits(), ranges.logits), (graph.deltas(), ranges.deltas)):
+        graph.limit(tensor, low, high)
+    content = mlir_quantize(
+        bytes(flatbuffer_utils.convert_object_to_bytearray(model)),
+        input_data_type=tf.uint8,
+        output_data_type=output_type,
+    )
+    left = _Graph(flatbuffer_utils.convert_bytearray_to_object(bytearray(content))).float_operations()
+    if left:
+        raise RuntimeError(f"int8 has no integer form of {', '.join(left)}")
+    return content
+
+
+class _Graph:
+    """The only subgraph of a model, to walk from a tensor to what made it."""
+
+    def __init__(self, model: Any) -> None:
+        self._codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+        (graph,) = model.subgraphs
+        self._tensors = graph.tensors
+        self._makers = {output: maker for maker in graph.operators for output in maker.outputs}
+        self._outputs = {row.name.decode(): row.tensorIndex for row in model.signatureDefs[0].outputs}
+        custom = [maker for maker in graph.operators if self._kind(maker) == _OPERATIONS.CUSTOM]
+        self._nms = custom[0] if custom else None
+
+    def logits(self) -> int:
+        """Returns the tensor of the logits."""
+        if self._nms is None:
+            return self._outputs["logits"]
+        tensor = self._nms.inputs[1]
+        while self._kind(self._makers[tensor]) in _CONVERSIONS:
+            tensor = self._makers[tensor].inputs[0]
+        return tensor
+
+    def deltas(self) -> int:
+        """Returns the tensor of the deltas."""
+        return self._outputs["deltas"] if self._nms is None else self._nms.inputs[0]
+
+    def limit(self, tensor: int, low: float, high: float) -> None:
+        """Cuts the range of a tensor and of those that share its scale, up to the operations that compute them."""
+        found = self._tensors[tensor].quantization
+        if found is not None and found.min is not None and len(found.min):
+            found.min, found.max = np.maximum(found.min, low), np.minimum(found.max, high)
+        maker = self._makers.get(tensor)
+        if maker is not None and self._kind(maker) in _SAME_SCALE:
+            inputs = maker.inputs if self._kind(maker) == _OPERATIONS.CONCATENATION else maker.inputs[:1]
+            for each in inputs:
+                self.limit(each, low, high)
+
+    def float_operations(self) -> list[str]:
+        """Names the operations that compute in floats; the suppression and what converts for it do not count."""
+        names = {value: name for name, value in vars(_OPERATIONS).items()}
+        found = set()
+        for maker in self._makers.values():
+            types = {self._tensors[index].type for index in [*maker.inputs, *maker.outputs] if index >= 0}
+            if schema.TensorType.FLOAT32 in types and self._kind(maker) not in _FLOAT_ALLOWED:
+                found.add(names[self._kind(maker)])
+        return sorted(found)
+
+    def _kind(self, maker: Any) -> int:
+        return self._codes[maker.opcodeIndex]

@@ -1,0 +1,1 @@
+"""Configurations and checkpoints of TensorFlow's Object Detection API."""

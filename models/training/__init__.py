@@ -1,0 +1,1 @@
+"""Training of one configuration, and what it costs."""

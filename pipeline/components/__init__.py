@@ -1,0 +1,1 @@
+"""The TFX components, and what runs in them."""

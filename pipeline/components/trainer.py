@@ -1,0 +1,108 @@
+"""`run_fn(fn_args)`, the function that the TFX Trainer component calls: trains the winner in full and exports it."""
+
+import dataclasses
+import hashlib
+import io
+import itertools
+import json
+import pathlib
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from data import dataset_info, files, input_pipeline, progress
+from models.evaluation import coco, detections
+from models.export import model_card, predict, saved_model, versions
+from models.hyperparameters import ExperimentConfig
+from models.training import train
+from tuner_fn import reporting, search_space, trial_runner
+
+HISTORY_FILE = f"{detections.EXTRAS}/history.json"  # epoch by epoch, beside the model
+PICTURES = 8  # validation images with predictions in TensorBoard
+PICTURE_SCORE = 0.3
+VALIDATIONS = 6  # during the training; each costs a fraction of an epoch
+
+
+def run_fn(fn_args: Any) -> None:
+    """Trains the best configuration of the search on the train split and writes the SavedModel.
+
+    It goes on from the winner's state, where the search has left one: no epoch is trained twice. A training that was
+    interrupted goes on from its last epoch; its state lies in `<workdir>/training/<key>`.
+
+    Args:
+        fn_args: TFX's FnArgs; `hyperparameters` is the best trial's, `custom_config` holds "config"
+            (`ExperimentConfig.to_dict`), "workdir", "origin" (goes to `training.json`) and "source_hash".
+    """
+    settings = fn_args.custom_config
+    values = fn_args.hyperparameters.get("values", {})
+    config = search_space.configuration(ExperimentConfig.from_dict(settings["config"]), values)
+    folder = dataset_info.examples_dir(fn_args.train_files)
+    info = dataset_info.read(folder)
+    val_files = dataset_info.split_files(folder, "val")
+    workdir = pathlib.Path(settings["workdir"])
+    key = _training_key(info, config, settings["source_hash"])
+    state = workdir / "training" / key / "state.npz"
+    log = reporting.TrialLog(workdir / "tensorboard" / "train" / key, {}, "final")
+    epochs = config.training.epochs
+
+    trained = []
+
+    def on_epoch(report: train.EpochReport) -> None:
+        trained.append(report["epoch"])
+        log.epoch(report)
+        progress.emit("epoch", stage="train", epochs=epochs, **reporting.progress_fields(report))
+
+    result = train.train(
+        config,
+        dataset_info.split_files(folder, "train"),
+        val_files,
+        info.class_names,
+        epochs=epochs,
+        checkpoint=state,
+        start_from=values.get(trial_runner.STATE),
+        validate_at=range(0, epochs, max(1, epochs // VALIDATIONS)),
+        on_epoch=on_epoch,
+    )
+    for report in result.history[: len(result.history) - len(trained)]:
+        log.epoch(report)  # trained by the search, or before an interruption
+    model_dir = pathlib.Path(fn_args.serving_model_dir)
+    saved_model.export_saved_model(result.detector, info.class_names, model_dir)
+    files.write_json(
+        model_dir / detections.EXTRAS / model_card.TRAINING_FILE,
+        {"dataset": dataclasses.asdict(info), "versions": versions.installed(), **settings["origin"]},
+    )
+    files.write_json(model_dir / HISTORY_FILE, [coco.to_json_numbers(one) for one in result.history])
+    log.images("val/predictions", draw_predictions(str(model_dir), val_files), epochs)
+    shutil.rmtree(state.parent, ignore_errors=True)
+
+
+def draw_predictions(model_dir: str, tfrecords: Sequence[str]) -> np.ndarray:
+    """Draws an exported model's detections and the ground truth on the first images that hold objects.
+
+    Args:
+        model_dir: SavedModel's folder.
+        tfrecords: GZIP TFRecord files.
+
+    Returns:
+        uint8 [B, H, W, 3], all of the first one's size; B at most `PICTURES`.
+    """
+    detector = predict.load_detector(model_dir)
+    with_objects = (record for record in input_pipeline.read_records(tfrecords) if len(record.labels))
+    chosen = list(itertools.islice(with_objects, PICTURES))
+    pictures = []
+    for record, found in zip(chosen, detector.detect(record.encoded for record in chosen), strict=True):
+        shown = found.above(PICTURE_SCORE)
+        image = Image.open(io.BytesIO(record.encoded))
+        picture = predict.draw_detections(
+            image, shown.boxes, shown.classes, shown.scores, detector.class_names, gt_boxes=record.boxes
+        )
+        pictures.append(picture if not pictures else picture.resize(pictures[0].size))
+    return np.stack([np.asarray(picture) for picture in pictures])
+
+
+def _training_key(info: dataset_info.DatasetInfo, config: ExperimentConfig, source_hash: str) -> str:
+    parts = json.dumps([info.fingerprint, info.class_names, config.to_dict(), source_hash])
+    return hashlib.sha256(parts.encode()).hexdigest()[:12]

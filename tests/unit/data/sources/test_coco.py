@@ -1,0 +1,418 @@
+import json
+import os
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+
+from data import errors, example_rules, progress, sources
+from data.sources import base, coco
+from tests import coco_folder
+
+
+def open_coco(root):
+    return coco.CocoSource.open(f"coco:{root}", str(root), base.ReadOptions())
+
+
+def open_train(root, train):
+    """Writes a train split and opens it; returns the source and its items."""
+    source = open_coco(coco_folder.write(root, train=train))
+    return source, source.items("train")
+
+
+def message_of(root, train=None):
+    if train is not None:
+        coco_folder.write(root, train=train)
+    with pytest.raises(errors.UserError) as caught:
+        open_coco(root)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def bad_example(source, item):
+    with pytest.raises(errors.BadExampleError) as caught:
+        source.load(item)
+    return caught.value
+
+
+# --- what is read
+
+
+def test_boxes_labels_crowds_and_areas_by_hand(tmp_path):
+    annotations = [
+        coco_folder.annotation(0, [32, 12, 16, 24], category_id=7, area=99.5),
+        coco_folder.annotation(0, [0, 0, 64, 48], category_id=3, iscrowd=1),
+    ]
+    table = coco_folder.table(1, annotations, {7: "car", 3: "person"})
+    source, (item,) = open_train(tmp_path / "set", table)
+    assert source.class_names == ("person", "car")  # by category id
+    record = source.load(item)
+    assert (record.source_id, record.height, record.width, record.image_format) == ("0.jpg", 48, 64, "jpeg")
+    assert record.encoded == (tmp_path / "set" / "train" / "0.jpg").read_bytes()
+    np.testing.assert_array_equal(record.boxes, np.float32([[0.25, 0.5, 0.75, 0.75], [0, 0, 1, 1]]))
+    assert record.labels.tolist() == [1, 0]
+    assert record.is_crowd.tolist() == [False, True]
+    assert record.area_px.tolist() == [99.5, 64 * 48]  # the JSON's, else the box's
+
+
+def test_images_come_sorted_by_name_whatever_the_files_order(tmp_path):
+    table = coco_folder.table(12)
+    table["images"].reverse()
+    _, items = open_train(tmp_path / "set", table)
+    assert [item.source_id for item in items] == sorted(f"{n}.jpg" for n in range(12))
+
+
+def test_an_image_without_objects_is_kept(tmp_path):
+    source, items = open_train(tmp_path / "set", coco_folder.table(2, [coco_folder.annotation(0)]))
+    assert [len(source.load(item).labels) for item in items] == [1, 0]
+
+
+@pytest.mark.parametrize("name", ["DontCare", "dontcare", "Dont-Care", "ignore", "Ignored Regions"])
+def test_an_ignore_category_becomes_a_crowd_box_for_every_class(tmp_path, name):
+    annotations = [coco_folder.annotation(0, category_id=9), coco_folder.annotation(0, category_id=2)]
+    table = coco_folder.table(1, annotations, {1: "car", 2: "person", 9: name})
+    source, (item,) = open_train(tmp_path / "set", table)
+    assert source.class_names == ("car", "person")
+    record = source.load(item)
+    assert record.labels.tolist() == [0, 1, 1]
+    assert record.is_crowd.tolist() == [True, True, False]
+
+
+def test_category_ids_may_differ_between_splits(tmp_path):
+    train = coco_folder.table(1, [coco_folder.annotation(0, category_id=1)], {1: "car", 2: "person"})
+    val = coco_folder.table(1, [coco_folder.annotation(0, category_id=5)], {5: "person", 6: "car"})
+    root = coco_folder.write(tmp_path / "set", train=train, val=val)
+    source = open_coco(root)
+    assert source.splits == ("train", "val")
+    assert source.class_names == ("car", "person")
+    assert source.load(source.items("val")[0]).labels.tolist() == [1]
+
+
+@pytest.mark.parametrize("images", ["train2017", "images/train2017"])
+def test_cocos_own_layout_is_read(tmp_path, images):
+    coco_folder.write(tmp_path, train=coco_folder.table(2))
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "train.json").rename(tmp_path / "annotations" / "instances_train2017.json")
+    (tmp_path / images).parent.mkdir(exist_ok=True)
+    (tmp_path / "train").rename(tmp_path / images)
+    source = open_coco(tmp_path)
+    assert len(source.load(source.items("train")[0]).labels) == 1
+    said = coco.CocoSource.recognises(tmp_path)
+    assert said == f"annotations/instances_train2017.json has its images in {images}/"
+
+
+def test_one_folder_of_images_may_serve_all_splits(tmp_path):
+    coco_folder.write(tmp_path, train=coco_folder.table(3), val=coco_folder.table(3))
+    for split, own in (("train", [0, 1]), ("val", [2])):
+        table = json.loads((tmp_path / f"{split}.json").read_text())
+        table["images"] = [table["images"][number] for number in own]
+        table["annotations"] = [entry for entry in table["annotations"] if entry["image_id"] in own]
+        (tmp_path / f"{split}.json").unlink()
+        (tmp_path / "annotations").mkdir(exist_ok=True)
+        (tmp_path / "annotations" / f"{split}.json").write_text(json.dumps(table))
+    (tmp_path / "train").rename(tmp_path / "images")
+    for name in (tmp_path / "val").iterdir():
+        name.unlink()
+    (tmp_path / "val").rmdir()
+    source = open_coco(tmp_path)
+    assert {split: [item.source_id for item in source.items(split)] for split in source.splits} == {
+        "train": ["0.jpg", "1.jpg"],
+        "val": ["2.jpg"],
+    }
+    assert source.notices == ()  # an image of the other split is no image without annotation
+
+
+def roboflow(root, **tables):
+    """Writes Roboflow's layout: the JSON lies among the images."""
+    for folder, table in tables.items():
+        coco_folder.write(root, **{folder: table})
+        (root / f"{folder}.json").rename(root / folder / "_annotations.coco.json")
+    return root
+
+
+def test_roboflows_layout_is_read_and_its_heading_is_no_class(tmp_path):
+    table = coco_folder.table(2)
+    table["categories"] = [
+        {"id": 0, "name": "road-users", "supercategory": "none"},
+        {"id": 1, "name": "car", "supercategory": "road-users"},
+        {"id": 2, "name": "person", "supercategory": "road-users"},
+    ]
+    source = open_coco(roboflow(tmp_path, train=table, valid=table, test=table))
+    assert (source.splits, source.class_names) == (sources.SPLITS, ("car", "person"))
+    assert source.load(source.items("val")[1]).labels.tolist() == [0]
+    said = coco.CocoSource.recognises(tmp_path)
+    assert said == "train/_annotations.coco.json has its images beside it"
+
+
+def test_a_heading_with_boxes_is_a_class(tmp_path):
+    table = coco_folder.table(1, [coco_folder.annotation(0, category_id=1), coco_folder.annotation(0, category_id=2)])
+    table["categories"][1]["supercategory"] = "car"
+    source, _ = open_train(tmp_path / "set", table)
+    assert source.class_names == ("car", "person")
+
+
+@pytest.mark.parametrize(("json_name", "images"), [("result.json", "images"), ("labels.json", "data")])
+def test_a_set_without_splits_is_all_train(tmp_path, json_name, images):
+    coco_folder.write(tmp_path, train=coco_folder.table(2))
+    (tmp_path / "train.json").rename(tmp_path / json_name)
+    (tmp_path / "train").rename(tmp_path / images)
+    source = open_coco(tmp_path)
+    assert (source.splits, len(source.items("train"))) == (("train",), 2)
+
+
+def test_two_folders_for_one_split(tmp_path):
+    message = message_of(roboflow(tmp_path, val=coco_folder.table(1), valid=coco_folder.table(1)))
+    assert message == f"`{tmp_path}` has two for val: val, valid. Keep one."
+
+
+def test_images_that_no_annotation_names_are_noticed(tmp_path):
+    root = coco_folder.write(tmp_path / "set", train=coco_folder.table(1))
+    for name in ("new.png", "notes.txt", ".hidden.jpg"):
+        (root / "train" / name).touch()
+    (notice,) = open_coco(root).notices
+    assert (notice.kind, notice.file) == ("unnamed_image", str(root / "train" / "new.png"))
+
+
+def test_a_wrong_size_in_the_json_counts_for_nothing_where_the_boxes_fit(tmp_path):
+    table = coco_folder.table(1)
+    table["images"][0] |= {"height": 480, "width": 640}
+    source, (item,) = open_train(tmp_path / "set", table)
+    assert (source.load(item).height, source.load(item).width) == (48, 64)
+
+
+def test_the_fingerprint_follows_names_sizes_and_times(tmp_path):
+    root = coco_folder.write(tmp_path / "set", train=coco_folder.table(2))
+
+    def fingerprint():
+        return open_coco(root).fingerprint()
+
+    seen = [fingerprint()]
+    os.utime(root / "train" / "0.jpg", ns=(1, 1))
+    seen.append(fingerprint())
+    (root / "train" / "1.jpg").write_bytes(b"other")
+    seen.append(fingerprint())
+    (root / "train" / "1.jpg").rename(root / "train" / "2.jpg")
+    seen.append(fingerprint())
+    (root / "train.json").write_text((root / "train.json").read_text() + " ")
+    seen.append(fingerprint())
+    (root / "train" / "dangling.jpg").symlink_to(root / "nowhere")
+    seen.append(fingerprint())
+    assert len(set(seen)) == len(seen)
+
+
+# --- bad examples
+
+
+@pytest.mark.parametrize(
+    ("bbox", "reason"),
+    [
+        (
+            [60, 40, 30, 30],
+            "box [60, 40, 30, 30] (x, y, width, height in px) lies outside its image of 64x48 px",
+        ),
+        (
+            [9, 9, -3, 4],
+            "box [9, 9, -3, 4] (x, y, width, height in px) is inverted (negative width or height)",
+        ),
+        ([9, 9, 0, 4], "box [9, 9, 0, 4] (x, y, width, height in px) has zero area"),
+        (
+            [float("nan"), 9, 3, 4],
+            "box [nan, 9, 3, 4] (x, y, width, height in px) has a coordinate that is no number",
+        ),
+        ([1, 2, 3], "annotation 0 needs a `bbox` of four numbers (x, y, width, height): got [1, 2, 3]"),
+        (
+            ["1", 2, 3, 4],
+            "annotation 0 needs a `bbox` of four numbers (x, y, width, height): got ['1', 2, 3, 4]",
+        ),
+        (None, "annotation 0 needs a `bbox` of four numbers (x, y, width, height): got None"),
+    ],
+)
+def test_a_bad_box_makes_its_example_bad_and_no_other(tmp_path, bbox, reason):
+    annotations = [coco_folder.annotation(0, bbox), coco_folder.annotation(1)]
+    source, items = open_train(tmp_path / "set", coco_folder.table(2, annotations))
+    error = bad_example(source, items[0])
+    assert (error.file, error.reason) == (str(tmp_path / "set" / "train" / "0.jpg"), reason)
+    assert len(source.load(items[1]).labels) == 1
+
+
+def test_an_unlisted_category_makes_its_example_bad(tmp_path):
+    table = coco_folder.table(1, [coco_folder.annotation(0, category_id=99)])
+    source, (item,) = open_train(tmp_path / "set", table)
+    assert bad_example(source, item).reason == "annotation 0 has category_id 99, which `categories` does not list"
+
+
+def test_missing_and_truncated_images_are_bad(tmp_path):
+    source, items = open_train(tmp_path / "set", coco_folder.table(2))
+    pathlib.Path(items[0].path).unlink()
+    pathlib.Path(items[1].path).write_bytes(coco_folder.image_bytes()[:-20])
+    assert bad_example(source, items[0]).reason == "the image file does not exist"
+    assert "image file is truncated" in bad_example(source, items[1]).reason
+
+
+def test_a_box_that_only_fits_the_size_in_the_json_names_both(tmp_path):
+    table = coco_folder.table(1, [coco_folder.annotation(0, [100, 100, 50, 50])])
+    table["images"][0] |= {"height": 480, "width": 640}
+    source, (item,) = open_train(tmp_path / "set", table)
+    assert bad_example(source, item).reason.endswith(
+        "lies outside its image of 64x48 px; the annotation states 640x480 px"
+    )
+
+
+# --- broken datasets
+
+
+def test_a_path_that_is_missing_or_a_file(tmp_path):
+    assert message_of("") == (
+        "Dataset `coco:`: the path is missing. Write coco:PATH with the path of an existing folder."
+    )
+    assert message_of("/no/such") == (
+        "Dataset `coco:/no/such`: there is no folder `/no/such`. Write coco:PATH with the path of an existing folder."
+    )
+    file = tmp_path / "train.json"
+    file.touch()
+    assert message_of(file) == (f"Dataset `coco:{file}`: `{file}` is a file. Name the folder that holds it.")
+
+
+def test_a_folder_in_no_layout_names_what_was_looked_for_and_found(tmp_path):
+    (tmp_path / "train.json").touch()
+    assert message_of(tmp_path) == (
+        f"Dataset `coco:{tmp_path}`: looked in `{tmp_path}` for `train.json` beside a folder `train/`,"
+        " `annotations/instances_train*.json` with its images, or `train/_annotations.coco.json`, and the same for val"
+        " and test; found `train.json`. Add the files or correct the path."
+    )
+
+
+def test_malformed_json_has_its_position(tmp_path):
+    coco_folder.write(tmp_path, train=coco_folder.table(1))
+    (tmp_path / "train.json").write_text('{\n  "images": [}\n')
+    assert message_of(tmp_path) == (
+        f"{tmp_path}/train.json: malformed JSON at line 2, column 14: Expecting value. Correct or export it again."
+    )
+
+
+def test_text_that_is_not_utf8_has_its_position(tmp_path):
+    coco_folder.write(tmp_path, train=coco_folder.table(1))
+    (tmp_path / "train.json").write_bytes(b'{"images": "\xff"}')
+    assert message_of(tmp_path) == f"{tmp_path}/train.json: not UTF-8 text at byte 12. Export it again as JSON."
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], "COCO JSON is one object: got list."),
+        (
+            {"images": [{"id": 1, "file_name": "a"}], "categories": [{"id": 1, "name": "car"}]},
+            "COCO JSON needs the key `annotations`: got images, categories.",
+        ),
+        ({"images": [], "annotations": []}, "COCO JSON needs the key `categories`: got images, annotations."),
+        (
+            {"images": {}, "annotations": [], "categories": [{"id": 1, "name": "car"}]},
+            "`images` must be a list of objects.",
+        ),
+        (
+            {"images": [], "annotations": [], "categories": [{"id": 1, "name": "car"}]},
+            "`images` is empty. Add images or correct the path.",
+        ),
+        (
+            {"images": [{"id": 1}], "annotations": [], "categories": [{"id": 1, "name": "car"}]},
+            "`images[0]` needs a text `file_name` and an `id`, a number or text: got {'id': 1}.",
+        ),
+        (
+            {"images": [], "annotations": [], "categories": [{"name": "car"}]},
+            "`categories[0]` needs a text `name` and a whole-number `id` of its own: got {'name': 'car'}.",
+        ),
+    ],
+)
+def test_json_that_is_not_coco_names_what_is_wrong(tmp_path, content, message):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    assert message_of(tmp_path) == f"{tmp_path}/train.json: {message}"
+
+
+def test_duplicate_names_and_ids(tmp_path):
+    table = coco_folder.table(2)
+    table["images"][1]["file_name"] = "0.jpg"
+    assert "train.json repeats the name `0.jpg`; names must be unique" in message_of(tmp_path / "a", table)
+    table["images"][1] |= {"file_name": "1.jpg", "id": 0}
+    assert "`images[1]` (1.jpg) and 0.jpg share the id 0" in message_of(tmp_path / "b", table)
+
+
+def test_annotations_of_no_image_are_noted_or_stop_the_run(tmp_path):
+    table = coco_folder.table(1, [coco_folder.annotation(0), coco_folder.annotation(7)])
+    notes = []
+    with progress.listen(lambda kind, fields: notes.append((kind, fields["text"]))):
+        source, (item,) = open_train(tmp_path / "a", table)
+    assert len(source.load(item).labels) == 1
+    file = tmp_path / "a" / "train.json"
+    assert [(notice.kind, notice.file) for notice in source.notices] == [("lost_annotation", str(file))]
+    text = f"{file}: 1 of 2 annotations name an image that is not in `images`; they are left out."
+    assert notes == [("note", text)]
+    table["annotations"] = table["annotations"][1:]
+    assert message_of(tmp_path / "b", table).endswith(
+        "1 of 1 annotations name an image that is not in `images`, as `image_id` 7 beside `id` 0. Make them agree."
+    )
+
+
+def test_two_annotation_files_for_one_split(tmp_path):
+    (tmp_path / "annotations").mkdir()
+    for name in ("instances_train2014.json", "instances_train2017.json"):
+        (tmp_path / "annotations" / name).touch()
+    assert message_of(tmp_path) == (
+        f"`{tmp_path}/annotations` has several files for train: instances_train2014.json,"
+        " instances_train2017.json. Keep one."
+    )
+
+
+# --- real thermal images
+
+
+@pytest.fixture(scope="module")
+def hituav(shared_data):
+    return open_coco(shared_data / "hituav_night_dev")
+
+
+def test_hituav_is_read_whole(hituav):
+    # counts of its own JSON files: annotations, of which DontCare; each DontCare is a crowd box for 4 classes
+    published = {"train": (318, 2397, 11), "val": (31, 319, 0), "test": (72, 1091, 2)}
+    assert hituav.class_names == ("Person", "Car", "Bicycle", "OtherVehicle")
+    objects = np.zeros(4, int)
+    for split, (images, annotations, ignored) in published.items():
+        records = [hituav.load(item) for item in hituav.items(split)]
+        assert len(records) == images
+        assert sum(len(record.labels) for record in records) == annotations + 3 * ignored
+        assert sum(int(record.is_crowd.sum()) for record in records) == 4 * ignored
+        assert {(r.height, r.width, r.image_format) for r in records} == {(512, 640, "jpeg")}
+        objects += sum(np.bincount(record.labels[~record.is_crowd], minlength=4) for record in records)
+    assert objects[:3].tolist() == [2061, 818, 902]  # its data sheet
+
+
+def test_hituav_keeps_the_files_bytes(hituav):
+    item = hituav.items("val")[0]
+    assert hituav.load(item).encoded == pathlib.Path(item.path).read_bytes()
+    assert example_rules.read_image(item.path).image_format == "jpeg"
+
+
+def test_a_split_without_its_folder_of_images_is_not_left_out_in_silence(tmp_path):
+    root = coco_folder.write(tmp_path / "set", **{split: coco_folder.table(1) for split in ("train", "val", "test")})
+    shutil.rmtree(root / "val")
+    with pytest.raises(errors.UserError, match=r"val\.json` has no folder of images: .*val/` is missing"):
+        open_coco(root)
+
+
+def test_a_split_whose_name_is_misspelt_is_told(tmp_path):
+    tables = {split: coco_folder.table(1) for split in ("train", "vall", "test")}
+    root = coco_folder.write(tmp_path / "set", **tables)
+    notes = []
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        assert open_coco(root).splits == ("train", "test")
+    assert notes == [f"{root}/vall.json is no split (train, val or test) by its name; it is left out."]
+
+
+@pytest.mark.parametrize("supercategory", [None, [], 3])
+def test_a_supercategory_that_is_no_name_heads_nothing(tmp_path, supercategory):
+    table = coco_folder.table(1, categories={1: "car", 2: "None"})
+    for entry in table["categories"]:
+        entry["supercategory"] = supercategory
+    root = coco_folder.write(tmp_path / "set", train=table)
+    assert open_coco(root).class_names == ("car", "None")

@@ -1,0 +1,28 @@
+"""The device a training runs on; a GPU is played by TensorFlow's own functions, replaced."""
+
+import types
+
+import keras
+import pytest
+import tensorflow as tf
+
+from models.training import devices
+
+
+@pytest.mark.parametrize(("capability", "policy"), [((9, 0), "mixed_bfloat16"), ((7, 5), "mixed_float16")])
+def test_a_gpu_that_is_in_use_already_is_used_on(monkeypatch, capability, policy) -> None:
+    """Writing a summary may have come first; then TensorFlow refuses to change how memory is taken."""
+
+    def refuse(gpu, enable):
+        raise RuntimeError("Physical devices cannot be modified after being initialized")
+
+    gpu = types.SimpleNamespace(name="gpu:0")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [gpu])
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", refuse)
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"compute_capability": capability})
+    before = keras.mixed_precision.global_policy()
+    try:
+        assert devices.configure_device.__wrapped__() == f"GPU gpu:0 ({policy})"
+        assert keras.mixed_precision.global_policy().name == policy
+    finally:
+        keras.mixed_precision.set_global_policy(before)

@@ -1,0 +1,86 @@
+"""What a training keeps and puts back, for float16 too, whose loss is scaled."""
+
+import keras
+import numpy as np
+import pytest
+
+from models.hyperparameters import ExperimentConfig
+from models.training import train
+
+CONFIG = ExperimentConfig().replace(
+    {"input.image_size": 64, "model.alpha": 0.35, "model.num_levels": 2, "optimizer.ema_momentum": 0.9}
+)
+
+
+@pytest.fixture
+def program():
+    """Builds a detector as on a GPU below compute capability 8."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        yield train.Program(CONFIG, 2)
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def test_scaling_the_loss_is_part_of_the_state_from_the_start(program) -> None:
+    optimizer = program.detector.optimizer
+    assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    assert optimizer.built  # the first step would build what is not, and add to the state
+    assert "dynamic_scale" in {variable.name for variable in program.variables()}
+    program.restore(program.initial)
+
+
+def test_after_scoring_the_averages_training_goes_on_from_its_own_weights(program) -> None:
+    weights = program.detector.trainable_variables
+    for weight in weights:
+        weight.assign(weight + 1.0)
+    own = [np.asarray(weight) for weight in weights]
+    with program.scored_weights():
+        assert any((np.asarray(weight) != value).any() for weight, value in zip(weights, own, strict=True))
+    for weight, value in zip(weights, own, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+def first_move(changes: dict) -> tuple[train.Program, dict[str, np.ndarray]]:
+    """Takes one step of gradient descent; returns the program and how far its weights moved."""
+    settings = {"optimizer.name": "sgd", "optimizer.learning_rate": 0.1, "optimizer.warmup_fraction": 0.0}
+    settings |= {"optimizer.clip_norm": 0.0, "optimizer.ema_momentum": 0.0, "loss.l2": 0.1}
+    config = CONFIG.replace(settings | changes)
+    program = train.Program(config, 2)
+    program.configure(config, 10)
+    weights = program.detector.network.weights
+    before = [np.asarray(weight) for weight in weights]
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
+    boxes, labels = np.float32([[[0.1, 0.1, 0.6, 0.6]]] * 2), np.zeros((2, 1), np.int32)
+    program.detector.train_on_batch(images, {"gt_boxes": boxes, "gt_labels": labels})
+    return program, {one.path: np.asarray(one) - old for one, old in zip(weights, before, strict=True)}
+
+
+def test_frozen_blocks_stay_and_the_backbone_moves_at_its_own_rate() -> None:
+    """The same first gradient with and without; a frozen block keeps its statistics and has no part in the penalty."""
+    _, plain = first_move({})
+    program, changed = first_move({"model.frozen_blocks": 2, "optimizer.backbone_rate": 0.5})
+    frozen = {*("Conv1", "bn_Conv1", "expanded_conv_depthwise", "expanded_conv_depthwise_BN")}
+    frozen |= {"expanded_conv_project", "expanded_conv_project_BN"}
+    for path, move in plain.items():
+        if path.partition("/")[0] in frozen:
+            assert not changed[path].any()
+            assert move.any() or path.endswith(("gamma", "beta"))
+    assert {path.partition("/")[0] for path in plain} > frozen
+    assert program.detector.penalised[0].path == "block_1_expand/kernel"
+    # Frozen batch norms compute something else, so that the gradients behind them are others; without any they are not.
+    _, slow = first_move({"optimizer.backbone_rate": 0.5})
+    for path, factor in (("block_1_expand/kernel", 0.5), ("Conv_1/kernel", 0.5), ("head_0_box/kernel", 1.0)):
+        assert np.abs(plain[path]).max() > 1e-4
+        np.testing.assert_allclose(slow[path], factor * plain[path], rtol=1e-3, atol=1e-6)
+
+
+def test_two_rates_are_kept_where_the_loss_is_scaled() -> None:
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        optimizer = train.Program(CONFIG.replace({"optimizer.backbone_rate": 0.5}), 2).detector.optimizer
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert sorted(set(optimizer.inner_optimizer.factors)) == [0.5, 1.0]

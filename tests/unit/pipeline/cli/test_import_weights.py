@@ -1,0 +1,92 @@
+"""`ssd-tuner import-weights` as a user types it: mistakes are one line, before TensorFlow is loaded where it can be."""
+
+import json
+
+import numpy as np
+import pytest
+
+from models.network import pretrained
+from pipeline.cli import import_weights, main
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ssd.tflite").write_bytes(b"no model")
+    (tmp_path / "twice.pbtxt").write_text("item { id: 1 name: 'a' } item { id: 3 name: 'b' }")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "`import-weights` needs one file: got 0."),
+        (
+            ["absent.tflite"],
+            "`absent.tflite` does not exist. Name a .tflite file, a checkpoint's prefix",
+        ),
+        (["ssd.tflite", "--output=w.h5"], "`--output=w.h5` needs a name that ends in .npz."),
+        (["ssd.tflite", "--output=ssd.tflite/w.npz"], "cannot be written"),
+        (["ssd.tflite", "--classes=a,b", "--label_map=x"], "`--classes` and `--label_map` both name the classes."),
+        (["ssd.tflite", "--classes=a,A"], "class names need to be there and to differ: got a, A."),
+        (["ssd.tflite", "--label_map=absent.txt"], "`--label_map=absent.txt` cannot be read"),
+        (["ssd.tflite", "--label_map=twice.pbtxt"], "ids need to be 1 to 2 to tell the outputs."),
+        (["ssd.tflite", "--dataset=coco:absent"], "absent"),
+        (["ssd.tflite"], "`ssd.tflite` is no TFLite file."),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(arguments, message, capfd, folder):
+    assert main.main(["import-weights", *arguments]) == 2
+    error = capfd.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not list(folder.glob("*.npz"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labels.txt", "???\nPerson\nCar \n"),
+        ("plain.txt", "Person\nCar"),
+        ("map.pbtxt", "item { id: 1 name: '/m/1' display_name: 'Person' } item { id: 2 name: 'Car' }"),
+    ],
+)
+def test_class_names_come_from_label_maps(name, text, folder):
+    (folder / name).write_text(text)
+    assert import_weights._class_names(None, name) == ["Person", "Car"]
+
+
+def test_the_next_command_sets_what_any_preset_would_change():
+    settings = {"model.backbone": "mobilenet_v2", "model.alpha": 1.0, "model.first_stride": 16, "model.head": "ssdlite"}
+    settings |= {"input.image_size": 300, "model.background_class": True, "model.extra_depths": (512, 256)}
+    trained = pretrained.Weights("x", settings, None, 1e-3, {})
+    assert import_weights._flags("my weights.npz", trained) == (
+        "--set='model.weights=my weights.npz' --set=model.alpha=1.0 --set=model.first_stride=16"
+        " --set=model.head=ssdlite --set=model.extra_depths=512,256"
+    )
+
+
+def test_a_run_with_weights_of_another_network_ends_before_it_begins(capfd, folder):
+    settings = {"model.backbone": "mobilenet_v1", "model.alpha": 1.0, "model.head": "ssd", "model.first_stride": 16}
+    pretrained.write("w.npz", pretrained.Weights("ssd.tflite", settings, None, 1e-3, {"conv1/kernel": np.zeros(3)}))
+    arguments = ["--dataset=road_scenes", "--workdir=runs", "--set=model.weights=w.npz", "--set=model.alpha=0.35"]
+    assert main.main(["run", *arguments]) == 2
+    error = capfd.readouterr().err
+    assert (
+        "w.npz is of mobilenet_v1 with alpha 1.0 (ssd.tflite), this network is of mobilenet_v2 with alpha 0.35" in error
+    )
+    assert len(error.splitlines()) == 1
+    assert not (folder / "runs").exists()
+
+
+def test_an_imported_configuration_names_the_command_that_makes_its_weights(capfd, folder):
+    from tests import od_api_configs
+
+    train = "fine_tune_checkpoint: 'my model.ckpt' fine_tune_checkpoint_type: 'detection'"
+    (folder / "pipeline.config").write_text(od_api_configs.ssd(train=train))
+    (folder / "my model.ckpt.index").touch()
+    assert main.main(["import-config", "pipeline.config"]) == 0
+    first, second = capfd.readouterr().out.splitlines()[-2:]
+    assert first.strip() == "ssd-tuner import-weights 'my model.ckpt' --output=weights.npz"
+    assert second.strip().startswith("ssd-tuner run --dataset=DATASET")
+    assert json.loads((folder / "config.json").read_text())["model"]["weights"] == "weights.npz"

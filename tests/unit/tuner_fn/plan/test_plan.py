@@ -1,0 +1,243 @@
+"""The plan: each rule on fingerprints made by hand, precedence, and what a run keeps."""
+
+import json
+
+import numpy as np
+import pytest
+
+from data import sources
+from data.errors import UserError
+from models.hyperparameters import ExperimentConfig
+from models.network import anchors, pretrained
+from tuner_fn import presets
+from tuner_fn.plan import anchor_fit, fingerprint, plan, rules
+
+MACHINE = fingerprint.Machine(cores=2, memory_bytes=8_000_000_000, has_gpu=False)
+CPU = presets.experiment(presets.get_preset("cpu"), {}, seed=0)
+
+
+def about(sides=(0.3,), train: int = 320, classes=("car",), at: float = 0.5, **changes) -> fingerprint.Fingerprint:
+    """Makes a dataset of square objects of these sides (fractions), each at one place of an image of its own."""
+    sides = np.asarray(sides, np.float32)
+    boxes = np.stack([at - sides / 2, at - sides / 2, at + sides / 2, at + sides / 2], axis=1)
+    fields = {
+        "class_names": tuple(classes),
+        "num_images": {"train": train, "val": 40, "test": 40},
+        "boxes": boxes,
+        "labels": np.zeros(len(sides), np.int32),
+        "objects_per_image": np.ones(len(sides), np.int64),
+        "image_sizes_px": np.full((len(sides), 2), 300, np.int32),
+        "is_grey": False,
+        "machine": MACHINE,
+    }
+    return fingerprint.Fingerprint(**fields | changes)
+
+
+def test_anchors_of_a_rectangular_input_are_fitted_in_its_pixels() -> None:
+    """On an input of 4:1, what is an eighth wide and half as high as the image is a square, a quarter twice as wide."""
+    widths = np.tile([0.125, 0.25], 25)
+    boxes = np.array([[0.25, 0.5 - width / 2, 0.75, 0.5 + width / 2] for width in widths], np.float32)
+    config = CPU.replace({"input.image_height": 128, "input.image_width": 512, "anchors.aspect_ratios": (5.0, 6.0)})
+    fitted = config.replace(plan.make(about(widths, boxes=boxes), config).settings)
+    assert fitted.anchors.aspect_ratios == (1.0, 2.0)
+    ious = anchor_fit.best_ious(boxes, anchors.detector_grid(fitted), anchors.anchor_config(fitted))
+    assert anchor_fit.recall(ious) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("train", "batch", "momentum"),
+    [
+        (320, 8, 0.96),  # 40 steps: 0.01 ** (1 / 120) = 0.9624
+        (128, 8, 0.9),  # 16 steps: 0.01 ** (1 / 48) = 0.9085
+        (8, 8, 0.8),  # one step: the least
+        (100_000, 16, 0.99),  # 6,250 steps: the most
+    ],
+)
+def test_moving_averages_forget_their_start_within_three_epochs(train, batch, momentum) -> None:
+    (choice,) = rules.batch_norm_momentum(about(train=train), CPU.replace({"input.batch_size": batch}))
+    assert choice.value == momentum
+    assert momentum in (0.8, 0.99) or momentum ** (3 * (train // batch)) <= 0.011
+
+
+@pytest.mark.parametrize(
+    ("train", "epochs", "batch"),
+    [
+        (130, 30, 4),  # 487 steps with 8, 975 with 4: the least batch
+        (640, 30, 8),  # exactly 2,400 steps
+        (639, 30, 4),
+        (10_000, 30, 8),
+        (8, 1, 4),
+    ],
+)
+def test_the_batch_is_halved_until_there_are_steps_enough(train, epochs, batch) -> None:
+    config = CPU.replace({"training.epochs": epochs})
+    (choice,) = rules.batch_size(about(train=train), config)
+    assert choice.value == batch
+    assert (
+        plan.make(about(train=train), config, fixed=["input.batch_size"])
+        .settings.keys()
+        .isdisjoint({"input.batch_size"})
+    )
+
+
+def test_the_momentum_is_that_of_the_batch_chosen_before() -> None:
+    settings = plan.make(about(train=128), CPU).settings
+    assert (settings["input.batch_size"], settings["model.batch_norm_momentum"]) == (4, 0.95)  # 32 steps an epoch
+
+
+def test_anchors_are_fitted_to_objects_that_the_configured_ones_miss() -> None:
+    large = about(np.linspace(0.7, 0.95, 50))
+    chosen = plan.make(large, CPU).settings
+    fitted = CPU.replace(chosen)
+    sizes = anchors.make_grid((320, 320), fitted.model.first_stride, fitted.model.num_levels)
+    before, after = (
+        anchor_fit.recall(anchor_fit.best_ious(large.boxes, sizes, config.anchors)) for config in (CPU, fitted)
+    )
+    assert before < 0.5
+    assert after == 1.0
+
+
+@pytest.mark.parametrize(("alpha", "planned"), [(0.35, 0.75), (0.75, 0.75), (1.0, 1.0)])
+def test_a_network_from_scratch_is_wide(alpha, planned) -> None:
+    config = CPU.replace({"model.alpha": alpha})
+    assert config.replace(plan.make(about([0.3]), config).settings).model.alpha == planned
+    assert "model.alpha" not in plan.make(about([0.3]), config, fixed=["model.alpha"]).settings
+
+
+@pytest.mark.parametrize(
+    ("train", "epochs"),
+    [
+        (130, 74),  # 2,400 steps of 4 images
+        (320, 30),
+        (10, 120),  # four times as many as asked for at most
+    ],
+)
+def test_a_small_dataset_is_trained_for_more_epochs(train, epochs) -> None:
+    planned = CPU.replace(plan.make(about([0.3], train=train), CPU).settings)
+    assert planned.training.epochs == epochs
+    assert "training.epochs" not in plan.make(about([0.3], train=train), CPU, fixed=["training.epochs"]).settings
+
+
+def test_anchors_that_cover_everything_stay() -> None:
+    choices = plan.make(about([0.3]), CPU).choices
+    assert not [choice for choice in choices if choice.setting.startswith("anchors.scales")]
+
+
+@pytest.mark.parametrize("fixed", ["anchors.scales", "anchors.min_scale", "anchors.aspect_ratios"])
+def test_a_rule_leaves_what_the_user_fixed(fixed) -> None:
+    settings = plan.make(about(np.linspace(0.7, 0.95, 50)), CPU, fixed=[fixed]).settings
+    assert not [path for path in settings if path.startswith("anchors.")]
+    assert "model.head" in settings
+
+
+@pytest.mark.parametrize("searched", ["anchors.min_scale", "model.num_levels"])
+def test_a_rule_leaves_what_is_searched_its_effect(searched) -> None:
+    settings = plan.make(about(np.linspace(0.7, 0.95, 50)), CPU, searched=[searched]).settings
+    assert not [path for path in settings if path.startswith("anchors.")]
+
+
+def test_later_rules_see_what_is_set() -> None:
+    """There is a scale for each of the levels that the user wants."""
+    boxes = about(np.linspace(0.02, 0.03, 50), at=19.5 / 40)  # the centre of a cell
+    config = CPU.replace({"model.num_levels": 4})
+    assert len(plan.make(boxes, config).settings["anchors.scales"]) == 4
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sides": (0.5,), "train": 1},
+        {"sides": (0.999,) * 20},
+        {"sides": (0.0005,) * 20, "image_sizes_px": np.full((20, 2), 4000, np.int32)},
+        {"sides": (0.2,) * 100},
+        {"sides": (0.2, 0.4), "classes": tuple(f"class {number}" for number in range(1000))},
+        {"sides": (0.3,) * 5, "objects_per_image": np.array([1] * 5 + [0] * 95)},
+    ],
+    ids=["one image", "fills the image", "two pixels of 4,000", "all equal", "1,000 classes", "95 % negatives"],
+)
+@pytest.mark.parametrize("preset", list(presets.PRESETS))
+def test_any_dataset_gets_a_plan_that_is_a_configuration(changes, preset) -> None:
+    config = presets.experiment(presets.get_preset(preset), {}, seed=0)
+    found = plan.make(about(**changes), config)
+    planned = config.replace(found.settings)
+    assert len(anchors.detector_anchors(planned))
+    assert all(choice.reason for choice in found.choices)
+    assert len(found.rows()) == len(found.choices)
+
+
+def test_equal_data_gives_an_equal_plan_and_json_holds_it() -> None:
+    data = about(np.linspace(0.05, 0.5, 80))
+    found = plan.make(data, CPU)
+    assert found == plan.make(data, CPU)
+    restored = plan.Plan.from_dict(json.loads(json.dumps(found.to_dict())))
+    assert CPU.replace(restored.settings) == CPU.replace(found.settings)
+
+
+def test_a_run_keeps_its_plan_until_something_else_is_asked(tmp_path) -> None:
+    found = plan.make(about([0.3]), CPU)
+    assert plan.kept(tmp_path, "one") is None
+    plan.write(tmp_path, found, "one")
+    assert plan.kept(tmp_path, "one").settings == json.loads(json.dumps(found.settings))
+    assert plan.kept(tmp_path, "other") is None
+    text = (tmp_path / plan.TEXT_FILE).read_text()
+    assert all(choice.setting in text and choice.reason in text for choice in found.choices)
+
+
+def test_the_fingerprint_counts_what_scenes_hold() -> None:
+    source = sources.open_source("road_scenes:train=12,val=3,test=2,look=thermal,size=96x128")
+    found = fingerprint.take(source, MACHINE)
+    assert found.num_images == {"train": 12, "val": 3, "test": 2}
+    assert found.is_grey
+    assert (found.image_sizes_px == (96, 128)).all()
+    records = [source.load(item) for item in source.items("train")]
+    assert found.objects_per_image.tolist() == [int((~record.is_crowd).sum()) for record in records]
+    assert found.summary()["objects_by_class"].keys() == {"person", "bicycle", "car"}
+    assert not fingerprint.take(sources.open_source("road_scenes:train=4,val=3,test=2"), MACHINE).is_grey
+
+
+def test_a_dataset_without_objects_is_one_line() -> None:
+    source = sources.open_source("road_scenes:train=4,val=3,test=2,size=96x128", sources.DataOptions(min_box_px=4000))
+    with pytest.raises(UserError, match="none of 4 sampled train images has an object"):
+        fingerprint.take(source, MACHINE)
+
+
+def test_the_sample_is_bounded(monkeypatch) -> None:
+    source = sources.open_source("road_scenes:train=40,val=3,test=2,size=96x128")
+    monkeypatch.setattr(fingerprint, "MOST_IMAGES", 20)
+    assert len(fingerprint.take(source, MACHINE).image_sizes_px) == 20
+    monkeypatch.setattr(fingerprint, "MOST_PIXELS", 96 * 128 * 10)
+    assert len(fingerprint.take(source, MACHINE).image_sizes_px) == 10
+
+
+def test_settings_without_objects_keep_the_defaults_valid() -> None:
+    assert ExperimentConfig().replace(plan.make(about([0.3]), ExperimentConfig()).settings)
+
+
+def test_the_network_is_the_one_that_the_weights_are_of(tmp_path) -> None:
+    """Only the weights are named: width, batch norm and rate follow."""
+    import keras
+
+    path = tmp_path / "some.weights.h5"
+    keras.applications.MobileNetV2(input_shape=(64, 64, 3), alpha=0.5, include_top=False, weights=None).save_weights(
+        path
+    )
+    config = CPU.replace({"model.backbone_weights": str(path)})
+    settings = plan.make(about([0.3]), config).settings
+    assert settings["model.alpha"] == 0.5
+    assert settings["model.freeze_batch_norm"] is True
+    assert "training.epochs" not in plan.make(about([0.3], train=50), config).settings
+    assert settings["optimizer.learning_rate"] < CPU.optimizer.learning_rate
+    fixed = plan.make(about([0.3]), config, fixed=["model.alpha", "optimizer.learning_rate"]).settings
+    assert fixed.keys().isdisjoint({"model.alpha", "optimizer.learning_rate"})
+    assert "model.freeze_batch_norm" not in plan.make(about([0.3]), CPU).settings
+
+
+def test_the_network_is_the_one_that_a_trained_detector_has(tmp_path) -> None:
+    """All of its box predictor can be taken over: its head, its levels, and as many anchors a cell."""
+    settings = {"model.backbone": "mobilenet_v1", "model.alpha": 0.5, "model.head": "ssd", "model.first_stride": 16}
+    trained = pretrained.Weights("ssd.tflite", settings, None, 1e-3, {"conv1/kernel": np.zeros(3)})
+    pretrained.write(tmp_path / "w.npz", trained)
+    config = CPU.replace({"model.weights": str(tmp_path / "w.npz")})
+    planned = config.replace(plan.make(about(np.linspace(0.7, 0.95, 50)), config).settings)
+    assert {path: planned.flat()[path] for path in settings} == settings
+    assert planned.anchors.reduce_lowest_level == config.anchors.reduce_lowest_level

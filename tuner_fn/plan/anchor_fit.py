@@ -1,0 +1,373 @@
+"""How well anchors cover a dataset's boxes, and which anchors would cover them better.
+
+All boxes are fractions of the image's sides. Anchors' scales are relative to the shorter side of the detector's input,
+to which every image is squashed or stretched, and an aspect ratio is that of a box in its pixels.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from models.hyperparameters import AnchorConfig, ExperimentConfig
+from models.network import anchors
+
+MATCH_IOU = 0.5
+SIZE_EDGES_PX = (0, 8, 16, 32, 64, 128, 256)  # sides at the detector's input
+LEAST_CELLS = 1.5  # a side below this many cells is often missed between two anchors
+
+_FITTED_BOXES = 5000  # of more boxes a seeded sample is fitted; recall is always that of all
+_CLUSTER_COUNTS = range(2, 11)
+_RESTARTS = 3
+_MOST_ITERATIONS = 100
+_MOST_PASSES = 8
+_DIGITS = 4
+_LEAST_SCALE = 0.001  # of `anchors.scales`
+_WORTH_MORE_ANCHORS = 0.02  # recall that has to be gained
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Clusters:
+    """What k-means found.
+
+    Attributes:
+        centroids: float64 [k, 2] height, width; by rising area.
+        mean_iou: of the boxes with their centroid, as if both had one centre.
+    """
+
+    centroids: np.ndarray
+    mean_iou: float
+
+
+def shape_iou(sides1: np.ndarray, sides2: np.ndarray) -> np.ndarray:
+    """Computes the IoU of boxes laid on one centre.
+
+    Args:
+        sides1: float [N, 2] height, width, positive.
+        sides2: float [M, 2].
+
+    Returns:
+        float64 [N, M] in (0, 1].
+
+    Source: Redmon & Farhadi 2017 (arXiv:1612.08242), section 2, "Dimension Clusters".
+    """
+    one, other = np.asarray(sides1, np.float64)[:, None], np.asarray(sides2, np.float64)[None]
+    shared = np.minimum(one, other).prod(axis=-1)  # [N, M]
+    return shared / (one.prod(axis=-1) + other.prod(axis=-1) - shared)
+
+
+def cluster_shapes(sides: np.ndarray, num_clusters: int, seed: int) -> Clusters:
+    """Clusters boxes by height and width with k-means, the distance being 1 - IoU.
+
+    The first centroids are drawn as k-means++ does; the best of three draws is kept.
+
+    Args:
+        sides: float [N, 2] height, width, positive; N at least 1.
+        num_clusters: at least 1; fewer come back where the boxes have fewer shapes.
+        seed: of the draws.
+
+    Returns:
+        The clusters, a centroid being the mean height and width of its boxes.
+
+    Source: Redmon & Farhadi 2017 (arXiv:1612.08242), section 2, "Dimension Clusters".
+    """
+    sides = np.asarray(sides, np.float64)
+    draws = (_cluster_once(sides, num_clusters, np.random.default_rng([seed, draw])) for draw in range(_RESTARTS))
+    found = max(draws, key=lambda clusters: clusters.mean_iou)
+    return Clusters(found.centroids[np.argsort(found.centroids.prod(axis=1))], found.mean_iou)
+
+
+def best_ious(boxes: np.ndarray, grid: anchors.Grid, config: AnchorConfig) -> np.ndarray:
+    """Computes each box's largest IoU with an anchor, over every anchor of the detector.
+
+    Of the anchors of one shape on one level, the one in the nearest cell overlaps most along both axes; the others
+    are not computed.
+
+    Args:
+        boxes: float [N, 4] ymin, xmin, ymax, xmax, positive sides.
+        grid: cells of the feature maps.
+        config: the anchors.
+
+    Returns:
+        float64 [N] in [0, 1].
+    """
+    shapes = anchors.cell_shapes(config, grid)
+    levels = [_level_ious(boxes, size, own) for size, own in zip(grid.sizes, shapes, strict=True)]
+    return np.max(levels, axis=0)
+
+
+def recall(ious: np.ndarray) -> float | None:
+    """Returns the share of boxes whose best IoU is at least `MATCH_IOU`; None where there is no box."""
+    return float((ious >= MATCH_IOU).mean()) if len(ious) else None
+
+
+def recall_report(
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    size: tuple[int, int],
+    grid: anchors.Grid,
+    config: AnchorConfig,
+) -> dict[str, Any]:
+    """Measures what share of the boxes the anchors cover, by class and by size.
+
+    Args:
+        boxes: float [N, 4] ymin, xmin, ymax, xmax, without regions to ignore.
+        labels: int [N], from 0.
+        class_names: C names in label order.
+        size: height and width of the detector's input, px.
+        grid: cells of the feature maps.
+        config: the anchors.
+
+    Returns:
+        "all", "by_class" {name: ...} and "by_size_px" {range of the side at the detector's input: ...}, each with
+        "boxes", their number, and "recall", None where there is no box.
+    """
+    ious = best_ious(boxes, grid, config)
+    sides_px = _side(boxes) * math.sqrt(math.prod(size))  # [N]
+    by_size = {
+        size_name(low, high): (sides_px >= low) & (sides_px < high)
+        for low, high in itertools.pairwise((*SIZE_EDGES_PX, np.inf))
+    }
+    by_class = {name: labels == label for label, name in enumerate(class_names)}
+
+    def groups(masks: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        return {name: {"boxes": int(mask.sum()), "recall": recall(ious[mask])} for name, mask in masks.items()}
+
+    return {**groups({"all": np.ones(len(ious), bool)}), "by_class": groups(by_class), "by_size_px": groups(by_size)}
+
+
+def size_name(low: float, high: float) -> str:
+    """Words a range of sides in px: "below 8", "8 to 16", "from 256"."""
+    if not low:
+        return f"below {high:g}"
+    return f"from {low:g}" if np.isinf(high) else f"{low:g} to {high:g}"
+
+
+def compare(
+    boxes: Mapping[str, np.ndarray],
+    labels: Mapping[str, np.ndarray],
+    class_names: Sequence[str],
+    config: ExperimentConfig,
+) -> dict[str, Any]:
+    """Measures the configured anchors and those that `propose` finds on the train split.
+
+    Args:
+        boxes: by split, float [N, 4] ymin, xmin, ymax, xmax, without regions to ignore.
+        labels: by split, int [N], from 0.
+        class_names: in label order.
+        config: all settings; `training.seed` is the seed.
+
+    Returns:
+        "iou", "image_size_px" (height, width); "small_boxes": "below_px", the side at the input below which boxes
+        often fall between the anchors of the finest level, and the "share" of such boxes by split; "anchors":
+        "configured" and, where they cover more, "proposed" with as many anchors and "more anchors" with all aspect
+        ratios on the finest level too, each with "num_anchors", "settings" ("anchors.NAME=VALUE" that differ) and
+        "recall" by split.
+    """
+    grid, size = anchors.detector_grid(config), config.input.size
+    configured = anchors.anchor_config(config)
+    found = _candidates(boxes.get("train", np.zeros((0, 4))), grid, configured, config.training.seed)
+    below = LEAST_CELLS / math.sqrt(math.prod(grid.sizes[0]))
+
+    def measured(each: AnchorConfig) -> dict[str, Any]:
+        about = (class_names, size, grid, each)
+        return {
+            "num_anchors": len(anchors.make_anchors(grid, each)),
+            "settings": as_settings(each, configured),
+            "recall": {split: recall_report(own, labels[split], *about) for split, own in boxes.items()},
+        }
+
+    share = {split: float((_side(own) < below).mean()) for split, own in boxes.items() if len(own)}
+    return {
+        "iou": MATCH_IOU,
+        "image_size_px": list(size),
+        "small_boxes": {"below_px": round(below * math.sqrt(math.prod(size)), 3), "share": share},
+        "anchors": {name: measured(each) for name, each in found.items()},
+    }
+
+
+def propose(boxes: np.ndarray, grid: anchors.Grid, config: AnchorConfig, seed: int) -> AnchorConfig | None:
+    """Looks for scales and aspect ratios that cover more of the boxes with as many anchors.
+
+    k-means over heights and widths, with several numbers of clusters, gives the sides to choose from, and k-means
+    over the boxes scaled to one area the aspect ratios. Taken as they are, the sides of many small objects would put
+    small anchors on coarse maps, where most objects fall between two of them; therefore a side is given to a level
+    by what share of the boxes all anchors then cover where they lie, one level after the other until nothing gets
+    better.
+
+    Args:
+        boxes: float [N, 4] ymin, xmin, ymax, xmax of the train split, without regions to ignore.
+        grid: cells of the feature maps.
+        config: the configured anchors, which the proposal has to beat.
+        seed: of clustering and of sampling.
+
+    Returns:
+        The best anchors found, their numbers rounded as they are printed; None where none covers more boxes.
+    """
+    if not len(boxes):
+        return None
+    sample = _sample(boxes, seed)
+    shapes = _sides(sample) * np.array(grid.sides)
+    offered = _offered_sides(shapes, seed)
+    fitted = [
+        _choose_sides(sample, grid, dataclasses.replace(config, aspect_ratios=ratios), offered)
+        for ratios in dict.fromkeys((tuple(config.aspect_ratios), _fitted_ratios(shapes, config, seed)))
+    ]
+    best = max(fitted, key=lambda each: recall(best_ious(boxes, grid, each)))
+    before, after = (recall(best_ious(boxes, grid, each)) for each in (config, best))
+    return best if after > before else None
+
+
+def as_settings(config: AnchorConfig, base: AnchorConfig) -> list[str]:
+    """Writes what differs between two anchor settings as `--set` takes it.
+
+    Args:
+        config: the settings to write.
+        base: those that need no word.
+
+    Returns:
+        "anchors.NAME=VALUE", in the order of declaration.
+    """
+    written = []
+    for field in dataclasses.fields(AnchorConfig):
+        value = getattr(config, field.name)
+        if value != getattr(base, field.name):
+            text = ",".join(f"{entry:g}" for entry in value) if isinstance(value, tuple) else str(value).lower()
+            written.append(f"anchors.{field.name}={text}")
+    return written
+
+
+def _sides(boxes: np.ndarray) -> np.ndarray:
+    return np.asarray(boxes, np.float64)[:, 2:] - np.asarray(boxes, np.float64)[:, :2]  # [N, 2]
+
+
+def _candidates(train: np.ndarray, grid: anchors.Grid, config: AnchorConfig, seed: int) -> dict[str, AnchorConfig]:
+    """Lists the anchors of `compare` by name."""
+    found = {"configured": config}
+    proposed = propose(train, grid, config, seed)
+    if proposed is not None:
+        found["proposed"] = proposed
+    reduced = config.kind == "ssd" and config.reduce_lowest_level
+    whole = dataclasses.replace(config, reduce_lowest_level=False)
+    more = propose(train, grid, whole, seed) if reduced else None
+    if more is not None:
+        least = recall(best_ious(train, grid, proposed or config)) + _WORTH_MORE_ANCHORS
+        if recall(best_ious(train, grid, more)) >= least:
+            found["more anchors"] = more
+    return found
+
+
+def _side(boxes: np.ndarray) -> np.ndarray:
+    return np.sqrt(_sides(boxes).prod(axis=1))  # [N]
+
+
+def _sample(boxes: np.ndarray, seed: int) -> np.ndarray:
+    if len(boxes) <= _FITTED_BOXES:
+        return boxes
+    return boxes[np.random.default_rng(seed).choice(len(boxes), _FITTED_BOXES, replace=False)]
+
+
+def _level_ious(boxes: np.ndarray, map_size: tuple[int, int], shapes: Sequence[tuple[float, float]]) -> np.ndarray:
+    """Computes each box's largest IoU with the anchors of one level, float64 [N]."""
+    sides, grid = _sides(boxes), np.array(map_size)
+    low = np.asarray(boxes, np.float64)[:, :2]
+    cells = np.clip(np.floor((low + sides / 2) * grid), 0, grid - 1)  # [N, 2] row, column
+    centres = ((cells + 0.5) / grid)[:, None]  # [N, 1, 2]
+    halves = np.array(shapes)[None] / 2  # [1, K, 2]
+    top = np.minimum((low + sides)[:, None], centres + halves)
+    overlap = np.maximum(top - np.maximum(low[:, None], centres - halves), 0).prod(axis=-1)  # [N, K]
+    union = sides.prod(axis=-1)[:, None] + (4 * halves.prod(axis=-1)) - overlap
+    return (overlap / union).max(axis=1)
+
+
+def _cluster_once(sides: np.ndarray, num_clusters: int, draws: np.random.Generator) -> Clusters:
+    centroids = sides[[draws.integers(len(sides))]]
+    while len(centroids) < num_clusters:
+        distance = (1 - shape_iou(sides, centroids).max(axis=1)) ** 2
+        if distance.max() < 1e-12:  # every shape has its centroid
+            break
+        chosen = draws.choice(len(sides), p=distance / distance.sum())
+        centroids = np.concatenate([centroids, sides[[chosen]]])
+    nearest = None
+    for _ in range(_MOST_ITERATIONS):
+        ious = shape_iou(sides, centroids)
+        if nearest is not None and (ious.argmax(axis=1) == nearest).all():
+            break
+        nearest = ious.argmax(axis=1)
+        members = [sides[nearest == cluster] for cluster in range(len(centroids))]
+        centroids = np.stack(
+            [own.mean(axis=0) if len(own) else old for own, old in zip(members, centroids, strict=True)]
+        )
+    return Clusters(centroids, float(shape_iou(sides, centroids).max(axis=1).mean()))
+
+
+def _fitted_ratios(sides: np.ndarray, config: AnchorConfig, seed: int) -> tuple[float, ...]:
+    """Finds as many aspect ratios as are configured; those where the boxes have fewer."""
+    shapes = sides / np.sqrt(sides.prod(axis=1, keepdims=True))
+    centroids = cluster_shapes(shapes, len(config.aspect_ratios), seed).centroids
+    ratios = sorted({round(float(width / height), _DIGITS) for height, width in centroids})
+    return tuple(ratios) if len(ratios) == len(config.aspect_ratios) else tuple(config.aspect_ratios)
+
+
+def _offered_sides(sides: np.ndarray, seed: int) -> list[float]:
+    """Lists the sides of all centroids, over several numbers of clusters."""
+    found = [cluster_shapes(sides, count, seed) for count in _CLUSTER_COUNTS]
+    return sorted({float(side) for clusters in found for side in np.sqrt(clusters.centroids.prod(axis=1))})
+
+
+def _choose_sides(
+    boxes: np.ndarray, grid: anchors.Grid, config: AnchorConfig, offered: Sequence[float]
+) -> AnchorConfig:
+    """Gives each level the side, of the offered and the configured, with which the anchors cover most boxes."""
+    levels = len(grid.sizes)
+    config = dataclasses.replace(config, kind="ssd")
+    configured = list(config.scales) or anchors.level_scales(config.min_scale, config.max_scale, levels)
+    spread = np.quantile(offered, np.linspace(0, 1, levels))
+    usable = np.maximum(spread, np.minimum(configured, [0, *(LEAST_CELLS / min(size) for size in grid.sizes[1:])]))
+    starts = [_ascending(start) for start in (configured, usable)]
+    choices = sorted({round(side, _DIGITS) for side in (*offered, *configured) if _LEAST_SCALE <= side <= 1})
+    ascents = [_ascend(boxes, grid, dataclasses.replace(config, scales=start), choices) for start in starts]
+    return max(ascents, key=lambda pair: pair[0])[1]
+
+
+def _ascending(scales: Sequence[float]) -> tuple[float, ...]:
+    """Rounds scales and makes them rise strictly inside (0, 1]."""
+    step = 10.0**-_DIGITS
+    rising: list[float] = []
+    for left, scale in zip(range(len(scales) - 1, -1, -1), scales, strict=True):
+        least = rising[-1] + step if rising else _LEAST_SCALE
+        rising.append(round(min(max(float(scale), least), 1 - left * step), _DIGITS))
+    return tuple(rising)
+
+
+def _ascend(
+    boxes: np.ndarray, grid: anchors.Grid, config: AnchorConfig, choices: Sequence[float]
+) -> tuple[tuple[float, float], AnchorConfig]:
+    """Changes one level's scale at a time as long as (recall, mean IoU) grows."""
+    shapes = anchors.cell_shapes(config, grid)
+    ious = [_level_ious(boxes, size, own) for size, own in zip(grid.sizes, shapes, strict=True)]
+    best = _score(ious)
+    for _ in range(_MOST_PASSES):
+        before = best
+        for level, side in itertools.product(range(len(grid.sizes)), choices):
+            scales = (*config.scales[:level], side, *config.scales[level + 1 :])
+            if any(second <= first for first, second in itertools.pairwise(scales)):
+                continue
+            changed = dataclasses.replace(config, scales=scales)
+            shapes, tried = anchors.cell_shapes(changed, grid), list(ious)
+            for touched in {max(level - 1, 0), level}:  # the level below has one anchor between two scales
+                tried[touched] = _level_ious(boxes, grid.sizes[touched], shapes[touched])
+            if _score(tried) > best:
+                best, config, ious = _score(tried), changed, tried
+        if best == before:
+            break
+    return best, config
+
+
+def _score(ious: Sequence[np.ndarray]) -> tuple[float, float]:
+    best = np.max(ious, axis=0)
+    return float((best >= MATCH_IOU).mean()), float(best.mean())
