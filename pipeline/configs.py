@@ -10,28 +10,10 @@ from data.errors import UserError
 from data.sources import DataOptions
 from models.export import formats
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import presets, search_space
+from tuner_fn import objectives, presets, search_config, search_space
 
 NAME = "ssd_tuner"
 MAX_P_WORSE = 0.95  # a model that is worse than the last blessed one with more than this probability is refused
-SEARCH_FLAGS = (
-    "objective",
-    "max_trials",
-    "max_epochs_total",
-    "max_minutes",
-    "max_epochs",
-    "repeats",
-    "min_confidence",
-    "trial_timeout",
-    "max_disk_gb",
-    "max_parameters",
-    "max_multiply_adds",
-    "max_file_mb",
-    "max_latency_ms",
-    "second_objective",
-    "inherit",
-    "early_stopping",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +40,7 @@ class RunConfig:
     data: DataOptions
     workdir: pathlib.Path
     experiment: ExperimentConfig
-    search: presets.SearchConfig
+    search: search_config.SearchConfig
     min_map: float
     max_p_worse: float
     export: tuple[str, ...] = ()
@@ -71,11 +53,8 @@ class RunConfig:
         """Builds the settings from flag values: declared default < preset < plan < `--config` < `--set`.
 
         Args:
-            values: dataset, data (`DataOptions`), tile, workdir, preset, config, search, `SEARCH_FLAGS`, epochs, set,
-                fidelity, space, tune, seed, min_map, min_map50, max_p_worse, export, max_drop, direct_num_workers,
-                beam_args, as
-                `ssd-tuner run --help` describes them; None where not given. seed_given says whether the seed is the
-                user's.
+            values: the flags of `ssd-tuner run`, as its `--help` describes them, None where not given; data
+                (`DataOptions`); and seed_given, whether the seed is the user's.
             derived: {setting: value} of the plan; None for none.
 
         Raises:
@@ -94,7 +73,7 @@ class RunConfig:
             values["seed"],
             epochs=experiment.training.epochs,
             fidelity=search_space.fidelity(parse_overrides(values["fidelity"] or (), "fidelity"), experiment, ranges),
-            **{name: values[name] for name in SEARCH_FLAGS},
+            **{field.name: values[field.name] for field in search_config.options()},
         )
         return cls(
             dataset=values["dataset"],
@@ -121,7 +100,7 @@ def _min_map(values: Mapping[str, Any]) -> float:
         if found is not None:
             raise UserError("`--min_map50` is an older name of `--min_map`: give one of them.")
         found = old
-    return presets.OBJECTIVES[objective].min_map if found is None else found
+    return objectives.OBJECTIVES[objective].min_map if found is None else found
 
 
 def default_preset(dataset: str) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 from data import files
 from tuner_fn import cost_limits, pareto, reporting
+from tuner_fn.objectives import OBJECTIVES
 from tuner_fn.pareto import PLOT_FILE, TABLE_FILE, Row
-from tuner_fn.presets import OBJECTIVES
 
 _PANEL_INCHES, _DOTS_PER_INCH = (6.5, 4.5), 100
 _FRONT_COLOUR, _OTHER_COLOUR = "#d55e00", "#7f7f7f"
@@ -22,7 +22,7 @@ def write(folder: str | os.PathLike[str], rows: Sequence[Row], names: Sequence[s
         folder: of the search.
         rows: of the leaderboard.
         names: of `costs.UNITS`, may be empty; the table has one front after the other, named in its first column.
-        objective: of `presets.OBJECTIVES`, what the score is.
+        objective: of `objectives.OBJECTIVES`, what the score is.
     """
     folder = pathlib.Path(folder)
     if not names:
@@ -40,7 +40,7 @@ def plot(rows: Sequence[Row], names: Sequence[str], objective: str) -> bytes:
     Args:
         rows: of the leaderboard.
         names: costs of `costs.UNITS`, at least one.
-        objective: of `presets.OBJECTIVES`, what the score is.
+        objective: of `objectives.OBJECTIVES`, what the score is.
 
     Returns:
         PNG bytes.

@@ -10,15 +10,10 @@ from typing import Any
 
 from data import dataset_info, files, progress
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import reporting, search_files
-from tuner_fn.presets import BUDGETS
+from tuner_fn import reporting, search_config, search_files
 from tuner_fn.search_space import Ranges
 
 FILE_NAME = "search.json"
-_NOT_IN_KEY = (
-    *(*BUDGETS, "max_trainings", "trial_timeout", "max_disk_gb"),
-    *("repeats", "min_confidence", "second_objective"),
-)
 _SETTLED = "grid"  # its order is that of the whole space
 Parts = dict[str, Any]
 
@@ -35,7 +30,9 @@ def search_parts(info: dataset_info.DatasetInfo, custom_config: Mapping[str, Any
     Returns:
         {name: JSON value}.
     """
-    search = {name: value for name, value in custom_config["search"].items() if name not in _NOT_IN_KEY}
+    search = {
+        name: value for name, value in custom_config["search"].items() if name not in search_config.not_deciding()
+    }
     parts = {
         "dataset": [info.fingerprint, list(info.class_names)],
         "settings": custom_config["config"],

@@ -19,8 +19,8 @@ from tuner_fn import allotment, cost_limits, disk, pareto_report, reporting, sea
 from tuner_fn.clock import Clock, TimeIsUpError
 from tuner_fn.early_stopping import keep_curve, make_rule
 from tuner_fn.finalists import DECISION_FILE, Finalists, heirs
+from tuner_fn.objectives import OBJECTIVES
 from tuner_fn.oracles.base import INHERITED, REJECTED, SeededOracle
-from tuner_fn.presets import OBJECTIVES
 from tuner_fn.supervisor import EpochReport, TrainingProcess
 from tuner_fn.worker import Job
 
@@ -33,7 +33,7 @@ Trial = keras_tuner.engine.trial.Trial
 
 
 def make_objective(metric: str) -> keras_tuner.Objective:
-    """Makes the objective of a search: the highest value of one of `presets.OBJECTIVES` on the val split."""
+    """Makes the objective of a search: the highest value of one of `objectives.OBJECTIVES` on the val split."""
     return keras_tuner.Objective(f"{_ON_VAL}{metric}", "max")
 
 
@@ -47,7 +47,7 @@ class DetectionTuner(keras_tuner.Tuner):
     written anew.
 
     Attributes:
-        metric: the objective's, of `presets.OBJECTIVES`.
+        metric: the objective's, of `objectives.OBJECTIVES`.
         end_reason: why the search ended, "" before that.
     """
 

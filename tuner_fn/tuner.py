@@ -11,7 +11,7 @@ from data import dataset_info
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import allotment, portfolio, search_folder, search_space
 from tuner_fn.oracles import make_oracle, options_of
-from tuner_fn.presets import SearchConfig
+from tuner_fn.search_config import SearchConfig
 from tuner_fn.trial_runner import DetectionTuner, make_objective
 
 PRIOR_WEIGHT = 10.0  # Hvarfner et al. 2022 (arXiv:2204.11051), section 5, take the same

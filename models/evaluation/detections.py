@@ -11,8 +11,8 @@ import numpy as np
 
 from data import errors, examples
 from models.evaluation import coco
-from models.export.formats import TFLITE_SUFFIX
 
+TFLITE_SUFFIX = ".tflite"
 EXTRAS = "assets.extra"  # files beside a SavedModel that TensorFlow Serving leaves alone
 OUTPUT_NAMES = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
 

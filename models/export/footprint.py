@@ -21,7 +21,6 @@ import numpy as np
 
 from data import errors
 from models.evaluation import detections
-from models.export import formats
 from models.network import decoding
 
 THREADS = 1  # what a small device gives one model, and what can be compared between machines
@@ -111,7 +110,7 @@ def _runner(model: str) -> Callable[[], Any]:
         raise errors.UserError(f"`{model}` has no {decoding.FILE_NAME}. Export it again.")
     decoder = decoding.Decoder.from_json(text)
     image = np.random.default_rng(0).integers(0, 256, (*decoder.image_size, 3), dtype=np.uint8)
-    if model.endswith(formats.TFLITE_SUFFIX):
+    if model.endswith(detections.TFLITE_SUFFIX):
         from models.export import tflite_detector
 
         interpreter = tflite_detector.open_interpreter(model, THREADS)

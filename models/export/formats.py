@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from data import errors, tiles
+from models.evaluation.detections import TFLITE_SUFFIX
 
-TFLITE_SUFFIX = ".tflite"
 SAVED_MODEL = "saved_model"
 ALL = "all"
 REPORT_FILE = "export.json"

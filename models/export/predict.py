@@ -11,7 +11,6 @@ from PIL import Image, ImageDraw
 from data import drawing, errors
 from models.evaluation import detections as model_outputs
 from models.evaluation.detections import Detections
-from models.export import formats
 
 if TYPE_CHECKING:
     from models.export import tflite_detector
@@ -66,7 +65,7 @@ def load_detector(model_dir: str) -> Union["SavedDetector", "tflite_detector.Net
         UserError: the folder is missing, is no SavedModel, does not load, or is not of this project.
     """
     model_dir = find_model(model_dir)
-    if model_dir.endswith(formats.TFLITE_SUFFIX):
+    if model_dir.endswith(model_outputs.TFLITE_SUFFIX):
         from models.export import tflite_detector  # brings Keras, which the checks before do not need
 
         return tflite_detector.load(model_dir)
@@ -100,7 +99,7 @@ def find_model(path: str) -> str:
         UserError: there is none; the text says what was found.
     """
     given = pathlib.Path(path)
-    if (given / _MODEL_FILE).is_file() or (given.suffix == formats.TFLITE_SUFFIX and given.is_file()):
+    if (given / _MODEL_FILE).is_file() or (given.suffix == model_outputs.TFLITE_SUFFIX and given.is_file()):
         return path
     for folder in (given, given / "serving_model"):
         versions = [found.parent for found in folder.glob(f"*/{_MODEL_FILE}") if found.parent.name.isdigit()]
@@ -110,7 +109,7 @@ def find_model(path: str) -> str:
     pushed = " This run has pushed none." if (given / "metadata.db").exists() else ""
     raise errors.UserError(
         f"`--model={path}` {fault}. Give a run directory, a SavedModel's folder (it holds {_MODEL_FILE}) or a"
-        f" {formats.TFLITE_SUFFIX} file.{pushed}"
+        f" {model_outputs.TFLITE_SUFFIX} file.{pushed}"
     )
 
 

@@ -84,7 +84,7 @@ class _Job:
         self.model, self.split, self.max_drop = flag_values.model, flag_values.split, flag_values.max_drop
         self.output = pathlib.Path(flag_values.output)
         files.check_writable(self.output / formats.REPORT_FILE, "--output")
-        if self.model.endswith(formats.TFLITE_SUFFIX):
+        if self.model.endswith(detections.TFLITE_SUFFIX):
             raise errors.UserError(f"`--model={self.model}` is exported already. Give the folder of its SavedModel.")
         self.model = predict.find_model(self.model)
         class_names = detections.read_class_names(self.model)

@@ -1,5 +1,6 @@
 """`ssd-tuner run`: the main job, from a dataset to a pushed model."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ from absl import flags
 from pipeline import configs, environment, planning, workdir
 from pipeline.cli import data_flags, export, parsing
 from pipeline.screen import display
-from tuner_fn import cost_limits, finalists, pareto, presets, search_space
+from tuner_fn import finalists, objectives, pareto, presets, search_config, search_space, strategies
 from tuner_fn.plan import plan
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def experiment_values(flag_values: flags.FlagValues) -> dict[str, Any]:
         "search",
         "space",
         "tune",
-        *configs.SEARCH_FLAGS,
+        *(field.name for field in search_config.options()),
         "epochs",
         "seed",
         "min_map",
@@ -181,7 +182,7 @@ def _show(
 def _facts(result: "local.RunResult", folder: workdir.Workdir) -> dict[str, str]:
     decision = None if result.decision is None else finalists.Decision(**result.decision)
     facts = finalists.describe(decision, result.leaderboard)
-    metric, text = result.objective, presets.OBJECTIVES[result.objective].text
+    metric, text = result.objective, objectives.OBJECTIVES[result.objective].text
     facts["final model"] = (
         f"{text} {result.final_val[metric]:.3f} on val after {_epochs(result.final_val['epoch'])}, "
         f"{result.metrics[metric]:.3f} on test"
@@ -200,7 +201,7 @@ def _epochs(number: float) -> str:
 
 
 def _define_blessing_flags(flag_values: flags.FlagValues) -> None:
-    defaults = ", ".join(f"{one.min_map} for {name}" for name, one in presets.OBJECTIVES.items())
+    defaults = ", ".join(f"{one.min_map} for {name}" for name, one in objectives.OBJECTIVES.items())
     thresholds = {
         "min_map": f"Push a model only from this value of --objective on the test split on; by default {defaults}.",
         "min_map50": "Older name of --min_map, for --objective=AP50.",
@@ -227,15 +228,7 @@ def _define_search_flags(flag_values: flags.FlagValues) -> None:
         f"Starting point; by default quick for road_scenes, else standard with a GPU and cpu without. {about}",
         flag_values=flag_values,
     )
-    flags.DEFINE_enum("search", presets.SEARCHES[0], presets.SEARCHES, "How to search.", flag_values=flag_values)
-    objectives = " or ".join(f"{name}, {one.text}" for name, one in presets.OBJECTIVES.items())
-    flags.DEFINE_enum(
-        "objective",
-        presets.DEFAULT_OBJECTIVE,
-        list(presets.OBJECTIVES),
-        f"What makes a model better, in the search and for --min_map: {objectives}.",
-        flag_values=flag_values,
-    )
+    flags.DEFINE_enum("search", strategies.NAMES[0], strategies.NAMES, "How to search.", flag_values=flag_values)
     flags.DEFINE_string(
         "space",
         "default",
@@ -250,55 +243,26 @@ def _define_search_flags(flag_values: flags.FlagValues) -> None:
         "Search these hyperparameters alone, as optimizer.learning_rate,augment.*; ranges are those of --space.",
         flag_values=flag_values,
     )
-    whole_numbers = {
-        "max_trials": "Budget: at most this many trials; one that goes on with another counts again.",
-        "max_epochs_total": "Budget: at most this many epochs in all trials. Without any budget it is the preset's:"
-        " whole trainings (quick 8, cpu 10, standard 12), where its minutes (quick 20, cpu 60) have room for a search.",
-        "max_epochs": "At most this many epochs of one configuration; those of the final training by default.",
-        "epochs": "Epochs of the final training, which the learning rate of each trial spans, too; the preset's by"
-        " default.",
-    }
-    for name, about in whole_numbers.items():
-        flags.DEFINE_integer(name, None, about, lower_bound=1, flag_values=flag_values)
     flags.DEFINE_integer(
-        "repeats",
+        "epochs",
         None,
-        "Seeds that the settings a search began with and the best it found are trained with in the end; 2 by default"
-        " where the budget has room.",
+        "Epochs of the final training, which the learning rate of each trial spans, too; the preset's by default.",
         lower_bound=1,
         flag_values=flag_values,
     )
-    flags.DEFINE_float(
-        "min_confidence",
-        0.8,
-        "Probability of being better from which on what the search found replaces what it began with.",
-        lower_bound=0,
-        upper_bound=1,
-        flag_values=flag_values,
-    )
-    flags.DEFINE_boolean(
-        "inherit",
-        False,
-        "A new configuration starts with the weights of the nearest one trained before, as far as they fit.",
-        flag_values=flag_values,
-    )
-    numbers = {
-        "max_minutes": "Budget: minutes of the run, all starts together; too few for a search go into one training.",
-        "trial_timeout": "Minutes after which a trial has failed, so that one that hangs does not stop the search.",
-        "max_parameters": "Configurations whose network has more parameters are not trained.",
-        "max_multiply_adds": "Configurations whose network needs more multiply-adds an image are not trained.",
-        "max_file_mb": "Configurations whose float32 TFLite file would be larger, in 10^6 bytes, are not trained.",
-        "max_latency_ms": "Configurations whose image takes longer on the device that trains are not trained.",
-        "early_stopping": "Stop trials that will hardly become the best, with this chance, such as 0.05, to stop one "
-        "that would. For searches that train configurations whole.",
-        "max_disk_gb": "Most 10^9 bytes of training states; above it the least promising trials do not go on.",
-    }
-    for name, about in numbers.items():
-        flags.DEFINE_float(name, None, about, lower_bound=0, flag_values=flag_values)
-    flags.DEFINE_enum(
-        "second_objective",
-        None,
-        list(cost_limits.SECOND_OBJECTIVES),
-        "Write the front of val mAP and this cost as pareto.csv and pareto.png; the search itself goes by the mAP.",
-        flag_values=flag_values,
-    )
+    for field in search_config.options():
+        _define_option(field, flag_values)
+
+
+def _define_option(field: dataclasses.Field, flag_values: flags.FlagValues) -> None:
+    """Makes a flag of an option of the search."""
+    declared = field.metadata
+    default = None if field.default is dataclasses.MISSING else field.default
+    if declared["choices"]:
+        flags.DEFINE_enum(field.name, default, declared["choices"], declared["help"], flag_values=flag_values)
+    elif declared["kind"] is bool:
+        flags.DEFINE_boolean(field.name, default, declared["help"], flag_values=flag_values)
+    else:
+        define = flags.DEFINE_integer if declared["kind"] is int else flags.DEFINE_float
+        lowest = declared["above"] if declared["low"] is None else declared["low"]
+        define(field.name, default, declared["help"], lower_bound=lowest, flag_values=flag_values)

@@ -18,7 +18,7 @@ from tfx.types import standard_artifacts
 from models.evaluation import coco, paired_bootstrap
 from pipeline.components import coco_metric
 from pipeline.configs import MAX_P_WORSE
-from tuner_fn.presets import DEFAULT_OBJECTIVE, OBJECTIVES
+from tuner_fn.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
 
 SPLIT = "test"
 
@@ -94,7 +94,7 @@ def eval_config(
 
     Args:
         min_map: least value that is blessed, in [0, 1].
-        objective: one of `presets.OBJECTIVES`, what the search went by.
+        objective: one of `objectives.OBJECTIVES`, what the search went by.
         max_p_worse: highest probability of being worse than the baseline that is blessed, in [0, 1].
         source_hash: of the code the numbers depend on; a new one makes TFX's cache evaluate again.
 

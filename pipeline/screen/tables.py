@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuner_fn import cost_limits
-from tuner_fn.presets import OBJECTIVES
+from tuner_fn.objectives import OBJECTIVES
 
 _NO_GROUND_TRUTH = "no ground truth"
 # COCO's twelve numbers: key, name, what it is measured over.
@@ -96,7 +96,7 @@ def leaderboard_table(rows: Sequence[Mapping[str, Any]], objective: str, width: 
 
     Args:
         rows: as `tuner_fn.reporting.leaderboard` makes them, the best first.
-        objective: of `tuner_fn.presets.OBJECTIVES`, what the score is; it comes first.
+        objective: of `tuner_fn.objectives.OBJECTIVES`, what the score is; it comes first.
         width: columns of the terminal; as many trials are shown as fit.
 
     Returns:
@@ -134,7 +134,7 @@ def front_table(rows: Sequence[Mapping[str, Any]], cost: str, objective: str) ->
     Args:
         rows: of the leaderboard, by rising cost.
         cost: of `tuner_fn.cost_limits.UNITS`.
-        objective: of `tuner_fn.presets.OBJECTIVES`, what the score is.
+        objective: of `tuner_fn.objectives.OBJECTIVES`, what the score is.
     """
     unit = cost_limits.UNITS[cost]
     names = [objective, *_others(objective)]

@@ -9,6 +9,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LAYERS = ("data", "models", "tuner_fn", "pipeline")
+WINGS_OF_MODELS = ("od_api", "training", "export", "evaluation", "network")  # the uppermost first
 
 
 def modules(package):
@@ -55,6 +56,13 @@ def test_imports_are_absolute(package):
         if isinstance(node, ast.ImportFrom) and node.level
     ]
     assert relative_imports == []
+
+
+@pytest.mark.parametrize("wing", WINGS_OF_MODELS)
+def test_a_wing_of_models_imports_only_itself_and_those_below(wing):
+    above = [f"models.{other}" for other in WINGS_OF_MODELS[: WINGS_OF_MODELS.index(wing)]]
+    assert modules(f"models/{wing}")
+    assert breaches([f"models/{wing}"], above) == []
 
 
 def test_tfx_stays_in_pipeline():

@@ -1,33 +1,17 @@
 """Search strategies, each a `keras_tuner.Oracle`, behind one constructor."""
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 from data.errors import UserError, nearest
-from tuner_fn.oracles.asha import AshaOracle
+from tuner_fn import strategies
 from tuner_fn.oracles.base import SeededOracle
-from tuner_fn.oracles.bayesian import BayesianOracle
-from tuner_fn.oracles.controller import ControllerOracle
-from tuner_fn.oracles.evolution import EvolutionOracle
-from tuner_fn.oracles.freeze_thaw import FreezeThawOracle
-from tuner_fn.oracles.grid import GridOracle
-from tuner_fn.oracles.hyperband import HyperbandOracle
-from tuner_fn.oracles.random_search import RandomOracle
 
-_CLASSES = {
-    "freeze_thaw": FreezeThawOracle,
-    "hyperband": HyperbandOracle,
-    "asha": AshaOracle,
-    "bayesian": BayesianOracle,
-    "evolution": EvolutionOracle,
-    "controller": ControllerOracle,
-    "random": RandomOracle,
-    "grid": GridOracle,
-}
-_OPTUNA = "optuna:"
-NAMES = (*_CLASSES, f"{_OPTUNA}tpe")
+_OWN = [name for name in strategies.NAMES if not name.startswith(strategies.OPTUNA)]
+NAMES = (*_OWN, f"{strategies.OPTUNA}tpe")  # one of Optuna's stands for all
 
 
 def make_oracle(name: str, **options: Any) -> SeededOracle:
@@ -66,11 +50,11 @@ def options_of(name: str) -> tuple[str, ...]:
 
 
 def _constructor(name: str) -> Callable[..., SeededOracle]:
-    """Finds what makes a strategy's oracle."""
-    if name.startswith(_OPTUNA):
-        from tuner_fn.oracles.optuna_samplers import OptunaOracle  # who searches otherwise need not wait for Optuna
-
-        return functools.partial(OptunaOracle, name.removeprefix(_OPTUNA))
-    if name not in _CLASSES:
-        raise UserError(f"Unknown search `{name}`.{nearest(name, NAMES)}")
-    return _CLASSES[name]
+    """Finds what makes a strategy's oracle; a sampler of Optuna that is not among the strategies is tried, too."""
+    sampler = name.removeprefix(strategies.OPTUNA)
+    if name not in strategies.STRATEGIES and sampler != name:
+        strategy = dataclasses.replace(strategies.STRATEGIES[f"{strategies.OPTUNA}tpe"], arguments=(sampler,))
+    else:
+        strategies.check(name)
+        strategy = strategies.STRATEGIES[name]
+    return functools.partial(strategy.load(), *strategy.arguments)
