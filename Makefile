@@ -39,7 +39,7 @@ BIN := .venv/bin
 # Two worker processes share the cores: without caps each would start a thread per core for every library.
 TEST_ENV := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 TF_CPP_MIN_LOG_LEVEL=2
 
-.PHONY: help setup run test unit integration e2e lint format lock clean
+.PHONY: help setup run test unit integration e2e lint docs format lock clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -72,9 +72,14 @@ integration: $(STAMP)  ## Run the tests of whole models and components: learning
 e2e: $(STAMP)  ## Run the end-to-end tests: synthetic data through search, blessing and push.
 	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e
 
-lint: $(STAMP)  ## Check style and format.
+lint: $(STAMP)  ## Check style, format and types.
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy --cache-dir=$(CACHE)/mypy
+
+docs: $(STAMP)  ## Make the pages and the API reference, in build/docs.
+	@$(BIN)/mkdocs build --strict --quiet
+	@echo "See build/docs/index.html"
 
 format: $(STAMP)  ## Mend what can be mended of style and format.
 	@$(BIN)/ruff check --fix .

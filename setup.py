@@ -33,13 +33,17 @@ EXTRAS = {
     "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
     # Compiler and client of Kubeflow Pipelines v2: what TFX's own extra asks for, which is empty above Python 3.11.
     "kubeflow": ["kfp>=2.6,<2.17", "kfp-pipeline-spec>=0.3,<2.17"],
-    # Tests, lint, notebooks, and pycocotools as the reference that metrics and benchmarks compare with.
+    # Tests, lint, types, docs, notebooks, and pycocotools as the reference that metrics and benchmarks compare with.
     "dev": [
         "hypothesis",
         "jax",  # the second backend that models are checked on
         "ipykernel",
         "nbclient",
         "nbformat",
+        "mkdocs",
+        "mkdocs-api-autonav",  # a page of the API reference for each module
+        "mkdocstrings[python]",
+        "mypy",
         "pycocotools",
         "pytest",
         "pytest-xdist",

@@ -60,7 +60,10 @@ def scale_jitter(
     """Shrinks the image on a canvas of its mean colour, or enlarges a part of it, at a random place.
 
     Args:
-        image, gt_boxes, gt_labels, seed: as everywhere here.
+        image: float32 [H, W, 3] in [0, 255].
+        gt_boxes: float32 [G, 4].
+        gt_labels: int32 [G]; -1 is padding.
+        seed: int32 [2].
         probability: of a change at all.
         min_zoom: smallest size after / before, in (0, 1].
         max_zoom: largest, at least 1; the logarithm is drawn uniformly between the two.
@@ -100,7 +103,10 @@ def ssd_crop(
     paper's first choice, the whole image, is left to `probability`: 6/7 draws all choices alike.
 
     Args:
-        image, gt_boxes, gt_labels, seed: as everywhere here.
+        image: float32 [H, W, 3] in [0, 255].
+        gt_boxes: float32 [G, 4].
+        gt_labels: int32 [G]; -1 is padding.
+        seed: int32 [2].
         probability: of cropping at all.
         min_scale: in (0, 1].
         min_area: of a patch / image area, in [0, 1].
@@ -133,7 +139,10 @@ def black_patches(
     """Blackens rectangles around random places, with the given probability.
 
     Args:
-        image, gt_boxes, gt_labels, seed: as everywhere here.
+        image: float32 [H, W, 3] in [0, 255].
+        gt_boxes: float32 [G, 4].
+        gt_labels: int32 [G]; -1 is padding.
+        seed: int32 [2].
         probability: of any patch at all.
         max_count: the number is drawn from [1, max_count].
         max_side: sides are drawn from [max_side / 2, max_side] of the image's.
@@ -186,8 +195,8 @@ def mosaic(images: Tensor, gt_boxes: Tensor, gt_labels: Tensor, seed: Tensor, pr
 
     def make(index: Tensor) -> Example:
         together = (index + tf.range(4, dtype=tf.int64)) % count
-        parts = [tf.gather(of_all, together) for of_all in (images, gt_boxes, gt_labels)]
-        return _join(*parts, draws[index, 1:3], tf.reshape(draws[index, 3:], [4, 3]))
+        four = [tf.gather(of_all, together) for of_all in (images, gt_boxes, gt_labels)]
+        return _join(four[0], four[1], four[2], draws[index, 1:3], tf.reshape(draws[index, 3:], [4, 3]))
 
     batch = (images, *_pad(gt_boxes, gt_labels, (MOSAIC_ROOM - 1) * gt_boxes.shape[1]))
     signature = tuple(tf.TensorSpec(of_all.shape[1:], of_all.dtype) for of_all in batch)

@@ -23,7 +23,10 @@ def photometric(image: Tensor, gt_boxes: Tensor, gt_labels: Tensor, seed: Tensor
     """Changes contrast and brightness by factors and offsets drawn from a range of +-strength.
 
     Args:
-        image, gt_boxes, gt_labels, seed: as everywhere here.
+        image: float32 [H, W, 3] in [0, 255].
+        gt_boxes: float32 [G, 4].
+        gt_labels: int32 [G]; -1 is padding.
+        seed: int32 [2].
         strength: 1 is twice the contrast or none, and 128 grey levels of brightness.
 
     Returns:
@@ -39,7 +42,10 @@ def color_distortion(image: Tensor, gt_boxes: Tensor, gt_labels: Tensor, seed: T
     """Changes saturation and hue, in YIQ, where both are one product with a matrix; grey stays grey.
 
     Args:
-        image, gt_boxes, gt_labels, seed: as everywhere here.
+        image: float32 [H, W, 3] in [0, 255].
+        gt_boxes: float32 [G, 4].
+        gt_labels: int32 [G]; -1 is padding.
+        seed: int32 [2].
         strength: 1 is twice the saturation or none, and 36 degrees of hue; 0.5 gives the SSD authors' ranges.
 
     Returns:
@@ -58,7 +64,10 @@ def gaussian_noise(image: Tensor, gt_boxes: Tensor, gt_labels: Tensor, seed: Ten
     """Adds noise of a standard deviation drawn from [0, max_sigma]; a grey image stays grey.
 
     Args:
-        image, gt_boxes, gt_labels, seed: as everywhere here.
+        image: float32 [H, W, 3] in [0, 255].
+        gt_boxes: float32 [G, 4].
+        gt_labels: int32 [G]; -1 is padding.
+        seed: int32 [2].
         max_sigma: grey levels.
 
     Returns:

@@ -89,8 +89,8 @@ def augmented_cells(
     for copy in range(copies):
         seeds = [tf.constant((seed, augmentations.SEEDS_PER_EXAMPLE * (copy * count + n))) for n in range(count)]
         changed = [augment(tf.cast(one[0], tf.float32), *one[1:], own) for one, own in zip(parsed, seeds, strict=True)]
-        batch = [tf.stack(column) for column in zip(*changed, strict=True)]
-        images, boxes, labels = (value.numpy() for value in augment.mix(*batch, seeds[0]))
+        images, boxes, labels = (tf.stack(column) for column in zip(*changed, strict=True))
+        images, boxes, labels = (value.numpy() for value in augment.mix(images, boxes, labels, seeds[0]))
         for n, record in enumerate(records):
             rows[n].append(_cell(f"{record.source_id}, augmented {copy + 1}", images[n], boxes[n], labels[n]))
     return rows

@@ -200,7 +200,7 @@ def _set_ints(features: Any, key: str, values: Iterable[int]) -> None:
 
 
 @functools.cache
-def _example_class() -> type:
+def _example_class() -> Any:
     """Returns the message class, made in a pool of its own so that TensorFlow's can be loaded beside it."""
     field_type = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="example.proto", package="tensorflow", syntax="proto3")

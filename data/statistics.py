@@ -70,7 +70,8 @@ def collect(records: Iterable[DetectionRecord]) -> SplitTable:
     Returns:
         Its table.
     """
-    columns = {name: array.array(code) for name, code in (("size", "i"), ("boxes", "f"), ("area", "f"), ("light", "f"))}
+    codes = (("size", "i"), ("boxes", "f"), ("area", "f"), ("light", "f"))
+    columns: dict[str, array.array[Any]] = {name: array.array(code) for name, code in codes}
     labels, ignored, index = array.array("i"), array.array("b"), array.array("i")
     for number, record in enumerate(records):
         columns["size"].extend((record.height, record.width))

@@ -12,7 +12,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 import google_crc32c
 
@@ -144,7 +144,7 @@ def _read_compressed(path: str, offset: int, count: int) -> bytes:
     return frame_bytes
 
 
-def _read(file: BinaryIO, count: int, path: str | os.PathLike[str], offset: int) -> bytes:
+def _read(file: gzip.GzipFile | IO[bytes], count: int, path: str | os.PathLike[str], offset: int) -> bytes:
     try:
         return file.read(count)
     except EOFError as error:

@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, ClassVar, TextIO
 from xml.etree import ElementTree
@@ -362,7 +363,7 @@ def _add_row(file: TextIO, number: int, text: str) -> None:
     file.write(("\n" if number == 1 else ",\n") + text)
 
 
-def _add_texts(parent: ElementTree.Element, texts: dict[str, str | int]) -> None:
+def _add_texts(parent: ElementTree.Element, texts: Mapping[str, str | int]) -> None:
     for tag, text in texts.items():
         ElementTree.SubElement(parent, tag).text = str(text)
 

@@ -94,7 +94,8 @@ def tunable(
 
 def convert(path: str, field: dataclasses.Field, value: Any) -> Any:
     """Converts a JSON value or a command-line text to the type of the field's default."""
-    kind = type(field.default)
+    default: Any = field.default
+    kind = type(default)
     try:
         if kind is bool:
             if isinstance(value, bool):
@@ -103,7 +104,7 @@ def convert(path: str, field: dataclasses.Field, value: Any) -> Any:
         if kind is tuple:
             text = value.strip("()[] ") if isinstance(value, str) else None
             parts = value if text is None else text.split(",") if text else ()
-            element = type(field.default[0]) if field.default else float
+            element = type(default[0]) if default else float
             return tuple(_number(part, element) for part in parts)
         return _number(value, int) if kind is int else kind(value)
     except (ValueError, TypeError, KeyError, OverflowError) as error:

@@ -33,8 +33,10 @@ _DECIDING = (
     *("input.image_size", "input.image_height", "input.image_width", "input.tile"),
     "loss.classification",
 )
-_WITHOUT_EFFECT = ("dropout_rate", "backbone_weights", "freeze_batch_norm", "batch_norm_momentum", "batch_norm_epsilon")
-_WITHOUT_EFFECT += ("weights", "frozen_blocks", "initializer", "initializer_stddev", "class_bias")
+_WITHOUT_EFFECT = (
+    *("dropout_rate", "backbone_weights", "freeze_batch_norm", "batch_norm_momentum", "batch_norm_epsilon"),
+    *("weights", "frozen_blocks", "initializer", "initializer_stddev", "class_bias"),
+)
 
 
 def asked_for(limits: Mapping[str, float | None], second_objective: str | None) -> list[str]:

@@ -224,9 +224,11 @@ class Finalists:
             return None
         start, challenger = ([one[seed] for seed in seeds] for one in known)
         error = self._image_error([row["trial"] for row in found], seeds)
-        *numbers, replaced = judge(start, challenger, min_confidence=self._min_confidence, image_error=error)
-        replaced = replaced and len(seeds) == len(self._seeds)
-        return Decision(found[0]["trial"], found[1]["trial"], *numbers, replaced, len(seeds))
+        gain, low, high, confidence, is_enough = judge(
+            start, challenger, min_confidence=self._min_confidence, image_error=error
+        )
+        replaced = is_enough and len(seeds) == len(self._seeds)
+        return Decision(found[0]["trial"], found[1]["trial"], gain, low, high, confidence, replaced, len(seeds))
 
     def _resampled_file(self, trial_id: str, seed: int | str) -> pathlib.Path:
         return self._path.with_name(f"resampled_{trial_id}_{seed}.json")
@@ -258,7 +260,7 @@ class Finalists:
             probability that the challenger is better than the start) are None elsewhere.
         """
         decision, pair = self.decision(rows), self._pair(rows)
-        found = [row | self._summary(row, rows, pair) for row in rows]
+        found = [{**row, **self._summary(row, rows, pair)} for row in rows]
         winner = self._winner(rows, decision, pair)
         for row in found:
             chosen = decision is not None and row["trial"] == decision.challenger

@@ -10,6 +10,7 @@ from typing import Any
 import keras_tuner
 import optuna
 import tensorflow as tf
+from keras_tuner.engine.trial import Trial
 from tensorboard.plugins.hparams import api as hparams
 
 from models.training.train import EpochReport
@@ -21,7 +22,6 @@ from tuner_fn.search_space import Ranges
 RUNG = "rung"  # the epochs that a trial trains up to
 STUDY_FILE = "study.journal"
 _MOST_REASON = 2000  # characters
-Trial = keras_tuner.engine.trial.Trial
 SCALARS = ("loss", "learning_rate", "AP", "AP50", "AP75", "images_per_s")
 
 

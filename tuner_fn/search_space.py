@@ -4,13 +4,16 @@ import contextlib
 import fnmatch
 import pathlib
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from data.errors import UserError, nearest
 from models import declarations
 from models.hyperparameters import ExperimentConfig
+
+if TYPE_CHECKING:
+    import keras_tuner
 
 # {hyperparameter: {"low", "high", "scale"} or {"choices"}}: what is searched, in which range.
 Ranges = Mapping[str, Mapping[str, Any]]
@@ -146,7 +149,7 @@ def fidelity(overrides: Mapping[str, Any], config: ExperimentConfig, ranges: Ran
     return found
 
 
-def make_search_space(config: ExperimentConfig, ranges: Ranges) -> "keras_tuner.HyperParameters":  # noqa: F821
+def make_search_space(config: ExperimentConfig, ranges: Ranges) -> "keras_tuner.HyperParameters":
     """Registers the hyperparameters to search, with the configuration's values as defaults.
 
     One that changes nothing without certain values of another that is searched, too, is active with those only.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras_tuner
+from keras_tuner.engine.trial import Trial
 
 from data import files, progress
 from data.errors import UserError
@@ -29,7 +30,6 @@ _ON_VAL = "val_"
 _MARGIN = 1.5  # of the time that is kept for the finalists: the machine may get busier
 _TRAINING_S = 10.0  # that a training takes beside its epochs: loading, tracing, scores of resamples
 _NO_SIGNAL = 0.01  # a score below it is that of a network that has hardly learned anything
-Trial = keras_tuner.engine.trial.Trial
 
 
 def make_objective(metric: str) -> keras_tuner.Objective:
@@ -143,7 +143,7 @@ class DetectionTuner(keras_tuner.Tuner):
             FatalError: a mistake in settings or code, or no trial succeeded.
         """
         self._clock.start()
-        self._data = {"train_files": tuple(train_files), "val_files": tuple(val_files)}
+        self._data: dict[str, Any] = {"train_files": tuple(train_files), "val_files": tuple(val_files)}
         try:
             self._search(**settings)
             self._repeat()
@@ -321,7 +321,7 @@ class DetectionTuner(keras_tuner.Tuner):
             del values[INHERITED]
         found = {f"{_ON_VAL}{name}": float(last[name]) for name in ("AP", "AP50", "AP75")}
         seconds = sum(report["seconds"] for report in history[values["tuner/initial_epoch"] :])
-        return found | {"epochs": len(history), "seconds": seconds} | cost
+        return {**found, "epochs": len(history), "seconds": seconds, **cost}
 
     def _no_signal_text(self, report: EpochReport) -> str:
         return (
@@ -471,9 +471,15 @@ class DetectionTuner(keras_tuner.Tuner):
         )
 
     def _free_disk(self) -> None:
-        rows, limits = self._trial_rows(), {"inherit": self.inherit, "max_bytes": self.max_disk_bytes}
-        limits["finalists"] = [] if self.fidelity else self._finalists.trials(rows)
-        disk.free(self.oracle, rows, lambda one: pathlib.Path(self._state_of(one)), **limits)
+        rows = self._trial_rows()
+        disk.free(
+            self.oracle,
+            rows,
+            lambda one: pathlib.Path(self._state_of(one)),
+            finalists=[] if self.fidelity else self._finalists.trials(rows),
+            inherit=self.inherit,
+            max_bytes=self.max_disk_bytes,
+        )
 
     def _export_best(self) -> None:
         """Exports the model of the best trial so far, for who ends the search by hand."""

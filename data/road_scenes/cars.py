@@ -220,6 +220,7 @@ def _between(start: Corner, stop: Corner) -> Callable[[float], Corner]:
     """Returns the points on the line from `start` (0) to `stop` (1)."""
 
     def at(fraction: float) -> Corner:
-        return tuple(a + fraction * (b - a) for a, b in zip(start, stop, strict=True))
+        x, y, z = (a + fraction * (b - a) for a, b in zip(start, stop, strict=True))
+        return x, y, z
 
     return at

@@ -105,7 +105,7 @@ def sample_layout(rng: np.random.Generator, height_px: int, width_px: int, super
 def _sample_street(rng: np.random.Generator) -> Street:
     half_width = float(rng.uniform(3.0, 6.0))
     pavement = float(rng.uniform(1.2, 3.5))
-    sides = tuple(("buildings", "trees", "open")[int(rng.choice(3, p=(0.5, 0.3, 0.2)))] for _ in range(2))
+    left, right = (("buildings", "trees", "open")[int(rng.choice(3, p=(0.5, 0.3, 0.2)))] for _ in range(2))
     cross = None
     if rng.random() < 0.3:
         start = float(rng.uniform(9.0, 18.0))
@@ -116,7 +116,7 @@ def _sample_street(rng: np.random.Generator) -> Street:
         half_width_m=half_width,
         pavement_m=pavement,
         corridor_m=half_width + pavement + float(rng.uniform(0.5, 5.0)),
-        sides=sides,
+        sides=(left, right),
         cross_m=cross,
         zebra_m=float(rng.uniform(6.0, 14.0)) if rng.random() < 0.25 else None,
     )

@@ -145,13 +145,15 @@ class Palette:
             return _grey(mean + spread * wobble + self._ambient * follows)
         brightness = 1.0 + 0.12 * wobble
         gain = (1.0, 1.0, 1.0) if glow and self._light.lamps_on else self._light.gain
-        return tuple(_byte(channel * brightness * g) for channel, g in zip(color, gain, strict=True))
+        red, green, blue = (_byte(channel * brightness * g) for channel, g in zip(color, gain, strict=True))
+        return red, green, blue
 
     def shade(self, color: Color, factor: float) -> Color:
         """Makes a colour lighter (factor above 1) or darker; a thermal camera sees less of it."""
         if self.thermal:
             factor = 1.0 + 0.4 * (factor - 1.0)
-        return tuple(_byte(channel * factor) for channel in color)
+        red, green, blue = (_byte(channel * factor) for channel in color)
+        return red, green, blue
 
 
 def expose(image: Image.Image, look: str, rng: np.random.Generator) -> np.ndarray:

@@ -293,8 +293,8 @@ def with_boxes(
         is_crowd = labels[category] == annotated.IGNORE_LABEL or bool(annotation.get("iscrowd"))
         area = float(area) if _is_number(area) and math.isfinite(area) and area > 0 else None
         rows.append((tuple(box), labels[category], is_crowd, area))
-    boxes, numbers, is_crowd, areas = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return dataclasses.replace(image, boxes=boxes, labels=numbers, is_crowd=is_crowd, areas_px=areas)
+    boxes, numbers, crowds, areas = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return dataclasses.replace(image, boxes=boxes, labels=numbers, is_crowd=crowds, areas_px=areas)
 
 
 def _list_at(table: Mapping[str, Any], keys: Sequence[str], path: Path) -> list[dict[str, Any]]:

@@ -60,7 +60,8 @@ class DataOptions:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DataOptions":
         """Builds the options from `to_dict`'s result."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        fields: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in values.items()}
+        return cls(**fields)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -93,7 +93,8 @@ def _box_groups(features: Any) -> dict[str, tuple[str, Mapping[str, Any]]]:
     import tensorflow_datasets as tfds
 
     box = tfds.features.BBoxFeature
-    sequences, singles = {}, {}
+    sequences: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    singles: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for name, feature in _walk(features):
         inner = getattr(feature, "feature", None) if isinstance(feature, tfds.features.Sequence) else None
         if isinstance(inner, tfds.features.FeaturesDict):

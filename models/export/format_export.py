@@ -118,7 +118,7 @@ class _Export:
         """Adds time and memory of everything that was written, if they can be had; deletes what is not kept."""
         paths = {one.name: str(self._output / one.file) if one.file else self._model_dir for one in reports}
         written = [one.name for one in reports if one.size_bytes is not None]
-        found: dict[str, dict[str, float]] = {}
+        found: dict[str, dict[str, Any]] = {}
         try:
             found = footprint.measure([paths[name] for name in written])
         except RuntimeError as error:

@@ -156,7 +156,7 @@ def _dequantised(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
     return (values.astype(np.float32) - zero_point) * np.float32(scale)
 
 
-def _clipped(outputs: dict[str, np.ndarray]) -> Detections:
+def _clipped(outputs: Mapping[str, Any]) -> Detections:
     count = int(outputs["num_detections"][0])
     return Detections(
         boxes=np.clip(outputs["detection_boxes"][0, :count], 0.0, 1.0),

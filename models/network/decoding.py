@@ -33,7 +33,7 @@ class Decoder:
     score_converter: str
     has_background: bool
     anchors: np.ndarray
-    variances: tuple[float, float, float, float]
+    variances: tuple[float, ...]
     postprocess: PostprocessConfig
 
     def to_json(self) -> str:

@@ -42,7 +42,7 @@ def _options(node: Node) -> list[Node]:
     ]
 
 
-def _crop_settings(skipped: Sequence[float], areas: Sequence[float], ratios: Sequence[float]) -> dict[str, float]:
+def _crop_settings(skipped: Sequence[float], areas: Sequence[float], ratios: Sequence[float]) -> dict[str, float | str]:
     """Computes the kit's settings: how often there is a crop, its least side and area, and what it has of an object."""
     ratio = max(1.0, *(min(each, _MAX_RATIO) for each in ratios))
     area = max(min(areas), 0.0)

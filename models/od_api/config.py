@@ -163,6 +163,7 @@ def _fill_child(node: Node, entry: od_api_text.Entry, spec: Child, path: str) ->
             lost += [each for other in node.nodes.pop(name) for each in _judge_all(other.entry, other.path, chosen)]
     found = node.nodes.setdefault(entry.name, [])
     for block in entry.values:
+        assert isinstance(block, od_api_text.Block)
         if spec.repeated or not found:
             found.append(Node(spec.message, f"{path}[{len(found)}]" if spec.repeated else path, node, entry))
         lost += _fill(found[-1], block)

@@ -78,7 +78,7 @@ def _to_float(text: str) -> float:
     return number
 
 
-_CONVERTERS = {
+_CONVERTERS: dict[type, Callable[[str], Any]] = {
     bool: {
         "true": True,
         "True": True,
@@ -156,12 +156,16 @@ class Node:
 
     def __getitem__(self, name: str) -> Any:
         """Returns a field's value, or its default."""
-        return self.values.get(name, self.spec.fields[name].default)
+        field = self.spec.fields[name]
+        assert isinstance(field, Field)
+        return self.values.get(name, field.default)
 
     @property
     def is_empty(self) -> bool:
         """Whether it stands in the file without any field."""
-        return self.entry is not None and not any(value.entries for value in self.entry.values)
+        if self.entry is None:
+            return False
+        return not any(value.entries for value in self.entry.values if isinstance(value, od_api_text.Block))
 
     @property
     def root(self) -> "Node":

@@ -310,7 +310,7 @@ POST_PROCESSING = Message(
         "calibration_config": od.unsupported("the kit does not calibrate scores"),
     }
 )
-_SSD = {
+_SSD: dict[str, od.Field | Child] = {
     "num_classes": value(None, ignored("the dataset's classes count; --classes picks some"), int),
     "image_resizer": Child(IMAGE_RESIZER, always=True, chosen=od.one_needed("an image resizer")),
     "feature_extractor": Child(network.FEATURE_EXTRACTOR, always=True),

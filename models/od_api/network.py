@@ -274,7 +274,7 @@ def _needs(name: str) -> Any:
 
 _CODE_SIZE = value(4, fixed(4, "a box has 4 numbers here"))
 _DROPOUT = {"use_dropout": _dropout, "dropout_keep_probability": _dropout}
-_COMMON = {
+_COMMON: dict[str, od.Field | Child] = {
     "kernel_size": value(1, _kernel),
     "box_code_size": _CODE_SIZE,
     "class_prediction_bias_init": value(0.0, sets("model.class_bias")),
@@ -349,7 +349,7 @@ def _some_scales(given: tuple[float, ...], node: Node) -> Outcome:
 
 _SQUARE = fixed(1.0, "the kit's scales are relative to the shorter side of the input")
 _GRID = fixed((), "the kit centres anchors in the cells of the maps")
-_SSD_ANCHORS = {
+_SSD_ANCHORS: dict[str, od.Field | Child] = {
     "num_layers": value(6, sets("model.num_levels")),
     "min_scale": value(0.2, _end_scale("anchors.min_scale")),
     "max_scale": value(0.95, _end_scale("anchors.max_scale")),

@@ -15,13 +15,13 @@ _RATE = "optimizer.learning_rate"
 
 
 def _schedule(name: str) -> Any:
-    settings = {"optimizer.schedule": name}
+    settings: dict[str, str | float] = {"optimizer.schedule": name}
     if name != "cosine":
         settings["optimizer.warmup_fraction"] = 0.0
     return lambda node: honoured(settings)
 
 
-_EXPONENTIAL = {
+_EXPONENTIAL: dict[str, od.Field | Child] = {
     "initial_learning_rate": value(0.002, sets(_RATE)),
     "decay_steps": value(4_000_000, sets("optimizer.decay_steps")),
     "decay_factor": value(0.95, sets("optimizer.decay_factor")),
@@ -50,7 +50,7 @@ def _warmup_rate(given: float, node: Node) -> Outcome:
     return refused("the kit's warm-up begins at 0")
 
 
-_COSINE = {
+_COSINE: dict[str, od.Field | Child] = {
     "learning_rate_base": value(0.002, sets(_RATE)),
     "total_steps": value(4_000_000, _all_steps),
     "warmup_learning_rate": value(0.0002, _warmup_rate),
@@ -64,7 +64,7 @@ def _first_step(given: float, node: Node) -> Outcome:
     return refused(f"{_NO_STEPS}; the first one is kept", {_RATE: given})
 
 
-_MANUAL = {
+_MANUAL: dict[str, od.Field | Child] = {
     "initial_learning_rate": value(0.002, _first_step),
     "schedule": Child(Message({}, other=refused(_NO_STEPS)), repeated=True),
     "warmup": value(False, fixed(False, _NO_STEPS)),
@@ -85,8 +85,8 @@ LEARNING_RATE = Message(
 
 
 def _optimizer(name: str, **fields: od.Field) -> Child:
-    fields["learning_rate"] = Child(LEARNING_RATE, always=True, chosen=od.one_needed("a learning rate"))
-    return Child(Message(fields), chosen=lambda node: honoured({"optimizer.name": name}))
+    rate = Child(LEARNING_RATE, always=True, chosen=od.one_needed("a learning rate"))
+    return Child(Message({**fields, "learning_rate": rate}), chosen=lambda node: honoured({"optimizer.name": name}))
 
 
 def _averages(_: Any, node: Node) -> Outcome:

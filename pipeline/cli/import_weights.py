@@ -102,10 +102,10 @@ def _class_names(names: Sequence[str] | None, path: str | None) -> list[str] | N
     if names is not None and path is not None:
         raise errors.UserError("`--classes` and `--label_map` both name the classes. Give one of them.")
     if path is not None and path.endswith(".pbtxt"):
-        found = label_map.read(path)
-        if list(found) != list(range(1, len(found) + 1)):
-            raise errors.UserError(f"`--label_map={path}`: ids need to be 1 to {len(found)} to tell the outputs.")
-        return [shown for shown, *_ in found.values()]
+        by_id = label_map.read(path)
+        if list(by_id) != list(range(1, len(by_id) + 1)):
+            raise errors.UserError(f"`--label_map={path}`: ids need to be 1 to {len(by_id)} to tell the outputs.")
+        return [shown for shown, *_ in by_id.values()]
     if path is not None:
         try:
             lines = pathlib.Path(path).read_text(encoding="utf-8-sig").splitlines()

@@ -6,6 +6,7 @@ import json
 import math
 import pathlib
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
@@ -70,7 +71,7 @@ class RunResult:
     num_test_images: int
     leaderboard: list[dict[str, Any]]
     decision: dict[str, Any] | None
-    pareto: dict[str, list[dict[str, Any]]]
+    pareto: dict[str, list[Mapping[str, Any]]]
     final_val: dict[str, float]
     seconds: dict[str, float]
     cached: list[str]

@@ -101,7 +101,7 @@ class FreezeThawOracle(SeededOracle):
     def _given(self) -> dict[str, Any] | None:
         """Returns the values of the next of `first` that was not tried; None where all were."""
         start = self.space.defaults()
-        every = (self.space.completed(start | changes) for changes in self.first)
+        every = (self.space.completed({**start, **changes}) for changes in self.first)
         return next((values for values in every if len(self.not_tried(self.space.genes(values)[None]))), None)
 
     def _gather(self) -> None:

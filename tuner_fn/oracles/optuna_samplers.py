@@ -49,10 +49,10 @@ class OptunaOracle(SeededOracle):
             raise UserError(f"The search `optuna:{sampler}` needs a package that is missing: pip install {package}")
         super().__init__(**settings)
         self.sampler, self._options = sampler, dict(sampler_options or {})
-        known = inspect.signature(_samplers()[sampler].__init__).parameters
+        taken = inspect.signature(_samplers()[sampler].__init__).parameters
         for option in self._options:
-            if option not in known:
-                raise UserError(f"`{option}` is no option of Optuna's sampler `{sampler}`.{nearest(option, known)}")
+            if option not in taken:
+                raise UserError(f"`{option}` is no option of Optuna's sampler `{sampler}`.{nearest(option, taken)}")
         self._make_sampler(0)  # so that wrong values of options are found now
         self._study_attributes: dict[str, Any] = {}
         self._attributes: dict[str, dict[str, Any]] = {}  # by the number of the trial

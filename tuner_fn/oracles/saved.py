@@ -5,11 +5,10 @@ import pathlib
 from typing import Any
 
 import keras_tuner
+from keras_tuner.engine.trial import Trial
 
 from data import files
 from tuner_fn import search_files
-
-Trial = keras_tuner.engine.trial.Trial
 
 
 class SavedOracle(keras_tuner.Oracle):

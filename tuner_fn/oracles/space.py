@@ -3,7 +3,7 @@
 import copy
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras_tuner
@@ -168,14 +168,14 @@ def _levels(parameter: Any, values_each: int) -> list[float]:
     if count is None:
         return list(np.linspace(0.0, 1.0, values_each))
     if isinstance(parameter, Int) and parameter.step is None:
-        values = range(parameter.min_value, parameter.max_value + 1)
+        values: Sequence[int] = range(parameter.min_value, parameter.max_value + 1)
         if 0 < values_each < count:
             ends = parameter.value_to_prob(values[0]), parameter.value_to_prob(values[-1])
-            values = dict.fromkeys(parameter.prob_to_value(gene) for gene in np.linspace(*ends, values_each))
+            values = list(dict.fromkeys(parameter.prob_to_value(gene) for gene in np.linspace(*ends, values_each)))
         return [parameter.value_to_prob(value) for value in values]
-    indices = range(count)
+    indices: Sequence[int] = range(count)
     if 0 < values_each < count and isinstance(parameter, Float | Int):
-        indices = dict.fromkeys(np.linspace(0, count - 1, values_each).round().astype(int).tolist())
+        indices = list(dict.fromkeys(np.linspace(0, count - 1, values_each).round().astype(int).tolist()))
     return [(index + 0.5) / count for index in indices]
 
 
