@@ -128,13 +128,16 @@ class AugmentConfig:
     mosaic_probability: float = tunable(0.0, low=0.0, high=1.0, help="Chance of joining four images to one.")
 
 
+BACKBONES = ["mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"]  # and those of plug-ins
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """The network."""
 
     backbone: str = tunable(
         "mobilenet_v2",
-        choices=("mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"),
+        choices=BACKBONES,
         help="Feature extractor.",
     )
     alpha: float = tunable(

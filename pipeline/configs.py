@@ -100,7 +100,7 @@ def _min_map(values: Mapping[str, Any]) -> float:
         if found is not None:
             raise UserError("`--min_map50` is an older name of `--min_map`: give one of them.")
         found = old
-    return objectives.OBJECTIVES[objective].min_map if found is None else found
+    return objectives.get(objective).min_map if found is None else found
 
 
 def default_preset(dataset: str) -> str:

@@ -11,6 +11,8 @@ import hashlib
 import pathlib
 from collections.abc import Collection, Iterator
 
+from data import plugins
+
 PACKAGES = ("data", "models", "tuner_fn", "pipeline")
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -25,7 +27,7 @@ def source_hash(
 
     What counts is the syntax tree: comments, docstrings and formatting do not. Imports inside functions
     count, and so does a dotted name in a string ("tuner_fn.tuner.tuner_fn"), which is how registries and TFX
-    name code; imports for type checkers alone do not.
+    name code; imports for type checkers alone do not. The files of plug-ins count.
 
     Args:
         *modules: dotted names, as "models.training.train".
@@ -44,7 +46,7 @@ def source_hash(
     for module in modules:
         if tree.file(module) is None:
             raise ValueError(f"`modules` must exist below {root}: got {module!r}. Check the dotted name.")
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(plugins.digest().encode())
     for module in sorted(dependencies(*modules, ignore=ignore, root=root, packages=packages)):
         digest.update(f"{module}\n{tree.parsed(module).dump}\n".encode())
     return digest.hexdigest()

@@ -2,10 +2,12 @@
 
 import dataclasses
 
+from models.evaluation import metrics
+
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """A metric of COCO that search and blessing go by.
+    """A metric that search and blessing go by.
 
     Attributes:
         text: its name for people.
@@ -17,5 +19,15 @@ class Objective:
 
 
 # By their names in `models.evaluation.coco`; the first is the default. A detector's AP is about half of its AP50.
-OBJECTIVES = {"AP50": Objective("mAP@.5", 0.1), "AP": Objective("mAP@[.5:.95]", 0.05)}
-DEFAULT_OBJECTIVE = next(iter(OBJECTIVES))
+COCO = {"AP50": Objective("mAP@.5", 0.1), "AP": Objective("mAP@[.5:.95]", 0.05)}
+DEFAULT_OBJECTIVE = next(iter(COCO))
+
+
+def every() -> dict[str, Objective]:
+    """Returns the objectives by name, those of plug-ins included."""
+    return COCO | {name: Objective(own.text, own.min_map) for name, own in metrics.REGISTERED.items()}
+
+
+def get(name: str) -> Objective:
+    """Returns the objective of a name."""
+    return every()[name]

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from data import files
-from tuner_fn import cost_limits, pareto, reporting
-from tuner_fn.objectives import OBJECTIVES
+from tuner_fn import cost_limits, objectives, pareto, reporting
 from tuner_fn.pareto import PLOT_FILE, TABLE_FILE, Row
 
 _PANEL_INCHES, _DOTS_PER_INCH = (6.5, 4.5), 100
@@ -22,7 +21,7 @@ def write(folder: str | os.PathLike[str], rows: Sequence[Row], names: Sequence[s
         folder: of the search.
         rows: of the leaderboard.
         names: of `costs.UNITS`, may be empty; the table has one front after the other, named in its first column.
-        objective: of `objectives.OBJECTIVES`, what the score is.
+        objective: of `objectives.every`, what the score is.
     """
     folder = pathlib.Path(folder)
     if not names:
@@ -40,7 +39,7 @@ def plot(rows: Sequence[Row], names: Sequence[str], objective: str) -> bytes:
     Args:
         rows: of the leaderboard.
         names: costs of `costs.UNITS`, at least one.
-        objective: of `objectives.OBJECTIVES`, what the score is.
+        objective: of `objectives.every`, what the score is.
 
     Returns:
         PNG bytes.
@@ -54,7 +53,7 @@ def plot(rows: Sequence[Row], names: Sequence[str], objective: str) -> bytes:
     figure.suptitle("Pareto front of the search, each configuration after its longest trial", fontsize=13)
     for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         _plot_front(axis, rows, name)
-        axis.set_ylabel(f"val {OBJECTIVES[objective].text}")
+        axis.set_ylabel(f"val {objectives.get(objective).text}")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

@@ -5,12 +5,11 @@ search continues when the option changes.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from data.errors import UserError, nearest
-from tuner_fn import cost_limits, finalists, search_space, strategies
-from tuner_fn.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
+from tuner_fn import cost_limits, finalists, objectives, search_space, strategies
 
 BUDGETS = ("max_trials", "max_epochs_total", "max_minutes")  # a search ends with the first that is spent
 
@@ -23,7 +22,7 @@ def option(
     low: float | None = None,
     above: float | None = None,
     below: float | None = None,
-    choices: tuple[str, ...] = (),
+    choices: Callable[[], Collection[str]] = tuple,
     decides: bool = True,
 ) -> Any:
     """Declares a field that is a flag of `ssd-tuner run`.
@@ -35,7 +34,7 @@ def option(
         low: smallest value.
         above: what a value must exceed.
         below: what it must not reach.
-        choices: what a str may be.
+        choices: returns what a str may be; nothing where it may be anything.
         decides: whether a trial's result depends on it; a search continues when an option changes that does not.
     """
     metadata = {"kind": kind, "help": help, "low": low, "above": above, "below": below, "choices": choices}
@@ -47,7 +46,7 @@ class SearchConfig:
     """How a search is done; checked on construction. What is declared with `option` says there what it means.
 
     Attributes:
-        strategy: one of `strategies.NAMES`.
+        strategy: one of `strategies.STRATEGIES`.
         min_epochs: of the lowest rung, at least 1; not above `max_epochs`.
         factor: successive halving keeps one of this many trials from rung to rung, at least 2.
         ranges: {hyperparameter: range}, as `search_space.named_space` returns, at least one.
@@ -76,11 +75,11 @@ class SearchConfig:
     )
     objective: str = option(
         str,
-        DEFAULT_OBJECTIVE,
-        choices=tuple(OBJECTIVES),
+        objectives.DEFAULT_OBJECTIVE,
+        choices=objectives.every,
         help="Metric that the search maximises and --min_map refers to: "
-        + " or ".join(f"{name}, {one.text}" for name, one in OBJECTIVES.items())
-        + ".",
+        + " or ".join(f"{name}, {one.text}" for name, one in objectives.COCO.items())
+        + ", or one of a plug-in.",
     )
     max_trials: int | None = option(
         int,
@@ -144,7 +143,7 @@ class SearchConfig:
     second_objective: str | None = option(
         str,
         None,
-        choices=tuple(cost_limits.SECOND_OBJECTIVES),
+        choices=lambda: cost_limits.SECOND_OBJECTIVES,
         decides=False,
         help="Write the Pareto front of val mAP and this cost (pareto.csv, pareto.png). The search uses only the mAP.",
     )
@@ -229,7 +228,7 @@ def check(field: dataclasses.Field, value: Any) -> None:
     """
     if value is None:
         return
-    name, known = field.name, field.metadata["choices"]
+    name, known = field.name, field.metadata["choices"]()
     if known and value not in known:
         raise UserError(f"`{name}={value}` is none of {', '.join(known)}.{nearest(value, known)}")
     low, above, below = (field.metadata[limit] for limit in ("low", "above", "below"))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 from data.errors import UserError, nearest
@@ -44,7 +45,6 @@ STRATEGIES = {
         for sampler in ("tpe", "gp", "cmaes", "qmc", "random")
     },
 }
-NAMES = tuple(STRATEGIES)
 
 
 def check(name: str) -> None:
@@ -54,4 +54,24 @@ def check(name: str) -> None:
         UserError: it is unknown; the nearest known one is named.
     """
     if name not in STRATEGIES:
-        raise UserError(f"Unknown search `{name}`.{nearest(name, NAMES)}")
+        raise UserError(f"Unknown search `{name}`.{nearest(name, STRATEGIES)}")
+
+
+def register(name: str, *, has_rungs: bool = False) -> Callable[[type], type]:
+    """Decorates a subclass of `tuner_fn.oracles.base.SeededOracle` as a strategy, which `--search=NAME` then takes.
+
+    Args:
+        name: of the strategy.
+        has_rungs: as of `Strategy`.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if name in STRATEGIES:
+        raise ValueError(f"`name` must be new: got {name!r}, which is a strategy already.")
+
+    def decorate(oracle: type) -> type:
+        STRATEGIES[name] = Strategy(f"{oracle.__module__}.{oracle.__qualname__}", has_rungs)
+        return oracle
+
+    return decorate

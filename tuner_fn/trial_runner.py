@@ -16,11 +16,10 @@ from data import files, progress
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
 from models.network import layers
-from tuner_fn import allotment, cost_limits, disk, pareto_report, reporting, search_files, search_space
+from tuner_fn import allotment, cost_limits, disk, objectives, pareto_report, reporting, search_files, search_space
 from tuner_fn.clock import Clock, TimeIsUpError
 from tuner_fn.early_stopping import keep_curve, make_rule
 from tuner_fn.finalists import DECISION_FILE, Finalists, heirs
-from tuner_fn.objectives import OBJECTIVES
 from tuner_fn.oracles.base import INHERITED, REJECTED, SeededOracle
 from tuner_fn.supervisor import EpochReport, TrainingProcess
 from tuner_fn.worker import Job
@@ -33,7 +32,7 @@ _NO_SIGNAL = 0.01  # a score below it is that of a network that has hardly learn
 
 
 def make_objective(metric: str) -> keras_tuner.Objective:
-    """Makes the objective of a search: the highest value of one of `objectives.OBJECTIVES` on the val split."""
+    """Makes the objective of a search: the highest value of one of `objectives.every` on the val split."""
     return keras_tuner.Objective(f"{_ON_VAL}{metric}", "max")
 
 
@@ -47,7 +46,7 @@ class DetectionTuner(keras_tuner.Tuner):
     written anew.
 
     Attributes:
-        metric: the objective's, of `objectives.OBJECTIVES`.
+        metric: the objective's, of `objectives.every`.
         end_reason: why the search ended, "" before that.
     """
 
@@ -287,7 +286,7 @@ class DetectionTuner(keras_tuner.Tuner):
         values = trial.hyperparameters.values
         searched = {name: value for name, value in values.items() if not name.startswith("tuner/")}
         about = {"number": int(trial.trial_id) + 1, "total": self.oracle.planned_trials(), "trial_id": trial.trial_id}
-        about["objective"] = OBJECTIVES[self.metric].text
+        about["objective"] = objectives.get(self.metric).text
         about["hyperparameters"] = searched
         progress.emit("trial", state="started", score=None, reason=None, **about)
         epochs = values["tuner/epochs"]
@@ -319,13 +318,13 @@ class DetectionTuner(keras_tuner.Tuner):
             progress.emit("note", text=self._no_signal_text(last))
         if job.inherit_from is not None and not os.path.exists(job.inherit_from):  # it was damaged
             del values[INHERITED]
-        found = {f"{_ON_VAL}{name}": float(last[name]) for name in ("AP", "AP50", "AP75")}
+        found = {f"{_ON_VAL}{name}": float(last[name]) for name in dict.fromkeys(("AP", "AP50", "AP75", self.metric))}
         seconds = sum(report["seconds"] for report in history[values["tuner/initial_epoch"] :])
         return {**found, "epochs": len(history), "seconds": seconds, **cost}
 
     def _no_signal_text(self, report: EpochReport) -> str:
         return (
-            f"No signal yet: the settings that the search begins with have val {OBJECTIVES[self.metric].text}"
+            f"No signal yet: the settings that the search begins with have val {objectives.get(self.metric).text}"
             f" {report[self.metric]:.3f} after {report['epoch']} epochs, too little to compare others with. Pretrained"
             " weights (--set=model.backbone_weights=...), more epochs (--epochs) or larger images"
             " (--set=input.image_size=...) would help."
@@ -402,7 +401,7 @@ class DetectionTuner(keras_tuner.Tuner):
                 job = self._job(config, str(state), epochs=epochs)
                 history = self._train(job, lambda _: self._after_s(of_final=True))
                 score = history[-1][self.metric]
-                outcome = f"val {OBJECTIVES[self.metric].text} {score:.3f}"
+                outcome = f"val {objectives.get(self.metric).text} {score:.3f}"
             except keras_tuner.errors.FailedTrialError as failure:
                 score, outcome = None, f"failed: {str(failure).partition(chr(10))[0]}"
             self._finalists.add(row["trial"], seed, score, state.with_name("resampled.json"))

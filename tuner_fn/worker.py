@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from data import progress
+from data import plugins, progress
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import early_stopping, failed_trials
@@ -141,6 +141,7 @@ def main() -> None:
     """Serves the supervisor: arguments are its process number, the pipe's descriptor and the module that trains."""
     parent, descriptor, name = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    plugins.load_again()
     serve(Connection(descriptor), importlib.import_module(name))
 
 

@@ -26,6 +26,18 @@ READERS: dict[str, type[base.Reader]] = {
 }
 
 
+def register(reader: type[base.Reader]) -> type[base.Reader]:
+    """Decorates a reader, which `--dataset=KIND:ARGUMENT` then takes.
+
+    Raises:
+        ValueError: its `kind` is taken.
+    """
+    if reader.kind in READERS:
+        raise ValueError(f"`kind` must be new: got {reader.kind!r}, which is a reader already.")
+    READERS[reader.kind] = reader
+    return reader
+
+
 def open_source(
     spec: str, options: DataOptions | None = None, required_splits: Sequence[str] = SPLITS, carve: bool = True
 ) -> Source:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import hotcoco
 import numpy as np
 
+from models.evaluation import metrics as own_metrics
+
 SUMMARY_KEYS = (
     "AP",
     "AP50",
@@ -66,8 +68,8 @@ def coco_metrics(results: Iterable[ImageResult], class_names: Sequence[str]) -> 
         class_names: C unique names in label order.
 
     Returns:
-        `SUMMARY_KEYS`, then `AP/<class>` and `AP50/<class>`, each in [0, 1]; NaN where no ground truth
-        exists for the number (COCO prints -1 there).
+        `SUMMARY_KEYS`, those of `metrics.REGISTERED`, then `AP/<class>` and `AP50/<class>`, each in [0, 1]; NaN where
+        no ground truth exists for the number (COCO prints -1 there).
 
     Raises:
         ValueError: a class is unknown or named twice, row counts of one image differ, or a box, score or area
@@ -75,6 +77,7 @@ def coco_metrics(results: Iterable[ImageResult], class_names: Sequence[str]) -> 
 
     Source: Lin et al. 2014 (arXiv:1405.0312) and pycocotools 2.0.11, `COCOeval.summarize`.
     """
+    results = list(results)
     evaluation = evaluate(results, class_names).eval
     precision = np.asarray(evaluation["precision"])  # [T, R, C, areas, maxDets]
     recall = np.asarray(evaluation["recall"])  # [T, C, areas, maxDets]
@@ -92,6 +95,7 @@ def coco_metrics(results: Iterable[ImageResult], class_names: Sequence[str]) -> 
         "AR_medium": _mean(recall[:, :, _MEDIUM, -1]),
         "AR_large": _mean(recall[:, :, _LARGE, -1]),
     }
+    metrics |= {name: float(own.compute(results, class_names)) for name, own in own_metrics.REGISTERED.items()}
     for label, name in enumerate(class_names):
         metrics[f"AP/{name}"] = _mean(precision[:, :, label, _ALL, -1])
         metrics[f"AP50/{name}"] = _mean(precision[_IOU_50, :, label, _ALL, -1])

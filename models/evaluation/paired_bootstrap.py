@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.evaluation import coco
+from models.evaluation import metrics as own_metrics
 from models.evaluation.coco import ImageResult
 
 # `hotcoco.compare` has intervals a fifth narrower than copies of the images give, as if an image drawn twice counted
@@ -80,16 +81,16 @@ class MatchedImages:
         """Matches the detections of all images.
 
         Args:
-            results: N images, as `detection_metrics.coco_metrics` takes them.
+            results: N images, as `coco.coco_metrics` takes them.
             class_names: C names in label order.
-            metric: a name that `detection_metrics.coco_metrics` returns.
+            metric: a name that `coco.coco_metrics` returns.
 
         Raises:
             ValueError: the metric is unknown, or as `coco_metrics`.
         """
         name, _, of_class = metric.partition("/")
         if name not in coco.SUMMARY_KEYS or (of_class and of_class not in class_names):
-            known = ", ".join(coco.SUMMARY_KEYS)
+            known = ", ".join((*coco.SUMMARY_KEYS, *own_metrics.REGISTERED))
             raise ValueError(f"`metric` must be one of {known}, or AP/CLASS: got `{metric}`.")
         kind, _, part = name.partition("_")
         self._is_recall = kind == "AR"
@@ -113,7 +114,7 @@ class MatchedImages:
 
         Returns:
             In [0, 1]; NaN where no image drawn has an object that counts. With each image once it is the number of
-            `detection_metrics.coco_metrics`.
+            `coco.coco_metrics`.
         """
         counts = np.ones(self.num_images, np.int64) if counts is None else counts
         values = []
@@ -141,6 +142,25 @@ class MatchedImages:
         return envelope[read[read < len(envelope)]].sum() / len(_RECALLS)
 
 
+class _Copies:
+    """A plug-in's metric of any resample of the images: it gets an image as often as it was drawn."""
+
+    def __init__(
+        self, results: Sequence[ImageResult], class_names: Sequence[str], compute: own_metrics.Function
+    ) -> None:
+        self._results, self._class_names, self._compute = results, class_names, compute
+
+    def metric(self, counts: np.ndarray | None = None) -> float:
+        """Computes the metric of a resample; as `MatchedImages.metric`."""
+        drawn = range(len(self._results)) if counts is None else np.repeat(np.arange(len(counts)), counts)
+        return float(self._compute([self._results[image] for image in drawn], self._class_names))
+
+
+def _of_images(results: Sequence[ImageResult], class_names: Sequence[str], metric: str) -> MatchedImages | _Copies:
+    own = own_metrics.REGISTERED.get(metric)
+    return MatchedImages(results, class_names, metric) if own is None else _Copies(results, class_names, own.compute)
+
+
 def resampled(
     results: Sequence[ImageResult], class_names: Sequence[str], metric: str, *, num_resamples: int, seed: int = 0
 ) -> np.ndarray:
@@ -156,7 +176,7 @@ def resampled(
     Returns:
         float64 [R]; NaN where a resample has no object that counts.
     """
-    matched, draws = MatchedImages(results, class_names, metric), np.random.default_rng(seed)
+    matched, draws = _of_images(results, class_names, metric), np.random.default_rng(seed)
     return np.array([matched.metric(_draw(draws, len(results))) for _ in range(num_resamples)])
 
 
@@ -183,7 +203,7 @@ def compare(
         candidate: N images with the candidate's detections.
         baseline: the same images in the same order with the baseline's detections.
         class_names: C names in label order.
-        metric: a name that `detection_metrics.coco_metrics` returns, such as "AP50" or "AP/car".
+        metric: a name that `coco.coco_metrics` returns, such as "AP50" or "AP/car".
         num_resamples: at least 1.
         seed: of the draws.
 
@@ -199,7 +219,7 @@ def compare(
     if num_resamples < 1:
         raise ValueError(f"`num_resamples` must be at least 1: got {num_resamples}.")
     _check_pairs(candidate, baseline)
-    ours, theirs = (MatchedImages(results, class_names, metric) for results in (candidate, baseline))
+    ours, theirs = (_of_images(results, class_names, metric) for results in (candidate, baseline))
     num_images = len(candidate)
     draws = np.random.default_rng(seed)
     differences = np.full(num_resamples, math.nan)

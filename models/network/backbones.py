@@ -1,16 +1,18 @@
 """Feature extractors: MobileNet v1, v2 and v3 and the maps that a head reads."""
 
 import dataclasses
+import math
 import pathlib
 import re
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
 from data.errors import UserError
-from models.hyperparameters import ModelConfig
+from models.hyperparameters import BACKBONES, ModelConfig
 from models.network import layers
 
 Tensor = Any
@@ -20,6 +22,9 @@ _BUILDERS = {
     "mobilenet_v3_small": (keras.applications.MobileNetV3Small, {"include_preprocessing": False}),
     "mobilenet_v3_large": (keras.applications.MobileNetV3Large, {"include_preprocessing": False}),
 }
+_STRIDES = (8, 16, 32)
+Build = Callable[[ModelConfig, tuple[int, int]], keras.Model]
+_REGISTERED: dict[str, Build] = {}
 _BLOCK = re.compile(r"block_\d+|expanded_conv(_\d+)?|conv_(dw|pw)_\d+")
 
 
@@ -50,7 +55,8 @@ class Backbone:
     """A feature extractor.
 
     Attributes:
-        model: from float [B, H, W, 3] in [-1, 1] to the last feature map, of stride 32.
+        model: from float [B, H, W, 3] in [-1, 1] to the last feature map, of stride 32; a plug-in's to the maps of
+            strides 8, 16 and 32.
         weights: what was restored; None where nothing was asked for.
     """
 
@@ -68,6 +74,8 @@ class Backbone:
         Returns:
             A symbolic tensor [B, h, w, channels].
         """
+        if len(self.model.outputs) > 1:
+            return self.model.outputs[_STRIDES.index(stride)]
         if stride == 32:
             return self.model.output
         # Of Keras' MobileNets each depthwise convolution of stride 2 follows a padding; their strides are 2, 4, 8, 16.
@@ -80,7 +88,7 @@ class Backbone:
 
 
 def load_backbone(config: ModelConfig, size: tuple[int, int]) -> Backbone:
-    """Builds one of `keras.applications`' MobileNets with the configured weights, activation and batch norm.
+    """Builds a plug-in's backbone, or a MobileNet of Keras with the configured weights, activation and batch norm.
 
     Args:
         config: backbone, alpha, weights, activation and batch-norm settings.
@@ -93,8 +101,13 @@ def load_backbone(config: ModelConfig, size: tuple[int, int]) -> Backbone:
         UserError: the weights file is missing, is no weights file or is of another architecture; or more blocks are
             to be frozen than there are.
     """
-    build, options = _BUILDERS[config.backbone]
     file = config.weights_file()
+    if config.backbone in _REGISTERED:
+        model = _built(config, size)
+        restored = None if file is None else _restore(model, config, file)
+        _freeze(model, config)
+        return Backbone(model, restored)
+    build, options = _BUILDERS[config.backbone]
     arguments = {"input_shape": (*size, 3), "alpha": config.alpha, "include_top": False, **options}
     if config.backbone_weights == "imagenet":
         model = _download(config, build, arguments)
@@ -105,6 +118,48 @@ def load_backbone(config: ModelConfig, size: tuple[int, int]) -> Backbone:
     adapted = _adapted(model, config)
     _freeze(adapted, config)
     return Backbone(adapted, restored)
+
+
+def register(name: str) -> Callable[[Build], Build]:
+    """Decorates a function that builds a backbone, which `--set=model.backbone=NAME` then takes.
+
+    The function gets the settings of the network and the height and width of its input in pixels. It returns a Keras
+    model from float [B, H, W, 3] in [-1, 1] to the feature maps of strides 8, 16 and 32, in this order; their sides are
+    the input's, divided and rounded up. Of the settings it may heed what it likes, `alpha` first.
+
+    Args:
+        name: of the backbone.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if name in BACKBONES:
+        raise ValueError(f"`name` must be new: got {name!r}, which is a backbone already.")
+
+    def decorate(build: Build) -> Build:
+        BACKBONES.append(name)
+        _REGISTERED[name] = build
+        return build
+
+    return decorate
+
+
+def _built(config: ModelConfig, size: tuple[int, int]) -> keras.Model:
+    """Builds a plug-in's backbone and checks its maps."""
+    if config.backbone_weights == "imagenet":
+        raise UserError(
+            f"`model.backbone_weights=imagenet`: Keras has no weights of the plug-in's {config.backbone}. Give the path"
+            " of a Keras weights file or `none`."
+        )
+    model = _REGISTERED[config.backbone](config, size)
+    found = [tuple(output.shape[1:3]) for output in model.outputs]
+    wanted = [tuple(math.ceil(side / stride) for side in size) for stride in _STRIDES]
+    if found != wanted:
+        raise UserError(
+            f"`model.backbone={config.backbone}` needs three maps of {wanted} cells, of strides 8, 16 and 32, for an"
+            f" input of {size[0]}x{size[1]} px: the plug-in's function returns {found}."
+        )
+    return model
 
 
 def blocks(model: keras.Model) -> list[list[keras.Layer]]:

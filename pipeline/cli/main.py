@@ -97,14 +97,16 @@ def _dispatch(arguments: list[str]) -> int:
         print(_overview(), file=sys.stderr)
         return failures.STATUS_USER_ERROR
     module = _load(name)
+    from pipeline.cli import parsing
+
     if _asks_for_help(arguments[1:]):
+        parsing.load_plugins(arguments[1:])
         print(_command_help(name))
         return 0
     environment.check_environment()
     environment.keep_keras_3()
     environment.ignore_current_folder()
-    from pipeline.cli import parsing
-
+    parsing.load_plugins(arguments[1:])
     flag_values = parsing.define(module)
     positional = parsing.parse(name, flag_values, arguments[1:])
     return module.main(positional, flag_values)

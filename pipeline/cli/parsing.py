@@ -1,5 +1,6 @@
 """Flags of a command: parsing with one-line errors, and the text of `--help`."""
 
+import itertools
 import os
 import re
 import shutil
@@ -9,13 +10,14 @@ from typing import Any
 
 from absl import flags
 
-from data import errors
+from data import errors, plugins
 from models import foreign_names
 from pipeline.screen import logs
 
 _ILLEGAL = re.compile(r"flag --(?P<name>[^=]+)=(?P<value>.*?): (?P<reason>.*)", re.DOTALL)
 # What absl adds to the help of enumerations and of flags that may be repeated.
 _ABSL_ADDS = re.compile(r"^<[^>]*>: |;\s+repeat this option to specify a list of values$")
+PLUGIN = "plugin"
 _REQUIRED = "must have a value other than None"
 _HELP_WIDTH = 100
 _FLAG_COLUMN = 24
@@ -25,6 +27,13 @@ def define(module: Any) -> flags.FlagValues:
     """Makes the flags of a command module, those that all commands share included."""
     flag_values = flags.FlagValues()
     module.define_flags(flag_values)
+    flags.DEFINE_multi_string(
+        PLUGIN,
+        None,
+        "Your Python file or module that registers a backbone, reader, strategy or metric (docs/extending.md). May"
+        " be given several times.",
+        flag_values=flag_values,
+    )
     flags.DEFINE_enum(
         "verbosity",
         "progress",
@@ -33,6 +42,21 @@ def define(module: Any) -> flags.FlagValues:
         flag_values=flag_values,
     )
     return flag_values
+
+
+def load_plugins(arguments: Sequence[str]) -> None:
+    """Imports what `--plugin` names, before the flags are made: their choices hold what plug-ins register.
+
+    Raises:
+        errors.UserError: as `plugins.load`.
+    """
+    before_end = [*arguments[: arguments.index("--")]] if "--" in arguments else list(arguments)
+    names = []
+    for argument, following in itertools.zip_longest(before_end, before_end[1:], fillvalue=""):
+        flag, equals, value = argument.partition("=")
+        if flag in (f"--{PLUGIN}", f"-{PLUGIN}"):
+            names.append(value if equals else following)
+    plugins.load(names)
 
 
 def parse(command: str, flag_values: flags.FlagValues, arguments: Sequence[str]) -> list[str]:

@@ -182,7 +182,7 @@ def _show(
 def _facts(result: "local.RunResult", folder: workdir.Workdir) -> dict[str, str]:
     decision = None if result.decision is None else finalists.Decision(**result.decision)
     facts = finalists.describe(decision, result.leaderboard)
-    metric, text = result.objective, objectives.OBJECTIVES[result.objective].text
+    metric, text = result.objective, objectives.get(result.objective).text
     facts["final model"] = (
         f"{text} {result.final_val[metric]:.3f} on val after {_epochs(result.final_val['epoch'])}, "
         f"{result.metrics[metric]:.3f} on test"
@@ -201,7 +201,7 @@ def _epochs(number: float) -> str:
 
 
 def _define_blessing_flags(flag_values: flags.FlagValues) -> None:
-    defaults = ", ".join(f"{one.min_map} for {name}" for name, one in objectives.OBJECTIVES.items())
+    defaults = ", ".join(f"{one.min_map} for {name}" for name, one in objectives.every().items())
     thresholds = {
         "min_map": f"Push a model only from this value of --objective on the test split on; by default {defaults}.",
         "min_map50": "Older name of --min_map, for --objective=AP50.",
@@ -228,7 +228,13 @@ def _define_search_flags(flag_values: flags.FlagValues) -> None:
         f"Starting point; by default quick for road_scenes, else standard with a GPU and cpu without. {about}",
         flag_values=flag_values,
     )
-    flags.DEFINE_enum("search", strategies.NAMES[0], strategies.NAMES, "How to search.", flag_values=flag_values)
+    flags.DEFINE_enum(
+        "search",
+        next(iter(strategies.STRATEGIES)),
+        list(strategies.STRATEGIES),
+        "How to search.",
+        flag_values=flag_values,
+    )
     flags.DEFINE_string(
         "space",
         "default",
@@ -258,8 +264,8 @@ def _define_option(field: dataclasses.Field, flag_values: flags.FlagValues) -> N
     """Makes a flag of an option of the search."""
     declared = field.metadata
     default = None if field.default is dataclasses.MISSING else field.default
-    if declared["choices"]:
-        flags.DEFINE_enum(field.name, default, declared["choices"], declared["help"], flag_values=flag_values)
+    if choices := list(declared["choices"]()):
+        flags.DEFINE_enum(field.name, default, choices, declared["help"], flag_values=flag_values)
     elif declared["kind"] is bool:
         flags.DEFINE_boolean(field.name, default, declared["help"], flag_values=flag_values)
     else:

@@ -15,10 +15,11 @@ from tfx.dsl.components.common import resolver
 from tfx.dsl.input_resolution.strategies import latest_blessed_model_strategy
 from tfx.types import standard_artifacts
 
-from models.evaluation import coco, paired_bootstrap
+from models.evaluation import coco, metrics, paired_bootstrap
 from pipeline.components import coco_metric
 from pipeline.configs import MAX_P_WORSE
-from tuner_fn.objectives import DEFAULT_OBJECTIVE, OBJECTIVES
+from tuner_fn import objectives
+from tuner_fn.objectives import DEFAULT_OBJECTIVE
 
 SPLIT = "test"
 
@@ -94,7 +95,7 @@ def eval_config(
 
     Args:
         min_map: least value that is blessed, in [0, 1].
-        objective: one of `objectives.OBJECTIVES`, what the search went by.
+        objective: one of `objectives.every`, what the search went by.
         max_p_worse: highest probability of being worse than the baseline that is blessed, in [0, 1].
         source_hash: of the code the numbers depend on; a new one makes TFX's cache evaluate again.
 
@@ -107,8 +108,8 @@ def eval_config(
     for name, value in (("min_map", min_map), ("max_p_worse", max_p_worse)):
         if not 0 <= value <= 1:
             raise ValueError(f"`{name}` must be in [0, 1]: got {value}.")
-    if objective not in OBJECTIVES:
-        raise ValueError(f"`objective` must be one of {', '.join(OBJECTIVES)}: got `{objective}`.")
+    if objective not in objectives.every():
+        raise ValueError(f"`objective` must be one of {', '.join(objectives.every())}: got `{objective}`.")
     metric = config_pb2.MetricConfig(
         class_name=coco_metric.CocoMetrics.__name__,
         module=coco_metric.__name__,
@@ -219,7 +220,7 @@ def read_blessing(evaluation_dir: str, blessing_dir: str) -> tuple[bool, list[st
 
 def _reasons(evaluation: Evaluation) -> tuple[list[str], list[str]]:
     """Returns what speaks against the model and what for it."""
-    name, least = OBJECTIVES[evaluation.objective].text, evaluation.min_map
+    name, least = objectives.get(evaluation.objective).text, evaluation.min_map
     if not evaluation.num_images:
         return [f"{name} cannot be computed: the {SPLIT} split has no images"], []
     value = evaluation.metrics[evaluation.objective]
@@ -253,5 +254,5 @@ def _comparison(numbers: dict[str, float]) -> paired_bootstrap.Comparison:
 def _in_coco_order(numbers: dict[str, float]) -> dict[str, float]:
     """Sorts as `coco_metrics` does: the twelve, then class by class; TFMA stores them in no order."""
     classes = [name.removeprefix("AP/") for name in numbers if name.startswith("AP/")]
-    names = [*coco.SUMMARY_KEYS, *(f"{key}/{c}" for c in classes for key in ("AP", "AP50"))]
+    names = [*coco.SUMMARY_KEYS, *metrics.REGISTERED, *(f"{key}/{c}" for c in classes for key in ("AP", "AP50"))]
     return {name: numbers[name] for name in names if name in numbers}

@@ -48,7 +48,7 @@ class RunResult:
         blessed: whether the Evaluator accepted the model.
         reasons: why or why not, in sentences.
         pushed_model: folder of the pushed model, None where it was not pushed.
-        objective: of `objectives.OBJECTIVES`, what search and Evaluator went by.
+        objective: of `objectives.every`, what search and Evaluator went by.
         metrics: `detection_metrics.coco_metrics` on the test split.
         comparison: `paired_bootstrap.Comparison` with the last blessed model; None where there was none.
         num_test_images: images of the test split.

@@ -8,8 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tuner_fn import cost_limits
-from tuner_fn.objectives import OBJECTIVES
+from tuner_fn import cost_limits, objectives
 
 _NO_GROUND_TRUTH = "no ground truth"
 # COCO's twelve numbers: key, name, what it is measured over.
@@ -96,7 +95,7 @@ def leaderboard_table(rows: Sequence[Mapping[str, Any]], objective: str, width: 
 
     Args:
         rows: as `tuner_fn.reporting.leaderboard` makes them, the best first.
-        objective: of `tuner_fn.objectives.OBJECTIVES`, what the score is; it comes first.
+        objective: of `tuner_fn.objectives.every`, what the score is; it comes first.
         width: columns of the terminal; as many trials are shown as fit.
 
     Returns:
@@ -105,8 +104,8 @@ def leaderboard_table(rows: Sequence[Mapping[str, Any]], objective: str, width: 
     names = list(dict.fromkeys(name for row in rows for name in row["hyperparameters"]))
     lines = {
         "trial id": [row["trial"] for row in rows],
-        f"val {OBJECTIVES[objective].text}": [_fixed(row["score"]) or row["status"] for row in rows],
-        **{f"val {OBJECTIVES[name].text}": [_fixed(row[name]) for row in rows] for name in _others(objective)},
+        f"val {objectives.get(objective).text}": [_fixed(row["score"]) or row["status"] for row in rows],
+        **{f"val {objectives.get(name).text}": [_fixed(row[name]) for row in rows] for name in _others(objective)},
         "epochs": [row["epochs"] for row in rows],
         "seconds": [None if row["seconds"] is None else round(row["seconds"]) for row in rows],
     }
@@ -134,11 +133,11 @@ def front_table(rows: Sequence[Mapping[str, Any]], cost: str, objective: str) ->
     Args:
         rows: of the leaderboard, by rising cost.
         cost: of `tuner_fn.cost_limits.UNITS`.
-        objective: of `tuner_fn.objectives.OBJECTIVES`, what the score is.
+        objective: of `tuner_fn.objectives.every`, what the score is.
     """
     unit = cost_limits.UNITS[cost]
     names = [objective, *_others(objective)]
-    heads = ["trial id", unit, *(f"val {OBJECTIVES[name].text}" for name in names), "epochs"]
+    heads = ["trial id", unit, *(f"val {objectives.get(name).text}" for name in names), "epochs"]
     digits = ".0f" if cost in cost_limits.COUNTED else ".2f"
     cells = [
         [row["trial"], f"{row[cost]:,{digits}}", *(_fixed(row[name]) for name in names), row["epochs"]] for row in rows
@@ -178,7 +177,7 @@ def formats_table(rows: Sequence[Mapping[str, Any]], title: str) -> tuple[Table,
 
 
 def _others(objective: str) -> list[str]:
-    return [name for name in OBJECTIVES if name != objective]
+    return [name for name in objectives.COCO if name != objective]
 
 
 def _digits(value: float | None, digits: int, unit: float = 1.0) -> str | None:

@@ -143,7 +143,7 @@ def test_a_model_shown_to_be_worse_than_the_last_blessed_one_is_not_blessed(fold
     assert found.p_worse > 0.99
     assert not blessed
     assert reasons == [
-        f"{objectives.OBJECTIVES[objective].text} {metrics[objective]:.4f} is worse than the last blessed model's "
+        f"{objectives.get(objective).text} {metrics[objective]:.4f} is worse than the last blessed model's "
         f"{before:.4f} (difference {found.difference:+.4f}, 95 % interval {found.low:+.4f} to {found.high:+.4f}, worse "
         f"with probability {found.p_worse:.3f}, at most 0.95 allowed)"
     ]

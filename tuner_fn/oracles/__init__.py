@@ -10,7 +10,7 @@ from data.errors import UserError, nearest
 from tuner_fn import strategies
 from tuner_fn.oracles.base import SeededOracle
 
-_OWN = [name for name in strategies.NAMES if not name.startswith(strategies.OPTUNA)]
+_OWN = [name for name in strategies.STRATEGIES if not name.startswith(strategies.OPTUNA)]
 NAMES = (*_OWN, f"{strategies.OPTUNA}tpe")  # one of Optuna's stands for all
 
 

@@ -19,6 +19,7 @@ INHERITED = "tuner/inherited"  # among the values of a trial that starts with th
 _KIND = "model.backbone"  # weights of another one are of no use: `benchmarks/inheritance.py`
 MOST_REJECTED = 100  # of them in a row end a search, which spends no epoch on them
 UNBOUNDED_TRIALS = 9_999  # where only epochs or the user end a search; TFX's Tuner needs a number
+_DIGITS = 9  # of a gene, in [0, 1], that tell values apart
 _DRAWS = 100  # before a finite space is gone through one by one
 
 
@@ -139,7 +140,7 @@ class SeededOracle(SavedOracle, abc.ABC):
         self.was_extended = False
         self.donors: frozenset[str] = frozenset()
         self.configurations: list[Configuration] = []
-        self._tried: set[bytes] = set()  # their genes
+        self._tried: set[bytes] = set()  # keys of their genes
         self._counted: set[str] = set()  # trials whose results are in `configurations`
         self._index: dict[str, int] = {}  # {trial: its configuration}
         self._retired: list[str] = []  # trials that none goes on from
@@ -279,7 +280,7 @@ class SeededOracle(SavedOracle, abc.ABC):
 
     def not_tried(self, genes: np.ndarray) -> np.ndarray:
         """Keeps of configurations [N, P] each that was not tried, once."""
-        fresh = {row.tobytes(): row for row in genes if row.tobytes() not in self._tried}
+        fresh = {_key(row): row for row in genes if _key(row) not in self._tried}
         return np.array(list(fresh.values())).reshape(-1, genes.shape[1])
 
     def finished(self) -> list[int]:
@@ -346,7 +347,7 @@ class SeededOracle(SavedOracle, abc.ABC):
         """
         genes = self.space.genes(self.space.completed(values))
         self.configurations.append(Configuration(values, genes, {}, trial_id, 0, "running"))
-        self._tried.add(genes.tobytes())
+        self._tried.add(_key(genes))
         self._index[trial_id] = len(self.configurations) - 1
         return self.configurations[-1]
 
@@ -402,3 +403,8 @@ def check_range(name: str, value: float, low: int, high: int | None = None) -> N
     if value < low or (high is not None and value > high):
         allowed = f"at least {low}" if high is None else f"from {low} to {high}"
         raise UserError(f"`{name}` must be {allowed}: got {value}.")
+
+
+def _key(genes: np.ndarray) -> bytes:
+    """Tells configurations [P] apart; values and back, a gene changes in its last digits."""
+    return (np.round(genes, _DIGITS) + 0.0).tobytes()

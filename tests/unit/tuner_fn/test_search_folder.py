@@ -53,11 +53,11 @@ def test_another_objective_is_another_search() -> None:
     ranges = search_space.pick({}, ["loss.l2"], ExperimentConfig())
     info = dataset_info.DatasetInfo("road_scenes", "1", ("car",), {}, {}, {}, max_boxes=1)
     keys = set()
-    for objective in objectives.OBJECTIVES:
+    for objective in objectives.every():
         config = presets.search(presets.get_preset("quick"), "random", ranges, 0, epochs=4, objective=objective)
         about = {"config": {}, "search": config.to_dict(), "source_hash": "0"}
         keys.add(search_folder.search_key(search_folder.search_parts(info, about)))
-    assert len(keys) == len(objectives.OBJECTIVES)
+    assert len(keys) == len(objectives.every())
 
 
 def test_a_damaged_description_is_named_and_set_aside(tmp_path) -> None:

@@ -161,7 +161,7 @@ def test_every_preset_is_a_valid_configuration(name) -> None:
     config = presets.experiment(preset, {}, 0)
     assert config.training.seed == 0
     ranges = search_space.named_space("default", config)
-    for strategy in strategies.NAMES:
+    for strategy in strategies.STRATEGIES:
         search = presets.search(preset, strategy, ranges, 0, epochs=config.training.epochs)
         assert search_config.SearchConfig.from_dict(json.loads(json.dumps(search.to_dict()))) == search
 

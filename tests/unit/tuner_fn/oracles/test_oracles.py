@@ -4,12 +4,14 @@ import math
 from collections.abc import Callable
 
 import keras_tuner
+import numpy as np
 import pytest
 
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import oracles, search_space, strategies
 from tuner_fn.early_stopping import keep_curve
+from tuner_fn.oracles.base import Proposal
 
 NAMES = ("optimizer.learning_rate", "anchors.min_scale", "augment.crop_probability")
 MAX_EPOCHS = 4
@@ -128,7 +130,7 @@ def test_a_larger_space_goes_on_with_the_trials_of_a_smaller_one(name, tmp_path)
 
 
 def test_each_strategy_has_an_oracle_that_takes_a_seed() -> None:
-    for name in strategies.NAMES:
+    for name in strategies.STRATEGIES:
         assert "seed" in oracles.options_of(name)
 
 
@@ -415,3 +417,13 @@ def test_of_equally_near_donors_the_better_one_gives_its_weights(tmp_path) -> No
     best = [max(range(n), key=lambda other: (scores[other], -other)) for n in range(1, 4)]
     assert found == [None, *(oracle.start_order[n] for n in best)]
     assert len(set(best)) > 1
+
+
+def test_a_configuration_that_was_tried_is_known_by_the_genes_it_was_drawn_with(tmp_path) -> None:
+    """A value's gene differs from the one that the value was made from in its last digits."""
+    oracle = make("random", tmp_path, max_trials=100)
+    drawn = oracle.space.sample(np.random.default_rng(0), 30)
+    for genes in drawn:
+        oracle.propose = lambda rng, genes=genes: Proposal(oracle.space.values(genes), MAX_EPOCHS)
+        tell(oracle, oracle.create_trial("tuner0"))
+    assert not len(oracle.not_tried(drawn[1:]))  # the first trial had the defaults

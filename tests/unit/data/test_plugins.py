@@ -1,0 +1,74 @@
+"""Plug-ins: loaded once, found by the processes that follow, and each mistake in one line."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from data import plugins
+from data.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def _as_before(monkeypatch):
+    """Forgets what a test loads."""
+    modules = set(sys.modules)
+    monkeypatch.setattr(plugins, "_loaded", {})
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in (plugins.VARIABLE, "PYTHONPATH"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    yield
+    for name in set(sys.modules) - modules:
+        del sys.modules[name]
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_a_file_is_imported_once_and_again_in_a_process_that_follows(tmp_path) -> None:
+    (tmp_path / "helper_of_mine.py").write_text("WORD = 'found'\n")
+    name = write(tmp_path / "mine_1.py", "import helper_of_mine\nprint('imported', helper_of_mine.WORD)\n")
+    plugins.load([name, name])
+    code = "from data import plugins; plugins.load_again(); plugins.load_again()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "imported found\n"
+
+
+def test_the_digest_changes_with_the_files_and_is_empty_without(tmp_path, monkeypatch) -> None:
+    assert plugins.digest() == ""
+    digests = set()
+    for number in range(2):
+        monkeypatch.setattr(plugins, "_loaded", {})
+        path = tmp_path / "mine_2.py"
+        write(path, f"NUMBER = {number}\n")
+        sys.modules.pop("mine_2", None)
+        plugins.load([str(path)])
+        assert plugins.digest() == plugins.digest()
+        digests.add(plugins.digest())
+    assert len(digests) == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("absent.py", None, "there is no file"),
+        ("my-kit.py", "", "`my-kit` is no name of a Python module. Rename the file."),
+        ("json.py", "", "another module is called `json`.*Rename the file."),
+        ("broken_of_mine.py", "x = 1\nraise KeyError('y')\n", r"KeyError: 'y' \(.*broken_of_mine.py, line 2\)"),
+        ("needy_of_mine.py", "import not_there_at_all\n", "No module named 'not_there_at_all'.*line 1"),
+        ("taken_of_mine.py", "from data import sources\n\nsources.register(sources.READERS['coco'])\n", "'coco'"),
+    ],
+)
+def test_each_mistake_names_the_plug_in_and_the_place(tmp_path, file, text, message) -> None:
+    if text is not None:
+        write(tmp_path / file, text)
+    with pytest.raises(UserError, match=f"(?s)--plugin=.*{message}"):
+        plugins.load([str(tmp_path / file)])
+
+
+def test_a_module_that_python_does_not_find_is_named() -> None:
+    with pytest.raises(UserError, match="`--plugin=no_such_kit`: Python finds no such module. Give the path"):
+        plugins.load(["no_such_kit"])
