@@ -1,6 +1,7 @@
 """What readers share whose images and annotations are separate files."""
 
 import dataclasses
+import functools
 import hashlib
 import math
 import os
@@ -18,6 +19,7 @@ IGNORE_LABEL = -1  # of a region to ignore that is of no class
 # The forms that annotations state boxes in; those without "_px" are fractions of the image's sides.
 BOX_FORMS = ("xywh_px", "xyxy_px", "cxcywh_px", "xywh", "xyxy", "cxcywh")
 
+_SAMPLE_BYTES = 4096  # a compressed image's end depends on all of it; to read 100,000 whole images takes minutes
 _MOST_FRACTION = 1.01  # a box in px whose numbers are all below it looks like fractions; a little for rounding
 _LEAST_PIXEL = 2.0  # a fraction above it looks like px; broken boxes that stick out of their image are below
 
@@ -31,9 +33,9 @@ class AnnotatedImage:
         path: of the image file.
         size: (height, width) that the annotation states, px, or None.
         boxes: four numbers a box, in the form `box_form`.
-        labels: one a box, from 0; `IGNORE_LABEL` for a region that every class ignores.
+        labels: one a box, from 0; `IGNORE_LABEL` for a region that every class ignores. None in a `NamedImage`.
         is_crowd: one flag a box: a region to ignore.
-        areas_px: one area a box, px^2; None where the annotation has none.
+        areas_px: one area a box, px^2; None where the annotation does not state it.
         box_form: one of `BOX_FORMS`.
         problem: why the annotation is unusable, or None.
         problem_kind: "broken_annotation" or "unknown_class".
@@ -49,6 +51,17 @@ class AnnotatedImage:
     box_form: str = "xywh_px"
     problem: str | None = None
     problem_kind: str = "broken_annotation"
+
+    def __post_init__(self) -> None:
+        """Checks that each box has a label, unless names stand for labels, a flag and an area.
+
+        Raises:
+            ValueError: one of the tuples has another length than the boxes.
+        """
+        named = {} if not self.labels else {"labels": self.labels}
+        for name, values in (named | {"is_crowd": self.is_crowd, "areas_px": self.areas_px}).items():
+            if len(values) != len(self.boxes):
+                raise ValueError(f"`{name}` needs one entry a box: got {len(values)} for {len(self.boxes)} boxes.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,14 +139,23 @@ class AnnotatedSource(base.Reader):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves the images behind: a worker gets those it loads."""
-        return self.__dict__ | {"_images": {}, "notices": ()}
+        return self.__dict__ | {"_images": {}, "notices": (), "_fingerprint": self._fingerprint}
 
     def fingerprint(self) -> str:
-        """Returns a digest of the options and of the names, sizes and modification times of all files."""
-        digest = hashlib.sha256(repr(dataclasses.astuple(self.options)).encode())
-        for root in self.roots:
-            for name, stat in _stats(root):
-                digest.update(f"{root.name}/{name}\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode())
+        """Returns a digest of the options, of what the annotations state and of the images.
+
+        An image counts by its size in bytes and its end. Where the data lies, when it was copied and what else lies
+        beside it do not count.
+        """
+        return self._fingerprint
+
+    @functools.cached_property
+    def _fingerprint(self) -> str:
+        digest = hashlib.sha256(repr((dataclasses.astuple(self.options), self.class_names)).encode())
+        for split, images in self._images.items():
+            for image in images:
+                stated = dataclasses.replace(image, path="", problem=image.problem and image.problem_kind)
+                digest.update(repr((split, stated, _sample(image.path))).encode())
         return digest.hexdigest()
 
     def items(self, split: str) -> list[AnnotatedImage]:
@@ -365,9 +387,12 @@ def _check_boxes(item: AnnotatedImage, xywh_px: np.ndarray, image: example_rules
         raise errors.BadExampleError(item.path, f"{error.reason}; {stated}", error.kind) from error
 
 
-def _stats(root: Path) -> list[tuple[str, os.stat_result]]:
-    """Returns (path inside the root, stat) of every file in it, sorted; of a file, its own."""
-    if root.is_file():
-        return [("", root.stat())]
-    paths = sorted(os.path.join(parent, name) for parent, _, names in os.walk(root) for name in names)
-    return [(os.path.relpath(path, root), os.stat(path) if os.path.exists(path) else os.lstat(path)) for path in paths]
+def _sample(path: str) -> tuple[int, bytes] | None:
+    """Returns a file's size in bytes and a digest of its end; None where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - _SAMPLE_BYTES, 0))
+            return size, hashlib.blake2b(file.read(), digest_size=16).digest()
+    except (OSError, ValueError):  # a name may hold a NUL
+        return None

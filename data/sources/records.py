@@ -1,6 +1,7 @@
 """What readers share whose images and boxes lie together in records of tf.Examples."""
 
 import dataclasses
+import functools
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -139,12 +140,20 @@ def areas_px(values: Sequence[float] | None, count: int) -> tuple[float | None, 
 
 
 def digest(paths: Iterable[str | os.PathLike[str]], *state: Any) -> str:
-    """Returns a hexadecimal digest of `state` and of the names, sizes and modification times of files."""
+    """Returns a hexadecimal digest of `state` and of the names and contents of files."""
     result = hashlib.sha256(repr(state).encode())
     for path in sorted(map(str, paths)):
         stat = os.stat(path)
-        result.update(f"{os.path.basename(path)}\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode())
+        result.update(f"{os.path.basename(path)}\t{_content(path, stat.st_size, stat.st_mtime_ns)}\n".encode())
     return result.hexdigest()
+
+
+@functools.lru_cache(maxsize=4096)
+def _content(path: str, size: int, time_ns: int) -> str:
+    """Returns the digest of a file's content, which is read once a process while size and time stay."""
+    del size, time_ns
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _distinct(names: Sequence[str | None]) -> bool:

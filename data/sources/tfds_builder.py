@@ -115,9 +115,9 @@ class TfdsSource(base.Reader):
         return cls(spec, builder, values.get("objects"), options)
 
     def fingerprint(self) -> str:
-        """Returns a digest of the dataset's name, the options and the names, sizes and times of all its files."""
+        """Returns a digest of the dataset's name, the options and the names and contents of all its files."""
         folder = Path(self._folder)
-        files = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+        files = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."] if folder.is_dir() else []
         return records.digest(files, self._name, self.layout, self.options)
 
     def items(self, split: str) -> list[Any]:

@@ -95,7 +95,7 @@ class TfrecordSource(base.Reader):
         return f"{files[0].relative_to(path)} is a TFRecord file" if files else None
 
     def fingerprint(self) -> str:
-        """Returns a digest of the options and of the names, sizes and modification times of all files."""
+        """Returns a digest of the options and of the names and contents of all files."""
         return records.digest(self._paths, self.options)
 
     def items(self, split: str) -> list[records.RecordItem]:
