@@ -33,7 +33,7 @@ from PIL import ExifTags, Image
 from data import boxes as box_forms
 from data import errors, examples, thermal
 
-MOST_BAD_SHARE = 0.05  # of a split; more bad examples than this mean that the dataset itself is wrong
+MOST_BAD_SHARE = 0.05  # of a split, see `too_many_bad`
 
 BORDER_TOLERANCE_PX = 1.0
 
@@ -264,6 +264,19 @@ def mend_boxes(
     overhang = _overhang_px(xywh[keep], height, width)
     num_clipped = int(((overhang > ROUNDING_PX) & (overhang <= BORDER_TOLERANCE_PX)).sum())
     return keep, (DUPLICATE,) * (len(xywh) - len(keep)) + (CLIPPED,) * num_clipped
+
+
+def too_many_bad(num_bad: int, total: int) -> bool:
+    """Says whether so much of a split is bad that the dataset itself must be wrong, so that a run stops.
+
+    Args:
+        num_bad: of its examples.
+        total: all of them.
+
+    Returns:
+        Whether they are more than `MOST_BAD_SHARE`, and more than one: a single file breaks without the rest.
+    """
+    return num_bad > max(1.0, MOST_BAD_SHARE * total)
 
 
 def check_unique(names: Iterable[str], where: str) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from data import errors, example_rules, loading, progress
+from data import errors, example_rules, loading, progress, sources
 from data.checks import images, pictures
 from data.checks.findings import Findings, Severity
 from data.examples import DetectionRecord
-from data.sources import annotated, base
+from data.sources import annotated, base, selection
 
 _PROGRESS_EVERY = 16  # images
 _KIND_OF_MENDED = {
@@ -113,6 +113,7 @@ def check(source: base.Source, keep_all: bool = False) -> CheckReport:
             findings.add("blank_image", split, _file_of(source, item))
         gallery.add(split, loaded.source_id, picture)
     _find_split_gaps(report)
+    _find_refusal(source, report)
     _find_class_gaps(report)
     _find_repeated_names(gallery, findings)
     gallery.find_leaks(
@@ -211,6 +212,22 @@ def _find_split_gaps(report: CheckReport) -> None:
         elif not totals.num_good:
             report.findings.add("empty_split", file=split)
         elif not totals.num_boxes.any():
+            report.findings.add("no_objects", file=split)
+
+
+def _find_refusal(source: base.Source, report: CheckReport) -> None:
+    """Adds why a run does not get the splits that it needs, or gets one without an object out of train."""
+    if not isinstance(source, selection.SelectedSource):
+        return
+    divided = source.divided()
+    try:
+        sources.require(divided, base.SPLITS)
+    except errors.UserError as refusal:
+        report.findings.add("refused", detail=str(refusal))
+        return
+    for split in set(base.SPLITS).difference(report.totals):
+        loaded = loading.load_items(divided, divided.items(split))
+        if not any(isinstance(one, DetectionRecord) and (~one.is_crowd).any() for one in loaded):
             report.findings.add("no_objects", file=split)
 
 

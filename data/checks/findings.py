@@ -58,6 +58,7 @@ KINDS = {
     "no_objects": Kind(
         Severity.QUARANTINED, "split without an object", "Check --classes, --min_box_px and the annotations."
     ),
+    "refused": Kind(Severity.QUARANTINED, "dataset that a run refuses"),
     "broken_annotation": Kind(Severity.QUARANTINED, "annotation malformed"),
     "unknown_class": Kind(Severity.QUARANTINED, "box of an unknown class"),
     "box_not_a_number": Kind(Severity.QUARANTINED, "box with NaN or infinity"),

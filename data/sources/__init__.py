@@ -61,9 +61,9 @@ def open_source(
     test_source = None
     if options.test_dataset:
         test_source = open_reader(options.test_dataset, options)
-        _require(test_source, ["test"])
+        require(test_source, ["test"])
     source = selection.SelectedSource(open_reader(spec, options), options, test_source, carve)
-    _require(source, required_splits)
+    require(source, required_splits)
     if source.carving:
         lines = (source.carving.describe(spec, carve), source.carving.warning(spec))
         for text in filter(None, lines):
@@ -130,7 +130,12 @@ def _recognise(spec: str, path: Path) -> tuple[str, str]:
     return kind, reason
 
 
-def _require(source: Source, splits: Sequence[str]) -> None:
+def require(source: Source, splits: Sequence[str]) -> None:
+    """Checks that a dataset has splits, with an image each.
+
+    Raises:
+        UserError: one is missing; says why it could not be taken out of train.
+    """
     missing = [split for split in splits if split not in source.splits or not source.items(split)]
     if missing:
         has = ", ".join(f"{split} ({len(source.items(split))} images)" for split in source.splits)

@@ -140,6 +140,10 @@ class SelectedSource(base.Source):
         """The sources that `SelectedItem.origin` counts."""
         return tuple(self._origins)
 
+    def divided(self) -> "SelectedSource":
+        """Returns the dataset as a run takes it: with the splits that it lacks taken out of train."""
+        return SelectedSource(self._origins[0], self.options, *self._origins[1:])
+
     def fingerprint(self) -> str:
         """Returns a digest of the data and of what is taken of it."""
         parts = [repr(sorted(self.options.to_dict().items())), *(origin.fingerprint() for origin in self._origins)]

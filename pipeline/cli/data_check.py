@@ -113,9 +113,7 @@ def _verdict(report: dataset.CheckReport) -> str:
         return f"All {total} images can be used{rest}."
     text = f"{sum(left_out.values())} of {total} images cannot be used"
     too_many = [
-        split
-        for split, count in left_out.items()
-        if count > example_rules.MOST_BAD_SHARE * report.totals[split].num_images
+        split for split, count in left_out.items() if example_rules.too_many_bad(count, report.totals[split].num_images)
     ]
     if too_many:
         share = f"{example_rules.MOST_BAD_SHARE:.0%}"

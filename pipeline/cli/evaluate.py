@@ -117,7 +117,7 @@ def evaluate(detector: Any, source: sources.Source, split: str) -> dict[str, Any
         where there is no ground truth).
 
     Raises:
-        UserError: more than `validation.MOST_BAD_SHARE` of the examples are bad, or no image is left.
+        UserError: too many of the examples are bad, or no image is left.
     """
     from models.evaluation import coco, score
 
@@ -151,17 +151,20 @@ def good_records(
         The others.
 
     Raises:
-        UserError: at the end, where more than `validation.MOST_BAD_SHARE` were bad.
+        UserError: too many are bad; as soon as that is certain.
     """
-    num_good = 0
+    total = len(source.items(split))
     for record in loading.load_split(source, split, quarantined):
-        num_good += 1
+        _check_share(source, split, quarantined, total)
         yield record
-    total = num_good + len(quarantined)
-    if len(quarantined) > example_rules.MOST_BAD_SHARE * total:
+    _check_share(source, split, quarantined, total)
+
+
+def _check_share(source: sources.Source, split: str, quarantined: Sequence[dict[str, str]], total: int) -> None:
+    if example_rules.too_many_bad(len(quarantined), total):
         first = quarantined[0]
         raise errors.UserError(
-            f"{len(quarantined)} of {total} examples of the split {split} of `{source.spec}` are bad,"
+            f"At least {len(quarantined)} of {total} examples of the split {split} of `{source.spec}` are bad,"
             f" more than {example_rules.MOST_BAD_SHARE:.0%}. First: {first['file']}: {first['reason']}."
             " Mend or remove them."
         )

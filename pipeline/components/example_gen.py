@@ -41,8 +41,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             exec_properties: see `DetectionExampleGenSpec`.
 
         Raises:
-            UserError: the source cannot be opened, a split names an example twice, more than
-                `validation.MOST_BAD_SHARE` of a split are bad, the train split has no boxes, or the disk is full.
+            UserError: the source cannot be opened, a split names an example twice, too
+                much of a split is bad, the train split has no boxes, or the disk is full.
         """
         del input_dict
         artifact = artifact_utils.get_single_instance(output_dict["examples"])
@@ -181,8 +181,7 @@ def check_summaries(source: sources.Source, summaries: Sequence[ingest.ShardSumm
         report_dir: folder to write quarantine.csv to before failing.
 
     Raises:
-        UserError: something about the data is ambiguous, more than `validation.MOST_BAD_SHARE` of a split are bad, or
-            a split has no objects.
+        UserError: something about the data is ambiguous, too much of a split is bad, or a split has no objects.
     """
     for file, question in (row for summary in summaries for row in summary.questions):
         raise errors.UserError(f"{file}: {question}")
@@ -190,7 +189,7 @@ def check_summaries(source: sources.Source, summaries: Sequence[ingest.ShardSumm
         own = [summary for summary in summaries if summary.split == split]
         num_bad = sum(summary.num_bad for summary in own)
         total = num_bad + sum(summary.num_examples for summary in own)
-        if num_bad > example_rules.MOST_BAD_SHARE * total:
+        if example_rules.too_many_bad(num_bad, total):
             report = os.path.join(report_dir, "quarantine.csv")
             ingest.write_quarantine(report, summaries)
             reasons = "; ".join(f"{file}: {reason}" for _, file, reason in ingest.quarantined(own)[:3])

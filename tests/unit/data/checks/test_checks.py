@@ -233,7 +233,7 @@ def test_what_a_run_cannot_start_with_is_found(tmp_path):
     spec = "road_scenes:train=3,val=2,test=2,size=96x96"
     assert kinds_of(spec, min_box_px=90) == (["no_objects", *kinds_of(spec, min_box_px=90)[0][1:]], False)
     found, is_usable = kinds_of(spec, splits=(1.0, 0.0, 0.0))
-    assert ("missing_split" in found, is_usable) == (True, True)
+    assert ("missing_split" in found, "refused" in found, is_usable) == (True, True, False)
     root = coco_folder.write(tmp_path / "set", train=coco_folder.table(3), val=coco_folder.table(1))
     (root / "val" / "0.jpg").write_bytes(b"")
     found, is_usable = kinds_of(f"coco:{root}")

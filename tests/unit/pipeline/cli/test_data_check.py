@@ -48,6 +48,30 @@ def test_what_a_run_would_take_out_of_train_is_said_and_the_data_shown_as_they_a
     assert out.splitlines()[-1] == "All 4 images can be used; see the warnings."
 
 
+def test_what_a_run_refuses_is_not_called_usable(root, capfd):
+    """Too few images to divide, or all objects in one of them."""
+    for split in ("val", "test"):
+        (root / f"{split}.json").unlink()
+    status, out, _ = run(capfd, f"--dataset=coco:{root}", "--limit=2", "--group_by=(train)")
+    assert status == 3
+    assert "dataset that a run refuses" in out
+    assert "To be divided, train needs 3 usable images in as many groups" in " ".join(out.split())
+    assert out.splitlines()[-1] == "`ssd-tuner run` stops at this dataset; see above."
+    table = json.loads((root / "train.json").read_text())
+    table["annotations"] = [one for one in table["annotations"] if one["image_id"] == 0]
+    (root / "train.json").write_text(json.dumps(table))
+    status, out, _ = run(capfd, f"--dataset=coco:{root}")
+    assert status == 3
+    assert "split without an object" in out
+
+
+def test_one_bad_image_of_a_small_split_is_left_out(root, capfd):
+    (root / "train" / "train1a.jpg").write_bytes(b"")
+    status, out, _ = run(capfd, f"--dataset=coco:{root}")
+    assert status == 3
+    assert out.splitlines()[-1] == "1 of 8 images cannot be used; `ssd-tuner run` leaves them out."
+
+
 def test_what_is_mended_or_noted_still_gives_status_0(root, capfd):
     table = json.loads((root / "val.json").read_text())
     table["annotations"].append(table["annotations"][0])

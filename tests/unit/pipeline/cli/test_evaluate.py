@@ -6,7 +6,9 @@ import math
 import pytest
 
 from benchmarks import evaluation
+from data import errors, sources
 from models.evaluation import coco
+from pipeline.cli import evaluate
 from pipeline.cli import main as command_line
 from tests import tiny_detector
 
@@ -129,6 +131,14 @@ def test_too_many_bad_examples_stop_it(model_dir, dataset, tmp_path, capfd):
     assert f"3 of {NUM_IMAGES} examples of the split test" in error
     assert "more than 5%" in error
     assert not (tmp_path / "metrics.json").exists()
+
+
+def test_too_many_bad_examples_are_noticed_before_the_rest_is_scored(dataset):
+    for number in range(2):
+        (dataset / "test" / f"{number:03d}.png").write_bytes(b"")
+    source = sources.open_source(f"coco:{dataset}", required_splits=["test"])
+    with pytest.raises(errors.UserError, match=f"2 of {NUM_IMAGES} examples"):
+        next(evaluate.good_records(source, "test", []))
 
 
 def test_differing_classes_are_named_with_the_way_out(model_dir, dataset, capfd):

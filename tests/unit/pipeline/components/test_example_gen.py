@@ -117,6 +117,15 @@ def test_more_than_five_per_cent_bad_stop_the_run(tmp_path, folder):
     assert read_rows(report)[1:] == [["train", file, "empty file (0 bytes)"] for file in files]
 
 
+def test_one_bad_example_stops_no_split_however_small(tmp_path, folder):
+    for name in ("0.jpg", "1.jpg"):
+        (folder / "val" / name).write_bytes(b"")
+        if name == "0.jpg":
+            assert len(read_split(ingest_dataset(tmp_path / "first", f"coco:{folder}"), "val")) > 0
+    with pytest.raises(errors.UserError, match="2 of . examples of split val .* are bad"):
+        ingest_dataset(tmp_path / "second", f"coco:{folder}")
+
+
 def test_a_train_split_without_boxes_stops_the_run(tmp_path, folder):
     with pytest.raises(errors.UserError, match=r"Split train .* has no box of person\. Check the annotations"):
         ingest_dataset(tmp_path, f"coco:{folder}", sources.DataOptions(classes=("person",)))
