@@ -131,6 +131,7 @@ def _tuner_settings(run: RunConfig) -> dict[str, Any]:
 def _trainer_settings(run: RunConfig) -> dict[str, Any]:
     return {
         "config": run.experiment.to_dict(),
+        "objective": run.search.objective,
         "workdir": str(run.workdir),
         "origin": {"options": run.data.to_dict(), "search_seed": run.search.seed},
         "source_hash": source_hash("pipeline.components.trainer"),

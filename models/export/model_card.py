@@ -141,6 +141,8 @@ def _settings(config: Mapping[str, Any]) -> Iterator[str]:
 def _origin(config: Mapping[str, Any], training: Mapping[str, Any]) -> Iterator[str]:
     seed = config.get("training", {}).get("seed", "unknown")
     yield f"- Seed of weights, shuffling and augmentation: {seed}"
+    if "epoch" in training:
+        yield f"- Weights of epoch {training['epoch']} of {training['epochs']}, the best on val that was validated"
     if "search_seed" in training:
         yield f"- Seed of the search: {training['search_seed']}"
     for name, version in training.get("versions", {}).items():

@@ -36,17 +36,28 @@ def save(path: str | os.PathLike[str], variables: Sequence[Any], history: Sequen
     os.replace(temporary, path)
 
 
-def load(path: str | os.PathLike[str]) -> tuple[list[np.ndarray], list[dict[str, float]]] | None:
+def load(
+    path: str | os.PathLike[str], variables: Sequence[Any]
+) -> tuple[list[np.ndarray], list[dict[str, float]]] | None:
     """Reads the values in the order in which they were saved, and the reports.
 
+    Args:
+        path: of the file.
+        variables: that the values are for.
+
     Returns:
-        Both; None where the file is damaged: it is renamed to end in ".damaged" then, and named in a note.
+        Both; None where the file is damaged or of other variables, as those of another version of a library: it is
+        renamed to end in ".damaged" then, and named in a note.
     """
     path = pathlib.Path(path)
     try:
         with np.load(path) as state:
             count = len(set(state.files).difference(_TEXTS))
-            return [state[f"v{number}"] for number in range(count)], _text(state, "history")
+            values = [state[f"v{number}"] for number in range(count)]
+            shapes, wanted = [value.shape for value in values], [tuple(variable.shape) for variable in variables]
+            if shapes != wanted:
+                raise ValueError(f"it holds other variables, {len(shapes)} for {len(wanted)}; another version wrote it")
+            return values, _text(state, "history")
     except _DAMAGE as error:
         _set_aside(path, error)
         return None

@@ -20,7 +20,7 @@ from data.errors import UserError
 from models.evaluation import coco, detections, paired_bootstrap
 from models.hyperparameters import ExperimentConfig
 from models.network.detector import Detector
-from models.training import devices, initial_weights, network_cost, optimizers, schedules, states
+from models.training import best_epoch, devices, initial_weights, network_cost, optimizers, schedules, states
 from models.training.divergence import DivergedError
 
 EpochReport = dict[str, float]
@@ -36,13 +36,15 @@ class TrainingResult:
     """A finished training.
 
     Attributes:
-        detector: the model with its last weights, or their moving average where the optimizer keeps one. Valid until
-            the next `train` of the process, which may reuse it.
+        detector: the model with the weights of `epoch`, or their moving average where the optimizer keeps one. Valid
+            until the next `train` of the process, which may reuse it.
         history: one report an epoch, from the first, also over earlier parts that were continued.
+        epoch: from 1; 0 before the first one.
     """
 
     detector: Detector
     history: list[EpochReport]
+    epoch: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,6 +171,7 @@ def train(
     inherit_from: str | os.PathLike[str] | None = None,
     validate_at: Collection[int] | None = None,
     resampled: str | None = None,
+    best_by: str | None = None,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
     should_stop: Callable[[Sequence[EpochReport]], bool] = lambda history: False,
 ) -> TrainingResult:
@@ -190,9 +193,12 @@ def train(
         validate_at: epochs, counted from 1, after which the model is scored; the last one always is. None for all.
         resampled: metric whose values over resamples of the validation images the last epoch writes to
             `resampled_file(checkpoint)`; None for none.
+        best_by: metric by which the best of the validated epochs gives the weights in the end, that of the state which
+            is continued among them; None for the last epoch.
         on_epoch: called after every epoch with its report: epoch (from 1), loss, images_per_s, seconds and, where it
             was validated, the metrics of `detection_metrics.coco_metrics`.
-        should_stop: asked with all reports, before the first epoch and after each one, whether training ends here.
+        should_stop: asked with all reports, before the first epoch and after each one, whether training ends here;
+            "seconds" of the last one are still missing then.
 
     Returns:
         The trained detector and the reports.
@@ -211,15 +217,23 @@ def train(
     if inherit_from is not None and not history:
         initial_weights.inherit(program.detector.network, inherit_from)
     program.configure(config, steps * (schedule_epochs or epochs))
+    network = program.detector.variables
+    best = best_epoch.BestEpoch(best_by, checkpoint, network) if best_by else None
+    if best is not None and history and not best.report:
+        with program.scored_weights():
+            best.consider(history[-1], network)
     if len(history) < epochs and not should_stop(history):
         batches = training_batches(split, config, first_epoch=len(history), epochs=epochs)
         images = steps * min(config.input.batch_size, split.length)
         lengths = {"initial_epoch": len(history), "epochs": epochs, "steps_per_epoch": steps}
-        asked = (validate_at, resampled, checkpoint, on_epoch, should_stop)
+        asked = (validate_at, resampled, checkpoint, best, on_epoch, should_stop)
         report = _Reporter(program, validation, history, images, epochs, *asked)
         program.detector.fit(batches, **lengths, verbose=0, callbacks=[report])
     program.detector.optimizer.finalize_variable_values(program.detector.trainable_variables)
-    return TrainingResult(program.detector, history)
+    if best is not None and best.report:
+        best.put_back(network)
+        return TrainingResult(program.detector, history, int(best.report["epoch"]))
+    return TrainingResult(program.detector, history, len(history))
 
 
 def resampled_file(checkpoint: str | os.PathLike[str]) -> pathlib.Path:
@@ -336,13 +350,14 @@ class _Reporter(keras.callbacks.Callback):
         validate_at: Collection[int] | None,
         resampled: str | None,
         checkpoint: str | os.PathLike[str] | None,
+        best: best_epoch.BestEpoch | None,
         on_epoch: Callable[[EpochReport], None],
         should_stop: Callable[[Sequence[EpochReport]], bool],
     ) -> None:
         super().__init__()
         self.program, self.validation, self.history, self.images = program, validation, history, images
         self.validate_at = range(1, epochs + 1) if validate_at is None else {*validate_at, epochs}
-        self.checkpoint, self.epochs, self.resampled = checkpoint, epochs, resampled
+        self.checkpoint, self.epochs, self.resampled, self.best = checkpoint, epochs, resampled, best
         self.report_epoch, self.should_stop = on_epoch, should_stop
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -361,18 +376,28 @@ class _Reporter(keras.callbacks.Callback):
             "learning_rate": float(self.program.schedule(self.program.detector.optimizer.iterations - 1)),
             "images_per_s": self.images / (trained - self.started),
         }
-        if epoch + 1 in self.validate_at:
-            with self.program.scored_weights():
-                results = self.validation.results(self.program.detector)
-            report.update(coco.coco_metrics(results, self.validation.class_names))
-            if self.resampled is not None and epoch + 1 == self.epochs:
-                self._write_resampled(results)
-        report["seconds"] = time.perf_counter() - self.started
         self.history.append(report)
+        if epoch + 1 in self.validate_at:
+            self._validate(report)
+        stops = self.should_stop(self.history)
+        if stops and epoch + 1 not in self.validate_at:
+            self._validate(report)
+        report["seconds"] = time.perf_counter() - self.started
         if self.checkpoint is not None:
             states.save(self.checkpoint, self.program.variables(), self.history)
         self.report_epoch(report)
-        self.model.stop_training = self.should_stop(self.history)
+        self.model.stop_training = stops
+
+    def _validate(self, report: EpochReport) -> None:
+        """Adds the metrics to an epoch's report."""
+        detector = self.program.detector
+        with self.program.scored_weights():
+            results = self.validation.results(detector)
+            report.update(coco.coco_metrics(results, self.validation.class_names))
+            if self.best is not None:
+                self.best.consider(report, detector.variables)
+        if self.resampled is not None and report["epoch"] == self.epochs:
+            self._write_resampled(results)
 
     def _write_resampled(self, results: Sequence[coco.ImageResult]) -> None:
         about = (results, self.validation.class_names, self.resampled)
@@ -421,7 +446,8 @@ class Validation:
 def _restore(program: Program, *paths: str | os.PathLike[str] | None) -> list[EpochReport]:
     """Loads the first state that exists and is whole, else the initial one; returns its history."""
     for path in paths:
-        found = states.load(path) if path is not None and pathlib.Path(path).exists() else None
+        exists = path is not None and pathlib.Path(path).exists()
+        found = states.load(path, program.variables()) if exists else None
         if found is not None:
             program.restore(found[0])
             return found[1]

@@ -19,6 +19,7 @@ from models.export import model_card, predict, saved_model, versions
 from models.hyperparameters import ExperimentConfig
 from models.training import train
 from tuner_fn import reporting, search_space, trial_runner
+from tuner_fn.objectives import OBJECTIVES
 
 HISTORY_FILE = f"{detections.EXTRAS}/history.json"  # epoch by epoch, beside the model
 PICTURES = 8  # validation images with predictions in TensorBoard
@@ -29,12 +30,16 @@ VALIDATIONS = 6  # during the training; each costs a fraction of an epoch
 def run_fn(fn_args: Any) -> None:
     """Trains the best configuration of the search on the train split and writes the SavedModel.
 
+    The weights are those of the best validated epoch; the last epoch of the winner's trial is among them, so that the
+    model is no worse on val than its own trial.
+
     It goes on from the winner's state, where the search has left one: no epoch is trained twice. A training that was
     interrupted goes on from its last epoch; its state lies in `<workdir>/training/<key>`.
 
     Args:
         fn_args: TFX's FnArgs; `hyperparameters` is the best trial's, `custom_config` holds "config"
-            (`ExperimentConfig.to_dict`), "workdir", "origin" (goes to `training.json`) and "source_hash".
+            (`ExperimentConfig.to_dict`), "objective" (the metric that the best epoch is chosen by), "workdir", "origin"
+            (goes to `training.json`) and "source_hash".
     """
     settings = fn_args.custom_config
     values = fn_args.hyperparameters.get("values", {})
@@ -64,15 +69,24 @@ def run_fn(fn_args: Any) -> None:
         checkpoint=state,
         start_from=values.get(trial_runner.STATE),
         validate_at=range(0, epochs, max(1, epochs // VALIDATIONS)),
+        best_by=settings["objective"],
         on_epoch=on_epoch,
     )
+    if result.epoch < len(result.history):
+        progress.emit("note", text=_exported_text(result, settings["objective"]))
     for report in result.history[: len(result.history) - len(trained)]:
         log.epoch(report)  # trained by the search, or before an interruption
     model_dir = pathlib.Path(fn_args.serving_model_dir)
     saved_model.export_saved_model(result.detector, info.class_names, model_dir)
     files.write_json(
         model_dir / detections.EXTRAS / model_card.TRAINING_FILE,
-        {"dataset": dataclasses.asdict(info), "versions": versions.installed(), **settings["origin"]},
+        {
+            "dataset": dataclasses.asdict(info),
+            "versions": versions.installed(),
+            "epoch": result.epoch,
+            "epochs": len(result.history),
+            **settings["origin"],
+        },
     )
     files.write_json(model_dir / HISTORY_FILE, [coco.to_json_numbers(one) for one in result.history])
     log.images("val/predictions", draw_predictions(str(model_dir), val_files), epochs)
@@ -101,6 +115,15 @@ def draw_predictions(model_dir: str, tfrecords: Sequence[str]) -> np.ndarray:
         )
         pictures.append(picture if not pictures else picture.resize(pictures[0].size))
     return np.stack([np.asarray(picture) for picture in pictures])
+
+
+def _exported_text(result: train.TrainingResult, metric: str) -> str:
+    """Says that the last epoch is not the best, whose weights are exported."""
+    best, last = result.history[result.epoch - 1], result.history[-1]
+    return (
+        f"The weights of epoch {result.epoch} are exported, with val {OBJECTIVES[metric].text} {best[metric]:.3f} the"
+        f" best of the training; its last epoch, {len(result.history)}, has {last[metric]:.3f}."
+    )
 
 
 def _training_key(info: dataset_info.DatasetInfo, config: ExperimentConfig, source_hash: str) -> str:

@@ -115,6 +115,56 @@ def test_a_process_killed_within_an_epoch_loses_that_epoch_only(data, tmp_path) 
         np.testing.assert_array_equal(found, wanted)
 
 
+def test_a_training_that_is_ended_between_validations_is_scored(data) -> None:
+    ends = {"validate_at": (), "should_stop": lambda history: len(history) == 2}
+    result = train.train(SMALL, *data, CLASS_NAMES, epochs=4, **ends)
+    assert ["AP50" in report for report in result.history] == [False, True]
+
+
+def test_the_best_validated_epoch_gives_the_weights_through_an_interruption(data, tmp_path) -> None:
+    """By the loss, of which more counts as better here, that is the first epoch."""
+    first = weights(train.train(SMALL, *data, CLASS_NAMES, epochs=1, schedule_epochs=3))
+
+    def kill(report):
+        if report["epoch"] == 2:
+            raise Killed
+
+    state = tmp_path / "state.npz"
+    with pytest.raises(Killed):
+        train.train(SMALL, *data, CLASS_NAMES, epochs=3, checkpoint=state, best_by="loss", on_epoch=kill)
+    whole = train.train(SMALL, *data, CLASS_NAMES, epochs=3, checkpoint=state, best_by="loss")
+    assert (whole.epoch, len(whole.history)) == (1, 3)
+    for found, wanted in zip(weights(whole), first, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_the_state_that_is_continued_may_be_the_best(data, tmp_path) -> None:
+    part, whole = tmp_path / "part" / "state.npz", tmp_path / "whole" / "state.npz"
+    lengths = {"schedule_epochs": 2, "validate_at": ()}
+    first = weights(train.train(SMALL, *data, CLASS_NAMES, epochs=1, checkpoint=part, **lengths))
+    settings = {"start_from": part, "checkpoint": whole, "best_by": "loss"}
+    result = train.train(SMALL, *data, CLASS_NAMES, epochs=2, **settings, **lengths)
+    assert result.epoch == 1
+    for found, wanted in zip(weights(result), first, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_state_of_other_variables_is_set_aside_in_one_line(data, tmp_path) -> None:
+    """As a library's next version leaves it, which has one more or one of another shape."""
+    state, notes = tmp_path / "state.npz", []
+    train.train(SMALL, *data, CLASS_NAMES, epochs=1, checkpoint=state)
+    with np.load(state) as saved:
+        arrays = dict(saved)
+    last = max((name for name in arrays if name[1:].isdigit()), key=lambda name: int(name[1:]))
+    for changed in ({last: arrays[last][None]}, {f"v{int(last[1:]) + 1}": arrays[last]}):
+        np.savez(state, **arrays | changed)
+        with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+            result = train.train(SMALL, *data, CLASS_NAMES, epochs=1, checkpoint=state)
+        assert len(result.history) == 1
+        assert "it holds other variables" in notes[-1]
+        assert "set aside as state.npz.damaged, the training starts over" in notes[-1]
+
+
 @pytest.mark.parametrize("schedule", ["cosine", "exponential"])
 def test_a_trial_paused_on_its_way_and_continued_is_one_training(data, tmp_path, schedule) -> None:
     """At each pause it is at that point of the long schedule, bit for bit; the parent's state is left as it was."""

@@ -210,6 +210,7 @@ def test_the_final_model_is_the_winners_state_and_no_epoch_is_trained_twice(
     row = search.leaderboard()[0]
     values = json.loads(json.dumps(best.get_config()))  # as TFX hands them on
     custom = {"config": config.to_dict(), "workdir": str(tmp_path), "origin": {}, "source_hash": "0"}
+    custom["objective"] = "AP"
     about = {"custom_config": custom, "hyperparameters": values, "serving_model_dir": str(tmp_path / "model")}
     epochs = []
 
@@ -225,7 +226,8 @@ def test_the_final_model_is_the_winners_state_and_no_epoch_is_trained_twice(
     assert history[trial_epochs - 1]["AP"] == row["score"]
     assert list(tmp_path.glob("tensorboard/train/*/events*"))
     winner = search_space.configuration(config, row["hyperparameters"])
-    whole = train.train(winner, files["train"], files["val"], CLASS_NAMES, epochs=3, validate_at=())
+    lengths = {"epochs": 3, "validate_at": range(trial_epochs, 4)}
+    whole = train.train(winner, files["train"], files["val"], CLASS_NAMES, **lengths, best_by="AP")
     assert [report["loss"] for report in history] == [report["loss"] for report in whole.history]
     assert history[-1]["AP"] == whole.history[-1]["AP"]
     image = scene_record("val", 0).encoded

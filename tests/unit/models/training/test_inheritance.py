@@ -109,7 +109,7 @@ def test_a_state_of_before_names_were_kept_goes_on_but_gives_no_weights(tmp_path
         np.testing.assert_array_equal(array, arrays(model)[name])
     with np.load(path) as state:
         np.savez(path, **{name: array for name, array in state.items() if name != "names"})
-    values, history = states.load(path)
+    values, history = states.load(path, model.weights)
     assert history == [{"epoch": 1, "loss": 2.0}]
     for value, weight in zip(values, model.weights, strict=True):
         np.testing.assert_array_equal(value, weight)
