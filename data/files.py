@@ -1,5 +1,6 @@
 """Writing files that must survive a crash: under a temporary name first, then renamed."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -73,3 +74,9 @@ def tail(path: pathlib.Path, lines: int = _TAIL_LINES) -> str:
     except OSError:
         return ""
     return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
+
+
+def digest(path: str | os.PathLike[str]) -> str:
+    """Returns 64 hexadecimal digits of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.errors import UserError
+from data.run_directory import RunDirectory
 from data.sources import DataOptions
 from models.export import formats
 from models.hyperparameters import ExperimentConfig
@@ -47,6 +48,11 @@ class RunConfig:
     max_drop: float = 0.02
     direct_num_workers: int = 1
     beam_args: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> RunDirectory:
+        """What lies where in the run directory."""
+        return RunDirectory(self.workdir)
 
     @classmethod
     def from_flags(cls, values: Mapping[str, Any], derived: Mapping[str, Any] | None = None) -> "RunConfig":

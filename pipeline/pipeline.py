@@ -1,5 +1,6 @@
 """The TFX graph: which component takes what from which."""
 
+import pathlib
 from typing import Any
 
 from tfx import types
@@ -12,13 +13,18 @@ from tfx.components.tuner.component import Tuner
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.proto import pusher_pb2, trainer_pb2
 
+from data import files
 from data.sources import Source
+from models.export import versions
 from pipeline.components import evaluator
 from pipeline.components.example_gen import DetectionExampleGen
 from pipeline.components.exporter import Exporter
 from pipeline.components.serving_check import ServingCheck
 from pipeline.configs import RunConfig
-from pipeline.source_hash import source_hash
+from pipeline.source_hash import source_hash, trials_hash
+from tuner_fn import strategies
+
+_LIBRARIES = ("tensorflow", "keras", "keras-tuner", "tfx", "numpy")
 
 
 def make_components(
@@ -77,7 +83,7 @@ def make_components(
         model_blessing=judge.outputs["blessing"],
         infra_blessing=check.outputs["blessing"],
         push_destination=pusher_pb2.PushDestination(
-            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=str(run.workdir / "serving_model"))
+            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=str(run.paths.serving_model))
         ),
     )
     return [examples, statistics, schema, validator, tuner, trainer, resolver, judge, export, check, pusher]
@@ -102,7 +108,7 @@ def _make_example_gen(run: RunConfig, source: Source) -> DetectionExampleGen:
         options=run.data,
         fingerprint=source.fingerprint(),
         source_hash=source_hash("pipeline.components.example_gen"),
-        report_dir=str(run.workdir / "report"),
+        report_dir=str(run.paths.report),
     )
     if run.direct_num_workers > 1:  # elsewhere in the pipeline starting a process costs more than its share of the work
         workers = f"--direct_num_workers={run.direct_num_workers}"
@@ -125,6 +131,7 @@ def _tuner_settings(run: RunConfig) -> dict[str, Any]:
         "search": run.search.to_dict(),
         "workdir": str(run.workdir),
         "source_hash": source_hash("tuner_fn.tuner"),
+        "trials": _trials_depend_on(run),
     }
 
 
@@ -135,4 +142,16 @@ def _trainer_settings(run: RunConfig) -> dict[str, Any]:
         "workdir": str(run.workdir),
         "origin": {"options": run.data.to_dict(), "search_seed": run.search.seed},
         "source_hash": source_hash("pipeline.components.trainer"),
+        "trials": _trials_depend_on(run),
+    }
+
+
+def _trials_depend_on(run: RunConfig) -> dict[str, Any]:
+    """Names what a training's result depends on besides data and settings: code, libraries, weights to start with."""
+    strategy, *_ = strategies.STRATEGIES[run.search.strategy].oracle.rpartition(".")
+    settings = {name: getattr(run.experiment.model, name) for name in ("weights", "backbone_weights")}
+    return {
+        "code": trials_hash(strategy),
+        "versions": {name: versions.installed()[name] for name in _LIBRARIES},
+        "weights": {name: files.digest(path) for name, path in settings.items() if pathlib.Path(path).is_file()},
     }

@@ -14,6 +14,8 @@ from collections.abc import Collection, Iterator
 from data import plugins
 
 PACKAGES = ("data", "models", "tuner_fn", "pipeline")
+# What only says something, and the list of all strategies.
+_NOT_COMPUTING = ("data.progress", "models.foreign_names", "tuner_fn.oracles", "tuner_fn.strategies")
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
@@ -50,6 +52,24 @@ def source_hash(
     for module in sorted(dependencies(*modules, ignore=ignore, root=root, packages=packages)):
         digest.update(f"{module}\n{tree.parsed(module).dump}\n".encode())
     return digest.hexdigest()
+
+
+def trials_hash(strategy: str) -> str:
+    """Hashes the code that the trials of a search depend on.
+
+    What trains, what chooses configurations and what turns their values into settings counts; a report, a message or
+    another strategy changes no trial.
+
+    Args:
+        strategy: module of the strategy's oracle; a plug-in's counts as every plug-in does.
+    """
+    return source_hash(*trials_code(strategy), ignore=_NOT_COMPUTING)
+
+
+def trials_code(strategy: str) -> tuple[str, ...]:
+    """Names the modules that `trials_hash` starts from."""
+    own = (strategy,) if strategy.partition(".")[0] in PACKAGES else ()
+    return ("models.training.train", "tuner_fn.search_space", "tuner_fn.early_stopping", *own)
 
 
 def dependencies(

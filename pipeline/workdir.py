@@ -1,7 +1,6 @@
-"""The run directory: its layout, and the lock that keeps two runs out of one another's way."""
+"""Opening a run directory: the lock that keeps two runs out of one another's way, and the checks at the start."""
 
 import contextlib
-import dataclasses
 import datetime
 import fcntl
 import json
@@ -13,62 +12,16 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from data import errors
+from data.run_directory import RunDirectory
 from pipeline import failures
 
 _LOCK = ".lock"
-_LOGS = "logs"
 # Either file tells that a folder is a run directory; a copy made without hidden files has lost the first.
-_MARKS = (_LOCK, "metadata.db")
-
-
-@dataclasses.dataclass(frozen=True)
-class Workdir:
-    """Where a run keeps what it makes.
-
-    Attributes:
-        root: the run directory, absolute.
-    """
-
-    root: pathlib.Path
-
-    @property
-    def pipeline(self) -> pathlib.Path:
-        """TFX artifacts."""
-        return self.root / "pipeline"
-
-    @property
-    def metadata(self) -> pathlib.Path:
-        """SQLite file of ML Metadata."""
-        return self.root / "metadata.db"
-
-    @property
-    def search(self) -> pathlib.Path:
-        """One folder for each search: trials, checkpoints, study."""
-        return self.root / "search"
-
-    @property
-    def tensorboard(self) -> pathlib.Path:
-        """What `tensorboard --logdir` is given."""
-        return self.root / "tensorboard"
-
-    @property
-    def serving_model(self) -> pathlib.Path:
-        """Pushed models, one numbered folder for each."""
-        return self.root / "serving_model"
-
-    @property
-    def report(self) -> pathlib.Path:
-        """Results as JSON and CSV."""
-        return self.root / "report"
-
-    @property
-    def log(self) -> pathlib.Path:
-        """What the libraries had to say."""
-        return self.root / _LOGS / "run.log"
+_MARKS = (_LOCK, RunDirectory(pathlib.Path()).metadata.name)
 
 
 @contextlib.contextmanager
-def open_workdir(path: str | os.PathLike[str], min_free_gb: float = 0.0) -> Iterator[Workdir]:
+def open_workdir(path: str | os.PathLike[str], min_free_gb: float = 0.0) -> Iterator[RunDirectory]:
     """Makes and locks a run directory; the lock goes with the process, however that ends.
 
     A folder that this call made and that holds nothing when a user's mistake ends the run is removed again.
@@ -90,7 +43,7 @@ def open_workdir(path: str | os.PathLike[str], min_free_gb: float = 0.0) -> Iter
     try:
         with _locked(root):
             check_free_space(root, min_free_gb)
-            yield Workdir(root)
+            yield RunDirectory(root)
     except errors.UserError:
         if made:
             _remove_if_unused(root)
@@ -164,5 +117,5 @@ def _unwritable(root: pathlib.Path, error: OSError) -> errors.UserError | OSErro
 
 
 def _remove_if_unused(root: pathlib.Path) -> None:
-    if {entry.name for entry in root.iterdir()} <= {_LOCK, _LOGS}:
+    if {entry.name for entry in root.iterdir()} <= {_LOCK, RunDirectory(root).log.parent.name}:
         shutil.rmtree(root, ignore_errors=True)

@@ -19,13 +19,15 @@ Parts = dict[str, Any]
 
 
 def search_parts(info: dataset_info.DatasetInfo, custom_config: Mapping[str, Any]) -> Parts:
-    """Names what the trials of a search depend on: dataset, settings, search and code.
+    """Names what the trials of a search depend on: dataset, settings, search, code and versions of libraries.
+
+    A file of weights counts by its content, wherever it lies.
 
     The budget is not among them: with a larger one the search goes on.
 
     Args:
         info: of the ingested dataset.
-        custom_config: "config", "search" and "source_hash".
+        custom_config: "config", "search" and "trials": {"code", "versions", "weights": {setting of `model`: digest}}.
 
     Returns:
         {name: JSON value}.
@@ -33,11 +35,13 @@ def search_parts(info: dataset_info.DatasetInfo, custom_config: Mapping[str, Any
     search = {
         name: value for name, value in custom_config["search"].items() if name not in search_config.not_deciding()
     }
+    settings, trials = custom_config["config"], custom_config["trials"]
     parts = {
         "dataset": [info.fingerprint, list(info.class_names)],
-        "settings": custom_config["config"],
+        "settings": {**settings, "model": {**settings["model"], **trials["weights"]}},
         "search": search,
-        "code": custom_config["source_hash"],
+        "code": trials["code"],
+        "versions": trials["versions"],
     }
     return json.loads(json.dumps(parts))
 
@@ -64,7 +68,7 @@ def prepare(folder: pathlib.Path, logdir: pathlib.Path, parts: Parts) -> None:
         return
     # What begins with a dot is a copy that was never finished.
     found = sorted(folder.parent.glob(f"[!.]*/{FILE_NAME}"), key=lambda one: one.stat().st_mtime_ns, reverse=True)
-    read = {path.parent: search_files.read(path, lambda its: {name: its[name] for name in parts}) for path in found}
+    read = {path.parent: search_files.read(path, lambda its: {name: its.get(name) for name in parts}) for path in found}
     others = {other: its_parts for other, its_parts in read.items() if its_parts is not None}
     smaller = next((other for other, its_parts in others.items() if extends(parts, its_parts)), None)
     if smaller is not None:

@@ -8,6 +8,7 @@ import psutil
 from tfx.components.tuner.component import TunerFnResult
 
 from data import dataset_info
+from data.run_directory import RunDirectory
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import allotment, portfolio, search_folder, search_space
 from tuner_fn.oracles import make_oracle, options_of
@@ -32,9 +33,9 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     search = SearchConfig.from_dict(settings["search"])
     examples = dataset_info.examples_dir(fn_args.train_files)
     info = dataset_info.read(examples)
-    workdir, parts = pathlib.Path(settings["workdir"]), search_folder.search_parts(info, settings)
-    key = search_folder.search_key(parts)
-    folder, logdir = workdir / "search" / key, workdir / "tensorboard" / "search" / key
+    parts = search_folder.search_parts(info, settings)
+    key, paths = search_folder.search_key(parts), RunDirectory(pathlib.Path(settings["workdir"]))
+    folder, logdir = paths.search(key), paths.search_logs(key)
     search_folder.prepare(folder, logdir, parts)
     options = {
         "min_epochs": search.min_epochs,

@@ -142,7 +142,8 @@ class SelectedSource(base.Source):
 
     def divided(self) -> "SelectedSource":
         """Returns the dataset as a run takes it: with the splits that it lacks taken out of train."""
-        return SelectedSource(self._origins[0], self.options, *self._origins[1:])
+        first, *test = self._origins
+        return SelectedSource(first, self.options, test[0] if test else None)
 
     def fingerprint(self) -> str:
         """Returns a digest of the data and of what is taken of it."""

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from data import drawing, errors
+from data.run_directory import RunDirectory
 from models.evaluation import detections as model_outputs
 from models.evaluation.detections import Detections
 
@@ -101,12 +102,12 @@ def find_model(path: str) -> str:
     given = pathlib.Path(path)
     if (given / _MODEL_FILE).is_file() or (given.suffix == model_outputs.TFLITE_SUFFIX and given.is_file()):
         return path
-    for folder in (given, given / "serving_model"):
+    for folder in (given, RunDirectory(given).serving_model):
         versions = [found.parent for found in folder.glob(f"*/{_MODEL_FILE}") if found.parent.name.isdigit()]
         if versions:
             return str(max(versions, key=lambda version: int(version.name)))
     fault = "does not exist" if not given.exists() else "holds no model" if given.is_dir() else "is no model"
-    pushed = " This run has pushed none." if (given / "metadata.db").exists() else ""
+    pushed = " This run has pushed none." if RunDirectory(given).metadata.exists() else ""
     raise errors.UserError(
         f"`--model={path}` {fault}. Give a run directory, a SavedModel's folder (it holds {_MODEL_FILE}) or a"
         f" {model_outputs.TFLITE_SUFFIX} file.{pushed}"

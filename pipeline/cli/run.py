@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from data.run_directory import RunDirectory
 from pipeline import configs, environment, planning, workdir
 from pipeline.cli import data_flags, export, parsing
 from pipeline.screen import display
@@ -164,7 +165,7 @@ def _show(
     screen: display.Display,
     result: "local.RunResult",
     config: configs.RunConfig,
-    folder: workdir.Workdir,
+    folder: RunDirectory,
 ) -> None:
     size = config.experiment.input.shape_text
     dataset = config.data.test_dataset or config.dataset
@@ -179,7 +180,7 @@ def _show(
     screen.print_facts(_facts(result, folder))
 
 
-def _facts(result: "local.RunResult", folder: workdir.Workdir) -> dict[str, str]:
+def _facts(result: "local.RunResult", folder: RunDirectory) -> dict[str, str]:
     decision = None if result.decision is None else finalists.Decision(**result.decision)
     facts = finalists.describe(decision, result.leaderboard)
     metric, text = result.objective, objectives.get(result.objective).text

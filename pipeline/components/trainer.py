@@ -7,19 +7,19 @@ import itertools
 import json
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from data import dataset_info, files, input_pipeline, progress
+from data.run_directory import RunDirectory
 from models.evaluation import coco, detections
 from models.export import model_card, predict, saved_model, versions
 from models.hyperparameters import ExperimentConfig
 from models.training import train
-from tuner_fn import reporting, search_space, trial_runner
-from tuner_fn.objectives import OBJECTIVES
+from tuner_fn import objectives, reporting, search_space, trial_runner
 
 HISTORY_FILE = f"{detections.EXTRAS}/history.json"  # epoch by epoch, beside the model
 PICTURES = 8  # validation images with predictions in TensorBoard
@@ -39,7 +39,7 @@ def run_fn(fn_args: Any) -> None:
     Args:
         fn_args: TFX's FnArgs; `hyperparameters` is the best trial's, `custom_config` holds "config"
             (`ExperimentConfig.to_dict`), "objective" (the metric that the best epoch is chosen by), "workdir", "origin"
-            (goes to `training.json`) and "source_hash".
+            (goes to `training.json`) and "trials" (as `search_folder.search_parts`).
     """
     settings = fn_args.custom_config
     values = fn_args.hyperparameters.get("values", {})
@@ -47,10 +47,10 @@ def run_fn(fn_args: Any) -> None:
     folder = dataset_info.examples_dir(fn_args.train_files)
     info = dataset_info.read(folder)
     val_files = dataset_info.split_files(folder, "val")
-    workdir = pathlib.Path(settings["workdir"])
-    key = _training_key(info, config, settings["source_hash"])
-    state = workdir / "training" / key / "state.npz"
-    log = reporting.TrialLog(workdir / "tensorboard" / "train" / key, {}, "final")
+    paths = RunDirectory(pathlib.Path(settings["workdir"]))
+    key = _training_key(info, config, settings["trials"])
+    state = paths.training(key) / "state.npz"
+    log = reporting.TrialLog(paths.training_logs(key), {}, "final")
     epochs = config.training.epochs
 
     trained = []
@@ -121,11 +121,11 @@ def _exported_text(result: train.TrainingResult, metric: str) -> str:
     """Says that the last epoch is not the best, whose weights are exported."""
     best, last = result.history[result.epoch - 1], result.history[-1]
     return (
-        f"The weights of epoch {result.epoch} are exported, with val {OBJECTIVES[metric].text} {best[metric]:.3f} the"
-        f" best of the training; its last epoch, {len(result.history)}, has {last[metric]:.3f}."
+        f"The weights of epoch {result.epoch} are exported, with val {objectives.get(metric).text} {best[metric]:.3f}"
+        f" the best of the training; its last epoch, {len(result.history)}, has {last[metric]:.3f}."
     )
 
 
-def _training_key(info: dataset_info.DatasetInfo, config: ExperimentConfig, source_hash: str) -> str:
-    parts = json.dumps([info.fingerprint, info.class_names, config.to_dict(), source_hash])
+def _training_key(info: dataset_info.DatasetInfo, config: ExperimentConfig, depends_on: Mapping[str, Any]) -> str:
+    parts = json.dumps([info.fingerprint, info.class_names, config.to_dict(), depends_on])
     return hashlib.sha256(parts.encode()).hexdigest()[:12]

@@ -93,13 +93,13 @@ def run(config: RunConfig) -> RunResult:
     source = open_source(config.dataset, config.data)
     _claim(config)
     components = make_components(config, source)
-    files.write_json(config.workdir / "report" / "config.json", config.experiment.to_dict())
+    files.write_json(config.paths.report / "config.json", config.experiment.to_dict())
     pipeline = tfx_pipeline.Pipeline(
         pipeline_name=NAME,
-        pipeline_root=str(config.workdir / "pipeline"),
+        pipeline_root=str(config.paths.pipeline),
         components=components,
         enable_cache=True,
-        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.workdir / "metadata.db")),
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.paths.metadata)),
         beam_pipeline_args=[*BEAM_ARGUMENTS, *config.beam_args],
     )
     outputs, seconds, cached = _run_nodes(compiler.Compiler().compile(pipeline))
@@ -108,7 +108,7 @@ def run(config: RunConfig) -> RunResult:
         dataset_info.read(outputs["DetectionExampleGen"]["examples"][0].uri),
         json.loads(tuner.exec_properties["custom_config"]),
     )
-    search = config.workdir / "search" / search_folder.search_key(parts)
+    search = config.paths.search(search_folder.search_key(parts))
     if not search.exists():
         raise UserError(
             f"The run took its search from the cache, but {search}, which holds it, was deleted. Restore the folder, or"
@@ -122,7 +122,7 @@ def _claim(config: RunConfig) -> None:
 
     How the images are cut into tiles may change: models are compared on whole images.
     """
-    path = config.workdir / "dataset.json"
+    path = config.paths.dataset
     defaults = DataOptions().to_dict()
     taken = {k: v for k, v in config.data.to_dict().items() if v != defaults[k] and k != "tile"}
     wanted = {"dataset": config.dataset, **taken}
@@ -197,7 +197,7 @@ def _summarise(
     pushed = outputs["Pusher"]["pushed_model"][0].get_string_custom_property("pushed_destination")
     examples = outputs["DetectionExampleGen"]["examples"][0].uri
     model = path_utils.serving_model_path(outputs["Trainer"]["model"][0].uri)
-    report = config.workdir / "report"
+    report = config.paths.report
     sources = [search / name for name in ("leaderboard.json", "leaderboard.csv", "best_config.json")]
     exported = outputs["Exporter"]["exported_model"][0].uri
     sources += [pathlib.Path(examples) / "quarantine.csv", pathlib.Path(model) / HISTORY_FILE]

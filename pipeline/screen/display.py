@@ -246,10 +246,6 @@ class Display:
         self._epoch = f"{_of(fields['done'], fields.get('total'))} images"
         self._plain_now_and_then(self._epoch, always=fields["done"] == fields.get("total"))
 
-    def _on_blessing(self, fields: Mapping[str, Any]) -> None:
-        reasons = "; ".join(fields.get("reasons") or ())
-        self._print(f"{_INDENT}{'blessed' if fields['blessed'] else 'not blessed'}: {reasons}".rstrip(": "))
-
     def _plain_now_and_then(self, text: str, *, always: bool = False) -> None:
         if self._live or text == self._last_plain:
             return

@@ -19,6 +19,7 @@ from pipeline.components import trainer
 from tuner_fn import early_stopping, oracles, presets, search_space, trial_runner, tuner, worker
 from tuner_fn.supervisor import TrainingProcess
 
+TRIALS = {"code": "0", "versions": {}, "weights": {}}
 SMALL = ExperimentConfig().replace(
     {"input.image_size": 64, "input.batch_size": 4, "model.alpha": 0.35, "optimizer.learning_rate": 0.003}
 )
@@ -60,7 +61,7 @@ def test_every_strategy_searches_inside_the_tfx_tuner(strategy, process, example
     ranges = search_space.named_space("default", SMALL)
     settings = {"epochs": SMALL.training.epochs, "max_epochs": 4, "max_epochs_total": 12, "inherit": True}
     search = presets.search(presets.get_preset("quick"), strategy, ranges, 0, **settings)
-    custom = {"config": SMALL.to_dict(), "search": search.to_dict(), "workdir": str(tmp_path), "source_hash": "0"}
+    custom = {"config": SMALL.to_dict(), "search": search.to_dict(), "workdir": str(tmp_path), "trials": TRIALS}
     artifact = standard_artifacts.Examples()
     artifact.uri, artifact.split_names = str(examples), json.dumps(["train", "val"])
     outputs = {
@@ -114,9 +115,14 @@ def test_a_search_with_a_larger_budget_goes_on_and_what_changed_is_said(examples
     search = presets.search(presets.get_preset("quick"), "random", ranges, 0, epochs=2, max_trials=2)
     notes, folders = [], []
 
-    def start(config=SMALL, source_hash="0", **changes) -> None:
+    def start(config=SMALL, code="0", **changes) -> None:
         settings = dataclasses.replace(search, **changes).to_dict()
-        custom = {"config": config.to_dict(), "search": settings, "workdir": str(tmp_path), "source_hash": source_hash}
+        custom = {
+            "config": config.to_dict(),
+            "search": settings,
+            "workdir": str(tmp_path),
+            "trials": TRIALS | {"code": code},
+        }
         about = {"custom_config": custom, "train_files": dataset_info.split_files(examples, "train")}
         with progress.listen(lambda kind, fields: notes.append(fields["text"])):
             folders.append(tuner.tuner_fn(types.SimpleNamespace(**about)).tuner.project_dir)
@@ -126,7 +132,7 @@ def test_a_search_with_a_larger_budget_goes_on_and_what_changed_is_said(examples
     assert notes == []
     assert folders[0] == folders[1]
     start(config=SMALL.replace({"model.alpha": 0.5}))
-    start(config=SMALL.replace({"model.alpha": 0.5}), source_hash="1", seed=1)
+    start(config=SMALL.replace({"model.alpha": 0.5}), code="1", seed=1)
     start()
     start(ranges={**search.ranges, **search_space.pick({}, ["loss.label_smoothing"], SMALL)})
     info = json.loads((examples / dataset_info.FILE_NAME).read_text())
@@ -209,7 +215,7 @@ def test_the_final_model_is_the_winners_state_and_no_epoch_is_trained_twice(
     (best,) = search.get_best_hyperparameters()
     row = search.leaderboard()[0]
     values = json.loads(json.dumps(best.get_config()))  # as TFX hands them on
-    custom = {"config": config.to_dict(), "workdir": str(tmp_path), "origin": {}, "source_hash": "0"}
+    custom = {"config": config.to_dict(), "workdir": str(tmp_path), "origin": {}, "trials": TRIALS}
     custom["objective"] = "AP"
     about = {"custom_config": custom, "hyperparameters": values, "serving_model_dir": str(tmp_path / "model")}
     epochs = []

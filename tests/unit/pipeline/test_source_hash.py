@@ -120,3 +120,19 @@ def test_the_project_itself_can_be_hashed():
     first = source_hash.source_hash("pipeline.source_hash")
     assert len(first) == 64
     assert "data.progress" in source_hash.dependencies("pipeline.screen.display")
+
+
+def test_what_trains_and_chooses_decides_a_search_and_a_report_or_message_does_not():
+    code = source_hash.trials_code("tuner_fn.oracles.freeze_thaw")
+    found = source_hash.dependencies(*code, ignore=source_hash._NOT_COMPUTING)
+    assert {"models.network.losses", "data.augment", "tuner_fn.oracles.curve_model", "tuner_fn.search_space"} <= found
+    others = {
+        "tuner_fn.reporting",
+        "tuner_fn.trial_runner",
+        "data.progress",
+        "tuner_fn.oracles.grid",
+        "pipeline.pipeline",
+    }
+    assert not others & found
+    assert source_hash.trials_hash("tuner_fn.oracles.grid") != source_hash.trials_hash("tuner_fn.oracles.freeze_thaw")
+    assert source_hash.trials_hash("kit_of_mine")

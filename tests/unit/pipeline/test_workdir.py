@@ -84,7 +84,7 @@ def test_a_copied_run_without_its_lock_file_is_recognised(tmp_path):
     (tmp_path / "metadata.db").touch()
     (tmp_path / "search").mkdir()
     with workdir.open_workdir(tmp_path) as folder:
-        assert folder.search.is_dir()
+        assert folder.search("").is_dir()
 
 
 def test_hidden_files_alone_count_as_empty(tmp_path):

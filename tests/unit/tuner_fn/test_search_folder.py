@@ -8,6 +8,7 @@ from data import dataset_info, progress
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import objectives, presets, search_folder, search_space
 
+TRIALS = {"code": "0", "versions": {}, "weights": {}}
 RANGES = {
     "optimizer.learning_rate": {"low": 0.001, "high": 0.01, "scale": "log"},
     "model.alpha": {"choices": [0.35, 1.0]},
@@ -17,7 +18,7 @@ RANGES = {
 def make_parts(ranges=RANGES, config=None, **search) -> search_folder.Parts:
     settings = (config or ExperimentConfig()).to_dict()
     search = {"strategy": "random", "seed": 0, "ranges": ranges, **search}
-    parts = {"dataset": ["1", ["car"]], "settings": settings, "search": search, "code": "0"}
+    parts = {"dataset": ["1", ["car"]], "settings": settings, "search": search, "code": "0", "versions": {}}
     return json.loads(json.dumps(parts))
 
 
@@ -55,7 +56,7 @@ def test_another_objective_is_another_search() -> None:
     keys = set()
     for objective in objectives.every():
         config = presets.search(presets.get_preset("quick"), "random", ranges, 0, epochs=4, objective=objective)
-        about = {"config": {}, "search": config.to_dict(), "source_hash": "0"}
+        about = {"config": {"model": {}}, "search": config.to_dict(), "trials": TRIALS}
         keys.add(search_folder.search_key(search_folder.search_parts(info, about)))
     assert len(keys) == len(objectives.every())
 
@@ -115,3 +116,28 @@ def test_a_copy_that_a_kill_cut_short_is_no_search_to_go_on_with(tmp_path) -> No
     larger = make_parts(RANGES | {"loss.l2": {"low": 1e-6, "high": 1e-3, "scale": "log"}})
     search_folder.prepare(folder / "c", logs / "c", larger)
     assert (folder / "c" / "from").read_text() == "b"
+
+
+def test_weights_count_by_their_content_wherever_they_lie() -> None:
+    info = dataset_info.DatasetInfo("road_scenes", "1", ("car",), {}, {}, {}, max_boxes=1)
+    ranges = search_space.pick({}, ["loss.l2"], ExperimentConfig())
+    search = presets.search(presets.get_preset("quick"), "random", ranges, 0, epochs=4).to_dict()
+
+    def key(path: str, digest: str) -> str:
+        config = ExperimentConfig().replace({"model.weights": path}).to_dict()
+        about = {"config": config, "search": search, "trials": TRIALS | {"weights": {"weights": digest}}}
+        return search_folder.search_key(search_folder.search_parts(info, about))
+
+    assert key("a/weights.npz", "1") == key("b/weights.npz", "1") != key("a/weights.npz", "2")
+
+
+def test_a_search_of_an_older_kit_is_left_alone_and_named(tmp_path) -> None:
+    notes: list[str] = []
+    folder, logs = tmp_path / "search", tmp_path / "logs"
+    older = {name: value for name, value in make_parts().items() if name != "versions"}
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / "search.json").write_text(json.dumps(older))
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        search_folder.prepare(folder / "b", logs / "b", make_parts())
+    assert notes == [f"A new search starts, because the versions changed; the one before stays in {folder / 'a'}."]
+    assert json.loads((folder / "a" / "search.json").read_text()) == older

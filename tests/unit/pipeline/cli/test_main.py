@@ -12,7 +12,8 @@ import pytest
 from absl import flags
 
 from data.errors import UserError
-from pipeline import configs, failures, workdir
+from data.run_directory import RunDirectory
+from pipeline import configs, failures
 from pipeline.cli import main as cli
 from pipeline.cli import parsing, run
 from pipeline.screen import display
@@ -321,7 +322,7 @@ def test_the_end_says_what_the_search_found_and_whether_it_was_taken(tmp_path, o
         pushed_model=None,
         pareto={},
     )
-    facts = run._facts(result, workdir.Workdir(tmp_path))
+    facts = run._facts(result, RunDirectory(tmp_path))
     assert facts["search's best"] == "rate 0.1 -> 0.2"
     assert facts["its gain"].startswith(
         "+0.0312 on val (-0.0040 to +0.0660, 90 %; 2 seeds each), better with probability 0.93: "

@@ -156,15 +156,6 @@ def test_missing_numbers_are_left_out(screen):
     assert screen.lines == ["        epoch 1/4  loss 1.500"]
 
 
-def test_notes_and_blessings_are_printed(screen):
-    screen.emit("note", text="3 boxes are left out.")
-    screen.emit("blessing", blessed=False, reasons=["mAP@.5 0.05 is below 0.1"])
-    assert screen.lines == [
-        "        3 boxes are left out.",
-        "        not blessed: mAP@.5 0.05 is below 0.1",
-    ]
-
-
 def test_a_note_that_comes_again_is_printed_once(screen):
     for text in ("Recognised x as coco.", "3 boxes are left out.", "Recognised x as coco."):
         screen.emit("note", text=text)
