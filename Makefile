@@ -64,13 +64,13 @@ run: $(STAMP)  ## Tune, train, evaluate and export a detector on the embedded da
 test: unit integration e2e  ## Run every test, the quick ones first.
 
 unit: $(STAMP)  ## Run the unit tests.
-	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal tests/unit
+	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal --durations=20 tests/unit
 
 integration: $(STAMP)  ## Run the tests of whole models and components: learning by heart, TFLite, JAX, TFMA.
-	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal tests/integration
+	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal --durations=20 tests/integration
 
 e2e: $(STAMP)  ## Run the end-to-end tests: synthetic data through search, blessing and push.
-	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e
+	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile --durations=20 tests/e2e
 
 lint: $(STAMP)  ## Check style, format and types.
 	@$(BIN)/ruff check .
