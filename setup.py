@@ -9,18 +9,12 @@ _README = pathlib.Path(__file__).with_name("README.md")
 REQUIRED = [
     "tensorflow>=2.21,<2.22",
     "keras>=3.15,<4",
-    "keras-tuner>=1.4.8,<2",
-    "tfx>=1.21,<1.22",
     "tensorflow-datasets>=4.9.9,<5",  # the embedded dataset is a TFDS builder
     "importlib-resources",  # TFDS imports it to prepare a dataset and does not ask for it
     "numpy>=2,<3",
     "absl-py>=1.4",  # flags; TFX 1.21 itself still needs absl-py below 2
     "pillow>=11",  # headers and pixels of JPEG and PNG files without TensorFlow's 10 s import
     "hotcoco>=1.3,<2",  # COCO metrics: pycocotools' numbers at a hundredth of its time
-    "tensorboard>=2.20",  # TensorFlow 2.21 no longer brings it
-    "scipy>=1.13",  # linear algebra and optimisation of the searches' Gaussian process
-    "optuna>=4,<6",  # its samplers as search strategies, `optuna:tpe` and others
-    "cmaes>=0.11",  # what Optuna's CMA-ES asks for, `optuna:cmaes`
     "google-crc32c",  # checksums of TFRecords, so that Beam's workers write them without TensorFlow
     "matplotlib>=3.9",  # plots of `ssd-tuner data stats`
     "pyyaml>=6",  # data.yaml of YOLO datasets
@@ -29,6 +23,16 @@ REQUIRED = [
 ]
 
 EXTRAS = {
+    # The search and the pipeline: `run` and `kubeflow`. Without it there are `predict`, `evaluate`, `export`, `data`,
+    # `plan`, `settings` and the imports, on machines that only use a model.
+    "pipeline": [
+        "keras-tuner>=1.4.8,<2",
+        "tfx>=1.21,<1.22",
+        "tensorboard>=2.20",  # TensorFlow 2.21 no longer brings it
+        "scipy>=1.13",  # linear algebra and optimisation of the searches' Gaussian process
+        "optuna>=4,<6",  # its samplers as search strategies, `optuna:tpe` and others
+        "cmaes>=0.11",  # what Optuna's CMA-ES asks for, `optuna:cmaes`
+    ],
     # CUDA and cuDNN as wheels, for machines with an NVIDIA driver and no CUDA of their own.
     "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
     # Compiler and client of Kubeflow Pipelines v2: what TFX's own extra asks for, which is empty above Python 3.11.

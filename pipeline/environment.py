@@ -13,23 +13,29 @@ from data import errors
 _PYTHONS = ((3, 11), (3, 12), (3, 13))
 _SMALL_IMAGE_PX = 160
 _MEND = "Run `make setup` in the project folder."
-# What a command imports sooner or later: name to import, name to install.
+# What a command imports sooner or later, by the extra of setup.py that it needs: name to import, name to install.
 _LIBRARIES = {
-    "numpy": "numpy",
-    "absl": "absl-py",
-    "rich": "rich",
-    "PIL": "pillow",
-    "tensorflow": "tensorflow",
-    "keras": "keras",
-    "keras_tuner": "keras-tuner",
-    "tensorflow_datasets": "tensorflow-datasets",
-    "apache_beam": "apache-beam",
-    "tfx": "tfx",
-    "ml_metadata": "ml-metadata",
-    "tensorflow_data_validation": "tensorflow-data-validation",
-    "tensorflow_model_analysis": "tensorflow-model-analysis",
-    "hotcoco": "hotcoco",
-    "tensorboard": "tensorboard",
+    "": {
+        "numpy": "numpy",
+        "absl": "absl-py",
+        "rich": "rich",
+        "PIL": "pillow",
+        "tensorflow": "tensorflow",
+        "keras": "keras",
+        "tensorflow_datasets": "tensorflow-datasets",
+        "hotcoco": "hotcoco",
+    },
+    "pipeline": {
+        "keras_tuner": "keras-tuner",
+        "optuna": "optuna",
+        "scipy": "scipy",
+        "apache_beam": "apache-beam",
+        "tfx": "tfx",
+        "ml_metadata": "ml-metadata",
+        "tensorflow_data_validation": "tensorflow-data-validation",
+        "tensorflow_model_analysis": "tensorflow-model-analysis",
+        "tensorboard": "tensorboard",
+    },
 }
 # Libraries with releases that need a newer C++ runtime than some systems have, and their extension module.
 _NATIVE_LIBRARIES = {
@@ -38,18 +44,22 @@ _NATIVE_LIBRARIES = {
 }
 
 
-def check_environment() -> None:
+def check_environment(extra: str = "") -> None:
     """Checks Python, the libraries, their loadability and the choice of Keras, without importing any of them.
+
+    Args:
+        extra: of setup.py, that a command needs; "" for none.
 
     Raises:
         errors.UserError: something is missing or cannot work together; the text says what and the way out.
     """
     _check_python(sys.version_info[:2])
     _check_keras_settings()
-    _check_libraries()
+    _check_libraries(extra)
     _check_keras_version()
     for name, extension in _NATIVE_LIBRARIES.items():
-        _check_loads(name, extension)
+        if name in _LIBRARIES[extra]:
+            _check_loads(name, extension)
 
 
 def keep_keras_3() -> None:
@@ -130,10 +140,12 @@ def _configured_backend(settings: pathlib.Path) -> str | None:
         return None  # Keras ignores a file that it cannot read, too.
 
 
-def _check_libraries() -> None:
-    missing = [package for name, package in _LIBRARIES.items() if importlib.util.find_spec(name) is None]
-    if missing:
-        raise errors.UserError(f"not installed in {sys.prefix}: {', '.join(missing)}. {_MEND}")
+def _check_libraries(extra: str) -> None:
+    for part in dict.fromkeys(("", extra)):
+        missing = [package for name, package in _LIBRARIES[part].items() if importlib.util.find_spec(name) is None]
+        if missing:
+            install = f" Or install the extra: pip install 'ssd-tuner[{part}]'." if part else ""
+            raise errors.UserError(f"not installed in {sys.prefix}: {', '.join(missing)}. {_MEND}{install}")
 
 
 def _check_keras_version() -> None:
@@ -153,7 +165,7 @@ def _check_loads(name: str, extension: str) -> None:
     try:
         ctypes.CDLL(str(path))
     except OSError as error:
-        package = _LIBRARIES[name]
+        package = _LIBRARIES["pipeline"][name]
         raise errors.UserError(
             f"{package} {importlib.metadata.version(package)} does not load on this system ({error}). "
             f"{_MEND} It takes the release for this system."

@@ -11,6 +11,7 @@ from pipeline.screen import display
 
 SUMMARY = "Compile the pipeline of `run` for Kubeflow Pipelines v2."
 USAGE = "compile --dataset=DATASET --workdir=FOLDER --pipeline_root=URI --image=IMAGE [--output=FILE] [flags]"
+EXTRA = "pipeline"
 EXAMPLE = (
     "ssd-tuner kubeflow compile --dataset=road_scenes --workdir=/mnt/demo --pipeline_root=gs://bucket/demo "
     "--image=registry.example/ssd-tuner:0.1.0 --output=pipeline.yaml"

@@ -1,7 +1,8 @@
 """`ssd-tuner COMMAND`: chooses the command and turns errors into lines and exit statuses.
 
 A command is a module `pipeline.cli.<command>` (`data check`: `data_check`, `import-config`: `import_config`) with
-SUMMARY, USAGE, EXAMPLE, `define_flags(flag_values)` and `main(arguments, flag_values) -> int`. Nothing here imports
+SUMMARY, USAGE, EXAMPLE, `define_flags(flag_values)`, `main(arguments, flag_values) -> int` and, where it needs one, the
+EXTRA of setup.py. Nothing here imports
 TensorFlow: help and mistakes answer at once.
 """
 
@@ -35,6 +36,7 @@ COMMANDS = (
 )
 GROUPS = ("data",)  # of commands of two words; their modules are pipeline.cli.<group>_<word>
 _TO_MODULE = str.maketrans(" -", "__")
+_PIPELINE = "pipeline"  # the extra with TFX and the search
 _HELP = ("--help", "-h", "-help")
 
 
@@ -103,7 +105,7 @@ def _dispatch(arguments: list[str]) -> int:
         parsing.load_plugins(arguments[1:])
         print(_command_help(name))
         return 0
-    environment.check_environment()
+    environment.check_environment(getattr(module, "EXTRA", ""))
     environment.keep_keras_3()
     environment.ignore_current_folder()
     parsing.load_plugins(arguments[1:])
@@ -136,7 +138,7 @@ def _load(name: str) -> Any:
     try:
         return importlib.import_module(f"pipeline.cli.{name.translate(_TO_MODULE)}")
     except ImportError:
-        environment.check_environment()  # says which library is missing, where that is the reason
+        environment.check_environment(_PIPELINE)  # says which library is missing, where that is the reason
         raise
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SUMMARY = "Search, train, evaluate and export a detector; run it again to go on where it stopped."
 USAGE = "--dataset=DATASET --workdir=FOLDER [flags]"
 EXAMPLE = "ssd-tuner run --dataset=road_scenes --workdir=runs/demo"
+EXTRA = "pipeline"
 
 # The run came to its end, but its model, or a format of it, was not good enough to be pushed.
 STATUS_NOT_BLESSED = 3

@@ -20,7 +20,7 @@ def _sound(monkeypatch, tmp_path):
 
 
 def test_the_environment_of_the_tests_is_sound():
-    environment.check_environment()
+    environment.check_environment("pipeline")
 
 
 @pytest.mark.parametrize("value", ["1", "true", "True"])
@@ -116,8 +116,12 @@ def test_missing_libraries_are_named_as_they_are_installed(monkeypatch):
     find = importlib.util.find_spec
     missing = ("tfx", "PIL")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in missing else find(name))
-    with pytest.raises(UserError, match=r"not installed in .*: pillow, tfx\. Run `make setup`"):
-        environment.check_environment()
+    with pytest.raises(UserError, match=r"not installed in .*: pillow\. Run `make setup`"):
+        environment.check_environment("pipeline")
+    missing = ("tfx",)
+    environment.check_environment()
+    with pytest.raises(UserError, match=r"not installed in .*: tfx\. Run .* pip install 'ssd-tuner\[pipeline\]'\."):
+        environment.check_environment("pipeline")
 
 
 def test_keras_2(monkeypatch):
@@ -134,13 +138,14 @@ def test_a_library_that_this_system_cannot_load(monkeypatch, tmp_path):
     spec = types.SimpleNamespace(origin=str(tmp_path / "__init__.py"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec if name == "ml_metadata" else find(name))
     with pytest.raises(UserError, match=r"ml-metadata .* does not load on this system .*make setup"):
-        environment.check_environment()
+        environment.check_environment("pipeline")
 
 
 def test_the_check_imports_no_library():
     code = (
-        "import sys\nfrom pipeline import environment\nenvironment.check_environment()\n"
-        "print(sorted({name.partition('.')[0] for name in sys.modules} & set(environment._LIBRARIES)))"
+        "import sys\nfrom pipeline import environment\nenvironment.check_environment('pipeline')\n"
+        "libraries = {name for part in environment._LIBRARIES.values() for name in part}\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & libraries))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout.strip() == "[]"
