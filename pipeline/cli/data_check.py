@@ -25,7 +25,10 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     """Adds the command's flags."""
     data_flags.define_flags(flag_values)
     flags.DEFINE_string(
-        "report", None, "JSON file for all findings; the screen shows the first of each kind.", flag_values=flag_values
+        "report",
+        None,
+        "JSON file for all findings. The screen shows only the first of each kind.",
+        flag_values=flag_values,
     )
 
 

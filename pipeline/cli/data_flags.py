@@ -7,21 +7,23 @@ from absl import flags
 from data import errors, sources
 
 _CLASSES_HELP = (
-    "Detect these classes only, in this order; NEW=OLD renames, NEW=OLD+OLD merges, as person,vehicle=car+truck."
-    " All by default."
+    "Detect only these classes, in this order. NEW=OLD renames a class and NEW=OLD+OLD merges classes, for example"
+    " person,vehicle=car+truck. By default all classes."
 )
 _SPLITS_HELP = (
-    "Shares of train, val and test to divide the whole dataset into, as 0.8,0.1,0.1; by default it keeps its own, and a"
-    " val or test that it lacks is taken out of train."
+    "Divide the whole dataset anew into these shares of train, val and test, for example 0.8,0.1,0.1. By default the"
+    " dataset keeps its own splits, and a missing val or test split is taken out of train."
 )
 _GROUP_BY_HELP = (
-    "Regular expression: images whose names agree in what it finds (its first group, where it has one) stay in one"
-    " split, as the frames of a video should."
+    "Regular expression. Images in whose names it finds the same text (its first group, if it has one) stay in one"
+    " split. Use it for the frames of a video."
 )
-_LIMIT_HELP = "At most this many images of each split, evenly spread."
-_MIN_BOX_HELP = "Objects whose shorter side has fewer pixels become regions to ignore, in training and evaluation."
-_EXIF_HELP = "Whether boxes belong to the image as its EXIF orientation turns it; auto decides by the annotated size."
-_UNITS_HELP = "Unit of the boxes in the annotation files; auto takes the format's own."
+_LIMIT_HELP = "Use at most this many images of each split, evenly spread."
+_MIN_BOX_HELP = "In training and evaluation, ignore objects whose shorter side has fewer pixels than this."
+_EXIF_HELP = (
+    "Whether the boxes belong to the image as its EXIF orientation turns it; auto decides by the annotated size."
+)
+_UNITS_HELP = "Unit of the boxes in the annotation files; auto uses the format's own unit."
 
 _TAKING = ("splits", "split_seed", "group_by", "limit", "min_box_px", "exif", "box_units")
 
@@ -32,14 +34,18 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "dataset",
         None,
-        f"Path of a folder or file, whose format is recognised, or KIND:PATH. Kinds: {kinds}.",
+        f"Path of a folder or file, whose format is then recognised, or KIND:PATH. Kinds: {kinds}.",
         required=True,
         flag_values=flag_values,
     )
     flags.DEFINE_list("classes", None, _CLASSES_HELP, flag_values=flag_values)
     flags.DEFINE_string("splits", None, _SPLITS_HELP, flag_values=flag_values)
     flags.DEFINE_integer(
-        "split_seed", 0, "Seed of --splits and of what is taken out of train.", lower_bound=0, flag_values=flag_values
+        "split_seed",
+        0,
+        "Seed for --splits and for splits that are taken out of train.",
+        lower_bound=0,
+        flag_values=flag_values,
     )
     flags.DEFINE_string("group_by", None, _GROUP_BY_HELP, flag_values=flag_values)
     flags.DEFINE_integer("limit", None, _LIMIT_HELP, lower_bound=1, flag_values=flag_values)
@@ -51,16 +57,18 @@ def define_flags(flag_values: flags.FlagValues) -> None:
 def define_training_flags(flag_values: flags.FlagValues) -> None:
     """Adds what only training can use: tiles, and another dataset to test on."""
     strings = {
-        "tile": "Cut train and val into ROWSxCOLS tiles, as 2x2:0.2 with an overlap of 0.2 of a tile, for small"
-        " objects; the exported model does the same with a whole image. Short for --set=input.tile.",
-        "test_dataset": "Test on the test split of this dataset, written as --dataset.",
+        "tile": "For small objects: cut the train and val images into ROWSxCOLS tiles; 2x2:0.2 overlaps them by 0.2"
+        " of a"
+        " tile. The exported model cuts a whole image in the same way. Short for --set=input.tile.",
+        "test_dataset": "Use the test split of this dataset. The syntax is that of --dataset.",
     }
     for name, text in strings.items():
         flags.DEFINE_string(name, None, text, flag_values=flag_values)
     flags.DEFINE_list(
         "test_classes",
         None,
-        "Classes of --test_dataset, written as --classes; by default names pair that agree in all but case.",
+        "Classes of --test_dataset. The syntax is that of --classes. By default classes are paired by name, ignoring"
+        " case.",
         flag_values=flag_values,
     )
 

@@ -37,14 +37,14 @@ def define_format_flags(flag_values: flags.FlagValues, name: str, default: str |
     flags.DEFINE_list(
         name,
         default,
-        f"Formats: {', '.join(formats.FORMATS)} or all; int8 is calibrated on the train split, _nms has the"
-        " suppression inside.",
+        f"Formats: {', '.join(formats.FORMATS)} or all. The int8 formats are calibrated on the train split; the _nms"
+        " formats contain the non-maximum suppression.",
         flag_values=flag_values,
     )
     flags.DEFINE_float(
         "max_drop",
         0.02,
-        "Leave out a format whose mAP@[.5:.95] is lower than the model's by more than this.",
+        "Leave out a format if its mAP@[.5:.95] is lower than the model's by more than this.",
         lower_bound=0,
         upper_bound=1,
         flag_values=flag_values,

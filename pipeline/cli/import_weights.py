@@ -39,21 +39,23 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_list(
         "classes",
         None,
-        "The file's class names in its order, background left out: a dataset's classes of the same names start with"
-        " their weights.",
+        "The class names of the file in its order, without the background. Classes of a dataset with the same names"
+        " start"
+        " with their weights.",
         flag_values=flag_values,
     )
     flags.DEFINE_string(
         "label_map",
         None,
-        "The same from a label_map.pbtxt, or from a text file with a name a line.",
+        "Read the class names from a label_map.pbtxt, or from a text file with one name per line.",
         flag_values=flag_values,
     )
     flags.DEFINE_string(
         "dataset",
         None,
-        "Images, as PATH or KIND:PATH, up to 200 of whose train split give their statistics to batch norms that were"
-        " folded into convolutions. Without them train with frozen batch norm.",
+        "Dataset, PATH or KIND:PATH. Batch norms that were folded into convolutions get the statistics of up to 200"
+        " of its"
+        " train images. Without it, train with frozen batch norm.",
         flag_values=flag_values,
     )
 

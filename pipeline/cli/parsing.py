@@ -38,7 +38,7 @@ def define(module: Any) -> flags.FlagValues:
         "verbosity",
         "progress",
         logs.VERBOSITIES,
-        "What the terminal shows: progress alone, or the libraries' log with it.",
+        "progress shows progress only; info and debug also show the libraries' log.",
         flag_values=flag_values,
     )
     return flag_values

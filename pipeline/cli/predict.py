@@ -35,13 +35,13 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "output",
         "predictions",
-        f"Folder for {_JSON_FILE} (COCO's format, with scores) and one picture an image.",
+        f"Folder for {_JSON_FILE} (COCO's format, with scores) and one picture per image.",
         flag_values=flag_values,
     )
     flags.DEFINE_float(
         "min_score",
         0.3,
-        "Detections below it are left out.",
+        "Leave out detections with a lower score.",
         lower_bound=0,
         upper_bound=1,
         flag_values=flag_values,

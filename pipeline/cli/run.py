@@ -16,7 +16,7 @@ from tuner_fn.plan import plan
 if TYPE_CHECKING:
     from pipeline.runners import local
 
-SUMMARY = "Search, train, evaluate and export a detector; run it again to go on where it stopped."
+SUMMARY = "Search, train, evaluate and export a detector; the same command continues an interrupted run."
 USAGE = "--dataset=DATASET --workdir=FOLDER [flags]"
 EXAMPLE = "ssd-tuner run --dataset=road_scenes --workdir=runs/demo"
 EXTRA = "pipeline"
@@ -31,14 +31,14 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "workdir",
         None,
-        "Run directory: artifacts, search, TensorBoard logs, report, pushed models. New or an earlier run's.",
+        "Run directory, new or of an earlier run: artifacts, search, TensorBoard logs, report, pushed models.",
         required=True,
         flag_values=flag_values,
     )
     flags.DEFINE_float(
         "min_free_gb",
         2.0,
-        "Least free space, in GB, that the run directory's disk must have at the start.",
+        "Free space, in GB, that the disk of the run directory must have at the start.",
         lower_bound=0,
         flag_values=flag_values,
     )
@@ -52,40 +52,45 @@ def define_experiment_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "config",
         None,
-        "Settings to start from: a config.json of `ssd-tuner import-config` or of a run, or a best_config.json. They"
-        " win over the preset's and the plan's, and --set wins over them.",
+        "Start from these settings: a config.json of `ssd-tuner import-config` or of a run, or a best_config.json. They"
+        " override the preset and the plan; --set overrides them.",
         flag_values=flag_values,
     )
     flags.DEFINE_enum(
         "plan",
         planning.MODES[0],
         planning.MODES,
-        "Whether settings are derived from the dataset before the search; `ssd-tuner plan` shows them.",
+        "auto derives settings from the dataset before the search (`ssd-tuner plan` shows them); off uses the preset"
+        " alone.",
         flag_values=flag_values,
     )
     flags.DEFINE_multi_string(
         "set",
         None,
-        "Fix a setting, as --set=optimizer.learning_rate=0.01. May be given several times.",
+        "Fix a setting, for example --set=optimizer.learning_rate=0.01. May be given several times.",
         flag_values=flag_values,
     )
     flags.DEFINE_multi_string(
         "fidelity",
         None,
-        "What trials have less of than the final training, as --fidelity=training.data_share=0.25 or"
+        "Make trials cheaper than the final training, for example with --fidelity=training.data_share=0.25 or"
         " --fidelity=input.image_size=160. May be given several times.",
         flag_values=flag_values,
     )
     flags.DEFINE_integer(
-        "direct_num_workers", 1, "Processes that read and write examples.", lower_bound=1, flag_values=flag_values
+        "direct_num_workers",
+        1,
+        "Number of processes that read and write examples.",
+        lower_bound=1,
+        flag_values=flag_values,
     )
     flags.DEFINE_multi_string(
         "beam_args",
         None,
-        "An option for Apache Beam, as --beam_args=--runner=DataflowRunner. May be given several times.",
+        "An option for Apache Beam, for example --beam_args=--runner=DataflowRunner. May be given several times.",
         flag_values=flag_values,
     )
-    flags.DEFINE_integer("seed", 0, "Seed of search and training.", lower_bound=0, flag_values=flag_values)
+    flags.DEFINE_integer("seed", 0, "Seed of the search and of training.", lower_bound=0, flag_values=flag_values)
     _define_blessing_flags(flag_values)
     export.define_format_flags(flag_values, "export", None)
 
@@ -205,7 +210,7 @@ def _epochs(number: float) -> str:
 def _define_blessing_flags(flag_values: flags.FlagValues) -> None:
     defaults = ", ".join(f"{one.min_map} for {name}" for name, one in objectives.every().items())
     thresholds = {
-        "min_map": f"Push a model only from this value of --objective on the test split on; by default {defaults}.",
+        "min_map": f"Push a model only if its --objective on the test split is at least this; by default {defaults}.",
         "min_map50": "Older name of --min_map, for --objective=AP50.",
     }
     for name, about in thresholds.items():
@@ -213,8 +218,8 @@ def _define_blessing_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_float(
         "max_p_worse",
         configs.MAX_P_WORSE,
-        "Push no model that is worse than the last blessed one with more than this probability, by a paired bootstrap "
-        "over the test images.",
+        "Do not push a model that is worse than the last blessed one with more than this probability, according to a"
+        " paired bootstrap over the test images.",
         lower_bound=0,
         upper_bound=1,
         flag_values=flag_values,
@@ -227,14 +232,15 @@ def _define_search_flags(flag_values: flags.FlagValues) -> None:
         "preset",
         None,
         list(presets.PRESETS),
-        f"Starting point; by default quick for road_scenes, else standard with a GPU and cpu without. {about}",
+        f"Starting point. By default quick for road_scenes; for other data standard with a GPU and cpu without."
+        f" {about}",
         flag_values=flag_values,
     )
     flags.DEFINE_enum(
         "search",
         next(iter(strategies.STRATEGIES)),
         list(strategies.STRATEGIES),
-        "How to search.",
+        "Search strategy; docs/search.md describes them.",
         flag_values=flag_values,
     )
     flags.DEFINE_string(
@@ -242,19 +248,20 @@ def _define_search_flags(flag_values: flags.FlagValues) -> None:
         "default",
         f"What to search: {', '.join(search_space.SPACES)}, or a YAML file with lines such as "
         "`optimizer.learning_rate: {low: 1.0e-4, high: 0.01, scale: log}` or `model.alpha: [0.35, 0.5]`. "
-        "What --set fixes is left out.",
+        "Settings that --set fixes are left out.",
         flag_values=flag_values,
     )
     flags.DEFINE_list(
         "tune",
         None,
-        "Search these hyperparameters alone, as optimizer.learning_rate,augment.*; ranges are those of --space.",
+        "Search only these hyperparameters, for example optimizer.learning_rate,augment.*, in the ranges of --space.",
         flag_values=flag_values,
     )
     flags.DEFINE_integer(
         "epochs",
         None,
-        "Epochs of the final training, which the learning rate of each trial spans, too; the preset's by default.",
+        "Epochs of the final training; the learning rate schedule of every trial spans them, too. By default the"
+        " preset's.",
         lower_bound=1,
         flag_values=flag_values,
     )

@@ -13,13 +13,13 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "preset",
         None,
         list(presets.PRESETS),
-        "Settings to start from; by default those that `ssd-tuner run` takes for the dataset on this machine.",
+        "Settings to start from. By default those that `ssd-tuner run` uses for the dataset on this machine.",
         flag_values=flag_values,
     )
     flags.DEFINE_multi_string(
         "set",
         None,
-        "Change a setting, as --set=input.image_size=512. May be given several times.",
+        "Change a setting, for example --set=input.image_size=512. May be given several times.",
         flag_values=flag_values,
     )
     flags.DEFINE_integer("seed", 0, "Seed of all random draws.", lower_bound=0, flag_values=flag_values)
