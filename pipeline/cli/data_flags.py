@@ -58,8 +58,7 @@ def define_training_flags(flag_values: flags.FlagValues) -> None:
     """Adds what only training can use: tiles, and another dataset to test on."""
     strings = {
         "tile": "For small objects: cut the train and val images into ROWSxCOLS tiles; 2x2:0.2 overlaps them by 0.2"
-        " of a"
-        " tile. The exported model cuts a whole image in the same way. Short for --set=input.tile.",
+        " of a tile. The exported model cuts a whole image in the same way. Short for --set=input.tile.",
         "test_dataset": "Use the test split of this dataset. The syntax is that of --dataset.",
     }
     for name, text in strings.items():
