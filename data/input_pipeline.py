@@ -246,8 +246,8 @@ def training_batches(
         split: at least one example.
         batch_size: B; the last, smaller batch of an epoch is dropped unless it is the only one.
         seed: of the whole training.
-        first_epoch: counted from 0; what comes before is shuffled and skipped, so that a continued training sees what
-            an uninterrupted one would.
+        first_epoch: counted from 0. Each epoch has an order of its own, so that a continued training sees what an
+            uninterrupted one would, and reads nothing of the epochs before.
         epochs: the epoch to stop before.
         augment: as `data.augment.augmentation` gives.
 
@@ -268,14 +268,17 @@ def training_batches(
         images, truth = tf.cast(batch[0], tf.float32), batch[1]
         return _as_batch(*augment.mix(images, truth["gt_boxes"], truth["gt_labels"], seed_of(step * batch_size)))
 
+    def shuffled(epoch: Tensor) -> tf.data.Dataset:
+        own = tf.random.stateless_uniform([], [seed, epoch], minval=None, maxval=None, dtype=tf.int64)
+        elements = split.elements.shuffle(min(split.length, SHUFFLED), seed=own, reshuffle_each_iteration=False)
+        return elements.take(steps * batch_size)
+
     options = tf.data.Options()
     options.deterministic = True
     batches = (
-        split.elements.shuffle(min(split.length, SHUFFLED), seed=seed, reshuffle_each_iteration=True)
-        .take(steps * batch_size)
-        .repeat(epochs)
-        .enumerate()
-        .skip(first_epoch * steps * batch_size)
+        untuned(tf.data.Dataset.range(first_epoch, epochs))
+        .flat_map(shuffled)
+        .enumerate(first_epoch * steps * batch_size)
         .map(change, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(batch_size, drop_remainder=True)
     )

@@ -20,7 +20,7 @@ from tuner_fn import allotment, cost_limits, disk, objectives, pareto_report, re
 from tuner_fn.clock import Clock, TimeIsUpError
 from tuner_fn.early_stopping import keep_curve, make_rule
 from tuner_fn.finalists import DECISION_FILE, Finalists, heirs
-from tuner_fn.oracles.base import INHERITED, REJECTED, SeededOracle
+from tuner_fn.oracles.base import INHERITED, REJECTED, SPENT, SeededOracle
 from tuner_fn.supervisor import EpochReport, TrainingProcess
 from tuner_fn.worker import Job
 
@@ -292,6 +292,11 @@ class DetectionTuner(keras_tuner.Tuner):
         epochs = values["tuner/epochs"]
         shown = searched | {reporting.RUNG: epochs}
         log = reporting.TrialLog(self.logdir / f"trial_{trial.trial_id}", shown, f"trial {trial.trial_id}")
+        trained = [values["tuner/initial_epoch"]]
+
+        def on_epoch(report: EpochReport) -> None:
+            trained.append(int(report["epoch"]))
+            log.epoch(report)
 
         try:
             job = self._job(
@@ -303,8 +308,9 @@ class DetectionTuner(keras_tuner.Tuner):
                 stopping=make_rule(self.early_stopping, map(self.oracle.trials.get, self.oracle.end_order), epochs),
             )
             cost = self._check_costs(values)
-            history = self._train(job, self._after_s, log.epoch)
+            history = self._train(job, self._after_s, on_epoch)
         except keras_tuner.errors.FailedTrialError as failure:
+            values[SPENT] = min(trained[-1] + 1, epochs)
             self._failures[trial.trial_id] = str(failure)
             reason = str(failure).partition("\n")[0]
             progress.emit("trial", state="failed", score=None, reason=reason, **about)

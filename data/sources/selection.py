@@ -362,19 +362,22 @@ def _thin(items: list[SelectedItem], limit: int | None) -> list[SelectedItem]:
 
 
 def _same_names(names: Sequence[str], other: base.Source) -> tuple[str, ...]:
-    """Pairs classes of equal names, in any case.
+    """Pairs classes of equal names, or else of names that differ in case only.
 
     Raises:
-        UserError: a class has no partner.
+        UserError: a class has no partner, or several that differ from it in case.
     """
-    folded = {name.casefold(): name for name in other.class_names}
-    missing = [name for name in names if name.casefold() not in folded]
-    if missing:
+    pairs = {}
+    for name in names:
+        alike = [its for its in other.class_names if its.casefold() == name.casefold()]
+        pairs[name] = [name] if name in alike else alike
+    unpaired = [name for name, alike in pairs.items() if len(alike) != 1]
+    if unpaired:
         raise errors.UserError(
-            f"`--test_dataset={other.spec}` has no class {', '.join(missing)}; it has {', '.join(other.class_names)}."
-            f" Pair them, as --test_classes={names[0]}={other.class_names[0]},..."
+            f"`--test_dataset={other.spec}` has no class {', '.join(unpaired)}, or several that differ in case; it has"
+            f" {', '.join(other.class_names)}. Pair them, as --test_classes={names[0]}={other.class_names[0]},..."
         )
-    return tuple(f"{name}={folded[name.casefold()]}" for name in names)
+    return tuple(f"{name}={its}" for name, (its,) in pairs.items())
 
 
 def _renumber(targets: np.ndarray, names: Sequence[str], wanted: Sequence[str], spec: str) -> np.ndarray:

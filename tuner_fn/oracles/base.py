@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras_tuner
@@ -15,6 +15,7 @@ from tuner_fn.oracles.saved import SavedOracle
 from tuner_fn.oracles.space import Space
 
 REJECTED = "tuner/rejected"  # among the values of a trial that was not trained, because it would cost too much
+SPENT = "tuner/spent"  # among the values of a trial that failed: the epoch that it failed in
 INHERITED = "tuner/inherited"  # among the values of a trial that starts with the weights of another one: that trial
 _KIND = "model.backbone"  # weights of another one are of no use: `benchmarks/inheritance.py`
 MOST_REJECTED = 100  # of them in a row end a search, which spends no epoch on them
@@ -245,11 +246,12 @@ class SeededOracle(SavedOracle, abc.ABC):
     def epochs_given(self, trial_ids: Iterable[str]) -> int:
         """Counts the epochs that trials were given, beyond those of the trials that they go on from.
 
-        One whose file was damaged may have had all that a configuration can have.
+        One that was stopped early or failed has had those up to there. One whose file was damaged may have had all that
+        a configuration can have.
         """
         given = [self.trials[trial_id].hyperparameters.values for trial_id in trial_ids]
         given = [values for values in given if REJECTED not in values]
-        ends = [values.get(STOPPED, values.get("tuner/epochs", self.max_epochs)) for values in given]
+        ends = [_end(values, self.max_epochs) for values in given]
         return sum(ends) - sum(values.get("tuner/initial_epoch", 0) for values in given)
 
     def create_trial(self, tuner_id: str) -> keras_tuner.engine.trial.Trial:
@@ -352,9 +354,9 @@ class SeededOracle(SavedOracle, abc.ABC):
         return self.configurations[-1]
 
     def _epochs_saved(self) -> int:
-        """Counts the epochs that trials were not trained because they were stopped early."""
+        """Counts the epochs that trials were not trained because they were stopped early or failed."""
         values = [trial.hyperparameters.values for trial in self.trials.values()]
-        return sum(one["tuner/epochs"] - one[STOPPED] for one in values if STOPPED in one)
+        return sum(one["tuner/epochs"] - _end(one) for one in values if STOPPED in one or SPENT in one)
 
     def _epochs_left(self) -> int | None:
         if self.max_epochs_total is None:
@@ -392,6 +394,11 @@ class SeededOracle(SavedOracle, abc.ABC):
         self._retired = state["retired"]
         self.configurations, self._tried, self._counted, self._index = [], set(), set(), {}
         self.space = Space(self.hyperparameters)
+
+
+def _end(values: Mapping[str, Any], otherwise: int = 0) -> int:
+    """Returns the epoch that a trial with these values ended in, or is to end in; `otherwise` where they are lost."""
+    return values.get(STOPPED, values.get(SPENT, values.get("tuner/epochs", otherwise)))
 
 
 def check_range(name: str, value: float, low: int, high: int | None = None) -> None:

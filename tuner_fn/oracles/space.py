@@ -118,7 +118,17 @@ class Space:
         yield from self._combine([], values_each)
 
     def count(self, values_each: int = 0) -> int | None:
-        """Counts what `all` yields; None for more than a million: nobody waits for the end of such a space."""
+        """Counts what `all` yields.
+
+        Parameters that no condition ties are multiplied out, however many combinations that makes. Those that conditions
+        tie are gone through one by one.
+
+        Args:
+            values_each: as of `all`.
+
+        Returns:
+            The number; None where tied parameters bring it above a million, which would take too long to count.
+        """
         parents = {condition.name for parameter in self.parameters for condition in parameter.conditions}
         tied = [one for one in self.parameters if one.conditions or one.name in parents]
         free = math.prod(len(_levels(one, values_each)) for one in self.parameters if one not in tied)

@@ -52,6 +52,23 @@ def test_boxes_and_labels_come_back_padded(records, files, cache_bytes) -> None:
         assert (labels.numpy()[count:] == -1).all()
 
 
+def test_a_continued_training_reads_no_earlier_epoch(files) -> None:
+    split = input_pipeline.load_split(files, (64, 64), 12, 0)
+    serialized, read = list(split.elements.as_numpy_iterator()), []
+
+    def records():
+        for record in serialized:
+            read.append(record)
+            yield record
+
+    counted = tf.data.Dataset.from_generator(records, output_signature=tf.TensorSpec([], tf.string))
+    batches = input_pipeline.training_batches(
+        dataclasses.replace(split, elements=counted), batch_size=5, seed=0, first_epoch=7, epochs=8, augment=NO_CHANGE
+    )
+    assert len(list(batches)) == 2
+    assert len(read) == 10
+
+
 @pytest.mark.parametrize("cache_bytes", [0, 10**9])
 @pytest.mark.parametrize(
     ("share", "taken"), [(0.3, [0, 3, 6]), (0.5, range(0, 10, 2)), (0.001, [0]), (0.95, range(10))]

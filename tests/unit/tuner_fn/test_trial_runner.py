@@ -29,7 +29,7 @@ class FakeProcess:
         self.jobs: list = []
         self.counted: list = []
         self.clock = 1.0  # what times are multiplied by
-        self.actions: dict[int, BaseException] = {}
+        self.actions: dict[int, BaseException | int] = {}  # {job: what it raises, or the epochs before it fails}
         self.closed = False
         self.luck: dict[tuple[float, int], float] = {}  # {(learning rate, seed): what it adds to the score}
         self.epoch_s = lambda rate: 2.0
@@ -40,7 +40,7 @@ class FakeProcess:
         assert all(pathlib.Path(path).exists() for path in (job.start_from, job.inherit_from) if path)
         self.jobs.append(job)
         action = self.actions.get(len(self.jobs) - 1)
-        if action is not None:
+        if isinstance(action, BaseException):
             raise action
         rate = self.rate(job) + self.luck.get((self.rate(job), job.settings["training"]["seed"]), 0.0)
         history = []
@@ -51,6 +51,8 @@ class FakeProcess:
                 report |= {"AP": rate * self.curve(epoch), "AP50": 0.5 - rate, "AP75": float("nan")}
             history.append(report)
             on_epoch(report)
+            if epoch == action:
+                raise keras_tuner.errors.FailedTrialError(f"epoch {epoch + 1}")
             if should_stop(job, history):
                 break
         files.write_bytes(job.checkpoint, b"state")
@@ -164,6 +166,17 @@ def test_a_failed_trial_is_recorded_with_its_reason_and_the_search_goes_on(proce
     assert [row["reason"] for row in rows] == ["", "", "NaN", "no memory"]
     trial = json.loads((tmp_path / "search" / f"trial_{rows[2]['trial']}" / "trial.json").read_text())
     assert trial["message"] == "NaN\nlast line of a log"
+
+
+def test_a_failed_trial_is_charged_the_epochs_up_to_its_failure(process, tmp_path) -> None:
+    """Of 24 epochs in trials of 8 the second trial fails in its third one: the fourth gets the 5 that are left."""
+    process.actions = {1: 2}
+    tuner = make(tmp_path, process, max_trials=None, max_epochs=8, max_epochs_total=24)
+    search(tuner)
+    assert [job.epochs for job in process.jobs if job.checkpoint] == [8, 8, 8, 5]
+    assert tuner.oracle.planned_trials() == 4
+    again = make(tmp_path, process, max_trials=None, max_epochs=8, max_epochs_total=24)
+    assert again.oracle.epochs_given(again.oracle.trials) == 24
 
 
 def test_settings_that_do_not_go_together_fail_the_trial(process, tmp_path) -> None:

@@ -11,6 +11,7 @@ from data import errors, sources, tiles
 from data.examples import DetectionRecord
 from data.sources import selection
 from tests import coco_folder
+from tests.memory_source import MemorySource, record
 
 SCENES = "road_scenes:train=6,val=3,test=2,size=96x128"
 
@@ -213,7 +214,7 @@ def test_another_dataset_can_be_the_test_split(tmp_path):
     assert [len(both.items(split)) for split in both.splits] == [6, 3, 2]
     record = pickle.loads(pickle.dumps(both)).load(both.items("test")[0])
     assert record.labels.tolist() == [1]
-    with pytest.raises(errors.UserError, match="has no class car; it has Auto, Person. Pair them, as --test_classes="):
+    with pytest.raises(errors.UserError, match=r"has no class car, or .*; it has Auto, Person\. Pair them, as --test_"):
         open_with(classes=("person", "car"), test_dataset=real)
     with pytest.raises(errors.UserError, match="They must be the same"):
         open_with(classes=("person", "car"), test_dataset=real, test_classes=pairs)
@@ -224,3 +225,13 @@ def test_another_dataset_can_be_the_test_split(tmp_path):
 def test_options_survive_json():
     options = sources.DataOptions(classes=("a=b",), splits=(0.8, 0.1, 0.1), limit=3, tile="2x2")
     assert sources.DataOptions.from_dict(options.to_dict()) == options
+
+
+def test_classes_that_differ_in_case_only_pair_with_their_own_spelling():
+    train = MemorySource({"train": [record("a")]}, ("Car", "car"))
+    pair = {"test": [record("b", labels=(1,))]}
+    options = selection.DataOptions(test_dataset="memory")
+    both = selection.SelectedSource(train, options, MemorySource(pair, ("car", "Car")), carve=False)
+    assert both.load(both.items("test")[0]).labels.tolist() == [0]  # Car is the first one here
+    with pytest.raises(errors.UserError, match=r"has no class Car, car, or several .*; it has CAR, cAr\. Pair"):
+        selection.SelectedSource(train, options, MemorySource(pair, ("CAR", "cAr")), carve=False)
