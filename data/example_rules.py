@@ -21,7 +21,6 @@ import collections
 import dataclasses
 import io
 import struct
-import warnings
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -63,11 +62,6 @@ FIRST_SIDEWAYS = 5  # EXIF orientations from here on swap height and width
 _PNG_FIRST_CHUNK_AT = 8
 _DRAFT_SCALE = 8  # the most by which libjpeg shrinks while it decodes
 _PNG_CHUNK_FRAME_BYTES = 12  # length, kind and checksum around a chunk's data
-
-# Pillow warns of large images, whose size is checked here, and of broken metadata, which does not matter. Set once:
-# filters are the whole process', and images are checked in several threads.
-warnings.filterwarnings("ignore", module=r"PIL\.")
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 @dataclasses.dataclass(frozen=True)

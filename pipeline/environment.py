@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import sys
+import warnings
 
 from data import errors
 
@@ -76,6 +77,15 @@ def ignore_current_folder() -> None:
     A user's own `data.py` or `models/` there would otherwise take the place of the kit's packages.
     """
     os.environ["PYTHONSAFEPATH"] = "1"
+
+
+def ignore_pillow_warnings() -> None:
+    """Drops this process's warnings of large images, whose size the kit checks, and of metadata, which do not matter.
+
+    Filters are the whole process's, and images are checked in several threads: a command sets them once, an import
+    never does.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def share_threads(size: tuple[int, int]) -> None:

@@ -107,7 +107,8 @@ class SearchConfig:
         None,
         above=0,
         decides=False,
-        help="Minutes after which a trial counts as failed, so that a hanging trial does not stop the search.",
+        help="Minutes after which a trial counts as failed, so that a hanging trial does not stop the search. By"
+        " default 20 times what the first steps let expect, but at least 10.",
     )
     max_disk_gb: float | None = option(
         float,

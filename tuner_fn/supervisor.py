@@ -21,6 +21,7 @@ from tuner_fn import worker
 EpochReport = dict[str, float]
 MEMORY_SHARE = 0.5  # of the machine's: a bigger worker is replaced after its trial
 _POLL_S = 0.5
+_MEASURE_LIMIT_S = 3600.0  # a large dataset is decoded first
 _START_LIMIT_S = 600.0  # TensorFlow is imported in 10 s; a machine that needs this long hangs
 
 
@@ -125,13 +126,14 @@ class TrainingProcess:
         """Measures a job's first steps: `models.training.train.measure`.
 
         Raises:
-            FailedTrialError: it cannot be trained, or the worker died.
+            FailedTrialError: it cannot be trained, or the worker died or hangs.
             FatalError: a mistake, with the traceback; or with a `UserError` as its cause.
         """
         try:
-            return self._attempt(job, "measure", lambda report: None, None)
-        except _DiedError as death:
-            raise keras_tuner.errors.FailedTrialError(f"{death}\n{files.tail(self.log)}") from death
+            return self._attempt(job, "measure", lambda report: None, time.monotonic() + _MEASURE_LIMIT_S)
+        except (_DiedError, TimeoutError) as failure:
+            reason = str(failure) or f"It took longer than {_MEASURE_LIMIT_S:g} s."
+            raise keras_tuner.errors.FailedTrialError(f"{reason}\n{files.tail(self.log)}") from failure
 
     def close(self) -> None:
         """Ends the worker, if there is one."""

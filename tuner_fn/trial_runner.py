@@ -28,6 +28,9 @@ STATE = "tuner/state"  # among the winner's values: the file of its training sta
 _ON_VAL = "val_"
 _MARGIN = 1.5  # of the time that is kept for the finalists: the machine may get busier
 _TRAINING_S = 10.0  # that a training takes beside its epochs: loading, tracing, scores of resamples
+_SLOWER = 20.0  # than the first settings is the slowest that a trial may be: wider, larger images, a busier machine
+_LEAST_TIMEOUT_S = 600.0  # loading and tracing take minutes on a slow machine
+_UNMEASURED_TIMEOUT_S = 86_400.0
 _NO_SIGNAL = 0.01  # a score below it is that of a network that has hardly learned anything
 
 
@@ -86,7 +89,8 @@ class DetectionTuner(keras_tuner.Tuner):
                 after the epoch in which they are over. A later one with more goes on with the trial cut short.
             max_trainings: whole trials that they are spent on at most, where they are a preset's; see `SearchConfig`.
             reserved_s: seconds of them that are not the search's.
-            trial_timeout_s: a trial that takes longer has failed; None for no limit.
+            trial_timeout_s: a trial that takes longer has failed; None for `_SLOWER` times what the first steps let
+                expect.
             max_disk_bytes: of training states. Those that no later trial goes on from are deleted in any case; above
                 this limit the least promising ones are given up.
             repeats: seeds that the start and its challenger are trained with in the end; see `Finalists`.
@@ -124,6 +128,7 @@ class DetectionTuner(keras_tuner.Tuner):
         self.end_reason = ""
         self.max_minutes, self.max_trainings = max_minutes, max_trainings
         self._clock = Clock(directory / "clock.json", max_minutes, reserved_s)
+        self._pace: Any = None  # as measured with the first settings
         self._measured_s = 0.0  # an epoch's seconds, where the minutes decide how much is searched
         self._allotted = directory / "allotment.json"
         self._failures: dict[str, str] = {}  # {trial: reason}
@@ -178,7 +183,7 @@ class DetectionTuner(keras_tuner.Tuner):
         self._allot(None)
         self._free_disk()
         reporting.write_hparams_domain(self.logdir, self.ranges)
-        pace = self._measure()
+        self._pace = pace = self._measure()
         self._allot(pace)
         trials, epochs = self.oracle.planned_trials(), self.oracle.planned_epochs()
         plan = {"trials": trials, "epochs": epochs, "done_trials": len(self.oracle.end_order), "seconds": None}
@@ -428,7 +433,7 @@ class DetectionTuner(keras_tuner.Tuner):
         config = _valid_configuration(self.config, values)
         job = self._job(config, "", epochs=values["tuner/epochs"])
         found = self._known_costs.find(
-            config, lambda: self.process.costs(job, self.trial_timeout_s), latency=job.latency
+            config, lambda: self.process.costs(job, self._timeout_s(job)), latency=job.latency
         )
         excess = cost_limits.excess(found, self.limits)
         if excess:
@@ -455,7 +460,15 @@ class DetectionTuner(keras_tuner.Tuner):
             if report["epoch"] < job.epochs:
                 self._clock.check(after_s(statistics.median(seconds[1:] or [0.0])))  # the first one traces
 
-        return self.process.train(job, on_epoch, self.trial_timeout_s)
+        return self.process.train(job, on_epoch, self._timeout_s(job))
+
+    def _timeout_s(self, job: Job) -> float:
+        """Tells after how many seconds a job has failed, so that a hang costs a trial and not the search."""
+        if self.trial_timeout_s is not None:
+            return self.trial_timeout_s
+        if self._pace is None:
+            return _UNMEASURED_TIMEOUT_S
+        return max(_SLOWER * self._pace.seconds(job.epochs, job.epochs), _LEAST_TIMEOUT_S)
 
     def _state_of(self, trial_id: str | None) -> str | None:
         return None if trial_id is None else str(reporting.state_file(self.get_trial_dir(trial_id)))

@@ -127,13 +127,15 @@ def _quantised(
 ) -> bytes:
     if not len(calibration):
         raise ValueError(f"`calibration` needs images for `{kind.name}`: got none.")
-    images = [image[None].astype(np.float32) for image in calibration]
-    converter.representative_dataset = lambda: ({"images": image} for image in images)
+
+    def images() -> Iterator[np.ndarray]:  # one float copy at a time: all of them, and their outputs, may be gigabytes
+        return (image[None].astype(np.float32) for image in calibration)
+
+    converter.representative_dataset = lambda: ({"images": image} for image in images())
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter._experimental_calibrate_only = True  # the ranges of the outputs are cut before it quantises
-    outputs = [model.network_outputs(image) for image in images]
-    logits, deltas = (np.concatenate([one[name] for one in outputs]) for name in ("logits", "deltas"))
-    ranges = tflite_quantise.output_ranges(logits, deltas, decoder)
+    outputs = map(model.network_outputs, images())
+    ranges = tflite_quantise.output_ranges(((one["logits"].numpy(), one["deltas"].numpy()) for one in outputs), decoder)
     return tflite_quantise.quantise(converter.convert(), ranges, tf.float32 if kind.nms else tf.int8)
 
 

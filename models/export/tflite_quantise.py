@@ -8,6 +8,7 @@ of both outputs is cut to what detections can have; values beyond it saturate.
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class OutputRanges:
     deltas: tuple[float, float]
 
 
-def output_ranges(logits: np.ndarray, deltas: np.ndarray, decoder: decoding.Decoder) -> OutputRanges:
+def output_ranges(outputs: Iterable[tuple[np.ndarray, np.ndarray]], decoder: decoding.Decoder) -> OutputRanges:
     """Finds the ranges that detections need.
 
     With sigmoid scores no logit below that of half the score threshold matters. With softmax scores a logit matters
@@ -48,8 +49,8 @@ def output_ranges(logits: np.ndarray, deltas: np.ndarray, decoder: decoding.Deco
     score below half the threshold in any anchor, and a background that lies as far above every class leaves them none.
 
     Args:
-        logits: float32 [N, A, C or C + 1] of calibration images.
-        deltas: float32 [N, A, 4] of the same.
+        outputs: logits float32 [N, A, C or C + 1] and deltas float32 [N, A, 4] of calibration images, N at a time; at
+            least one. None is kept.
         decoder: of the model.
 
     Returns:
@@ -57,17 +58,24 @@ def output_ranges(logits: np.ndarray, deltas: np.ndarray, decoder: decoding.Deco
         anchors whose score reaches half the threshold, or all where there is none.
     """
     least = decoder.postprocess.score_threshold * _MARGIN
-    low, high = float(logits.min()), float(logits.max())
+    seen: dict[str, tuple[float, float]] = {}
+    for logits, deltas in outputs:
+        candidates = np.asarray(decoder.scores(logits)).max(axis=-1) >= least  # [N, A]
+        parts = {"logits": logits, "peaks": logits.max(axis=-1), "classes": logits[..., 1:], "deltas": deltas}
+        parts["counted"] = deltas[candidates]
+        for name, values in parts.items():
+            if values.size:
+                before = seen.get(name, (math.inf, -math.inf))
+                seen[name] = min(before[0], float(values.min())), max(before[1], float(values.max()))
+    low, high = seen["logits"]
     if least > 0.0:
         if decoder.score_converter == "softmax":
             margin = -math.log(least)
-            low = max(low, float(logits.max(axis=-1).min()) - margin)
-            high = min(high, float(logits[..., 1:].max()) + margin)
+            low = max(low, seen["peaks"][0] - margin)
+            high = min(high, seen["classes"][1] + margin)
         else:
             low = max(low, min(math.log(least / (1.0 - least)), high - 1.0))
-    candidates = np.asarray(decoder.scores(logits)).max(axis=-1) >= least  # [N, A]
-    counted = deltas[candidates] if candidates.any() else deltas
-    return OutputRanges((low, high), (float(counted.min()), float(counted.max())))
+    return OutputRanges((low, high), seen.get("counted", seen["deltas"]))
 
 
 def quantise(calibrated: bytes, ranges: OutputRanges, output_type: tf.DType) -> bytes:

@@ -108,6 +108,7 @@ def _dispatch(arguments: list[str]) -> int:
     environment.check_environment(getattr(module, "EXTRA", ""))
     environment.keep_keras_3()
     environment.ignore_current_folder()
+    environment.ignore_pillow_warnings()
     parsing.load_plugins(arguments[1:])
     flag_values = parsing.define(module)
     positional = parsing.parse(name, flag_values, arguments[1:])

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 from apache_beam.io import filesystem, filesystems
 
 from data import errors, example_rules, examples, loading, sources, tfrecords
+from pipeline import environment
 
 _EXAMPLES_PER_SHARD = 64
 _MOST_SHARDS = 256
@@ -107,6 +108,7 @@ def write_shard(shard: Shard, source: sources.Source) -> ShardSummary:
     Raises:
         OSError: the file cannot be written.
     """
+    environment.ignore_pillow_warnings()  # Beam's worker may be a process of its own
     counts, num_objects, quarantined, questions, mended = [], 0, [], [], collections.Counter()
     with _new_file(shard.path) as file, _gzip(file) as records:
         for loaded in loading.load_items(source, shard.items):

@@ -241,11 +241,11 @@ def test_ranges_are_those_of_scores_that_count(exported):
     decoder = dataclasses.replace(exported.decoder, postprocess=PostprocessConfig(score_threshold=0.02))
     logits = np.array([[[-100.0, 2.0], [-50.0, -60.0]]], np.float32)  # [1, 2, 2]
     deltas = np.array([[[1.0, -1.0, 0.5, 0.0], [90.0, -90.0, 3.0, 3.0]]], np.float32)
-    found = tflite_quantise.output_ranges(logits, deltas, decoder)
+    found = tflite_quantise.output_ranges([(logits, deltas)], decoder)
     assert found.logits == pytest.approx((np.log(0.01 / 0.99), 2.0))
     assert found.deltas == (-1.0, 1.0)
     everything = tflite_quantise.output_ranges(
-        logits, deltas, dataclasses.replace(decoder, postprocess=PostprocessConfig(score_threshold=0.0))
+        [(logits, deltas)], dataclasses.replace(decoder, postprocess=PostprocessConfig(score_threshold=0.0))
     )
     assert everything.logits == (-100.0, 2.0)
     assert everything.deltas == (-90.0, 90.0)
@@ -260,7 +260,7 @@ def test_softmax_logits_that_saturate_make_no_detection(exported):
         postprocess=PostprocessConfig(score_threshold=0.02),
     )
     logits = np.array([[[0.0, 5.0, -40.0], [80.0, 3.0, -40.0], [-10.0, -70.0, -90.0]]], np.float32)
-    found = tflite_quantise.output_ranges(logits, np.zeros((1, 3, 4), np.float32), decoder)
+    found = tflite_quantise.output_ranges([(logits, np.zeros((1, 3, 4), np.float32))], decoder)
     scores = [np.asarray(decoder.scores(each)) for each in (logits, np.clip(logits, *found.logits))]
     np.testing.assert_allclose(scores[1], scores[0], atol=0.01)
     assert found.logits[0] > -20

@@ -120,8 +120,8 @@ class Space:
     def count(self, values_each: int = 0) -> int | None:
         """Counts what `all` yields.
 
-        Parameters that no condition ties are multiplied out, however many combinations that makes. Those that conditions
-        tie are gone through one by one.
+        Parameters that no condition ties are multiplied out, however many combinations that makes. Those that
+        conditions tie are gone through one by one.
 
         Args:
             values_each: as of `all`.

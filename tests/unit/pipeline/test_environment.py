@@ -66,6 +66,13 @@ def test_threads_that_the_user_has_set_stay(monkeypatch):
     assert (os.environ["TF_NUM_INTRAOP_THREADS"], os.environ["TF_NUM_INTEROP_THREADS"]) == ("2", "3")
 
 
+def test_importing_the_kit_leaves_the_warnings_of_the_process_alone():
+    code = "import warnings; before = list(warnings.filters); import data.sources, data.example_rules, numpy, PIL.Image"
+    code += "; own = [one for one in warnings.filters if one not in before]; print([one for one in own if 'PIL' in"
+    code += " str(one) or 'Bomb' in str(one)])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
 def test_two_processes_can_share_a_gpu_and_the_user_decides(monkeypatch):
     monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "false")
     environment.share_gpu()

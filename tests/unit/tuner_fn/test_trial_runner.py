@@ -27,6 +27,7 @@ class FakeProcess:
 
     def __init__(self) -> None:
         self.jobs: list = []
+        self.timeouts_s: set = set()
         self.counted: list = []
         self.clock = 1.0  # what times are multiplied by
         self.actions: dict[int, BaseException | int] = {}  # {job: what it raises, or the epochs before it fails}
@@ -39,6 +40,7 @@ class FakeProcess:
     def train(self, job, on_epoch, timeout_s):
         assert all(pathlib.Path(path).exists() for path in (job.start_from, job.inherit_from) if path)
         self.jobs.append(job)
+        self.timeouts_s.add(timeout_s)
         action = self.actions.get(len(self.jobs) - 1)
         if isinstance(action, BaseException):
             raise action
@@ -166,6 +168,21 @@ def test_a_failed_trial_is_recorded_with_its_reason_and_the_search_goes_on(proce
     assert [row["reason"] for row in rows] == ["", "", "NaN", "no memory"]
     trial = json.loads((tmp_path / "search" / f"trial_{rows[2]['trial']}" / "trial.json").read_text())
     assert trial["message"] == "NaN\nlast line of a log"
+
+
+def test_a_trial_that_hangs_fails_without_the_user_having_said_when(process, tmp_path, monkeypatch) -> None:
+    """The first steps let expect 1 s an epoch and 2 s a validation."""
+    search(make(tmp_path / "long", process, max_epochs=100))
+    search(make(tmp_path / "short", process))
+    search(make(tmp_path / "told", process, trial_timeout_s=7.0))
+    assert process.timeouts_s == {20.0 * 300.0, 600.0, 7.0}
+
+    def fail(job):
+        raise keras_tuner.errors.FailedTrialError("It hangs.")
+
+    monkeypatch.setattr(process, "measure", fail)
+    search(make(tmp_path / "unmeasured", process))
+    assert max(process.timeouts_s) == 86_400.0
 
 
 def test_a_failed_trial_is_charged_the_epochs_up_to_its_failure(process, tmp_path) -> None:
