@@ -25,8 +25,8 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
     return chosen
 
 
-def longest_trials(rows: Sequence[Row]) -> list[Row]:
-    """Picks of each configuration the trial that trained longest.
+def best_trials(rows: Sequence[Row]) -> list[Row]:
+    """Picks the best trial of each configuration, as the leaderboard's order does.
 
     Args:
         rows: of the leaderboard; trials of one configuration have equal hyperparameters.
@@ -34,19 +34,19 @@ def longest_trials(rows: Sequence[Row]) -> list[Row]:
     Returns:
         Rows with a score, in their order.
     """
-    longest: dict[str, Row] = {}
+    best: dict[str, Row] = {}
     for row in rows:
         if row["rank"] and math.isfinite(row["score"]):
             name = json.dumps(row["hyperparameters"], sort_keys=True)
-            if name not in longest or row["epochs"] > longest[name]["epochs"]:
-                longest[name] = row
-    kept = {row["trial"] for row in longest.values()}
+            if name not in best or row["score"] > best[name]["score"]:
+                best[name] = row
+    kept = {row["trial"] for row in best.values()}
     return [row for row in rows if row["trial"] in kept]
 
 
 def candidates(rows: Sequence[Row], cost: str) -> list[Row]:
-    """Picks what can be on a front: of the rows with a cost, such as "latency_ms", the `longest_trials`."""
-    return longest_trials([row for row in rows if row[cost] is not None])
+    """Picks what can be on a front: of the rows with a cost, such as "latency_ms", the `best_trials`."""
+    return best_trials([row for row in rows if row[cost] is not None])
 
 
 def front_rows(rows: Sequence[Row], cost: str) -> list[Row]:

@@ -50,7 +50,7 @@ def plot(rows: Sequence[Row], names: Sequence[str], objective: str) -> bytes:
     width, height = _PANEL_INCHES
     figure = Figure(figsize=(width * len(names), height), dpi=_DOTS_PER_INCH, layout="constrained")
     backend_agg.FigureCanvasAgg(figure)
-    figure.suptitle("Pareto front of the search, each configuration after its longest trial", fontsize=13)
+    figure.suptitle("Pareto front of the search, each configuration by its best trial", fontsize=13)
     for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         _plot_front(axis, rows, name)
         axis.set_ylabel(f"val {objectives.get(objective).text}")

@@ -5,7 +5,7 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from data import dataset_info, files, progress
@@ -14,6 +14,7 @@ from tuner_fn import reporting, search_config, search_files
 from tuner_fn.search_space import Ranges
 
 FILE_NAME = "search.json"
+_MOST_NAMED = 5  # fields that changed
 _SETTLED = "grid"  # its order is that of the whole space
 Parts = dict[str, Any]
 
@@ -78,10 +79,43 @@ def prepare(folder: pathlib.Path, logdir: pathlib.Path, parts: Parts) -> None:
         progress.emit("note", text=text)
         return
     for last, its_parts in list(others.items())[:1]:
-        changed = " and ".join(name for name, value in parts.items() if its_parts[name] != value)
-        text = f"A new search starts, because the {changed} changed; the one before stays in {last}."
+        changed = "; ".join(
+            f"{name}: {differences(its_parts[name], parts[name])}" for name in parts if its_parts[name] != parts[name]
+        )
+        text = f"A new search starts, because this changed: {changed}. The one before stays in {last}."
         progress.emit("note", text=text)
     files.write_json(folder / FILE_NAME, parts)
+
+
+def differences(before: Any, now: Any) -> str:
+    """Says what changed in one of the parts: the fields of settings, or that it is another one.
+
+    Args:
+        before: JSON value.
+        now: JSON value.
+
+    Returns:
+        "max_epochs 4 -> 6, ranges.loss.l2 new", the first few fields, or "another one" where there are no fields.
+    """
+    flat = [dict(_fields(value)) if isinstance(value, dict) else None for value in (before, now)]
+    if None in flat:
+        return "another one"
+    texts = []
+    for name in dict.fromkeys([*flat[1], *flat[0]]):
+        old, new = (one.get(name) for one in flat)
+        if name not in flat[0] or name not in flat[1]:
+            texts.append(f"{name} {'new' if name in flat[1] else 'left out'}")
+        elif old != new:
+            texts.append(f"{name} {old} -> {new}")
+    more = len(texts) - _MOST_NAMED
+    return ", ".join(texts[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _fields(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields the dotted name and the value of every field; a range of the space is one value."""
+    for name, value in values.items():
+        is_group = isinstance(value, dict) and not {"choices", "low"} & value.keys()
+        yield from _fields(value, f"{prefix}{name}.") if is_group else [(f"{prefix}{name}", value)]
 
 
 def extends(parts: Parts, older: Parts) -> bool:

@@ -173,7 +173,7 @@ def _show(
     config: configs.RunConfig,
     folder: RunDirectory,
 ) -> None:
-    size = config.experiment.input.shape_text
+    size = configs.read_config(str(folder.report / "config.json")).input.shape_text  # the search may have changed it
     dataset = config.data.test_dataset or config.dataset
     about = f"{dataset}, test split, {result.num_test_images} images, detector input {size} px"
     screen.note("")

@@ -18,7 +18,7 @@ from models.export import formats, model_card
 from pipeline.components import evaluator
 
 TRAIN, SCORED = "train", "val"  # calibrates; measures the drop. The test split is the Evaluator's alone
-NOT_BLESSED = "not tried, because the Evaluator did not bless the model"
+NOT_BLESSED = "not pushed, because the Evaluator did not bless the model"
 
 
 @component
@@ -39,7 +39,7 @@ def Exporter(  # noqa: N802 - the name is the component's, as TFX shows it
 
     Args:
         model: the Trainer's model.
-        model_blessing: the Evaluator's verdict; formats of a model it refused are not made.
+        model_blessing: the Evaluator's verdict; formats of a model that it refused are measured and not pushed.
         evaluation: the Evaluator's numbers.
         examples: Examples with the splits train and val.
         exported_model: for ServingCheck and Pusher.
@@ -62,8 +62,10 @@ def Exporter(  # noqa: N802 - the name is the component's, as TFX shows it
         "metrics": coco.to_json_numbers(metrics),
     }
     files.write_json(extras / model_card.EVALUATION_FILE, verdict)
-    report = _export(target, names, artifact_utils.get_split_uri([examples], TRAIN), max_drop) if blessed else None
-    report = report or _untried(names, max_drop)
+    report = _export(target, names, artifact_utils.get_split_uri([examples], TRAIN), max_drop)
+    if not blessed:
+        for one in report["formats"]:
+            one |= {"kept": False, "file": "", "reason": one["reason"] or NOT_BLESSED}
     files.write_json(extras / formats.REPORT_FILE, report)
     texts = {name: detections.read_extra(target, name) for name in model_card.SOURCES}
     files.write_text(extras / model_card.FILE_NAME, model_card.write(texts))
@@ -81,10 +83,10 @@ def read_report(exported_uri: str) -> dict[str, Any]:
     return json.loads(detections.read_extra(path_utils.serving_model_path(exported_uri), formats.REPORT_FILE) or "{}")
 
 
-def _export(model_dir: pathlib.Path, names: list[str], train_dir: str, max_drop: float) -> dict[str, Any] | None:
-    """Adds the formats to a SavedModel; returns the report, None where no format was asked for."""
+def _export(model_dir: pathlib.Path, names: list[str], train_dir: str, max_drop: float) -> dict[str, Any]:
+    """Adds the formats to a SavedModel; returns the report, without a format where none was asked for."""
     if not names:
-        return None
+        return {"dataset": "", "split": SCORED, **formats.ExportReport((), 0, 0, max_drop).to_dict()}
     from models.export import format_export
 
     folder = pathlib.Path(train_dir).parent
@@ -113,8 +115,3 @@ def _calibration(folder: pathlib.Path) -> Iterator[bytes]:
     for row, record in enumerate(input_pipeline.read_records(tfrecords)):
         if row in chosen:
             yield record.encoded
-
-
-def _untried(names: list[str], max_drop: float) -> dict[str, Any]:
-    rows = tuple(formats.FormatReport(name, kept=False, reason=NOT_BLESSED) for name in names)
-    return {"dataset": "", "split": SCORED, **formats.ExportReport(rows, 0, 0, max_drop).to_dict()}

@@ -24,7 +24,7 @@ from data import dataset_info, files, progress
 from data.errors import UserError
 from data.sources import DataOptions, canonical, open_source
 from models.evaluation import coco
-from models.evaluation.detections import EXTRAS
+from models.evaluation.detections import EXTRAS, read_extra
 from models.export import model_card
 from pipeline import failures
 from pipeline.components import evaluator, exporter, serving_check
@@ -56,7 +56,7 @@ class RunResult:
         decision: `tuner_fn.finalists.Decision` between what the search began with and its best, None where nothing was
             compared.
         pareto: {cost: the leaderboard's rows on the front of score and cost}, for the costs asked for.
-        final_val: the metrics of the last epoch of the final training on the val split.
+        final_val: the metrics on the val split of the epoch whose weights are exported.
         seconds: by component.
         cached: names of the components that were taken from the cache.
         export: as `exporter.read_report`.
@@ -202,9 +202,11 @@ def _summarise(
     exported = outputs["Exporter"]["exported_model"][0].uri
     sources += [pathlib.Path(examples) / "quarantine.csv", pathlib.Path(model) / HISTORY_FILE]
     sources += [pathlib.Path(path_utils.serving_model_path(exported)) / EXTRAS / model_card.FILE_NAME]
+    sources.append(pathlib.Path(model) / EXTRAS / "config.json")  # in the place of the settings that the run began with
     for path in sources:
         files.write_bytes(report / path.name, path.read_bytes())
-    last_epoch = json.loads((report / "history.json").read_text())[-1]
+    epoch = json.loads(read_extra(model, model_card.TRAINING_FILE))["epoch"]
+    final = json.loads((report / "history.json").read_text())[epoch - 1]
     rows = json.loads((report / "leaderboard.json").read_text())
     names = cost_limits.asked_for(config.search.limits, config.search.second_objective)
     pareto_report.write(report, rows, names, config.search.objective)
@@ -220,7 +222,7 @@ def _summarise(
         leaderboard=rows,
         decision=json.loads((search / finalists.DECISION_FILE).read_text(encoding="utf-8")),
         pareto={name: pareto.front_rows(rows, name) for name in names},
-        final_val={name: math.nan if value is None else value for name, value in last_epoch.items()},
+        final_val={name: math.nan if value is None else value for name, value in final.items()},
         seconds=seconds,
         cached=cached,
         export=exporter.read_report(exported),

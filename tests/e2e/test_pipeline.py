@@ -194,7 +194,9 @@ def test_a_model_below_the_threshold_is_not_pushed_and_the_reason_is_printed(run
     found = states(done.stdout)
     assert {found[name] for name in ("Tuner", "Trainer")} == {"cached"}
     assert found["Exporter"] == "done"
-    assert "tflite_float32 is left out: not tried" in done.stdout
+    assert "tflite_float32 is left out: not pushed" in done.stdout
+    figures = next(line.split() for line in done.stdout.splitlines() if line.split()[:1] == ["tflite_float32"])
+    assert float(figures[1]) >= 0.0
 
 
 def test_the_pushed_model_predicts_and_evaluates_as_the_pipeline_did(run_arguments, tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""Asynchronous successive halving: promotes without waiting for a rung to fill."""
+"""Successive halving by the rule of ASHA: a promotion does not wait for a rung to fill."""
 
 import numpy as np
 

@@ -44,7 +44,7 @@ def row(trial: str, score: float | None, epochs: int, cost: float | None, rate: 
     return about | {"hyperparameters": {"rate": rate}}
 
 
-def test_a_configuration_counts_with_its_longest_trial_and_failed_ones_not_at_all() -> None:
+def test_a_configuration_counts_with_its_best_trial_and_failed_ones_not_at_all() -> None:
     rows = [
         row("0", 0.9, 2, 5.0, 0.1),  # went on, and became worse
         row("1", 0.6, 2, 6.0, 0.2),
@@ -53,5 +53,5 @@ def test_a_configuration_counts_with_its_longest_trial_and_failed_ones_not_at_al
         row("4", 0.7, 2, None, 0.4),  # of a search that did not measure
         row("5", None, 2, 1.0, 0.5),
     ]
-    assert [one["trial"] for one in pareto.candidates(rows, "latency_ms")] == ["1", "2"]
-    assert [one["trial"] for one in pareto.front_rows(rows, "latency_ms")] == ["2", "1"]
+    assert [one["trial"] for one in pareto.candidates(rows, "latency_ms")] == ["0", "1"]
+    assert [one["trial"] for one in pareto.front_rows(rows, "latency_ms")] == ["0"]

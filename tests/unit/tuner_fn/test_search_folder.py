@@ -102,7 +102,7 @@ def test_a_larger_space_begins_with_a_copy_and_leaves_the_old_search_alone(tmp_p
         log.write("new\n")
     assert (folder / "a" / "worker.log").read_text() == "old\n"
     assert notes == [
-        f"A new search starts, because the search changed; the one before stays in {folder / 'a'}.",
+        f"A new search starts, because this changed: search: seed 0 -> 1. The one before stays in {folder / 'a'}.",
         f"The space is larger: the search goes on with the trials of {folder / 'a'}, which stays as it is.",
     ]
 
@@ -139,5 +139,19 @@ def test_a_search_of_an_older_kit_is_left_alone_and_named(tmp_path) -> None:
     (folder / "a" / "search.json").write_text(json.dumps(older))
     with progress.listen(lambda kind, fields: notes.append(fields["text"])):
         search_folder.prepare(folder / "b", logs / "b", make_parts())
-    assert notes == [f"A new search starts, because the versions changed; the one before stays in {folder / 'a'}."]
+    assert notes == [
+        f"A new search starts, because this changed: versions: another one. The one before stays in {folder / 'a'}."
+    ]
     assert json.loads((folder / "a" / "search.json").read_text()) == older
+
+
+def test_what_changed_is_said_field_by_field() -> None:
+    before = {"loss": {"l2": 0.1, "gamma": 2}, "ranges": {"a": {"low": 1, "high": 2}, "b": {"choices": [1]}}}
+    now = {"loss": {"l2": 0.2, "gamma": 2}, "ranges": {"a": {"low": 1, "high": 3}, "c": {"choices": [1]}}}
+    text = (
+        "loss.l2 0.1 -> 0.2, ranges.a {'low': 1, 'high': 2} -> {'low': 1, 'high': 3}, ranges.c new, ranges.b left out"
+    )
+    assert search_folder.differences(before, now) == text
+    assert search_folder.differences("a1", "b2") == "another one"
+    many = ({str(n): side for n in range(8)} for side in (0, 1))
+    assert search_folder.differences(*many).endswith("4 0 -> 1 and 3 more")
