@@ -41,7 +41,7 @@ def height(values: dict[str, Any]) -> float:
 
 def make_oracle(name: str, folder: str | os.PathLike[str], **options: Any) -> oracles.SeededOracle:
     """Makes a quiet oracle that maximises "score", by default in `make_space`."""
-    defaults = {"objective": keras_tuner.Objective("score", "max"), "max_epochs": 9, "seed": 0}
+    defaults = {"objective": keras_tuner.Objective("score", "max"), "max_epochs": 9, "seed": 0, "max_trials": None}
     oracle = oracles.make_oracle(name, **{"hyperparameters": make_space(), **defaults, **options})
     oracle._set_project_dir(str(folder), "search")
     oracle.verbose = 0

@@ -79,9 +79,8 @@ def prepare(folder: pathlib.Path, logdir: pathlib.Path, parts: Parts) -> None:
         progress.emit("note", text=text)
         return
     for last, its_parts in list(others.items())[:1]:
-        changed = "; ".join(
-            f"{name}: {differences(its_parts[name], parts[name])}" for name in parts if its_parts[name] != parts[name]
-        )
+        changes = [name for name, value in parts.items() if its_parts[name] != value]
+        changed = "; ".join(f"{name}: {differences(its_parts[name], parts[name])}" for name in changes)
         text = f"A new search starts, because this changed: {changed}. The one before stays in {last}."
         progress.emit("note", text=text)
     files.write_json(folder / FILE_NAME, parts)

@@ -10,6 +10,7 @@ from data.errors import UserError, nearest
 from tuner_fn import strategies
 from tuner_fn.oracles.base import SeededOracle
 
+_BUDGETS = {"max_trials", "max_epochs_total"}
 _OWN = [name for name in strategies.STRATEGIES if not name.startswith(strategies.OPTUNA)]
 NAMES = (*_OWN, f"{strategies.OPTUNA}tpe")  # one of Optuna's stands for all
 
@@ -23,19 +24,27 @@ def make_oracle(name: str, **options: Any) -> SeededOracle:
     Args:
         name: one of `NAMES`, or "optuna:" and another of Optuna's samplers, "optuna:cmaes" for example.
         **options: of `SeededOracle`, of which `objective`, `hyperparameters`, `max_epochs` and `seed` are needed, and
-            of the strategy's class.
+            of the strategy's class. Where nothing else ends the search `max_trials` or `max_epochs_total` is needed,
+            too; None says that the caller ends it.
 
     Returns:
         The oracle; its `max_trials` is a number, never None.
 
     Raises:
-        UserError: an unknown name or option (the nearest known one is named), or an option out of its range.
+        UserError: an unknown name or option (the nearest known one is named), an option out of its range, or no budget.
     """
     known = options_of(name)
     for option in options:
         if option not in known:
             raise UserError(f"`{option}` is no option of the search `{name}`.{nearest(option, known)}")
-    return _constructor(name)(**options)
+    oracle = _constructor(name)(**options)
+    is_endless = oracle.planned_trials() is None and oracle.space.size is None
+    if is_endless and not _BUDGETS & options.keys():
+        raise UserError(
+            f"Nothing ends the search `{name}`. Give `max_trials` or `max_epochs_total`, or max_trials=None if the"
+            " search is ended from outside."
+        )
+    return oracle
 
 
 def options_of(name: str) -> tuple[str, ...]:

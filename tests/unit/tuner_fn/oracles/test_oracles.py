@@ -42,6 +42,7 @@ def make(name: str, folder, space: keras_tuner.HyperParameters | None = None, *,
         name,
         hyperparameters=space or make_space(),
         **{"objective": keras_tuner.Objective("val_AP", direction), "max_epochs": MAX_EPOCHS, "seed": 0}
+        | {"max_trials": None}
         | SETTINGS.get(name, {})
         | settings,
     )
