@@ -17,9 +17,12 @@ Rules:
 What was changed is said in `mended`, one entry a change.
 """
 
+import bisect
 import collections
 import dataclasses
+import difflib
 import io
+import os
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
@@ -60,6 +63,7 @@ _TURNS = {  # EXIF orientation: what shows the image upright, what undoes that
 }
 FIRST_SIDEWAYS = 5  # EXIF orientations from here on swap height and width
 _PNG_FIRST_CHUNK_AT = 8
+_NEIGHBOURS = 100
 _DRAFT_SCALE = 8  # the most by which libjpeg shrinks while it decodes
 _PNG_CHUNK_FRAME_BYTES = 12  # length, kind and checksum around a chunk's data
 
@@ -134,11 +138,29 @@ def read_file(path: str) -> bytes:
     """
     try:
         return Path(path).read_bytes()
-    except FileNotFoundError as error:
-        raise errors.BadExampleError(path, "the image file does not exist", "missing_image") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise missing_image(path) from error
     except (OSError, ValueError) as error:  # a name may hold a NUL
         why = getattr(error, "strerror", None) or error
         raise errors.BadExampleError(path, f"the file cannot be read: {why}", "unreadable_image") from error
+
+
+def missing_image(path: str) -> errors.BadExampleError:
+    """Words the error about an image file that is not there, with what is there.
+
+    Args:
+        path: that was tried.
+    """
+    path = os.path.abspath(path)
+    folder, name = os.path.split(path)
+    reason = "the image file does not exist"
+    if not os.path.isdir(folder):
+        return errors.BadExampleError(path, f"{reason}, nor does its folder", "missing_image")
+    names = [entry for entry in sorted(os.listdir(folder)) if not entry.startswith(".")]
+    place = bisect.bisect(names, name)
+    around = names[max(0, place - _NEIGHBOURS) : place + _NEIGHBOURS]  # of many files the rest are less alike
+    near = difflib.get_close_matches(name, around, n=1)
+    return errors.BadExampleError(path, f"{reason}; the nearest is `{near[0]}`" if near else reason, "missing_image")
 
 
 def check_image(

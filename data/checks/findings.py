@@ -99,6 +99,26 @@ KINDS = {
     ),
     "unnamed_image": Kind(Severity.WARNING, "image without annotation"),
     "lost_annotation": Kind(Severity.WARNING, "annotation without image"),
+    "inexact_name": Kind(
+        Severity.WARNING,
+        "file found by a name that is not exact",
+        "It is the only file whose name is alike; correct the name where it is another one.",
+    ),
+    "other_filename": Kind(
+        Severity.WARNING,
+        "annotation that names another image",
+        "The image called as the annotation file is taken. Correct `filename` or the file's name.",
+    ),
+    "merged_class": Kind(
+        Severity.WARNING, "several numbers for one class name", "They count as one class. Rename them if they are not."
+    ),
+    "shared_image": Kind(
+        Severity.WARNING, "image file in two splits", "Scores there are too good. Leave it out of one of the splits."
+    ),
+    "left_out": Kind(Severity.WARNING, "left out"),
+    "all_ignored": Kind(
+        Severity.WARNING, "every box is a region to ignore", "Look at `iscrowd`, `difficult` or `ignore`."
+    ),
     "empty_class": Kind(Severity.WARNING, "class without boxes", "Leave it out with --classes."),
     "uneven_class": Kind(
         Severity.WARNING,

@@ -4,7 +4,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data import errors, progress
-from data.sources import base, coco, csv_table, flir, kitti, road_scenes, selection, tfds_builder, tfrecord, voc, yolo
+from data.checks import findings
+from data.sources import (
+    annotated,
+    base,
+    coco,
+    csv_table,
+    flir,
+    kitti,
+    road_scenes,
+    selection,
+    tfds_builder,
+    tfrecord,
+    voc,
+    yolo,
+)
 
 Source = base.Source
 DataOptions = selection.DataOptions
@@ -63,6 +77,8 @@ def open_source(
         test_source = open_reader(options.test_dataset, options)
         require(test_source, ["test"])
     source = selection.SelectedSource(open_reader(spec, options), options, test_source, carve)
+    for origin in source.origins:
+        _say_notices(origin)
     require(source, required_splits)
     if source.carving:
         lines = (source.carving.describe(spec, carve), source.carving.warning(spec))
@@ -128,6 +144,17 @@ def _recognise(spec: str, path: Path) -> tuple[str, str]:
         )
     ((kind, reason),) = reasons.items()
     return kind, reason
+
+
+def _say_notices(source: Source) -> None:
+    """Says what is wrong with a dataset as a whole, one line a kind; `ssd-tuner data check` lists all of it."""
+    groups: dict[str, list[annotated.Notice]] = {}
+    for notice in getattr(source, "notices", ()):
+        groups.setdefault(notice.kind, []).append(notice)
+    for kind, notices in groups.items():
+        first = f"{notices[0].file}{': ' if notices[0].detail else ''}{notices[0].detail}"
+        others = f" and {len(notices) - 1} more" if len(notices) > 1 else ""
+        progress.emit("note", text=f"`{source.spec}`: {findings.describe(kind).title}: {first}{others}.")
 
 
 def require(source: Source, splits: Sequence[str]) -> None:

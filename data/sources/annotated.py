@@ -1,5 +1,6 @@
 """What readers share whose images and annotations are separate files."""
 
+import collections
 import dataclasses
 import functools
 import hashlib
@@ -127,14 +128,15 @@ class AnnotatedSource(base.Reader):
         self.roots, self.notices = tuple(roots), tuple(notices)
         if not self.class_names:
             problems = (image.problem for of_split in images.values() for image in of_split if image.problem)
-            why = next((f" First problem: {problem}." for problem in problems), "")
+            why = next((f"no annotation can be read. First problem: {problem}" for problem in problems), "")
             raise errors.UserError(
-                f"Dataset `{spec}` has no class: no annotation names one.{why} Check its annotations."
+                f"Dataset `{spec}` has no class: {why or 'no annotation names one'}. Check its annotations."
             )
         self._images: dict[str, list[AnnotatedImage]] = {}
         for split in self.splits:
-            self._images[split] = sorted(images[split], key=lambda image: image.source_id)
+            self._images[split] = sorted(_one_an_image(images[split]), key=lambda image: image.source_id)
             example_rules.check_unique((image.source_id for image in images[split]), f"Split {split} of `{spec}`")
+        self.notices += (*_all_ignored(spec, self._images), *_shared(self._images))
         self._units = self._decide_units()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -195,7 +197,7 @@ class AnnotatedSource(base.Reader):
         try:
             num_bytes = os.path.getsize(item.path)
         except (OSError, ValueError) as error:  # a name may hold a NUL
-            raise errors.BadExampleError(item.path, "the image file does not exist", "missing_image") from error
+            raise example_rules.missing_image(item.path) from error
         return base.Glance(object_labels(item), num_bytes, lambda: example_rules.read_file(item.path))
 
     def form_of(self, item: AnnotatedImage) -> str:
@@ -240,6 +242,43 @@ class AnnotatedSource(base.Reader):
             f" as [{shown}] of `{image.path}`. Are they {words[other]}? Answer with --box_units={other}, or with"
             f" --box_units={own} if they are right as they stand."
         )
+
+
+def _one_an_image(images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
+    """Makes unusable what several annotations say of one file, but for the one that names it as it is."""
+    groups: dict[str, list[AnnotatedImage]] = collections.defaultdict(list)
+    for image in images:
+        groups[image.path].append(image)
+    result = []
+    for path, several in groups.items():
+        exact = [image for image in several if path.endswith(f"/{image.source_id}")]
+        for image in several:
+            if len(several) > 1 and not image.problem and exact != [image]:
+                others = " and ".join(f"`{other.source_id}`" for other in several[:3])
+                image = dataclasses.replace(image, problem=f"{others} mean one file; name each image once")
+            result.append(image)
+    return result
+
+
+def _all_ignored(spec: str, images: Mapping[str, Sequence[AnnotatedImage]]) -> list[Notice]:
+    """Notes that a dataset has boxes but no object."""
+    stated = [image for of_split in images.values() for image in of_split]
+    num_boxes = sum(len(image.boxes) for image in stated)
+    if not num_boxes or any(map(object_labels, stated)):
+        return []
+    return [Notice("all_ignored", spec, f"all {num_boxes} boxes; there is no object to learn from")]
+
+
+def _shared(images: Mapping[str, Sequence[AnnotatedImage]]) -> list[Notice]:
+    """Notes the files that lie in several splits."""
+    first: dict[str, str] = {}
+    notices = []
+    for split, of_split in images.items():
+        for image in of_split:
+            other = first.setdefault(image.path, split)
+            if other != split:
+                notices.append(Notice("shared_image", image.path, f"in {other} and {split}"))
+    return notices
 
 
 def object_labels(stated: AnnotatedImage) -> tuple[int, ...]:
@@ -292,6 +331,23 @@ def number_classes(names: Iterable[str]) -> tuple[tuple[str, ...], dict[str, int
     class_names = tuple(name for name in given if not base.is_ignore_category(name))
     numbers = {name: number for number, name in enumerate(class_names)}
     return class_names, {name: numbers.get(name, IGNORE_LABEL) for name in given}
+
+
+def merged_names(numbered: Iterable[tuple[Any, str]], path: Path) -> list[Notice]:
+    """Notes the classes' names that come with several numbers.
+
+    Args:
+        numbered: (number, name) of each class.
+        path: of the file that says so.
+    """
+    numbers: dict[str, list[str]] = collections.defaultdict(list)
+    for number, name in numbered:
+        numbers[name].append(str(number))
+    return [
+        Notice("merged_class", str(path), f"{' and '.join(several)} are both `{name}`")
+        for name, several in numbers.items()
+        if len(several) > 1
+    ]
 
 
 def in_other_units(box: Sequence[float], form: str) -> bool:

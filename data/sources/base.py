@@ -10,7 +10,15 @@ from data.examples import DetectionRecord
 
 SPLITS = ("train", "val", "test")
 
-SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+# Asked with `split_named`, without case.
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
 
 _IGNORE_NAMES = ("dontcare", "ignore", "ignored", "ignoreregion", "ignoredregion", "ignoredregions")
 
@@ -145,6 +153,11 @@ class Reader(Source):
         return None
 
 
+def split_named(name: str) -> str | None:
+    """Returns the split that a name means, in any case; None where it means none."""
+    return SPLIT_NAMES.get(name.strip().casefold())
+
+
 def is_ignore_category(name: str) -> bool:
     """Says whether a category marks regions to ignore (DontCare, ignore, "ignored regions", in any case)."""
     return "".join(letter for letter in name.casefold() if letter.isalnum()) in _IGNORE_NAMES
@@ -162,7 +175,8 @@ def found_in(folder: Path, most: int = 8) -> str:
     """
     if not folder.is_dir():
         return "one file, not a folder"
-    names = sorted(f"`{entry.name}/`" if entry.is_dir() else f"`{entry.name}`" for entry in folder.iterdir())
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    names = sorted(f"`{entry.name}/`" if entry.is_dir() else f"`{entry.name}`" for entry in entries)
     if not names:
         return "nothing"
     more = f" and {len(names) - most} more" if len(names) > most else ""

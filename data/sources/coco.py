@@ -4,28 +4,36 @@
 - COCO's own: annotations/instances_*.json (or annotations/train.json, ...) and folders train*/, val*/, test*/, also
   below images/;
 - Roboflow's: train/_annotations.coco.json, valid/, test/, each with its images beside it;
-- a set without splits: one JSON (`WHOLE_SET`) with its images in images/, data/ or beside it; all of it is "train".
+- a set without splits: one JSON (`WHOLE_SET`, or the only one with COCO's keys, also in annotations/) with its images
+  in images/, data/ or beside it; all of it is "train".
 
-Any split may be missing. A category that nothing names but other categories as their `supercategory`, which Roboflow
-writes first into every export, is a heading and no class.
+Names of splits and folders count in any case. Any split may be missing. Numbers, flags and ids may be text, as some
+converters write them (`values`). A box is a region to ignore where `iscrowd` or `ignore` says so. A category that
+nothing names but other categories as their `supercategory`, which Roboflow writes first into every export, is a
+heading and no class.
 """
 
 import collections
 import dataclasses
 import json
 import math
-import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data import errors, example_rules, progress
-from data.sources import annotated, base, layout
+from data.sources import annotated, base, layout, locate, values
 
 WHOLE_SET = ("_annotations.coco.json", "annotations.json", "labels.json", "coco.json", "result.json")
 
 _FILE_NAME_KEYS = ("file_name", "filename")  # COCO's key, then HIT-UAV's
 _ANNOTATION_KEYS = ("annotations", "annotation")
+_COCO_KEYS = (b'"images"', b'"annotation', b'"categories"')
+_IGNORE_KEYS = ("iscrowd", "ignore")
+_OTHER_TASKS = ("person_keypoints", "captions", "image_info", "stuff", "panoptic")  # beside COCO's own instances
+
+Locate = Callable[[str], tuple[Path, str | None]]  # an image by its name, as `locate.Finder.find`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +42,7 @@ class SplitFiles:
 
     Attributes:
         annotations: the JSON file.
-        folders: existing folders that its file names may start from; the first that has the first image counts.
+        folders: existing folders that its file names may start from, the likeliest first.
     """
 
     annotations: Path
@@ -47,11 +55,12 @@ class CocoSource(annotated.AnnotatedSource):
     kind = "coco"
     argument_help = ":PATH (train.json, val.json, test.json beside folders of images of the same names)"
 
-    def __init__(self, spec: str, files: Mapping[str, SplitFiles], options: base.ReadOptions) -> None:
+    def __init__(self, spec: str, root: Path, files: Mapping[str, SplitFiles], options: base.ReadOptions) -> None:
         """Reads the annotations.
 
         Args:
             spec: what the user typed.
+            root: folder of the dataset.
             files: where each split lies.
             options: answers to what the data leaves open.
 
@@ -63,15 +72,23 @@ class CocoSource(annotated.AnnotatedSource):
         headings = _headings(tables, categories)
         names = [name for by_id in categories.values() for name in by_id.values() if name not in headings]
         class_names, labels = annotated.number_classes(names)
-        images, notices, named = {}, [], collections.defaultdict(list)
+        finder = locate.Finder(root, files)
+        images, notices, folders = {}, [], {}
         for split, entry in files.items():
             by_id = {key: labels[name] for key, name in categories[split].items() if name in labels}
-            images[split], folder = read_images(tables.pop(split), entry, by_id, notices)
-            named[folder] += [image.source_id for image in images[split]]
-        for folder, source_ids in named.items():
-            notices += layout.unnamed_images(folder, source_ids)
-        roots = [*(entry.annotations for entry in files.values()), *named]
-        super().__init__(spec, images, class_names, roots, options, notices)
+            notices += _merged(tables[split], categories[split], entry.annotations)
+
+            def find(name: str, entry: SplitFiles = entry, split: str = split) -> tuple[Path, str | None]:
+                return finder.find(name, (*entry.folders, entry.annotations.parent, root), split)
+
+            images[split] = read_images(tables.pop(split), entry.annotations, by_id, notices, find)
+            first = Path(images[split][0].path)
+            folders[next((folder for folder in entry.folders if folder in first.parents), entry.folders[0])] = None
+        paths = {image.path for of_split in images.values() for image in of_split}
+        for folder in folders:
+            notices += layout.unnamed_images(folder, paths)
+        roots = [*(entry.annotations for entry in files.values()), *folders]
+        super().__init__(spec, images, class_names, roots, options, [*notices, *finder.notices()])
 
     @classmethod
     def open(cls, spec: str, argument: str, options: base.ReadOptions) -> "CocoSource":
@@ -94,10 +111,11 @@ class CocoSource(annotated.AnnotatedSource):
                 raise errors.UserError(
                     f"`{file}` has no folder of images: `{images}/` is missing. Add it, or move the file away."
                 )
-        for file in sorted(root.glob("*.json")):
-            if file.stem not in base.SPLIT_NAMES and (root / file.stem).is_dir():
+        used = {entry.annotations for entry in files.values()}
+        for file in (*layout.files(root, ".json"), *layout.files(root / "annotations", ".json")):
+            if file not in used and _is_coco(file) and not file.stem.startswith(_OTHER_TASKS):
                 progress.emit("note", text=f"{file} is no split (train, val or test) by its name; it is left out.")
-        return cls(spec, files, options)
+        return cls(spec, root, files, options)
 
     @classmethod
     def recognises(cls, path: Path) -> str | None:
@@ -123,45 +141,91 @@ def find_splits(root: Path) -> dict[str, SplitFiles]:
         UserError: two files could be the annotations of one split.
     """
     folders, beside = layout.split_folders(root), layout.split_files(root, ".json")
+    instances = _instances(root)
     found = {}
     for split in base.SPLITS:
-        files = _instances(root, split)
+        files = instances.get(split)
         if split in beside:
             files = _existing(beside[split], [root / beside[split].stem, folders.get(split)]) or files
         if files is None and split in folders:
             files = _in_folder(folders[split])
         if files:
             found[split] = files
-    if found:
-        return found
-    default = root / "annotations" / "instances_default.json"
-    whole = _in_folder(root) or (
-        _existing(default, [root / "images" / "default", root / "images"]) if default.is_file() else None
-    )
+    return found or _named_within(root) or _whole(root)
+
+
+def _instances(root: Path) -> dict[str, SplitFiles]:
+    """Finds the splits in COCO's own layout."""
+    folder = layout.folder_named(root, "annotations")
+    if folder is None:
+        return {}
+    found: dict[str, list[Path]] = collections.defaultdict(list)
+    for path in layout.files(folder, ".json"):
+        match = re.match(r"instances_([a-z]+)", path.stem.casefold())
+        if match and (split := base.split_named(match[1])):
+            found[split].append(path)
+    found = found or {split: [path] for split, path in layout.split_files(folder, ".json").items()}
+    for split, paths in found.items():
+        if len(paths) > 1:
+            names = ", ".join(path.name for path in paths)
+            raise errors.UserError(f"`{folder}` has several files for {split}: {names}. Keep one.")
+    there = {split: _existing(path, _image_folders(root, split, path)) for split, (path,) in found.items()}
+    return {split: files for split, files in there.items() if files}
+
+
+def _image_folders(root: Path, split: str, path: Path) -> list[Path | None]:
+    """Returns where the images of a split may lie."""
+    name = path.stem[len("instances_") :] if path.stem.casefold().startswith("instances_") else path.stem
+    images = layout.folder_named(root, "images")
+    parents = [root, *filter(None, [images])]
+    named = [layout.folder_named(parent, end) for end in (name, split) for parent in parents]
+    return [*named, *(layout.split_folders(parent).get(split) for parent in parents), images]
+
+
+def _named_within(root: Path) -> dict[str, SplitFiles]:
+    """Finds JSON files whose names hold the word of a split, as train_labels.json."""
+    found: dict[str, SplitFiles] = {}
+    for path in (path for folder in _json_folders(root) for path in layout.files(folder, ".json")):
+        split = layout.split_within(path.stem)
+        files = split and _is_coco(path) and _existing(path, [*_image_folders(root, split, path), root])
+        if split and files and found.setdefault(split, files) != files:
+            raise errors.UserError(f"`{root}` has two for {split}: {found[split].annotations}, {path}. Keep one.")
+    return {split: found[split] for split in base.SPLITS if split in found}
+
+
+def _whole(root: Path) -> dict[str, SplitFiles]:
+    """Finds the one JSON of a set without splits."""
+    whole = _in_folder(root)
+    jsons = [path for folder in _json_folders(root) for path in layout.files(folder, ".json") if _is_coco(path)]
+    if whole is None and len(jsons) == 1:
+        images = layout.folder_named(root, "images")
+        default = images and layout.folder_named(images, "default")
+        has_images = next((True for _, names in layout.walk(root) if any(map(layout.is_image, names))), False)
+        whole = _existing(jsons[0], [default, images, root / "data", root if has_images else None])
     return {"train": whole} if whole else {}
 
 
-def _instances(root: Path, split: str) -> SplitFiles | None:
-    """Finds a split in COCO's own layout."""
-    candidates = sorted((root / "annotations").glob(f"instances_{split}*.json"))
-    candidates = candidates or list(filter(None, [layout.split_files(root / "annotations", ".json").get(split)]))
-    if len(candidates) > 1:
-        names = ", ".join(path.name for path in candidates)
-        raise errors.UserError(f"`{root / 'annotations'}` has several files for {split}: {names}. Keep one.")
-    for path in candidates:
-        name = path.stem.removeprefix("instances_")
-        parents = (root, root / "images")
-        return _existing(path, [*(parent / end for end in (name, split) for parent in parents), root / "images"])
-    return None
+def _json_folders(root: Path) -> list[Path]:
+    return [root, *filter(None, [layout.folder_named(root, "annotations")])]
 
 
 def _in_folder(folder: Path) -> SplitFiles | None:
     """Finds one JSON and its images in a folder."""
     for path in (folder / name for name in WHOLE_SET):
-        if path.is_file():
+        if path.is_file() and _is_coco(path):
             has_images = bool(layout.image_names(folder, deep=False))
-            return _existing(path, [folder / "images", folder / "data", folder if has_images else None])
+            images = layout.folder_named(folder, "images")
+            return _existing(path, [images, folder / "data", folder if has_images else None])
     return None
+
+
+def _is_coco(path: Path) -> bool:
+    """Says whether a JSON has COCO's keys, without parsing it; a file that cannot be read has its own message later."""
+    try:
+        text = path.read_bytes()
+    except OSError:
+        return True
+    return all(key in text for key in _COCO_KEYS)
 
 
 def _existing(annotations: Path, folders: Sequence[Path | None]) -> SplitFiles | None:
@@ -211,8 +275,8 @@ def read_categories(table: Mapping[str, Any], path: Path) -> dict[int, str]:
     """
     by_id = {}
     for index, category in enumerate(_list_at(table, ("categories",), path)):
-        name, key = category.get("name"), category.get("id")
-        if not isinstance(name, str) or not isinstance(key, int) or key in by_id:
+        name, key = category.get("name"), values.whole(category.get("id"))
+        if not isinstance(name, str) or key is None or key in by_id:
             raise errors.UserError(
                 f"{path}: `categories[{index}]` needs a text `name` and a whole-number `id` of its own: got {category}."
             )
@@ -222,43 +286,41 @@ def read_categories(table: Mapping[str, Any], path: Path) -> dict[int, str]:
 
 def read_images(
     table: Mapping[str, Any],
-    files: SplitFiles,
+    path: Path,
     labels: Mapping[int, int],
     notices: list[annotated.Notice],
+    find: Locate,
     drop_others: bool = False,
-) -> tuple[list[annotated.AnnotatedImage], Path]:
+) -> list[annotated.AnnotatedImage]:
     """Reads a split's images with their boxes.
 
     Args:
         table: of the JSON.
-        files: where the split lies.
+        path: of the JSON.
         labels: by category id.
         notices: list to append to, where annotations name no image.
+        find: an image's file by its name.
         drop_others: boxes of other categories are left out; else they make their image unusable.
 
     Returns:
-        The images, and the folder that their names start from.
+        The images.
 
     Raises:
         UserError: the table is not COCO's, or no annotation names an image.
     """
-    path = files.annotations
-    by_id, folder = _images_by_id(table, files)
+    by_id = _images_by_id(table, path, find)
     annotations: dict[Any, list[dict[str, Any]]] = collections.defaultdict(list)
     entries = _list_at(table, _ANNOTATION_KEYS, path)
     for annotation in entries:
-        image_id = annotation.get("image_id")
-        annotations[image_id if isinstance(image_id, int | str) else None].append(annotation)
-    orphans = sum(len(group) for image_id, group in annotations.items() if image_id not in by_id)
+        annotations[values.identity(annotation.get("image_id"))].append(annotation)
+    orphans = [entry for image_id, group in annotations.items() if image_id not in by_id for entry in group]
     if orphans:
-        text = f"{orphans} of {len(entries)} annotations name an image that is not in `images`"
-        if orphans == len(entries):
-            wrong, right = next(iter(annotations)), next(iter(by_id))
+        text = f"{len(orphans)} of {len(entries)} annotations name an image that is not in `images`"
+        if len(orphans) == len(entries):
+            wrong, right = orphans[0].get("image_id"), table["images"][0]["id"]
             raise errors.UserError(f"{path}: {text}, as `image_id` {wrong!r} beside `id` {right!r}. Make them agree.")
-        progress.emit("note", text=f"{path}: {text}; they are left out.")
         notices.append(annotated.Notice("lost_annotation", str(path), f"{text}; they are left out"))
-    images = [with_boxes(image, annotations[image_id], labels, drop_others) for image_id, image in by_id.items()]
-    return images, folder
+    return [with_boxes(image, annotations[image_id], labels, drop_others) for image_id, image in by_id.items()]
 
 
 def with_boxes(
@@ -280,19 +342,26 @@ def with_boxes(
     """
     rows = []
     for annotation in annotations:
-        box, category, area = (annotation.get(key) for key in ("bbox", "category_id", "area"))
+        box, area = annotation.get("bbox"), values.number(annotation.get("area"))
+        category = values.whole(annotation.get("category_id"))
         named = f"annotation {annotation.get('id', 'without id')}"
-        if not isinstance(category, int) or category not in labels:
+        if category is None or category not in labels:
             if drop_others:
                 continue
-            problem = f"{named} has category_id {category!r}, which `categories` does not list"
+            problem = f"{named} has category_id {annotation.get('category_id')!r}, which `categories` does not list"
             return dataclasses.replace(image, problem=problem, problem_kind="unknown_class")
-        if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
+        sides = [values.number(value) for value in box] if isinstance(box, list) else []
+        if len(sides) != 4 or None in sides:
             problem = f"{named} needs a `bbox` of four numbers (x, y, width, height): got {box!r}"
             return dataclasses.replace(image, problem=problem)
-        is_crowd = labels[category] == annotated.IGNORE_LABEL or bool(annotation.get("iscrowd"))
-        area = float(area) if _is_number(area) and math.isfinite(area) and area > 0 else None
-        rows.append((tuple(box), labels[category], is_crowd, area))
+        try:
+            flags = [values.flag(annotation.get(key)) for key in _IGNORE_KEYS]
+        except ValueError as error:
+            given = ", ".join(f"`{key}`" for key in _IGNORE_KEYS if key in annotation)
+            return dataclasses.replace(image, problem=f"{named}: {given}: {error}")
+        is_crowd = any(flags) or labels[category] == annotated.IGNORE_LABEL
+        area = area if area is not None and math.isfinite(area) and area > 0 else None
+        rows.append((tuple(sides), labels[category], is_crowd, area))
     boxes, numbers, crowds, areas = zip(*rows, strict=True) if rows else ((), (), (), ())
     return dataclasses.replace(image, boxes=boxes, labels=numbers, is_crowd=crowds, areas_px=areas)
 
@@ -308,6 +377,12 @@ def _list_at(table: Mapping[str, Any], keys: Sequence[str], path: Path) -> list[
     return entries
 
 
+def _merged(table: Mapping[str, Any], categories: Mapping[int, str], path: Path) -> list[annotated.Notice]:
+    """Notes the names that several categories with boxes have."""
+    used = {values.whole(entry.get("category_id")) for entry in _list_at(table, _ANNOTATION_KEYS, path)}
+    return annotated.merged_names(((key, name) for key, name in categories.items() if key in used), path)
+
+
 def _headings(tables: Mapping[str, Mapping[str, Any]], categories: Mapping[str, Mapping[int, str]]) -> set[str]:
     """Returns the categories that only head others: their `supercategory`, without a box in any split."""
     heads: set[Any] = set()
@@ -316,8 +391,8 @@ def _headings(tables: Mapping[str, Mapping[str, Any]], categories: Mapping[str, 
         entries = table.get("categories", [])
         heads |= {entry["supercategory"] for entry in entries if _is_headed(entry)}
         entries = next((table[key] for key in _ANNOTATION_KEYS if isinstance(table.get(key), list)), [])
-        ids = {str(entry.get("category_id")) for entry in entries if isinstance(entry, dict)} if heads else set()
-        used |= {name for key, name in categories[split].items() if str(key) in ids}
+        ids = {values.whole(entry.get("category_id")) for entry in entries if isinstance(entry, dict)}
+        used |= {name for key, name in categories[split].items() if key in ids}
     return heads - used
 
 
@@ -326,36 +401,31 @@ def _is_headed(entry: Mapping[str, Any]) -> bool:
     return isinstance(entry.get("supercategory"), str) and entry["supercategory"] != entry["name"]
 
 
-def _images_by_id(table: Mapping[str, Any], files: SplitFiles) -> tuple[dict[Any, annotated.AnnotatedImage], Path]:
-    """Returns {image id: image without boxes}, and the folder that their names start from."""
-    entries = _list_at(table, ("images",), files.annotations)
-    names = [next((entry[key] for key in _FILE_NAME_KEYS if key in entry), None) for entry in entries]
-    for index, (entry, name) in enumerate(zip(entries, names, strict=True)):
-        if not isinstance(name, str) or not name or not isinstance(entry.get("id"), int | str):
-            raise _bad_image(files.annotations, index, entry)
+def _images_by_id(table: Mapping[str, Any], path: Path, find: Locate) -> dict[str, annotated.AnnotatedImage]:
+    """Returns {image id: image without boxes}."""
+    entries = _list_at(table, ("images",), path)
     if not entries:
-        raise errors.UserError(f"{files.annotations}: `images` is empty. Add images or correct the path.")
-    folder = next((folder for folder in files.folders if os.path.isfile(folder / names[0])), files.folders[0])
-    by_id = {}
-    for index, (entry, name) in enumerate(zip(entries, names, strict=True)):
-        if entry["id"] in by_id:
-            other = by_id[entry["id"]].source_id
+        raise errors.UserError(f"{path}: `images` is empty. Add images or correct the path.")
+    by_id: dict[str, annotated.AnnotatedImage] = {}
+    for index, entry in enumerate(entries):
+        names = list(dict.fromkeys(entry[key] for key in _FILE_NAME_KEYS if isinstance(entry.get(key), str)))
+        name = names[0] if names else None
+        if len(names) > 1:
+            raise errors.UserError(f"{path}: `images[{index}]` is called {' and '.join(names)}. Keep one name.")
+        image_id = values.identity(entry.get("id"))
+        if not name or image_id is None:
             raise errors.UserError(
-                f"{files.annotations}: `images[{index}]` ({name}) and {other} share the id {entry['id']!r}. Give each"
-                " image an id of its own, in its annotations, too."
+                f"{path}: `images[{index}]` needs a text `file_name` and an `id`, a number or text: got {entry}."
             )
-        sides = (entry.get("height"), entry.get("width"))
-        size = sides if all(isinstance(side, int) for side in sides) else None
-        by_id[entry["id"]] = annotated.AnnotatedImage(source_id=name, path=str(folder / name), size=size)
-    example_rules.check_unique(names, str(files.annotations))
-    return by_id, folder
-
-
-def _bad_image(path: Path, index: int, entry: Mapping[str, Any]) -> errors.UserError:
-    return errors.UserError(
-        f"{path}: `images[{index}]` needs a text `file_name` and an `id`, a number or text: got {entry}."
-    )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+        if image_id in by_id:
+            raise errors.UserError(
+                f"{path}: `images[{index}]` ({name}) and {by_id[image_id].source_id} share the id {entry['id']!r}. Give"
+                " each image an id of its own, in its annotations, too."
+            )
+        sides = (values.whole(entry.get("height")), values.whole(entry.get("width")))
+        file, problem = find(name)
+        by_id[image_id] = annotated.AnnotatedImage(
+            source_id=name, path=str(file), size=None if None in sides else sides, problem=problem
+        )
+    example_rules.check_unique((image.source_id for image in by_id.values()), str(path))
+    return by_id

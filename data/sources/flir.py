@@ -14,17 +14,17 @@ Dataset v2.
 """
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from data import errors
-from data.sources import annotated, base, coco, layout
+from data.sources import annotated, base, coco, layout, values
 
 CLASS_NAMES = ("person", "bicycle", "car")
 LABELS = {1: 0, 2: 1, 3: 2}  # by category id, in both versions
 
+_NAMES = (("person", "people"), ("bicycle", "bike"), ("car",))
 _SPLIT_FOLDERS = {
     "train": ("train", "training", "images_thermal_train"),
     "val": ("val", "validation", "images_thermal_val"),
@@ -87,8 +87,7 @@ class FlirSource(annotated.AnnotatedSource):
         for split, place in places.items():
             is_v1 = place.annotations.is_dir()
             images[split] = _read_folder(place) if is_v1 else _read_coco(place, notices)
-            names = [Path(image.path).name for image in images[split]]
-            notices += layout.unnamed_images(place.images, names)
+            notices += layout.unnamed_images(place.images, [image.path for image in images[split]])
         layout.check_any(spec, images)
         roots = [path for place in places.values() for path in (place.annotations, place.images)]
         return cls(spec, images, CLASS_NAMES, roots, options, notices)
@@ -115,7 +114,7 @@ def find_splits(root: Path, bits: int) -> dict[str, Place]:
     """
     found = {}
     for split, names in _SPLIT_FOLDERS.items():
-        for folder in (root / name for name in names):
+        for folder in filter(None, (layout.folder_named(root, name) for name in names)):
             annotations = next((path for name in _ANNOTATIONS if (path := folder / name).exists()), None)
             images = next((path for name in _IMAGE_FOLDERS[bits] if (path := folder / name).is_dir()), None)
             if annotations and images and split not in found:
@@ -125,17 +124,31 @@ def find_splits(root: Path, bits: int) -> dict[str, Place]:
 
 def _read_coco(place: Place, notices: list[annotated.Notice]) -> list[annotated.AnnotatedImage]:
     """Reads a split with one COCO JSON; its file names start with the folder of the 8-bit images."""
-    files = coco.SplitFiles(place.annotations, (place.images,))
-    images, _ = coco.read_images(coco.read_json(place.annotations), files, LABELS, notices, drop_others=True)
-    files_of = _files(place.images)
-    return [_located(image, image.source_id, place.images, files_of) for image in images]
+    table, files_of = coco.read_json(place.annotations), _files(place.images)
+    _check_categories(table, place.annotations)
+
+    def find(name: str) -> tuple[Path, str | None]:
+        return Path(_located(annotated.AnnotatedImage(name, ""), name, place.images, files_of).path), None
+
+    images = coco.read_images(table, place.annotations, LABELS, notices, find, drop_others=True)
+    return [dataclasses.replace(image, source_id=Path(image.path).name) for image in images]
+
+
+def _check_categories(table: Mapping[str, Any], path: Path) -> None:
+    """Checks that a JSON that names the categories that are read names them as FLIR does."""
+    for number, name in coco.read_categories(table, path).items() if "categories" in table else ():
+        if number in LABELS and name.casefold() not in _NAMES[LABELS[number]]:
+            raise errors.UserError(
+                f"{path}: category {number} is `{name}`, in FLIR ADAS {CLASS_NAMES[LABELS[number]]}. Read it as"
+                " coco:PATH, or correct the category."
+            )
 
 
 def _read_folder(place: Place) -> list[annotated.AnnotatedImage]:
     """Reads a split with one JSON an image; a malformed one makes its image unusable."""
     files_of = _files(place.images)
     images = []
-    for file in sorted(place.annotations.glob("*.json")):
+    for file in layout.files(place.annotations, ".json"):
         image = annotated.AnnotatedImage(source_id=file.stem, path="")
         try:
             image = _parse_image(coco.read_json(file), image)
@@ -150,14 +163,9 @@ def _parse_image(table: Mapping[str, Any], image: annotated.AnnotatedImage) -> a
     entries, stated = table.get("annotation", table.get("annotations")), table.get("image", {})
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         return dataclasses.replace(image, problem="its JSON needs `annotation`, a list of objects")
-    sides = tuple(stated.get(side) for side in ("height", "width")) if isinstance(stated, dict) else ()
-    size = sides if sides and all(isinstance(side, int) for side in sides) else None
-    return coco.with_boxes(dataclasses.replace(image, size=size), [_whole_id(e) for e in entries], LABELS, True)
-
-
-def _whole_id(entry: Mapping[str, Any]) -> dict[str, Any]:
-    category = str(entry.get("category_id"))
-    return {**entry, "category_id": int(category) if re.fullmatch(r"\d+", category) else None}
+    sides = tuple(values.whole(stated.get(side)) for side in ("height", "width")) if isinstance(stated, dict) else ()
+    size = sides if sides and None not in sides else None
+    return coco.with_boxes(dataclasses.replace(image, size=size), entries, LABELS, drop_others=True)
 
 
 def _files(folder: Path) -> dict[str, str]:

@@ -3,21 +3,23 @@
 - image_2/ and label_2/ at the path or below training/ (images/ and labels/ too); ImageSets/train.txt, val.txt and
   test.txt, or such files beside the folders, divide them by name; without lists all of it is "train". KITTI's own
   testing/ has no labels and is left out, and with it test.txt, whose numbers are those of testing/.
-- Or folders train/, val/, test/ that each hold such a pair.
+- Or folders train/, val/, test/ that each hold such a pair, or one folder of another name that does.
 
-A row has 15 fields; type, left, top, right, bottom (px, from 0) are read. `DontCare` rows are regions to ignore; `Misc`
-is a class as any other. Classes are sorted by name.
+Names of folders and splits count in any case; images in folders below go by their paths. A row has 15 fields; type,
+left, top, right, bottom (px, from 0) are read. A 16th field is left out where it is equal everywhere, as CVAT writes
+it; else it looks like a detection's score, and `,score=ignore` behind the path says that it is none that matters.
+`DontCare` rows are regions to ignore; `Misc` is a class as any other. Classes are sorted by name.
 
 Source: Geiger et al. 2012, "Are we ready for Autonomous Driving? The KITTI Vision Benchmark Suite", object development
 kit's readme.txt.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from data import progress
-from data.sources import annotated, base, layout
+from data import errors, progress
+from data.sources import annotated, base, layout, locate
 
 _NUM_FIELDS = 15
 _BOX_FIELDS = slice(4, 8)
@@ -43,16 +45,19 @@ class KittiSource(annotated.AnnotatedSource):
     """KITTI object labels with their images."""
 
     kind = "kitti"
-    argument_help = ":PATH (a folder with image_2/ and label_2/, also below training/)"
+    argument_help = ":PATH[,score=ignore] (a folder with image_2/ and label_2/, also below training/)"
 
     @classmethod
     def open(cls, spec: str, argument: str, options: base.ReadOptions) -> "KittiSource":
         """Opens a folder; classes sorted by name.
 
         Raises:
-            UserError: the folder is missing or in none of the layouts.
+            UserError: the folder is missing or in none of the layouts, or its rows look like detections.
         """
-        root = layout.existing_folder(spec, cls.kind, argument)
+        path, comma, answer = argument.partition(",score=")
+        if comma and answer != "ignore":
+            raise errors.UserError(f"Dataset `{spec}`: `score` must be ignore: got `{answer}`.")
+        root = layout.existing_folder(spec, cls.kind, path)
         places = find_splits(root)
         if not places:
             looked_for = (
@@ -62,10 +67,18 @@ class KittiSource(annotated.AnnotatedSource):
         test_list = _find_lists(root).get("test")
         if test_list and "test" not in places:
             progress.emit("note", text=f"{test_list} names images of testing/, which has no labels; left out.")
+        if not comma:
+            _check_scores(spec, path, places.values())
         found, notices = {}, []
         for split, place in places.items():
             found[split], split_notices = _read_split(place)
             notices += split_notices
+        read = {named.image.path for named_images in found.values() for named in named_images}
+        notices = [notice for notice in notices if notice.file not in read]  # another split's list has it
+        used = {place.list_file for place in places.values() if place.list_file}
+        for file in (file for each in used for file in layout.files(each.parent, ".txt")):
+            if file not in (*used, test_list) and file.parent.name.casefold() == "imagesets":
+                progress.emit("note", text=f"{file} is no split (train, val or test) by its name; it is left out.")
         layout.check_any(spec, found)
         images, class_names = annotated.label_by_name(found)
         given = [path for place in places.values() for path in (place.list_file, place.labels, place.images) if path]
@@ -75,13 +88,13 @@ class KittiSource(annotated.AnnotatedSource):
     def recognises(cls, path: Path) -> str | None:
         """Says which folder holds label files of 15 fields; None where none does."""
         for place in (find_splits(path) if path.is_dir() else {}).values():
-            files = sorted(place.labels.glob("*.txt"))
+            files = layout.files(place.labels, ".txt", deep=True)
             try:
                 row = next((row for file in files[:20] for _, row in _rows(file)), None)
             except (OSError, UnicodeDecodeError):
                 continue
-            if row and len(row) == _NUM_FIELDS and not layout.is_number(row[0]):
-                return f"{place.labels.relative_to(path)}/ has KITTI's rows of {_NUM_FIELDS} fields"
+            if row and len(row) in (_NUM_FIELDS, _NUM_FIELDS + 1) and not layout.is_number(row[0]):
+                return f"{place.labels.relative_to(path)}/ has KITTI's rows of {len(row)} fields"
         return None
 
 
@@ -97,42 +110,93 @@ def find_splits(root: Path) -> dict[str, Place]:
     Raises:
         UserError: two folders or lists are one split.
     """
-    pair = _pair(root) or _pair(root / "training")
+    pair = _pair(root) or _pair(layout.folder_named(root, "training"))
     if pair is None:
         pairs = {split: _pair(folder) for split, folder in layout.split_folders(root).items()}
-        return {split: Place(*found) for split, found in pairs.items() if found}
+        found = {split: Place(*pair) for split, pair in pairs.items() if pair}
+        if found:
+            return found
+        others = list(filter(None, map(_pair, layout.subfolders(root))))
+        if len(others) != 1:
+            return {}
+        pair = others[0]
     lists = _find_lists(root)
-    if (root / "testing").is_dir():
+    if layout.folder_named(root, "testing"):
         lists.pop("test", None)
     return {split: Place(*pair, file) for split, file in lists.items()} or {"train": Place(*pair)}
 
 
 def _find_lists(root: Path) -> dict[str, Path]:
-    parents = (root / "ImageSets", root / "training" / "ImageSets", root, root / "training")
+    training = layout.folder_named(root, "training")
+    parents = [parent for folder in filter(None, (root, training)) for parent in (_sets(folder), folder) if parent]
     return next(filter(None, (layout.split_files(parent, ".txt") for parent in parents)), {})
 
 
-def _pair(folder: Path) -> tuple[Path, Path] | None:
-    pairs = ((folder / images, folder / labels) for images, labels in _FOLDERS)
-    return next((pair for pair in pairs if all(path.is_dir() for path in pair)), None)
+def _sets(folder: Path) -> Path | None:
+    return layout.folder_named(folder, "ImageSets")
+
+
+def _pair(folder: Path | None) -> tuple[Path, Path] | None:
+    if folder is None:
+        return None
+    pairs = (tuple(layout.folder_named(folder, name) for name in pair) for pair in _FOLDERS)
+    return next((pair for pair in pairs if all(pair)), None)
+
+
+def _check_scores(spec: str, path: str, places: Iterable[Place]) -> None:
+    """Checks that a 16th field, where rows have one, is equal everywhere: else it is a detection's score."""
+    first: tuple[Path, str] | None = None
+    for file in dict.fromkeys(file for place in places for file in layout.files(place.labels, ".txt", deep=True)):
+        try:
+            scores = [words[-1] for _, words in _rows(file) if len(words) == _NUM_FIELDS + 1]
+        except (OSError, UnicodeDecodeError):
+            continue
+        for score in scores:
+            first = first or (file, score)
+            if first[1] != score:
+                raise errors.UserError(
+                    f"Dataset `{spec}`: rows have a 16th field that differs ({first[1]} in `{first[0]}`, {score} in"
+                    f" `{file}`): it looks like a detection's score, and detections are no ground truth. If they are,"
+                    f" write kitti:{path},score=ignore."
+                )
 
 
 def _read_split(place: Place) -> tuple[list[annotated.NamedImage], list[annotated.Notice]]:
     """Reads the listed images, or all that have a label file."""
-    files = {layout.stem(name): name for name in layout.image_names(place.images)}
-    labels = {file.stem: file for file in sorted(place.labels.glob("*.txt"))}
-    names = layout.read_names(place.list_file) if place.list_file else sorted(labels)
-    found = [_read(place, name, files.get(name, f"{name}.png"), labels.get(name)) for name in names]
-    unlabelled = [files[name] for name in files if name not in labels and name not in names]
-    notices = [
-        annotated.Notice("unnamed_image", str(place.images / name), "it has no label file") for name in unlabelled
-    ]
+    by_stem: dict[str, list[str]] = {}
+    for name in layout.image_names(place.images):
+        by_stem.setdefault(layout.stem(name), []).append(name)
+    labels = {layout.stem(name): place.labels / name for name in layout.file_names(place.labels, ".txt", deep=True)}
+    stems, label_names = locate.Names(by_stem), locate.Names(labels)
+    listed = layout.read_names(place.list_file) if place.list_file else sorted(labels)
+    found, inexact, used = [], [], set()
+    for name in listed:
+        label = _alike(name, labels, label_names)
+        image = _alike(name, by_stem, stems)
+        files = by_stem.get(image or "", [f"{name}.png"])
+        problem = f"{' and '.join(f'`{file}`' for file in files)} have its name; keep the photo there only"
+        found.append(_read(place, name, files[0], labels.get(label or ""), problem if len(files) > 1 else None))
+        used |= {image, label}
+        if image and image != name:
+            inexact.append((name, place.images / files[0]))
+    notices = locate.inexact(inexact)
+    for image in (image for image in by_stem if image not in used):
+        kind, why = ("left_out", "it is in no list") if image in labels else ("unnamed_image", "it has no label file")
+        notices += [annotated.Notice(kind, str(place.images / name), why) for name in by_stem[image]]
     return found, notices
 
 
-def _read(place: Place, name: str, source_id: str, file: Path | None) -> annotated.NamedImage:
-    """Reads one image's label file."""
-    names, boxes, problem = [], [], None
+def _alike(name: str, known: Mapping[str, object], names: locate.Names) -> str | None:
+    """Returns the known name that is meant; None where none or several could be."""
+    matches = [name] if name in known else names.matches(name)
+    return matches[0] if len(matches) == 1 else None
+
+
+def _read(
+    place: Place, name: str, source_id: str, file: Path | None, problem: str | None = None
+) -> annotated.NamedImage:
+    """Reads one image's label file; `problem` is why it is unusable, where that is known."""
+    names, boxes = [], []
     try:
         if file is None:
             raise ValueError(f"there is no label file `{place.labels / name}.txt`")
@@ -170,9 +234,8 @@ def _parse_row(words: Sequence[str], number: int) -> tuple[str, tuple[float, ...
     Raises:
         ValueError: the row is malformed.
     """
-    if len(words) != _NUM_FIELDS:
-        score = "; the 16th is a detection's score, not ground truth" if len(words) == _NUM_FIELDS + 1 else ""
-        raise ValueError(f"row {number} has {len(words)} fields, KITTI's labels {_NUM_FIELDS}{score}")
+    if len(words) not in (_NUM_FIELDS, _NUM_FIELDS + 1):
+        raise ValueError(f"row {number} has {len(words)} fields, KITTI's labels {_NUM_FIELDS}")
     for word in words[_BOX_FIELDS]:
         if not layout.is_number(word):
             raise ValueError(f"row {number} ({words[0]}) needs left, top, right, bottom as numbers: got `{word}`")

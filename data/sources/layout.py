@@ -1,7 +1,9 @@
 """What readers share that find images and annotations in folders."""
 
+import itertools
 import os
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from data import errors
@@ -58,6 +60,35 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 
 
+def walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Walks through a folder and those below it; links are followed, but never into a folder that one is in.
+
+    Names that begin with a dot are nobody's data: other programs keep theirs under them.
+
+    Args:
+        folder: a path that need not exist.
+
+    Yields:
+        The path of each folder inside the first, "" or ending with "/", and the names of its files, sorted.
+    """
+    waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+    while waiting:
+        inside, above = waiting.pop()
+        path = os.path.join(folder, inside)
+        try:
+            stat = os.stat(path)
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        here = (stat.st_dev, stat.st_ino)
+        if here in above:
+            continue
+        entries = [entry for entry in entries if not entry.name.startswith(".")]
+        folders = {entry.name for entry in entries if entry.is_dir()}
+        yield inside, [entry.name for entry in entries if entry.name not in folders]
+        waiting += [(f"{inside}{name}/", above | {here}) for name in sorted(folders, reverse=True)]
+
+
 def image_names(folder: Path, deep: bool = True) -> list[str]:
     """Lists the images of a folder.
 
@@ -68,14 +99,45 @@ def image_names(folder: Path, deep: bool = True) -> list[str]:
     Returns:
         Paths inside the folder with "/" between their parts, sorted.
     """
-    if not deep:
-        return sorted(entry.name for entry in os.scandir(folder) if is_image(entry.name))
-    found = []
-    for parent, _, names in os.walk(folder):
-        inside = os.path.relpath(parent, folder).replace(os.sep, "/")
-        prefix = "" if inside == "." else f"{inside}/"
-        found += [prefix + name for name in names if is_image(name)]
-    return sorted(found)
+    return _names(folder, is_image, deep)
+
+
+def file_names(folder: Path, suffix: str, deep: bool = False) -> list[str]:
+    """Lists the files of a folder whose names end with a suffix, in any case.
+
+    Args:
+        folder: a path that need not exist.
+        suffix: as ".xml".
+        deep: also those in folders below it.
+
+    Returns:
+        Paths inside the folder with "/" between their parts, sorted.
+    """
+    return _names(folder, lambda name: name.lower().endswith(suffix), deep)
+
+
+def files(folder: Path, suffix: str, deep: bool = False) -> list[Path]:
+    """Lists the paths of `file_names`."""
+    return [folder / name for name in file_names(folder, suffix, deep)]
+
+
+def _names(folder: Path, is_wanted: Callable[[str], bool], deep: bool) -> list[str]:
+    walked = walk(folder) if deep else itertools.islice(walk(folder), 1)
+    return sorted(inside + name for inside, names in walked for name in names if is_wanted(name))
+
+
+def folder_named(folder: Path, *names: str) -> Path | None:
+    """Returns the folder in another one that has the first of some names that is there, in any case."""
+    there = {path.name.casefold(): path for path in sorted(subfolders(folder), reverse=True)}
+    exact = (path for name in names if (path := folder / name).is_dir())
+    others = (there[name.casefold()] for name in names if name.casefold() in there)
+    return next(exact, None) or next(others, None)
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Lists the folders in a folder, sorted."""
+    entries = os.scandir(folder) if folder.is_dir() else ()
+    return sorted(folder / entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
 def stem(name: str) -> str:
@@ -96,7 +158,7 @@ def split_folders(root: Path) -> dict[str, Path]:
     Raises:
         UserError: two folders are one split, as `val/` and `valid/`.
     """
-    return _by_split((name, root / name) for name in base.SPLIT_NAMES if (root / name).is_dir())
+    return _by_split((folder.name, folder) for folder in subfolders(root))
 
 
 def split_files(folder: Path, suffix: str, prefix: str = "") -> dict[str, Path]:
@@ -105,7 +167,7 @@ def split_files(folder: Path, suffix: str, prefix: str = "") -> dict[str, Path]:
     Args:
         folder: a path that need not exist.
         suffix: what follows the split's name, as ".txt".
-        prefix: what precedes it.
+        prefix: what precedes it, in lower case.
 
     Returns:
         The files, by split, in the order train, val, test.
@@ -113,14 +175,17 @@ def split_files(folder: Path, suffix: str, prefix: str = "") -> dict[str, Path]:
     Raises:
         UserError: two files are one split.
     """
-    named = ((name, folder / f"{prefix}{name}{suffix}") for name in base.SPLIT_NAMES)
-    return _by_split((name, path) for name, path in named if path.is_file())
+    names = file_names(folder, suffix)
+    heads = ((name[: -len(suffix)], folder / name) for name in names)
+    return _by_split((head[len(prefix) :], path) for head, path in heads if head.casefold().startswith(prefix))
 
 
 def _by_split(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for name, path in named:
-        split = base.SPLIT_NAMES[name]
+        split = base.split_named(name)
+        if split is None:
+            continue
         if split in found and not found[split].samefile(path):
             raise errors.UserError(f"`{path.parent}` has two for {split}: {found[split].name}, {path.name}. Keep one.")
         found.setdefault(split, path)
@@ -169,20 +234,29 @@ def read_names(path: Path) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def unnamed_images(folder: Path, names: Collection[str], why: str = "no annotation names it") -> list[annotated.Notice]:
+def unnamed_images(
+    folder: Path, paths: Collection[str], why: str = "no annotation names it", deep: bool = True
+) -> list[annotated.Notice]:
     """Notes the images of a folder that no annotation names.
 
     Args:
         folder: of the images.
-        names: inside the folder, of those that are annotated.
+        paths: of those that are annotated.
         why: the detail of each notice.
+        deep: also those in folders below it.
 
     Returns:
         One notice an image.
     """
-    named = {os.path.normpath(name) for name in names}
-    others = (name for name in image_names(folder) if os.path.normpath(name) not in named)
-    return [annotated.Notice("unnamed_image", str(folder / name), why) for name in others]
+    named = {os.path.normpath(path) for path in paths}
+    others = (os.path.join(folder, name) for name in image_names(folder, deep))
+    return [annotated.Notice("unnamed_image", path, why) for path in others if os.path.normpath(path) not in named]
+
+
+def split_within(name: str) -> str | None:
+    """Returns the split that a word of a name means, as of "train_labels"; None where none does, or several do."""
+    splits = {split for word in re.split("[^a-z]+", name.casefold()) if (split := base.split_named(word))}
+    return next(iter(splits)) if len(splits) == 1 else None
 
 
 def is_number(text: str) -> bool:

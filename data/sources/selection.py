@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from data import boxes as box_forms
-from data import errors, example_rules, tiles
+from data import errors, example_rules, progress, tiles
 from data.examples import DetectionRecord
-from data.sources import base, carving
+from data.sources import annotated, base, carving
 
 TILED_SPLITS = ("train", "val")  # of the test split whole images are detected in, as users do
 
@@ -305,7 +305,7 @@ def _divide(source: base.Source, options: DataOptions) -> dict[str, list[Selecte
     if not usable or not options.splits[0] > 0:
         shown = ",".join(f"{share:g}" for share in options.splits)
         raise errors.UserError(f"`--splits` needs shares of train, val and test, as 0.8,0.1,0.1: got {shown}.")
-    items = [(split, item) for split in source.splits for item in source.items(split)]
+    items = _each_file_once(source)
     unique = len({item.source_id for _, item in items}) == len(items)
     named = [SelectedItem(i.source_id if unique else f"{split}/{i.source_id}", 0, i) for split, i in items]
     keys = carving.group_keys([item.source_id for item in named], options.group_by)
@@ -319,6 +319,31 @@ def _divide(source: base.Source, options: DataOptions) -> dict[str, list[Selecte
         raise errors.UserError(
             f"`--splits` leaves {', '.join(empty)} of `{source.spec}` empty: it has {len(named)} images in"
             f" {len(set(keys))} groups. Give larger shares, or a --group_by that makes smaller groups."
+        )
+    return chosen
+
+
+def _each_file_once(source: base.Source) -> list[tuple[str, Any]]:
+    """Lists (split, item) of a source's images without those whose file an earlier split has, too.
+
+    Raises:
+        UserError: two splits state different boxes of one file.
+    """
+    chosen, first, num_again = [], {}, 0
+    for split, item in ((name, item) for name in source.splits for item in source.items(name)):
+        if isinstance(item, annotated.AnnotatedImage):
+            other_split, other = first.setdefault(item.path, (split, item))
+            if other is not item:
+                if (other.boxes, other.labels) != (item.boxes, item.labels):
+                    raise errors.UserError(
+                        f"`{item.path}` has other boxes in {split} than in {other_split}. Leave it out of one of them."
+                    )
+                num_again += 1
+                continue
+        chosen.append((split, item))
+    if num_again:
+        progress.emit(
+            "note", text=f"`{source.spec}`: {num_again} images lie in several splits; --splits takes each once."
         )
     return chosen
 

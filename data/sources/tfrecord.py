@@ -2,8 +2,9 @@
 
 The split is told by a word in the name of a file or of its folder (`pet_train.record-00000-of-00010`,
 `Split-val/data_tfrecord-00000-of-00001.gz`). The classes' names come from a label map (`*.pbtxt`), from dataset.json,
-or from `image/object/class/text`. A box is a region to ignore where `is_crowd`, `difficult` or `group_of` says so:
-COCO, VOC and Open Images leave such boxes out of their scores.
+or from `image/object/class/text`. Where a record has both a label and a text for a box, they must name one class;
+`,classes=label` or `,classes=text` behind the path says which counts where they do not. A box is a region to ignore
+where `is_crowd`, `difficult` or `group_of` says so: COCO, VOC and Open Images leave such boxes out of their scores.
 """
 
 import collections
@@ -16,13 +17,14 @@ from typing import Any
 
 from data import dataset_info, errors, label_map
 from data.examples import DetectionRecord
-from data.sources import annotated, base, records
+from data.sources import annotated, base, layout, records, values
 
 _FILE_NAME = re.compile(r".*(tf_?rec(ord)?s?|[._-]records?)(-\d+-of-\d+)?(\.gz)?|\w+-\d{5}-of-\d{5}")
 _SHARD = re.compile(r"(.*)-(\d+)-of-(\d+)(.*)")
 _LABEL_MAP = re.compile(r"\bitem\s*:?\s*\{")
 _SPLIT_NAMES = base.SPLIT_NAMES | {"eval": "val", "evaluation": "val"}  # what TFX and the Object Detection API say
-_DEPTHS = ("*", "*/*")
+_DEPTH = 2  # folders: the given one and those in it
+CLASS_KEYS = ("label", "text")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _IGNORE_KEYS = ("is_crowd", "difficult", "group_of")
 _LARGEST_NORMALIZED = 2.0  # a normalised coordinate is at most a little over 1
@@ -33,9 +35,18 @@ class TfrecordSource(base.Reader):
     """Object Detection API TFRecords, plain or GZIP."""
 
     kind = "tfrecord"
-    argument_help = ":PATH (folder, file or pattern of TFRecord files with the Object Detection API's keys)"
+    argument_help = (
+        ":PATH[,classes=label|text] (folder, file or pattern of TFRecord files with the Object Detection API's keys)"
+    )
 
-    def __init__(self, spec: str, files: Mapping[str, Sequence[Path]], root: Path, options: base.ReadOptions) -> None:
+    def __init__(
+        self,
+        spec: str,
+        files: Mapping[str, Sequence[Path]],
+        root: Path,
+        options: base.ReadOptions,
+        classes_by: str = "",
+    ) -> None:
         """Reads all files once and notes where each record lies.
 
         Args:
@@ -43,18 +54,21 @@ class TfrecordSource(base.Reader):
             files: by split.
             root: folder to look for a label map in.
             options: answers to what the data leaves open.
+            classes_by: which of `CLASS_KEYS` counts where they contradict each other, or "".
 
         Raises:
-            UserError: a file is damaged or has other keys, or the classes have no names.
+            UserError: a file is damaged or has other keys, the classes have no names, or two for one box.
         """
-        self.spec, self.options = spec, options
+        self.spec, self.options, self._classes_by = spec, options, classes_by
         self.splits = tuple(split for split in base.SPLITS if split in files)
         self._paths = [str(path) for split in self.splits for path in files[split]]
         names, named_by = _read_names(root, files)
-        survey = _Survey(spec)
+        survey = _Survey(spec, names)
         self._items = {split: survey.read(split, list(map(str, files[split]))) for split in self.splits}
         self._paths += [str(named_by)] if named_by else []
-        self._set_classes(names or survey.class_names())
+        if not classes_by:
+            survey.check_texts()
+        self._set_classes(survey.class_names(classes_by) if not names or classes_by == "text" else names)
         self._in_pixels = survey.in_pixels(options)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -69,8 +83,11 @@ class TfrecordSource(base.Reader):
             UserError: no file is there, shards are missing, a file is damaged or has other keys, or the classes have
                 no names.
         """
-        root = Path(argument).expanduser()
-        if not argument:
+        path, comma, classes_by = argument.partition(",classes=")
+        if comma and classes_by not in CLASS_KEYS:
+            raise errors.UserError(f"Dataset `{spec}`: `classes` must be label or text: got `{classes_by}`.")
+        root = Path(path).expanduser()
+        if not path:
             raise errors.UserError(f"Dataset `{spec}`: the path is missing. Write tfrecord:PATH.")
         if root.is_dir():
             paths = find_files(root)
@@ -84,7 +101,7 @@ class TfrecordSource(base.Reader):
                 f"Dataset `{spec}`: no TFRecord file is there{found}. Their names look like train.tfrecord or"
                 " pet_train.record-00000-of-00010."
             )
-        return cls(spec, _by_split(spec, paths, root), root, options)
+        return cls(spec, _by_split(spec, paths, root), root, options, classes_by)
 
     @classmethod
     def recognises(cls, path: Path) -> str | None:
@@ -147,6 +164,8 @@ class TfrecordSource(base.Reader):
             for key, given in names.items()
         }
         self._label_of_text = {text: self._label_of[key] for key, given in names.items() for text in given}
+        used = {key: given[0] for key, given in names.items()}
+        self.notices = tuple(annotated.merged_names(used.items(), Path(self._paths[-1])))
 
     def _parse(self, features: records.Features, source_id: str, file: str) -> tuple[bytes, annotated.AnnotatedImage]:
         columns = [features.get(f"image/object/bbox/{corner}", []) for corner in _CORNERS]
@@ -163,19 +182,19 @@ class TfrecordSource(base.Reader):
             path=file,
             boxes=tuple(zip(*columns, strict=True)),
             labels=tuple(self._labels(features, counts[0], file)),
-            is_crowd=tuple(any(row) for row in zip(*flags, strict=True)),
+            is_crowd=tuple(any(_flag(value, file) for value in row) for row in zip(*flags, strict=True)),
             areas_px=records.areas_px(_column(features, "area", counts[0], file), counts[0]),
             box_form="xyxy_px" if self._in_pixels else "xyxy",
             size=(sides[0][0], sides[1][0]) if all(len(side) == 1 for side in sides) else None,
         )
 
     def _labels(self, features: records.Features, count: int, file: str) -> list[int]:
-        """Returns the labels; of ids where a record has them, else of texts."""
+        """Returns the labels; of ids where a record has them, else of texts, unless the user has said which count."""
         ids: list[Any] = features.get("image/object/class/label", [])
+        texts = [_text(value) for value in features.get("image/object/class/text", [])]
         known: Mapping[Any, int] = self._label_of
-        if not ids:
-            ids = [_text(value) for value in features.get("image/object/class/text", [])]
-            known = self._label_of_text
+        if self._classes_by == "text" or not ids:
+            ids, known = texts, self._label_of_text
         if len(ids) != count:
             raise errors.BadExampleError(file, f"it has {count} boxes and {len(ids)} labels")
         unknown = next((key for key in ids if key not in known), None)
@@ -185,10 +204,10 @@ class TfrecordSource(base.Reader):
 
 
 class _Survey:
-    """What one pass over all records tells."""
+    """What one pass over all records tells; `names` are those of the label map."""
 
-    def __init__(self, spec: str) -> None:
-        self._spec = spec
+    def __init__(self, spec: str, names: Mapping[int, tuple[str, ...]] | None) -> None:
+        self._spec, self._map = spec, names
         self._names: dict[int, collections.Counter[str]] = collections.defaultdict(collections.Counter)
         self._texts: set[str] = set()
         self._num_boxes = self._num_large = 0
@@ -208,21 +227,38 @@ class _Survey:
             names.append((*given, place))
         return records.name_items(items, _apart(names, paths), f"Split {split} of `{self._spec}`")
 
-    def class_names(self) -> dict[int, tuple[str, ...]]:
-        """Returns {id: (name,)} as the records tell them.
+    def check_texts(self) -> None:
+        """Checks that boxes' labels and texts name one class.
 
         Raises:
-            UserError: an id goes with several names.
+            UserError: the label map says otherwise, or, where there is none, an id goes with several texts.
         """
-        if not self._names:
-            return {number: (text,) for number, text in enumerate(sorted(self._texts), start=1)}
-        for key, texts in self._names.items():
-            if len(texts) > 1:
+        for key, texts in sorted(self._names.items()):
+            if self._map is None:
+                if len(texts) > 1:
+                    raise errors.UserError(
+                        f"Dataset `{self._spec}`: class {key} is called {' and '.join(sorted(texts))}. Put the"
+                        " label_map.pbtxt that the ids come from beside the files, or say that the texts count:"
+                        f" tfrecord:{self._path()},classes=text."
+                    )
+                continue
+            known = {name.casefold() for name in self._map.get(key, ())}
+            other = next((text for text in texts if known and text.casefold() not in known), None)
+            if other is not None:
                 raise errors.UserError(
-                    f"Dataset `{self._spec}`: class {key} is called {' and '.join(sorted(texts))}. Put the"
-                    " label_map.pbtxt that the ids come from beside the files."
+                    f"Dataset `{self._spec}`: {texts[other]} boxes have the label {key}, in the label map"
+                    f" `{self._map[key][0]}`, and the text `{other}`. Which is right? Correct the label map, or say"
+                    f" it: tfrecord:{self._path()},classes=label or tfrecord:{self._path()},classes=text."
                 )
-        return {key: tuple(self._names[key]) for key in sorted(self._names)}
+
+    def _path(self) -> str:
+        return self._spec.removeprefix("tfrecord:").partition(",classes=")[0]
+
+    def class_names(self, classes_by: str = "") -> dict[int, tuple[str, ...]]:
+        """Returns {id: (name,)} as the records tell them; of texts alone where they are to count."""
+        if classes_by == "text" or not self._names:
+            return {number: (text,) for number, text in enumerate(sorted(self._texts), start=1)}
+        return {key: (max(texts, key=lambda text: texts[text]),) for key, texts in sorted(self._names.items())}
 
     def in_pixels(self, options: base.ReadOptions) -> bool:
         """Says whether the boxes are in pixels.
@@ -245,10 +281,11 @@ class _Survey:
         self._num_boxes += len(columns[0])
         self._num_large += sum(max(box) > _LARGEST_NORMALIZED for box in zip(*columns, strict=False))
         texts = [_text(value) for value in features.get("image/object/class/text", [])]
-        self._texts.update(texts)
+        self._texts.update(filter(None, texts))
         ids = features.get("image/object/class/label", [])
         for key, text in zip(ids, texts, strict=False):
-            self._names[key][text] += 1
+            if text:
+                self._names[key][text] += 1
 
     def _check_keys(self, features: records.Features, path: str) -> None:
         if "image/encoded" not in features:
@@ -261,8 +298,9 @@ class _Survey:
 
 def find_files(root: Path) -> list[Path]:
     """Lists the files in a folder and in its folders that are named as TFRecord files, sorted."""
-    found = (path for depth in _DEPTHS for path in root.glob(depth) if _FILE_NAME.fullmatch(path.name))
-    return sorted(path for path in found if path.is_file())
+    walked = ((inside, names) for inside, names in layout.walk(root) if inside.count("/") < _DEPTH)
+    found = (root / inside / name for inside, names in walked for name in names)
+    return sorted(path for path in found if _FILE_NAME.fullmatch(path.name) and path.is_file())
 
 
 def _by_split(spec: str, paths: Sequence[Path], root: Path) -> dict[str, list[Path]]:
@@ -309,7 +347,7 @@ def _read_names(
 ) -> tuple[dict[int, tuple[str, ...]] | None, Path | None]:
     """Finds the classes' names beside the files: {id: names} and the file they come from, or None twice."""
     folders = dict.fromkeys([root, *(path.parent for paths in files.values() for path in paths)])
-    candidates = [path for folder in folders for path in sorted(folder.glob("*.pbtxt"))]
+    candidates = [path for folder in folders for path in layout.files(folder, ".pbtxt")]
     maps = {path: path.read_text(encoding="utf-8", errors="replace") for path in candidates}
     maps = {path: text for path, text in maps.items() if _LABEL_MAP.search(text)}
     if len(set(maps.values())) > 1:
@@ -349,6 +387,13 @@ def _column(features: records.Features, key: str, count: int, file: str) -> list
     if len(values) not in (0, count):
         raise errors.BadExampleError(file, f"`image/object/{key}` has {len(values)} values for {count} boxes")
     return values or [0] * count
+
+
+def _flag(value: Any, file: str) -> bool:
+    try:
+        return values.flag(value)
+    except ValueError as error:
+        raise errors.BadExampleError(file, f"`image/object/*`: {error}") from error
 
 
 def _first_text(features: records.Features, key: str) -> str | None:

@@ -4,8 +4,10 @@ Layouts:
 - VOC's own: JPEGImages/, Annotations/ and ImageSets/Main/{train,val,test}.txt (trainval.txt where train.txt is missing;
   also train.txt, ... beside the folders, and below VOCdevkit/VOC2007/);
 - folders train/, val/, test/ of images, with the XML files beside them, in a folder of XML below each, or in one folder
-  of XML beside all three (`ANNOTATION_FOLDERS`);
+  of XML beside all three (`ANNOTATION_FOLDERS`, or any folder that holds XML of this kind);
 - otherwise all of it is "train".
+
+Folders below these are read, too. Names of folders and splits count in any case.
 
 Rules:
 - Coordinates are read as they stand, from 0 and with xmax and ymax at the box's far side, as most tools write them.
@@ -13,34 +15,61 @@ Rules:
   ymax, so there 1 is taken off xmin and ymin. The numbers cannot tell the two apart, so the file's word counts; where
   it is wrong, a box is off by one pixel at two sides.
 - `difficult` objects are regions to ignore, as VOC's own evaluation leaves them out; so are objects named DontCare.
-- The image is the one named as the XML file; the XML's own `filename`, often stale, is the second choice.
+- The image is the one that has the XML file's path and name. Where several have, as a photo and its mask, the XML's
+  `filename` decides; where none has, `filename`, else what is alike (`locate`). A `filename` that names another image
+  that is there is noted, since it is often stale.
+- A polygon without a `bndbox` counts as the box around it.
 - Classes are sorted by name, since VOC lists none.
 
 Source: Everingham et al., The PASCAL Visual Object Classes Challenge 2012 development kit, sections 2 and 3.
 """
 
-import collections
+import dataclasses
+import functools
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from pathlib import Path
 
-from data import errors
-from data.sources import annotated, base, layout
+from data import errors, progress
+from data.sources import annotated, base, layout, locate, values
 
 ANNOTATION_FOLDERS = (
     "Annotations",
-    "annotations",
     "annotations/xmls",
     "annotations_xml",
+    "annots",
     "normal_xml",
     "xml",
+    "xmls",
     "labels",
 )
 IMAGE_FOLDERS = ("JPEGImages", "images")
 
 _ONE_BASED = re.compile(r"The VOC\d{4} Database")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_NAME_ONCE = "name each XML and image once"
+_DECLARATION = re.compile(r"<\?xml.*?\?>", re.DOTALL)
+_ENCODING = re.compile(rb"""\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)""")
+_POINT = re.compile(r"[xy]\d*")
+_CLASS_LIST = re.compile(r".+_(train|val|trainval|test)|trainval", re.IGNORECASE)  # of VOC's own, a list a class
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stated:
+    """What an XML file states; where it cannot be read, only why.
+
+    Attributes:
+        filename: of the image, or "".
+        size: (height, width), px, or None.
+        rows: (class name, corners, whether it is a region to ignore) of each object.
+        problem: why it is unusable, or None.
+    """
+
+    filename: str = ""
+    size: tuple[int, int] | None = None
+    rows: tuple[tuple[str, tuple[float, ...], bool], ...] = ()
+    problem: str | None = None
 
 
 class VocSource(annotated.AnnotatedSource):
@@ -64,12 +93,13 @@ class VocSource(annotated.AnnotatedSource):
         found, notices = {}, []
         for split, place in places.items():
             found[split] = place.read()
-            notices += place.notices(found[split])
         layout.check_any(spec, found)
+        used = {file for place in places.values() for file in place.used}
         read = {named.image.path for named_images in found.values() for named in named_images}
-        notices = [notice for notice in notices if notice.file not in read]  # another split's list has it
+        for place in places.values():
+            notices += [*place.notices, *place.left_over(used, read)]
+        _note_lists(root, places)
         images, class_names = annotated.label_by_name(found)
-        notices += _lost(places)
         roots = dict.fromkeys(root for place in places.values() for root in place.roots())
         return cls(spec, images, class_names, list(roots), options, list(dict.fromkeys(notices)))
 
@@ -85,51 +115,137 @@ class VocSource(annotated.AnnotatedSource):
 
 
 class _Place:
-    """Where a split lies: its folder of images, its XML files, and its names where a list has them."""
+    """Where a split lies: its folder of images, its XML files, and its names where a list has them.
+
+    Attributes:
+        used: the XML files of its images.
+        notices: what was found while it was read.
+    """
 
     def __init__(self, images: Path, annotations: Path, list_file: Path | None = None, shared: bool = False) -> None:
         self.images, self.annotations, self.list_file, self.shared = images, annotations, list_file, shared
-        self.files = {layout.stem(name): name for name in layout.image_names(images)}
-        self.xml = {file.stem: file for file in sorted(annotations.glob("*.xml"))}
+        self.files = layout.image_names(images)
+        self.xml = {layout.stem(name): annotations / name for name in layout.file_names(annotations, ".xml", deep=True)}
         self.listed = layout.read_names(list_file) if list_file else None
-        tails = collections.Counter(map(_tail, self.files))
-        self._shared_tails = {tail for tail, count in tails.items() if count > 1}
+        self.used: set[Path] = set()
+        self.notices: list[annotated.Notice] = []
+        self._by_stem: dict[str, list[str]] = {}
+        for name in self.files:
+            self._by_stem.setdefault(layout.stem(name), []).append(name)
+        self._stems, self._names = locate.Names(self._by_stem), locate.Names(self.files)
 
     def read(self) -> list[annotated.NamedImage]:
         """Reads the XML of the listed images; without a list, all, or the images' where splits share a folder."""
-        names = [name for name in self.files if _tail(name) in self.xml]
+        if self.listed is None:
+            read = (self._read_file(name, file, _read(file)) for name, file in self.xml.items())
+            return [named for named in read if named]
+        return [self._read_listed(name) for name in self.listed]
+
+    def left_over(self, used: set[Path], read: set[str]) -> list[annotated.Notice]:
+        """Notes the XML files and the images of no split."""
+        lost = [file for file in self.xml.values() if file not in used]
         if self.listed is not None:
-            names = self.listed
-        elif not self.shared:
-            names += sorted(set(self.xml) - {_tail(name) for name in names})
-        return [self._read_one(name) for name in names]
-
-    def _read_one(self, name: str) -> annotated.NamedImage:
-        """Reads an image's XML, which goes by the image's file name alone."""
-        file = self.xml.get(_tail(name))
-        found = _read(file, name, self.images, self.files)
-        if file is None or _tail(name) not in self._shared_tails:
-            return found
-        problem = f"{file}: several images in folders of {self.images} have its name; name each XML and image once"
-        return annotated.NamedImage(annotated.AnnotatedImage(found.image.source_id, found.image.path, problem=problem))
-
-    def notices(self, found: list[annotated.NamedImage]) -> list[annotated.Notice]:
-        """Notes the images without XML; of a list, those in no list are another split's."""
-        names = {named.image.source_id for named in found}
-        names |= {file for name, file in self.files.items() if _tail(name) in self.xml}
-        return layout.unnamed_images(self.images, names, "it has no XML file")
+            notices = [annotated.Notice("left_out", str(file), "it is in no list") for file in lost]
+        else:
+            notices = [annotated.Notice("lost_annotation", str(file), "no image has its name") for file in lost]
+        with_xml = {str(self.images / name) for name in self.files if self._xml_of(layout.stem(name))}
+        return [*notices, *layout.unnamed_images(self.images, read | with_xml, "it has no XML file")]
 
     def roots(self) -> list[Path]:
         """Lists what the split's data lies in."""
         return [path for path in (self.list_file, self.annotations, self.images) if path]
 
+    def _read_listed(self, name: str) -> annotated.NamedImage:
+        file = self._xml_of(name)
+        if file is None:
+            matches = self._stems.matches(name)
+            source_id = self._by_stem[matches[0]][0] if len(matches) == 1 else f"{name}.jpg"
+            return self._named(source_id, _Stated(problem=f"there is no XML file for `{name}`"))
+        if file is not self.xml.get(name) and len(shared := self._stems.matches(file.stem)) > 1:
+            several = " and ".join(f"`{self._by_stem[each][0]}`" for each in shared)
+            image = self._by_stem.get(name, [f"{name}.jpg"])[0]
+            return self._named(image, _Stated(problem=f"{file}: {several} have its name; {_NAME_ONCE}"))
+        return self._read_file(name, file, _read(file)) or self._named(f"{name}.jpg", _read(file))
+
+    def _xml_of(self, name: str) -> Path | None:
+        """Returns the XML file of an image's name without its ending, in the same folder or the only one so called."""
+        if name in self.xml:
+            return self.xml[name]
+        matches = self._xml_names.matches(name)
+        return self.xml[matches[0]] if len(matches) == 1 else None
+
+    @functools.cached_property
+    def _xml_names(self) -> locate.Names:
+        return locate.Names(self.xml)
+
+    def _read_file(self, name: str, file: Path, stated: _Stated) -> annotated.NamedImage | None:
+        """Pairs an XML file with its image; None where another split's image is meant."""
+        source_id, problem = self._image_of(name, file, stated.filename)
+        if source_id is None and self.shared:
+            return None
+        self.used.add(file)
+        if problem and not stated.problem:
+            stated = dataclasses.replace(stated, rows=(), problem=f"{file}: {problem}")
+        stated_name = locate.plain(stated.filename).rpartition("/")[2]
+        absent = f"{name}.jpg" if not stated_name or self._exact(stated.filename) else stated_name
+        return self._named(source_id or absent, stated)
+
+    def _image_of(self, name: str, file: Path, filename: str) -> tuple[str | None, str | None]:
+        """Returns the image's name, or None, and why it is not clear which is meant, or None."""
+        said = locate.plain(filename).rpartition("/")[2]
+        same = self._by_stem.get(name, [])
+        by_name = [image for image in same if image.rpartition("/")[2].casefold() == said.casefold()]
+        if len(same) > 1 and len(by_name) != 1:
+            return same[0], f"{' and '.join(f'`{image}`' for image in same)} have its name; say which in `filename`"
+        if same:
+            other = self._exact(filename)
+            if other and not by_name and other not in same:
+                self.notices.append(annotated.Notice("other_filename", str(file), f"`filename` says {filename}"))
+            return (by_name or same)[0], None
+        exact = self._exact(filename)
+        if exact:
+            return (None if layout.stem(exact) in self.xml else exact), None  # another XML file has its name
+        stems = self._stems.matches(name)
+        matches = [image for each in stems for image in self._by_stem[each]]
+        matches = [image for image in matches if image.rpartition("/")[2].casefold() == said.casefold()] or matches
+        matches = matches or self._names.matches(filename)
+        if len(matches) == 1:
+            if layout.stem(matches[0]).rpartition("/")[2] != name.rpartition("/")[2]:
+                self.notices += locate.inexact([(filename or name, self.images / matches[0])])
+            return matches[0], None
+        return (
+            (None, None)
+            if not matches
+            else (matches[0], f"{' and '.join(f'`{image}`' for image in matches)} have its name; {_NAME_ONCE}")
+        )
+
+    def _exact(self, filename: str) -> str | None:
+        """Returns the image that a path names, from the folder of the images on."""
+        path = locate.plain(filename)
+        return path if path in self._all else None
+
+    @functools.cached_property
+    def _all(self) -> frozenset[str]:
+        return frozenset(self.files)
+
+    def _named(self, source_id: str, stated: _Stated) -> annotated.NamedImage:
+        names, boxes, is_crowd = zip(*stated.rows, strict=True) if stated.rows else ((), (), ())
+        image = annotated.AnnotatedImage(
+            source_id=source_id,
+            path=str(self.images / source_id),
+            size=stated.size,
+            boxes=boxes,
+            is_crowd=is_crowd,
+            areas_px=(None,) * len(boxes),
+            box_form="xyxy_px",
+            problem=stated.problem,
+        )
+        return annotated.NamedImage(image, names)
+
 
 def _find_splits(root: Path) -> dict[str, "_Place"]:
     """Returns where each split lies."""
-    lists = layout.split_files(root / "ImageSets" / "Main", ".txt") or layout.split_files(root, ".txt")
-    both = root / "ImageSets" / "Main" / "trainval.txt"
-    if both.is_file() and "train" not in lists and "val" not in lists:
-        lists = {"train": both} | lists
+    lists = _lists(root)
     shared, images = _folder_of_xml(root), _folder_of_images(root)
     if lists and shared:
         return {split: _Place(images, shared, file) for split, file in lists.items()}
@@ -143,20 +259,53 @@ def _find_splits(root: Path) -> dict[str, "_Place"]:
     return {"train": _Place(images, shared)} if shared else {}
 
 
+def _lists(root: Path) -> dict[str, Path]:
+    """Returns the lists of the splits' images."""
+    folders = [folder for folder in (_folder_of_lists(root), root) if folder]
+    lists = next(filter(None, (layout.split_files(folder, ".txt") for folder in folders)), {})
+    both = next((path for path in layout.files(folders[0], ".txt") if path.stem.casefold() == "trainval"), None)
+    return {"train": both} | lists if both and "train" not in lists and "val" not in lists else lists
+
+
+def _folder_of_lists(root: Path) -> Path | None:
+    sets = layout.folder_named(root, "ImageSets")
+    return (layout.folder_named(sets, "Main") or sets) if sets else None
+
+
+def _note_lists(root: Path, places: Mapping[str, _Place]) -> None:
+    """Says which lists of images are those of no split."""
+    used = {place.list_file for place in places.values()}
+    folder = _folder_of_lists(root)
+    for file in layout.files(folder, ".txt") if folder else ():
+        if file not in used and not _CLASS_LIST.fullmatch(file.stem):
+            progress.emit("note", text=f"{file} is no split (train, val or test) by its name; it is left out.")
+
+
 def _folder_of_xml(folder: Path) -> Path | None:
     """Returns the folder of XML files in or below a folder."""
-    candidates = (*(folder / name for name in ANNOTATION_FOLDERS), folder)
-    return next((path for path in candidates if next(path.glob("*.xml"), None)), None)
+    named = []
+    for name in ANNOTATION_FOLDERS:
+        above, _, below = name.rpartition("/")
+        parent = layout.folder_named(folder, above) if above else folder
+        named.append(layout.folder_named(parent, below) if parent else None)
+    others = [path for path in layout.subfolders(folder) if not base.split_named(path.name)]
+    if layout.files(folder, ".xml") and not any(path and layout.files(path, ".xml") for path in named):
+        return folder
+    for path in filter(None, [*named, *others]):
+        files = layout.files(path, ".xml", deep=True)
+        if files and (path in named or _is_voc(files[0])):
+            return path
+    return None
 
 
 def _folder_of_images(folder: Path) -> Path:
-    return next((folder / name for name in IMAGE_FOLDERS if (folder / name).is_dir()), folder)
+    return layout.folder_named(folder, *IMAGE_FOLDERS) or folder
 
 
 def _descend(root: Path) -> Path:
     """Returns the one folder in VOC's own layout at or below a path."""
     parents = (root, root / "VOCdevkit")
-    if not (root / "Annotations").is_dir():
+    if layout.folder_named(root, "Annotations") is None:
         found = sorted(path.parent for parent in parents for path in parent.glob("VOC*/Annotations"))
         if len(found) > 1:
             names = ", ".join(str(path) for path in found)
@@ -165,79 +314,72 @@ def _descend(root: Path) -> Path:
     return root
 
 
-def _lost(places: Mapping[str, _Place]) -> list[annotated.Notice]:
-    """Notes the XML files that belong to no image of any split."""
-    shared = {place.annotations: place for place in places.values() if place.shared}
-    used = {_tail(name) for place in places.values() for name in place.files}
-    files = [file for place in shared.values() for name, file in place.xml.items() if name not in used]
-    return [annotated.Notice("lost_annotation", str(file), "no image has its name") for file in files]
-
-
-def _tail(name: str) -> str:
-    return name.rsplit("/", 1)[-1]
-
-
 def _is_voc(file: Path) -> bool:
     try:
-        return ElementTree.parse(file).getroot().tag == "annotation"
+        return parse_xml(file).tag == "annotation"
     except (ElementTree.ParseError, OSError, ValueError, LookupError):
         return True  # broken XML has its own message when it is read
 
 
-def _read(file: Path | None, name: str, folder: Path, files: Mapping[str, str]) -> annotated.NamedImage:
-    """Reads one image's XML.
+def parse_xml(file: Path) -> ElementTree.Element:
+    """Parses an XML file, also one whose declaration names another encoding than its text has.
 
     Args:
-        file: the XML file, or None where there is none.
-        name: of the image without its ending.
-        folder: of the images.
-        files: {name: file name} of the images in it.
+        file: path of the file.
+
+    Returns:
+        Its root.
+
+    Raises:
+        ParseError: it is malformed.
+        OSError: it cannot be read.
+        ValueError: it is not the text that its declaration says.
+        LookupError: its declaration names an encoding that Python does not know.
     """
-    source_id = files.get(name, f"{name}.jpg")
-    problem, size, rows = f"there is no XML file for `{name}`", None, []
-    if file:
-        problem = None
-        try:
-            root = ElementTree.parse(file).getroot()
-            if root.tag != "annotation":
-                raise ValueError(f"its root is <{root.tag}>, where VOC has <annotation>")
-            stated = (root.findtext("filename") or "").strip()
-            if name not in files and stated and (folder / stated).is_file():
-                source_id = stated
-            size = _size(root)
-            one_based = bool(_ONE_BASED.fullmatch((root.findtext("source/database") or "").strip()))
-            rows = [_object(node, number, one_based) for number, node in enumerate(root.iter("object"), start=1)]
-        except ElementTree.ParseError as error:
-            line, column = error.position
-            problem = f"{file}: malformed XML at line {line}, column {column + 1}: {str(error).partition(':')[0]}"
-        except OSError as error:
-            problem = f"{file}: the file cannot be read: {error.strerror or error}"
-        except (ValueError, LookupError) as error:  # LookupError: an encoding that Python does not know
-            problem = f"{file}: {error}"
-    names, boxes, is_crowd = zip(*rows, strict=True) if rows else ((), (), ())
-    image = annotated.AnnotatedImage(
-        source_id=source_id,
-        path=str(folder / source_id),
-        size=size,
-        boxes=boxes,
-        is_crowd=is_crowd,
-        areas_px=(None,) * len(boxes),
-        box_form="xyxy_px",
-        problem=problem,
-    )
-    return annotated.NamedImage(image, names)
+    content = file.read_bytes()
+    declared = _ENCODING.match(content)
+    encoding = declared[1].decode("ascii") if declared else "utf-8-sig"
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<"):
+        encoding = "utf-16-le" if content[:2] == b"<\0" else "utf-16-be" if content[:2] == b"\0<" else "utf-16"
+    elif encoding.casefold().startswith(("utf", "ucs")):
+        encoding = "utf-8-sig"  # of two bytes a letter it cannot be
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not {error.encoding} text at byte {error.start}") from error
+    return ElementTree.fromstring(_DECLARATION.sub(lambda match: " " * len(match[0]), text, count=1))
+
+
+def _read(file: Path) -> _Stated:
+    """Reads one image's XML."""
+    try:
+        root = parse_xml(file)
+        if root.tag != "annotation":
+            raise ValueError(f"its root is <{root.tag}>, where VOC has <annotation>")
+        one_based = bool(_ONE_BASED.fullmatch((root.findtext("source/database") or "").strip()))
+        return _Stated(
+            filename=(root.findtext("filename") or "").strip(),
+            size=_size(root),
+            rows=tuple(_object(node, number, one_based) for number, node in enumerate(root.iter("object"), start=1)),
+        )
+    except ElementTree.ParseError as error:
+        line, column = error.position
+        problem = f"malformed XML at line {line}, column {column + 1}: {str(error).partition(':')[0]}"
+    except OSError as error:
+        problem = f"the file cannot be read: {error.strerror or error}"
+    except (ValueError, LookupError) as error:  # LookupError: an encoding that Python does not know
+        problem = str(error)
+    return _Stated(problem=f"{file}: {problem}")
 
 
 def _size(root: ElementTree.Element) -> tuple[int, int] | None:
     """Returns (height, width), px; None where they are missing or not positive, as some tools write them."""
-    sides = tuple((root.findtext(f"size/{side}") or "").strip() for side in ("height", "width"))
-    if not all(side.isdecimal() and int(side) > 0 for side in sides):
-        return None
-    return int(sides[0]), int(sides[1])
+    height, width = (values.whole(root.findtext(f"size/{side}") or "") for side in ("height", "width"))
+    return (height, width) if height and width and height > 0 < width else None
 
 
 def _object(node: ElementTree.Element, number: int, one_based: bool) -> tuple[str, tuple[float, ...], bool]:
-    """Returns an object's (name, xmin, ymin, xmax, ymax, whether it is a region to ignore).
+    """Returns an object's (name, (xmin, ymin, xmax, ymax), whether it is a region to ignore).
 
     Raises:
         ValueError: a part is missing or is no number.
@@ -245,14 +387,30 @@ def _object(node: ElementTree.Element, number: int, one_based: bool) -> tuple[st
     name = (node.findtext("name") or "").strip()
     if not name:
         raise ValueError(f"object {number} has no `name`")
+    try:
+        is_ignored = values.flag(node.findtext("difficult"))
+    except ValueError as error:
+        raise ValueError(f"object {number} ({name}): `difficult`: {error}") from error
+    if node.find("bndbox") is None and node.find("polygon") is not None:
+        return name, _around(node, number, name), is_ignored
     corners = []
     for corner in _CORNERS:
         text = (node.findtext(f"bndbox/{corner}") or "").strip()
-        try:
-            corners.append(float(text))
-        except ValueError as error:
+        value = values.number(text)
+        if value is None:
             got = f"got `{text}`" if text else "it is missing"
-            raise ValueError(f"object {number} ({name}) needs a number in `bndbox/{corner}`: {got}") from error
+            raise ValueError(f"object {number} ({name}) needs a number in `bndbox/{corner}`: {got}")
+        corners.append(value)
     offset = 1.0 if one_based else 0.0
-    box = (corners[0] - offset, corners[1] - offset, corners[2], corners[3])
-    return name, box, (node.findtext("difficult") or "0").strip() == "1"
+    return name, (corners[0] - offset, corners[1] - offset, corners[2], corners[3]), is_ignored
+
+
+def _around(node: ElementTree.Element, number: int, name: str) -> tuple[float, ...]:
+    """Returns the box around a polygon: x1, y1, x2, y2, ... as Labelbox writes it, or pt/x, pt/y as LabelMe does."""
+    points = [
+        (part.tag[0], values.number(part.text)) for part in node.iterfind("polygon//*") if _POINT.fullmatch(part.tag)
+    ]
+    xs, ys = ([value for tag, value in points if tag == axis] for axis in "xy")
+    if len(xs) < 3 or len(xs) != len(ys) or None in [*xs, *ys]:
+        raise ValueError(f"object {number} ({name}) needs three points of numbers in `polygon`, or a `bndbox`")
+    return min(xs), min(ys), max(xs), max(ys)

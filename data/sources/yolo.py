@@ -3,14 +3,16 @@
 - data.yaml names for `train`, `val` and `test` a folder of images, a text file that lists images, or several of these,
   relative to its `path`, or to its own folder where there is no such folder. `names` is a list or numbered.
 - A place that does not exist is looked for below data.yaml's folder: by the end of an absolute path, since datasets
-  are moved, and without `..`, since Roboflow writes `../train/images`. A split without images or without any label file
-  is left out, with a note.
+  are moved, without `..`, since Roboflow writes `../train/images`, and by likeness (`locate`). A split without images
+  or without any label file is left out, with a note.
 - An image's labels lie at its own path with the last `images` in it replaced by `labels` and the ending by ".txt", or
   beside the image. An image without a label file has no objects.
 - A row is `class x y width height`: centre and sides as fractions of the image's. A longer row is a polygon,
   `class x1 y1 x2 y2 x3 y3 ...`: the box around it is taken. With `kpt_shape` in data.yaml, what follows the box is left
   out.
-- Without data.yaml, classes.txt (or labels/classes.txt) names the classes, one a line, of images/ and labels/.
+- Without data.yaml, Darknet's obj.data names the lists of images and the file of classes; without that, classes.txt (or
+  labels/classes.txt) names the classes, one a line, of images/ and labels/, or of images with their labels beside them.
+- Where data.yaml and such a file of classes name them otherwise, neither is taken.
 """
 
 import dataclasses
@@ -21,10 +23,12 @@ from typing import Any
 import yaml
 
 from data import errors, progress
-from data.sources import annotated, base, layout
+from data.sources import annotated, base, layout, locate, values
 
+_YAML = (".yaml", ".yml")
 _YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
-_CLASSES_FILES = ("classes.txt", "labels/classes.txt")
+_CLASSES_FILES = ("classes.txt", "labels/classes.txt", "obj.names")
+_NO_LABELS = ("classes.txt", "train.txt", "val.txt", "valid.txt", "test.txt")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,15 +70,19 @@ class YoloSource(annotated.AnnotatedSource):
         config = read_config(spec, layout.existing(spec, cls.kind, argument))
         class_names, labels = annotated.number_classes(config.names)
         by_number = [labels[name] for name in config.names]
-        images, pairs = {}, []
+        images, pairs, notices = {}, [], annotated.merged_names(enumerate(config.names), config.file)
+        finder = locate.Finder(config.root, config.places)
         for split, places in config.places.items():
-            found = [(name, file, _label_file(file)) for name, file in _list_images(places, config.root)]
-            if not any(label_file.is_file() for _, _, label_file in found):
-                example = f"no `{found[0][2]}`, for example" if found else "it has no image"
+            found, problems = _list_images(places, config.root, finder, split)
+            labelled, inexact = _pair(found)
+            if not any(label_file.is_file() for _, _, label_file in labelled):
+                example = f"no `{labelled[0][2]}`, for example" if labelled else "it has no image"
                 progress.emit("note", text=f"{config.file}: {split} has no label file ({example}); it is left out.")
                 continue
-            pairs += [(file, label_file) for _, file, label_file in found]
-            images[split] = [_read(*each, by_number, config) for each in found]
+            notices += inexact
+            pairs += [(file, label_file) for _, file, label_file in labelled]
+            problems |= _photo_and_mask(labelled)
+            images[split] = [_read(*each, by_number, config, problems.get(each[1])) for each in labelled]
         if not images:
             raise errors.UserError(
                 f"Dataset `{spec}`: no split of `{config.file}` has images with label files. Correct its"
@@ -83,7 +91,7 @@ class YoloSource(annotated.AnnotatedSource):
         roots = [config.file, *(place for split in images for place in config.places[split])]
         roots += [label_file.parent for _, label_file in pairs if label_file.parent.is_dir()]
         roots += [file.parent for file, _ in pairs if file.parent.is_dir()]
-        notices = _lost_labels(config, pairs)
+        notices += [*finder.notices(), *_lost_labels(config, pairs)]
         unlabelled = (file for file, label_file in pairs if file.is_file() and not label_file.is_file())
         notices += [annotated.Notice("unlabelled_image", str(file), "") for file in unlabelled]
         return cls(spec, images, class_names, layout.outermost(roots), options, notices)
@@ -91,18 +99,22 @@ class YoloSource(annotated.AnnotatedSource):
     @classmethod
     def recognises(cls, path: Path) -> str | None:
         """Says what names the classes, data.yaml or classes.txt beside labels/; None where nothing does."""
-        file = path if path.suffix in (".yaml", ".yml") else _find_config(path) if path.is_dir() else None
+        file = path if path.suffix.lower() in _YAML else _find_config(path) if path.is_dir() else None
         if file is None:
             return None
-        if file.name == "classes.txt":
-            return f"{file.relative_to(path)} lies with images/ and labels/"
+        if file.suffix.lower() == ".data":
+            return f"{file.name} is Darknet's"
+        if file.suffix.lower() not in _YAML:
+            beside = "images/ and labels/" if _has_both(path) else "images and their label files"
+            return f"{file.relative_to(path)} lies with {beside}"
         try:
             table = _parse_yaml(file)
         except errors.UserError:
             return f"there is a {file.name}" if file.name in _YAML_NAMES else None
-        if "names" not in table or not set(table) & set(base.SPLIT_NAMES):
+        keys = [key for key in table if base.split_named(str(key))]
+        if "names" not in table or not keys:
             return None
-        return f"{file.name} has `names` and {', '.join(f'`{key}`' for key in table if key in base.SPLIT_NAMES)}"
+        return f"{file.name} has `names` and {', '.join(f'`{key}`' for key in keys)}"
 
 
 def read_config(spec: str, path: Path) -> YoloConfig:
@@ -118,28 +130,33 @@ def read_config(spec: str, path: Path) -> YoloConfig:
     Raises:
         UserError: there is none, it is malformed, or nothing that it names exists.
     """
-    if path.is_file() and path.suffix not in (".yaml", ".yml"):
+    if path.is_file() and path.suffix.lower() not in (*_YAML, ".data"):
         raise errors.UserError(f"Dataset `{spec}`: `{path}` is no data.yaml. Name the folder, or its data.yaml.")
     file = path if path.is_file() else _find_config(path)
     if file is None:
         raise layout.nothing_found(spec, path, "`data.yaml`, or `classes.txt` with `images/` and `labels/`")
-    if file.suffix not in (".yaml", ".yml"):
+    if file.suffix.lower() not in (*_YAML, ".data"):
         return _read_classes(file)
-    table = _parse_yaml(file)
+    table = _parse_yaml(file) if file.suffix.lower() in _YAML else _parse_darknet(file)
     root = _root(table, file)
     places, missing = {}, []
-    for key, value in ((key, table[key]) for key in base.SPLIT_NAMES if table.get(key)):
-        values = value if isinstance(value, list) else [value]
-        if not all(isinstance(place, str) for place in values):
+    for key, value in ((key, value) for key, value in table.items() if base.split_named(str(key)) and value):
+        given = value if isinstance(value, list) else [value]
+        if not all(isinstance(place, str) for place in given):
             raise errors.UserError(f"{file}: `{key}` must be a path or a list of paths: got {value!r}.")
-        found = tuple(place for place in (_place(text, root, file.parent) for text in values) if place)
-        if len(found) == len(values):
-            places[base.SPLIT_NAMES[key]] = found
+        split = base.split_named(key)
+        if split in places:
+            raise errors.UserError(f"{file}: it names {split} twice. Keep one of them.")
+        found = tuple(place for place in (_place(text, root, file.parent) for text in given) if place)
+        if len(found) == len(given):
+            places[split] = found
         else:
             missing.append(f"`{key}: {' '.join(str(value).split())}`")
     if not places:
         said = f"none of its places exists: {', '.join(missing)}" if missing else "it has no `train`, `val` or `test`"
-        raise errors.UserError(f"{file}: {said}. Paths start from `{root}`. Correct them.")
+        raise errors.UserError(
+            f"{file}: {said}. Paths start from `{root.absolute()}`, which holds {base.found_in(root)}. Correct them."
+        )
     if missing:
         progress.emit("note", text=f"{file}: there is no {', '.join(missing)}; left out.")
     ordered = {split: places[split] for split in base.SPLITS if split in places}
@@ -147,21 +164,47 @@ def read_config(spec: str, path: Path) -> YoloConfig:
 
 
 def _find_config(folder: Path) -> Path | None:
-    named = [folder / name for name in _YAML_NAMES if (folder / name).is_file()]
-    others = sorted(path for end in ("yaml", "yml") for path in folder.glob(f"*.{end}") if path not in named)
-    for file in [*named, *others]:
+    files = sorted(path for end in _YAML for path in layout.files(folder, end))
+    named = [path for name in _YAML_NAMES for path in files if path.name.casefold() == name]
+    for file in [*named, *files]:
         if file in named or (file.is_file() and "names:" in file.read_text(errors="replace")):
             return file
-    has_both = (folder / "images").is_dir() and (folder / "labels").is_dir()
-    classes = [folder / name for name in _CLASSES_FILES if has_both and (folder / name).is_file()]
-    return classes[0] if classes else None
+    darknet = [path for path in layout.files(folder, ".data") if "names" in _parse_darknet(path)]
+    if len(darknet) == 1:
+        return darknet[0]
+    classes = [folder / name for name in _CLASSES_FILES if (folder / name).is_file()]
+    return classes[0] if classes and (_has_both(folder) or _has_labels_beside(folder)) else None
+
+
+def _has_both(folder: Path) -> bool:
+    return bool(layout.folder_named(folder, "images") and layout.folder_named(folder, "labels"))
+
+
+def _has_labels_beside(folder: Path) -> bool:
+    stems = {layout.stem(name) for name in layout.image_names(folder, deep=False)}
+    return any(layout.stem(name) in stems for name in layout.file_names(folder, ".txt"))
 
 
 def _read_classes(file: Path) -> YoloConfig:
     root = file.parent.parent if file.parent.name == "labels" else file.parent
-    names = tuple(line.strip() for line in layout.read_text(file, "text").splitlines() if line.strip())
-    places = {split: (folder,) for split, folder in layout.split_folders(root / "images").items()}
-    return YoloConfig(file, root, names, places or {"train": (root / "images",)})
+    images = layout.folder_named(root, "images") if _has_both(root) else root
+    places = {split: (folder,) for split, folder in layout.split_folders(images).items()}
+    return YoloConfig(file, root, _listed_names(file), places or {"train": (images,)})
+
+
+def _listed_names(file: Path) -> tuple[str, ...]:
+    """Reads a file of classes, one a line."""
+    return tuple(line.strip() for line in layout.read_text(file, "text").splitlines() if line.strip())
+
+
+def _parse_darknet(file: Path) -> dict[str, Any]:
+    """Reads Darknet's `key = value` lines as data.yaml's table; its `names` is the path of a file."""
+    lines = (line.partition("=") for line in layout.read_text(file, "text").splitlines())
+    table: dict[str, Any] = {key.strip(): value.strip() for key, equals, value in lines if equals}
+    named = _place(table.get("names", ""), file.parent, file.parent)
+    if named and named.is_file():
+        table["names"] = list(_listed_names(named))
+    return table
 
 
 def _parse_yaml(file: Path) -> dict[str, Any]:
@@ -190,46 +233,107 @@ def _class_names(table: Mapping[str, Any], file: Path) -> tuple[str, ...]:
     for number, name in enumerate(names):
         if isinstance(name, bool) or not isinstance(name, str | int | float):
             raise errors.UserError(f"{file}: name {number} of `names` must be text: got {name!r}. Write it in quotes.")
-    if table.get("nc", len(names)) != len(names):
+    if values.whole(table.get("nc", len(names))) != len(names):
         raise errors.UserError(
             f"{file}: `nc` is {table['nc']!r}, but `names` has {len(names)} names. Correct one of them."
         )
-    return tuple(str(name) for name in names)
+    result = tuple(str(name) for name in names)
+    for other in (file.parent / name for name in _CLASSES_FILES):
+        listed = _listed_names(other) if other.is_file() else result
+        if any(one != two for one, two in zip(result, listed, strict=False)):
+            raise errors.UserError(
+                f"{file} names the classes {', '.join(result)}; {other} names them {', '.join(listed)}. Which is right"
+                " decides what every label means: correct one of them, or remove it."
+            )
+    return result
 
 
 def _root(table: Mapping[str, Any], file: Path) -> Path:
     path = table.get("path")
-    root = file.parent / Path(path).expanduser() if isinstance(path, str) else file.parent
+    root = file.parent / Path(locate.plain(path)).expanduser() if isinstance(path, str) else file.parent
     return root if root.is_dir() else file.parent
 
 
 def _place(text: str, root: Path, folder: Path) -> Path | None:
     """Returns the folder or list file that data.yaml means; None where there is none."""
-    path = Path(text).expanduser()
+    plain = locate.plain(text)
+    if not plain:
+        return None
+    path = Path(plain).expanduser()
     below = [part for part in path.parts if part not in ("..", path.anchor)]
     shortest = max(1, len(below) - 2) if path.is_absolute() else 0  # two parts still tell one split from another
     ends = [Path(*below[start:]) for start in range(shortest + 1)]
-    candidates = [root / path, *(parent / end for end in ends for parent in dict.fromkeys((root, folder)))]
-    return next((place for place in candidates if place.exists()), None)
+    candidates = [root / text, root / path, *(parent / end for end in ends for parent in dict.fromkeys((root, folder)))]
+    found = next((place for place in candidates if place.exists()), None)
+    if found is not None:
+        return found
+    inside = [(name, files) for name, files in layout.walk(root) if any(map(layout.is_image, files))]
+    lists = [name + file for name, files in layout.walk(root) for file in files if file.lower().endswith(".txt")]
+    parents = {str(parent) for name, _ in inside for parent in (Path(name), *Path(name).parents)} - {"."}
+    names = locate.Names(lists if path.suffix.lower() == ".txt" else parents)
+    matches = names.matches(plain, least=2)
+    if len(matches) != 1:
+        return None
+    progress.emit("note", text=f"`{text}` is not there; `{root / matches[0]}` is taken for it.")
+    return root / matches[0]
 
 
-def _list_images(places: Sequence[Path], root: Path) -> list[tuple[str, Path]]:
-    """Returns (name, path) of a split's images."""
-    found = []
+def _list_images(
+    places: Sequence[Path], root: Path, finder: locate.Finder, split: str
+) -> tuple[list[tuple[str, Path]], dict[Path, str]]:
+    """Returns (name, path) of a split's images, and why it is not clear which a list means, by path."""
+    found, problems = [], {}
     for place in places:
         if place.is_dir():
             prefix = "" if len(places) == 1 else f"{_inside(place, root)}/"
             found += [(prefix + name, place / name) for name in layout.image_names(place)]
             continue
         for line in layout.read_text(place, "text").splitlines():
-            listed = Path(line.strip())
-            if not listed.name:
+            listed = line.strip()
+            if not listed:
                 continue
-            candidates = (place.parent / listed, root / listed)
-            file = next((path for path in candidates if path.is_file()), None)
-            file = file or _place(line.strip(), root, place.parent) or candidates[0]
-            found.append((_inside(listed, root), file))
-    return found
+            file, problem = finder.find(listed, (place.parent, root), split)
+            found.append((_inside(Path(locate.plain(listed)), root), file))
+            if problem:
+                problems[file] = problem
+    return found, problems
+
+
+def _pair(found: Sequence[tuple[str, Path]]) -> tuple[list[tuple[str, Path, Path]], list[annotated.Notice]]:
+    """Finds each image's label file; of those that are left, the one that is named alike."""
+    labels = [_label_file(file) for _, file in found]
+    taken = {label for label in labels if label.is_file()}
+    spare: dict[Path, locate.Names] = {}
+    inexact: dict[Path, list[int]] = {}
+    for index, label in enumerate(labels):
+        if label in taken:
+            continue
+        if label.parent not in spare:
+            files = [path for path in layout.files(label.parent, ".txt") if path not in taken]
+            spare[label.parent] = locate.Names(path.name for path in files)
+        matches = spare[label.parent].matches(label.name)
+        if len(matches) == 1:
+            inexact.setdefault(label.parent / matches[0], []).append(index)
+    for file, indices in inexact.items():
+        if len(indices) == 1:
+            labels[indices[0]] = file
+    paired = [(name, file, label) for (name, file), label in zip(found, labels, strict=True)]
+    alike = [(str(found[indices[0]][1]), file) for file, indices in inexact.items() if len(indices) == 1]
+    return paired, locate.inexact(alike)
+
+
+def _photo_and_mask(pairs: Sequence[tuple[str, Path, Path]]) -> dict[Path, str]:
+    """Says of images that share a label file that nothing tells which of them it means, by image."""
+    sharing: dict[Path, list[Path]] = {}
+    for _, file, label_file in pairs:
+        if label_file.is_file():
+            sharing.setdefault(label_file, []).append(file)
+    return {
+        file: f"{label_file}: {' and '.join(f'`{each}`' for each in files)} have its name; keep the photo there only"
+        for label_file, files in sharing.items()
+        for file in files
+        if len(set(files)) > 1
+    }
 
 
 def _inside(path: Path, root: Path) -> str:
@@ -241,36 +345,36 @@ def _inside(path: Path, root: Path) -> str:
 def _label_file(image: Path) -> Path:
     """Returns where an image's labels are, or would be."""
     parts = list(image.parts)
-    places = [index for index, part in enumerate(parts[:-1]) if part == "images"]
+    places = [index for index, part in enumerate(parts[:-1]) if part.casefold() == "images"]
     beside = image.with_suffix(".txt")
     if not places:
         return beside
-    parts[places[-1]] = "labels"
-    labels = Path(*parts).with_suffix(".txt")
+    above = Path(*parts[: places[-1]])
+    folder = above / "labels"
+    folder = folder if folder.is_dir() else layout.folder_named(above, "labels") or folder
+    labels = folder.joinpath(*parts[places[-1] + 1 :]).with_suffix(".txt")
     return beside if not labels.is_file() and beside.is_file() else labels
 
 
 def _lost_labels(config: YoloConfig, pairs: Iterable[tuple[Path, Path]]) -> list[annotated.Notice]:
     """Notes the label files of no image; files that only a list leaves out are none of them."""
     used = {label_file for _, label_file in pairs}
-    notices = []
-    for folder in sorted({label_file.parent for label_file in used}):
-        for file in sorted(folder.glob("*.txt")):
-            if (
-                file in used
-                or file.name == "classes.txt"
-                or file in (place for p in config.places.values() for place in p)
-            ):
-                continue
-            notices.append(annotated.Notice("lost_annotation", str(file), "no image has its name"))
-    return notices if all(place.is_dir() for places in config.places.values() for place in places) else []
+    lists = {place for places in config.places.values() for place in places}
+    if any(place.is_file() for place in lists):
+        return []
+    files = (file for folder in sorted({file.parent for file in used}) for file in layout.files(folder, ".txt"))
+    return [
+        annotated.Notice("lost_annotation", str(file), "no image has its name")
+        for file in files
+        if file not in used and file.name not in _NO_LABELS
+    ]
 
 
 def _read(
-    name: str, file: Path, label_file: Path, labels: Sequence[int], config: YoloConfig
+    name: str, file: Path, label_file: Path, labels: Sequence[int], config: YoloConfig, problem: str | None
 ) -> annotated.AnnotatedImage:
-    """Reads one image's labels; `labels` by class number."""
-    boxes, numbers, problem, kind = [], [], None, "broken_annotation"
+    """Reads one image's labels; `labels` by class number; `problem` is why it is unusable, where that is known."""
+    boxes, numbers, kind = [], [], "broken_annotation"
     try:
         text = label_file.read_text(encoding="utf-8-sig")
         for row, line in enumerate(text.splitlines(), start=1):

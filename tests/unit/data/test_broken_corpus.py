@@ -190,7 +190,7 @@ FOUND = {
     ),
     "boxes of one image as fractions": (tiny_boxes, ["box_in_fractions"], "first box [0.1, 0.2, 0.3, 0.4]"),
     "box of three numbers": (with_annotation(bbox=[1, 2, 3]), ["broken_annotation"], "four numbers"),
-    "box of words": (with_annotation(bbox=["1", "2", "3", "4"]), ["broken_annotation"], "got ['1', '2', '3', '4']"),
+    "box of words": (with_annotation(bbox=["one", "2", "3", "4"]), ["broken_annotation"], "got ['one', '2', '3', '4']"),
     "box missing": (with_annotation(bbox=None), ["broken_annotation"], "got None"),
     "class unknown": (with_annotation(category_id=9), ["unknown_class"], "category_id 9, which `categories`"),
     "class without boxes": (lambda c: drop_class(c, 2, broken_corpus.NUM_IMAGES), ["empty_class"], "person"),

@@ -141,7 +141,7 @@ STOPS_IN_FORMATS = {
     "CSV column missing": (
         "csv",
         {"train.csv": lambda text: text.replace("filename,xmin", "filename,left_side")},
-        "row",
+        "its header row lacks `xmin`; it has `filename`, `left_side`",
     ),
 }
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data import errors, example_rules, progress, sources
-from data.sources import base, coco
+from data.sources import annotated, base, coco
 from tests import coco_folder
 
 
@@ -222,8 +222,8 @@ def test_the_fingerprint_follows_what_is_read(tmp_path):
         ),
         ([1, 2, 3], "annotation 0 needs a `bbox` of four numbers (x, y, width, height): got [1, 2, 3]"),
         (
-            ["1", 2, 3, 4],
-            "annotation 0 needs a `bbox` of four numbers (x, y, width, height): got ['1', 2, 3, 4]",
+            ["one", 2, 3, 4],
+            "annotation 0 needs a `bbox` of four numbers (x, y, width, height): got ['one', 2, 3, 4]",
         ),
         (None, "annotation 0 needs a `bbox` of four numbers (x, y, width, height): got None"),
     ],
@@ -246,7 +246,7 @@ def test_missing_and_truncated_images_are_bad(tmp_path):
     source, items = open_train(tmp_path / "set", coco_folder.table(2))
     pathlib.Path(items[0].path).unlink()
     pathlib.Path(items[1].path).write_bytes(coco_folder.image_bytes()[:-20])
-    assert bad_example(source, items[0]).reason == "the image file does not exist"
+    assert bad_example(source, items[0]).reason.startswith("the image file does not exist")
     assert "image file is truncated" in bad_example(source, items[1]).reason
 
 
@@ -340,14 +340,11 @@ def test_duplicate_names_and_ids(tmp_path):
 
 def test_annotations_of_no_image_are_noted_or_stop_the_run(tmp_path):
     table = coco_folder.table(1, [coco_folder.annotation(0), coco_folder.annotation(7)])
-    notes = []
-    with progress.listen(lambda kind, fields: notes.append((kind, fields["text"]))):
-        source, (item,) = open_train(tmp_path / "a", table)
+    source, (item,) = open_train(tmp_path / "a", table)
     assert len(source.load(item).labels) == 1
     file = tmp_path / "a" / "train.json"
-    assert [(notice.kind, notice.file) for notice in source.notices] == [("lost_annotation", str(file))]
-    text = f"{file}: 1 of 2 annotations name an image that is not in `images`; they are left out."
-    assert notes == [("note", text)]
+    text = "1 of 2 annotations name an image that is not in `images`; they are left out"
+    assert source.notices == (annotated.Notice("lost_annotation", str(file), text),)
     table["annotations"] = table["annotations"][1:]
     assert message_of(tmp_path / "b", table).endswith(
         "1 of 1 annotations name an image that is not in `images`, as `image_id` 7 beside `id` 0. Make them agree."

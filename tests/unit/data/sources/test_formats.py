@@ -184,7 +184,8 @@ def test_a_missing_image_is_found_when_it_is_loaded(source):
     pathlib.Path(item.path).unlink()
     with pytest.raises(errors.BadExampleError) as caught:
         source.load(item)
-    assert (caught.value.file, caught.value.reason) == (item.path, "the image file does not exist")
+    assert caught.value.file == item.path
+    assert caught.value.reason.startswith("the image file does not exist")
 
 
 def test_an_empty_folder_ends_with_what_was_looked_for(format_name, tmp_path):

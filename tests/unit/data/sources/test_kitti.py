@@ -95,8 +95,8 @@ def test_images_without_labels_are_noticed_and_labels_without_image_are_bad(tmp_
     [
         ("Car 0 0 0 1 2 3\n", "row 2 has 7 fields, KITTI's labels 15"),
         (
-            kitti_row("Car", 1, 2, 3, 4).replace("\n", " 0.98\n"),
-            "row 2 has 16 fields, KITTI's labels 15; the 16th is a detection's score, not ground truth",
+            kitti_row("Car", 1, 2, 3, 4).replace("\n", " 0.98 1\n"),
+            "row 2 has 17 fields, KITTI's labels 15",
         ),
         (
             kitti_row("Car", 1, 2, 3, "4px"),

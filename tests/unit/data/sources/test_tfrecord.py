@@ -129,7 +129,10 @@ def test_a_label_map_names_the_classes_and_orders_them(tmp_path):
     )
     write(
         tmp_path / "train.record",
-        [example(class__label=[7]), example("b", class__label=[3]), example("c", class__label=[2])]
+        [
+            example(name, drop=["object/class/text"], class__label=[key])
+            for name, key in (("a.jpg", 7), ("b", 3), ("c", 2))
+        ]
         + [example("d", drop=["object/class/label"], class__text=[b"/m/1"])],
     )
     source = open_at(tmp_path)

@@ -188,7 +188,7 @@ def test_a_listed_image_without_xml_is_bad(tmp_path):
 def test_xml_whose_image_is_missing_is_bad(tmp_path):
     root = write_flat(tmp_path)
     (root / "a.jpg").unlink()
-    assert problem(open_voc(root)) == "the image file does not exist"
+    assert problem(open_voc(root)).startswith("the image file does not exist")
 
 
 def test_a_size_of_zero_states_nothing(tmp_path):
@@ -239,7 +239,7 @@ def test_images_that_share_a_name_are_told_apart_by_nobody(tmp_path):
         with pytest.raises(errors.BadExampleError) as caught:
             source.load(item)
         reasons.append(caught.value.reason)
-    assert sum("several images in folders of" in reason for reason in reasons) == 2
+    assert sum("`cam1/a.jpg` and `cam2/a.jpg` have its name" in reason for reason in reasons) == 1
 
 
 @pytest.mark.parametrize(

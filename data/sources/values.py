@@ -1,0 +1,52 @@
+"""Takes numbers, flags and ids as the many writers of JSON, XML and records put them: one coercion for all readers."""
+
+import math
+import re
+from typing import Any
+
+_WHOLE = re.compile(r"([+-]?\d+)(\.0*)?")
+_FLAGS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True, "": False}
+
+
+def number(value: Any) -> float | None:
+    """Returns 12.5 for 12.5 and "12.5"; None for what is no number. NaN and infinity are numbers."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def whole(value: Any) -> int | None:
+    """Returns 1 for 1, 1.0, "1" and "1.0"; None for what is no whole number."""
+    if isinstance(value, str):
+        match = _WHOLE.fullmatch(value.strip())
+        return int(match[1]) if match else None
+    result = number(value)
+    return int(value) if result is not None and math.isfinite(result) and result == int(result) else None
+
+
+def identity(value: Any) -> str | None:
+    """Returns what two ids have in common that mean one thing: "1" for 1, 1.0, "1"; None for what is no id."""
+    if isinstance(value, str):
+        match = _WHOLE.fullmatch(value.strip())
+        return match[1] if match and match[2] else value.strip() or None
+    result = whole(value)
+    return None if result is None else str(result)
+
+
+def flag(value: Any) -> bool:
+    """Returns whether a flag is set: 0 and 1, false and true, no and yes, also as text; nothing is no.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    known = whole(text) if not isinstance(text, str) or whole(text) is not None else text.strip().casefold()
+    found = _FLAGS.get(str(known))
+    if found is None:
+        raise ValueError(f"a flag is 0 or 1, false or true: got {value!r}")
+    return found
