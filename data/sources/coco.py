@@ -422,10 +422,8 @@ def _images_by_id(table: Mapping[str, Any], path: Path, find: Locate) -> dict[st
                 f"{path}: `images[{index}]` ({name}) and {by_id[image_id].source_id} share the id {entry['id']!r}. Give"
                 " each image an id of its own, in its annotations, too."
             )
-        sides = (values.whole(entry.get("height")), values.whole(entry.get("width")))
         file, problem = find(name)
-        by_id[image_id] = annotated.AnnotatedImage(
-            source_id=name, path=str(file), size=None if None in sides else sides, problem=problem
-        )
+        size = values.size(entry.get("height"), entry.get("width"))
+        by_id[image_id] = annotated.AnnotatedImage(name, str(file), size, problem=problem)
     example_rules.check_unique((image.source_id for image in by_id.values()), str(path))
     return by_id

@@ -398,13 +398,13 @@ def _locate(row: Row, table: Path, split: str, finder: locate.Finder) -> tuple[P
 
 def _read(name: str, rows: Sequence[Row], path: Path, unclear: str | None, box_form: str) -> annotated.NamedImage:
     """Reads one image's rows; `unclear` is why it is not clear which image is meant."""
-    boxes, names, problem, size = [], [], unclear, None
+    boxes, names, problem = [], [], unclear
+    size: tuple[int, int] | None = None
     for row in rows:
-        sides = tuple(values.whole(side) for side in row.size)
-        if sides and all(side and side > 0 for side in sides):
-            if size not in (None, sides):
-                problem = f"row {row.number} states {sides[1]}x{sides[0]} px, a row before it {size[1]}x{size[0]} px"
-            size = sides
+        stated = values.size(*row.size) if row.size else None
+        if stated and size and stated != size:
+            problem = f"row {row.number} states {stated[1]}x{stated[0]} px, a row before it {size[1]}x{size[0]} px"
+        size = stated or size
         if not any(row.corners) and not row.name:
             continue
         wrong = next((corner for corner in row.corners if not layout.is_number(corner)), None)

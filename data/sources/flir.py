@@ -163,8 +163,7 @@ def _parse_image(table: Mapping[str, Any], image: annotated.AnnotatedImage) -> a
     entries, stated = table.get("annotation", table.get("annotations")), table.get("image", {})
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         return dataclasses.replace(image, problem="its JSON needs `annotation`, a list of objects")
-    sides = tuple(values.whole(stated.get(side)) for side in ("height", "width")) if isinstance(stated, dict) else ()
-    size = sides if sides and None not in sides else None
+    size = values.size(stated.get("height"), stated.get("width")) if isinstance(stated, dict) else None
     return coco.with_boxes(dataclasses.replace(image, size=size), entries, LABELS, drop_others=True)
 
 

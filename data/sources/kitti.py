@@ -139,8 +139,12 @@ def _sets(folder: Path) -> Path | None:
 def _pair(folder: Path | None) -> tuple[Path, Path] | None:
     if folder is None:
         return None
-    pairs = (tuple(layout.folder_named(folder, name) for name in pair) for pair in _FOLDERS)
-    return next((pair for pair in pairs if all(pair)), None)
+    for images, labels in (
+        (layout.folder_named(folder, one), layout.folder_named(folder, two)) for one, two in _FOLDERS
+    ):
+        if images and labels:
+            return images, labels
+    return None
 
 
 def _check_scores(spec: str, path: str, places: Iterable[Place]) -> None:

@@ -87,8 +87,8 @@ class Finder:
         """
         for name in dict.fromkeys((stated, plain(stated))):
             for folder in folders:
-                if os.path.isfile(folder / name):
-                    return folder / name, None
+                if os.path.isfile(path := folder / name):
+                    return Path(os.path.normpath(path)) if ".." in path.parts else path, None
         matches = self._index(split).matches(stated)
         if len(matches) == 1:
             found = self.root / matches[0]

@@ -27,6 +27,12 @@ def whole(value: Any) -> int | None:
     return int(value) if result is not None and math.isfinite(result) and result == int(result) else None
 
 
+def size(height: Any, width: Any) -> tuple[int, int] | None:
+    """Returns the size that an annotation states, px; None where a side is no positive whole number."""
+    sides = whole(height), whole(width)
+    return (sides[0], sides[1]) if sides[0] and sides[1] and min(sides[0], sides[1]) > 0 else None
+
+
 def identity(value: Any) -> str | None:
     """Returns what two ids have in common that mean one thing: "1" for 1, 1.0, "1"; None for what is no id."""
     if isinstance(value, str):

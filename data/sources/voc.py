@@ -374,8 +374,7 @@ def _read(file: Path) -> _Stated:
 
 def _size(root: ElementTree.Element) -> tuple[int, int] | None:
     """Returns (height, width), px; None where they are missing or not positive, as some tools write them."""
-    height, width = (values.whole(root.findtext(f"size/{side}") or "") for side in ("height", "width"))
-    return (height, width) if height and width and height > 0 < width else None
+    return values.size(root.findtext("size/height"), root.findtext("size/width"))
 
 
 def _object(node: ElementTree.Element, number: int, one_based: bool) -> tuple[str, tuple[float, ...], bool]:

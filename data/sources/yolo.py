@@ -201,10 +201,11 @@ def _parse_darknet(file: Path) -> dict[str, Any]:
     """Reads Darknet's `key = value` lines as data.yaml's table; its `names` is the path of a file."""
     lines = (line.partition("=") for line in layout.read_text(file, "text").splitlines())
     table: dict[str, Any] = {key.strip(): value.strip() for key, equals, value in lines if equals}
-    named = _place(table.get("names", ""), file.parent, file.parent)
-    if named and named.is_file():
-        table["names"] = list(_listed_names(named))
-    return table
+    for key, value in table.items():  # exports write `data/` in front, where Darknet keeps its own
+        name = Path(locate.plain(value)).name
+        table[key] = name if not (file.parent / value).exists() and (file.parent / name).is_file() else value
+    names = file.parent / table.get("names", "")
+    return table | ({"names": list(_listed_names(names))} if names.is_file() else {})
 
 
 def _parse_yaml(file: Path) -> dict[str, Any]:

@@ -413,3 +413,115 @@ def test_a_supercategory_that_is_no_name_heads_nothing(tmp_path, supercategory):
         entry["supercategory"] = supercategory
     root = coco_folder.write(tmp_path / "set", train=table)
     assert open_coco(root).class_names == ("car", "None")
+
+
+# --- files as people have them
+
+
+def read_whole(root):
+    (item,) = (source := open_coco(root)).items("train")
+    return source.load(item), [notice.kind for notice in source.notices]
+
+
+def write_whole(root, table, json_name="result.json", folder="images"):
+    (root / folder).mkdir(parents=True)
+    (root / folder / "0.jpg").write_bytes(coco_folder.image_bytes())
+    (root / json_name).parent.mkdir(parents=True, exist_ok=True)
+    (root / json_name).write_text(json.dumps(table))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [("images/0.jpg", []), ("images\\0.jpg", []), ("0.JPG", ["inexact_name"]), ("C:\\set\\0.jpg", ["inexact_name"])],
+)
+def test_names_may_start_from_the_dataset_and_be_written_on_windows(tmp_path, name, kinds):
+    table = coco_folder.table(1)
+    table["images"][0]["file_name"] = name
+    record, found = read_whole(write_whole(tmp_path, table))
+    assert (len(record.labels), found) == (1, kinds)
+
+
+def test_numbers_and_flags_may_be_text_or_floats(tmp_path):
+    table = coco_folder.table(1, [coco_folder.annotation(0, ["4", 5.0, "20", 10], iscrowd="0")])
+    table["annotations"] += [coco_folder.annotation(0, [30, 8, 9, 25], 2, iscrowd="true")]
+    for entry in table["annotations"]:
+        entry.update(image_id=0.0, category_id=str(entry["category_id"]), area="200")
+    table["images"][0].update(id="0", height="48", width=64.0)
+    table["categories"][0]["id"] = "1"
+    record, _ = read_whole(write_whole(tmp_path, table))
+    assert (record.labels.tolist(), record.is_crowd.tolist()) == ([0, 1], [False, True])
+    np.testing.assert_array_equal(record.area_px, [200, 200])
+
+
+@pytest.mark.parametrize("key", ["iscrowd", "ignore"])
+def test_a_flag_that_is_neither_yes_nor_no_makes_its_image_bad(tmp_path, key):
+    table = coco_folder.table(1, [coco_folder.annotation(0, **{key: "perhaps"})])
+    source = open_coco(write_whole(tmp_path, table))
+    assert bad_example(source, source.items("train")[0]).reason == (
+        f"annotation 0: `{key}`: a flag is 0 or 1, false or true: got 'perhaps'"
+    )
+
+
+def test_that_every_box_is_ignored_is_said(tmp_path):
+    record, kinds = read_whole(write_whole(tmp_path, coco_folder.table(1, [coco_folder.annotation(0, iscrowd="1")])))
+    assert (record.is_crowd.tolist(), kinds) == ([True], ["all_ignored"])
+
+
+def test_categories_of_one_name_are_said_to_be_one_class(tmp_path):
+    two = [coco_folder.annotation(0), coco_folder.annotation(0, [30, 8, 9, 25], 2)]
+    source = open_coco(write_whole(tmp_path, coco_folder.table(1, two, {1: "car", 2: "car", 3: "car"})))
+    assert source.class_names == ("car",)
+    assert [(notice.kind, notice.detail) for notice in source.notices] == [("merged_class", "1 and 2 are both `car`")]
+
+
+def test_an_image_with_two_names_is_an_error(tmp_path):
+    table = coco_folder.table(1)
+    table["images"][0]["filename"] = "other.jpg"
+    assert "`images[0]` is called 0.jpg and other.jpg. Keep one name." in message_of(tmp_path, table)
+
+
+def test_two_entries_that_mean_one_file_are_both_bad_unless_one_names_it(tmp_path):
+    table = coco_folder.table(2)
+    for entry, name in zip(table["images"], ("one/0.jpg", "two/0.jpg"), strict=True):
+        entry["file_name"] = name
+    source = open_coco(write_whole(tmp_path / "a", table))
+    for item in source.items("train"):
+        assert bad_example(source, item).reason == "`one/0.jpg` and `two/0.jpg` mean one file; name each image once"
+    table["images"][0]["file_name"] = "0.jpg"
+    source = open_coco(write_whole(tmp_path / "b", table))
+    good, bad = source.items("train")
+    assert len(source.load(good).labels) == 1
+    assert "mean one file" in bad_example(source, bad).reason
+
+
+@pytest.mark.parametrize(
+    ("json_name", "folder", "split"),
+    [
+        ("annotations/instances_Train.json", "images/Train", "train"),
+        ("annotations/instances_Validation.json", "images/Validation", "val"),
+        ("Annotations/instances_default.json", "images/default", "train"),
+        ("annotations/anything.json", "photos", "train"),
+        ("Train.json", "Train", "train"),
+        ("test_labels.json", "images", "test"),
+        ("Valid/_annotations.coco.json", "Valid", "val"),
+    ],
+)
+def test_layouts_in_any_case(tmp_path, json_name, folder, split):
+    write_whole(tmp_path, coco_folder.table(1), json_name, folder)
+    assert coco.CocoSource.recognises(tmp_path)
+    source = open_coco(tmp_path)
+    assert source.splits == (split,)
+    assert len(source.load(source.items(split)[0]).labels) == 1
+
+
+def test_a_missing_image_is_told_with_the_nearest_that_is_there(tmp_path):
+    table = coco_folder.table(1)
+    table["images"][0]["file_name"] = "street_1.jpg"
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "street_10.jpg").touch()
+    (tmp_path / "result.json").write_text(json.dumps(table))
+    source = open_coco(tmp_path)
+    error = bad_example(source, source.items("train")[0])
+    assert error.file == str(tmp_path / "images" / "street_1.jpg")
+    assert error.reason == "the image file does not exist; the nearest is `street_10.jpg`"

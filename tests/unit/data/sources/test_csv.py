@@ -179,3 +179,76 @@ def test_tables_in_two_styles_are_an_error(tmp_path):
     write(tmp_path, HEADER, "a.jpg,16,12,32,36,car", name="train.csv")
     write(tmp_path, "VALIDATION,a.jpg,car,0.1,0.1,,,0.5,0.5,,", name="val.csv")
     assert message_of(tmp_path) == f"Dataset `csv:{tmp_path}`: its tables differ in style. Write all of them in one."
+
+
+# --- files as people have them
+
+
+def test_rows_that_two_orders_could_explain_are_a_question(tmp_path):
+    message = message_of(write(tmp_path, "a.jpg, 1, 20, 10, 40, 30", "a.jpg, 1, 21, 11, 41, 31"))
+    assert message == (
+        f"{tmp_path}/boxes.csv: row 1, `a.jpg,1,20,10,40,30`, may mean box [1, 20, 10, 40] of class `30`, or box"
+        " [20, 10, 40, 30] of class `1`. Say which with a header as the first row:"
+        " `filename,xmin,ymin,xmax,ymax,class` or `filename,class,xmin,ymin,xmax,ymax`."
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "name"),
+    [
+        (["a.jpg,20,10,40,30,1", "a.jpg,1,21,11,41,3"], "1"),
+        (["a.jpg,7,20,10,40,30", "a.jpg,30,20,10,40,31"], "7"),
+        (["a.jpg,car,20,10,40,30"], "car"),
+        (["a.jpg,20,10,40,30,car"], "car"),
+    ],
+)
+def test_rows_that_one_order_explains_are_read_in_it(tmp_path, rows, name):
+    assert name in open_csv(write(tmp_path, *rows)).class_names
+
+
+def test_a_number_that_goes_with_two_names_is_an_error(tmp_path):
+    header = "image_id,class_name,class_id,x_min,y_min,x_max,y_max"
+    message = message_of(write(tmp_path, header, "a.jpg,car,1,1,2,3,4", "a.jpg,person,1,5,6,7,8"))
+    assert message.endswith("class 1 is called `car` in row 2 and `person` in row 3. Correct one of them.")
+
+
+def test_a_class_that_never_has_a_box_says_that_there_is_none(tmp_path):
+    header = "image_id,class_name,class_id,rad_id,x_min,y_min,x_max,y_max"
+    rows = ("a,No finding,14,R1,,,,", "b,Nodule,8,R1,1,2,30,40", "a,No finding,14,R2,,,,")
+    source = open_csv(write(tmp_path, header, *rows, images=("a.jpg", "b.jpg")))
+    assert source.class_names == ("Nodule",)
+    assert [len(source.load(item).labels) for item in source.items("train")] == [0, 1]
+    assert [notice.kind for notice in source.notices] == ["left_out", "inexact_name", "inexact_name"]
+
+
+def test_a_header_that_lacks_columns_is_told_which(tmp_path):
+    message = message_of(write(tmp_path, "filename,xmin,ymin,w,h,label", "a.jpg,1,2,3,4,car"))
+    assert message.endswith(
+        "its header row lacks `xmax`, `ymax`; it has `filename`, `xmin`, `ymin`, `w`, `h`, `label`. Name the columns"
+        " `filename`, `xmin`, `ymin`, `xmax`, `ymax`, `class`, with corners in px."
+    )
+
+
+def test_tables_whose_names_hold_a_split_are_its(tmp_path):
+    for split in ("train", "Test"):
+        write_images(tmp_path / "images" / split, [Scene(f"{split}.jpg")])
+        put(tmp_path / f"{split}_labels.csv", f"{HEADER}\n{split}.jpg,1,2,30,40,car\n")
+    source = open_csv(tmp_path)
+    assert source.splits == ("train", "test")
+    assert all(len(first(source, split).labels) == 1 for split in source.splits)
+
+
+def test_a_split_column_that_contradicts_its_table_is_an_error(tmp_path):
+    for split in ("train", "val"):
+        write(tmp_path, "split," + HEADER, "train,a.jpg,1,2,30,40,car", name=f"{split}.csv")
+    assert message_of(tmp_path).endswith(
+        "val.csv: row 2 is of the split `train`, in the table of val. Correct one of them."
+    )
+
+
+def test_rows_that_state_different_sizes_make_their_image_bad(tmp_path):
+    rows = ("a.jpg,64,48,1,2,30,40,car", "a.jpg,48,64,1,2,30,40,car", "b.jpg,64,48,1,2,30,40,car")
+    header = "filename,width,height,xmin,ymin,xmax,ymax,class"
+    source = open_csv(write(tmp_path, header, *rows, images=("a.jpg", "b.jpg")))
+    with pytest.raises(errors.BadExampleError, match="row 3 states 48x64 px, a row before it 64x48 px"):
+        first(source)

@@ -5,7 +5,7 @@ import pytest
 
 from data import errors, progress
 from data.sources import base, kitti
-from tests import format_folders
+from tests import coco_folder, format_folders
 from tests.format_folders import Scene, kitti_row, put, write_images
 
 SCENES = (Scene("000000.png", (("Car", 4, 6, 24, 18),)), Scene("000001.png", (("Pedestrian", 8, 24, 16, 48),), 1))
@@ -123,3 +123,51 @@ def test_a_listed_image_without_labels_is_bad(tmp_path):
 
 def test_yolos_rows_are_not_recognised(tmp_path):
     assert kitti.KittiSource.recognises(format_folders.write_yolo(tmp_path)) is None
+
+
+# --- files as people have them
+
+
+def test_a_photo_and_its_mask_of_one_name_are_an_error_that_names_both(tmp_path):
+    root = write(tmp_path)
+    (root / "image_2" / "000000.jpg").write_bytes(coco_folder.image_bytes(9))
+    with pytest.raises(errors.BadExampleError, match="`000000.jpg` and `000000.png` have its name; keep the photo"):
+        first(open_kitti(root))
+
+
+def with_scores(root, *scores):
+    scored = [kitti_row("Car", 4, 6, 24, 18).replace("\n", f" {score}\n") for score in scores]
+    write(root, [Scene(f"{number}.png", (), number) for number in range(len(scores))])
+    for number, row in enumerate(scored):
+        put(root / "label_2" / f"{number}.txt", row)
+    return root
+
+
+def test_a_16th_field_that_is_equal_everywhere_is_left_out(tmp_path):
+    root = with_scores(tmp_path / "default", "1.0", "1.0").parent
+    assert kitti.KittiSource.recognises(root) == "default/label_2/ has KITTI's rows of 16 fields"
+    assert len(first(open_kitti(root)).labels) == 1
+
+
+def test_a_16th_field_that_differs_is_a_question_with_an_answer(tmp_path):
+    root = with_scores(tmp_path, "0.9", "0.8")
+    with pytest.raises(errors.UserError, match=r"looks like a detection's score.* write kitti:.*,score=ignore\.$"):
+        open_kitti(root)
+    assert len(first(open_kitti(f"{root},score=ignore")).labels) == 1
+    with pytest.raises(errors.UserError, match="`score` must be ignore: got `keep`"):
+        open_kitti(f"{root},score=keep")
+
+
+def test_nested_folders_are_paired_by_their_paths_and_lists_count_in_any_case(tmp_path):
+    for drive in ("drive1", "drive2"):
+        write(tmp_path, SCENES, f"image_2/{drive}", f"label_2/{drive}")
+    put(tmp_path / "ImageSets" / "Train.txt", "drive1/000000\ndrive1/000001\ndrive2/000000\n")
+    source = open_kitti(tmp_path)
+    assert [item.source_id for item in source.items("train")] == [
+        "drive1/000000.png",
+        "drive1/000001.png",
+        "drive2/000000.png",
+    ]
+    assert [(notice.kind, notice.file) for notice in source.notices] == [
+        ("left_out", str(tmp_path / "image_2" / "drive2" / "000001.png"))
+    ]

@@ -81,3 +81,19 @@ def test_one_dataset_has_one_canonical_name_however_it_is_written(tmp_path, monk
 @pytest.mark.parametrize("spec", ["road_scenes", "road_scenes:train=8,val=2", "tfds:voc/2007", "coco:/gone", "/gone"])
 def test_what_has_no_path_or_is_not_there_keeps_its_name(spec):
     assert sources.canonical(spec) == spec
+
+
+def test_what_is_wrong_with_a_dataset_as_a_whole_is_said_by_whoever_opens_it(tmp_path):
+    tables = {split: coco_folder.table(2) for split in sources.SPLITS}
+    for table in tables.values():
+        table["annotations"] += [coco_folder.annotation(7)]
+    root = coco_folder.write(tmp_path / "set", **tables)
+    (root / "train" / "new.jpg").write_bytes(coco_folder.image_bytes(9))
+    notes = []
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        sources.open_source(f"coco:{root}")
+    lost = "1 of 3 annotations name an image that is not in `images`; they are left out"
+    assert notes == [
+        f"`coco:{root}`: annotation without image: {root}/train.json: {lost} and 2 more.",
+        f"`coco:{root}`: image without annotation: {root}/train/new.jpg: no annotation names it.",
+    ]

@@ -235,3 +235,11 @@ def test_classes_that_differ_in_case_only_pair_with_their_own_spelling():
     assert both.load(both.items("test")[0]).labels.tolist() == [0]  # Car is the first one here
     with pytest.raises(errors.UserError, match=r"has no class Car, car, or several .*; it has CAR, cAr\. Pair"):
         selection.SelectedSource(train, options, MemorySource(pair, ("CAR", "cAr")), carve=False)
+
+
+def test_one_file_with_other_boxes_in_another_split_cannot_be_divided(tmp_path):
+    tables = {"train": coco_folder.table(2), "val": coco_folder.table(1, [coco_folder.annotation(0, [1, 1, 5, 5])])}
+    tables["val"]["images"][0]["file_name"] = "../train/0.jpg"
+    root = coco_folder.write(tmp_path / "set", **tables)
+    with pytest.raises(errors.UserError, match=r"has other boxes in val than in train\. Leave it out of one of them\."):
+        sources.open_source(f"coco:{root}", sources.DataOptions(splits=(0.5, 0.5, 0.0)))

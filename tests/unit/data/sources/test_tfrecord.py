@@ -336,3 +336,46 @@ def test_a_foreign_dataset_json_is_one_clear_line(tmp_path, text):
     (tmp_path / "dataset.json").write_text(text)
     with pytest.raises(errors.UserError, match=r"dataset\.json: "):
         open_at(tmp_path)
+
+
+# --- labels and texts that contradict each other
+
+
+def contradicting(root, names="item { id: 1 name: 'car' } item { id: 2 name: 'person' }"):
+    if names:
+        (root / "map.pbtxt").write_text(names)
+    write(root / "train.record", [example(class__label=[2], class__text=[b"car"])])
+    return root
+
+
+def test_a_text_that_the_label_map_contradicts_is_a_question_with_answers(tmp_path):
+    root = contradicting(tmp_path)
+    with pytest.raises(errors.UserError) as caught:
+        open_at(root)
+    assert str(caught.value) == (
+        f"Dataset `tfrecord:{root}`: 1 boxes have the label 2, in the label map `person`, and the text `car`. Which is"
+        f" right? Correct the label map, or say it: tfrecord:{root},classes=label or tfrecord:{root},classes=text."
+    )
+    for answer, name in (("label", "person"), ("text", "car")):
+        source = open_at(f"{root},classes={answer}")
+        (label,) = source.load(source.items("train")[0]).labels
+        assert source.class_names[label] == name
+    with pytest.raises(errors.UserError, match="`classes` must be label or text: got `both`"):
+        open_at(f"{root},classes=both")
+
+
+@pytest.mark.parametrize("text", [b"Person", b"", b"/m/1"])
+def test_a_text_that_says_the_same_is_none(tmp_path, text):
+    (tmp_path / "map.pbtxt").write_text("item { id: 2 name: '/m/1' display_name: 'person' }")
+    assert load_one(tmp_path, example(class__label=[2], class__text=[text])).labels.tolist() == [0]
+
+
+def test_flags_may_be_text(tmp_path):
+    assert load_one(tmp_path, example(difficult=[b"0"])).is_crowd.tolist() == [False]
+    assert load_one(tmp_path, example(difficult=[b"1"])).is_crowd.tolist() == [True]
+
+
+def test_files_that_begin_with_a_dot_are_nobodys(tmp_path):
+    write(tmp_path / "train.record", [example()])
+    (tmp_path / "._train.record").write_bytes(b"Mac OS X")
+    assert len(open_at(tmp_path).items("train")) == 1

@@ -3,9 +3,9 @@ import pathlib
 import numpy as np
 import pytest
 
-from data import errors
+from data import errors, progress
 from data.sources import base, coco, voc
-from tests import format_folders
+from tests import coco_folder, format_folders
 from tests.format_folders import Scene, put, voc_xml, write_images
 
 SCENES = (Scene("a.jpg", (("car", 4, 6, 24, 18),)), Scene("b.jpg", (("person", 8, 24, 16, 48),), 1))
@@ -254,3 +254,137 @@ def test_xml_of_another_kind_is_a_problem_of_its_image(tmp_path, text, words):
     put(tmp_path / "a.xml", text)
     assert words in problem(open_voc(tmp_path))
     assert voc.VocSource.recognises(tmp_path) or text == "<foo/>"
+
+
+# --- files as people have them
+
+
+def test_the_photo_is_told_from_its_mask_by_the_filename(tmp_path):
+    write_flat(tmp_path, SCENES[:1])
+    (tmp_path / "a.png").write_bytes(coco_folder.image_bytes(9, "PNG"))
+    (item,) = open_voc(tmp_path).items("train")
+    assert item.source_id == "a.jpg"
+
+
+@pytest.mark.parametrize("filename", ["", "unknown.jpg"])
+def test_a_photo_and_its_mask_that_nothing_tells_apart_are_an_error_that_names_both(tmp_path, filename):
+    write_flat(tmp_path)
+    (tmp_path / "a.png").write_bytes(coco_folder.image_bytes(9, "PNG"))
+    put(tmp_path / "a.xml", voc_xml(SCENES[0]).replace("a.jpg", filename))
+    assert problem(open_voc(tmp_path)).endswith("`a.jpg` and `a.png` have its name; say which in `filename`")
+
+
+def test_a_filename_that_names_another_image_is_noted(tmp_path):
+    write_flat(tmp_path)
+    put(tmp_path / "a.xml", voc_xml(SCENES[0]).replace("a.jpg", "b.jpg"))
+    source = open_voc(tmp_path)
+    assert [item.source_id for item in source.items("train")] == ["a.jpg", "b.jpg"]
+    assert [(notice.kind, notice.detail) for notice in source.notices] == [("other_filename", "`filename` says b.jpg")]
+
+
+def test_an_image_goes_by_a_filename_without_an_ending(tmp_path):
+    write_images(tmp_path / "images", [Scene("shot 1.JPG")])
+    put(tmp_path / "annotations" / "0.xml", voc_xml(SCENES[0]).replace("a.jpg", "shot 1"))
+    source = open_voc(tmp_path)
+    assert [item.source_id for item in source.items("train")] == ["shot 1.JPG"]
+    assert [notice.kind for notice in source.notices] == ["inexact_name"]
+
+
+def test_flat_and_nested_files_are_paired_by_their_paths(tmp_path):
+    for folder in ("", "batch2"):
+        write_images(tmp_path / "JPEGImages" / folder, SCENES[:1])
+        put(tmp_path / "Annotations" / folder / "a.xml", voc_xml(SCENES[0]))
+    source = open_voc(tmp_path)
+    assert [item.source_id for item in source.items("train")] == ["a.jpg", "batch2/a.jpg"]
+    assert all(len(source.load(item).labels) == 1 for item in source.items("train"))
+    assert source.notices == ()
+
+
+@pytest.mark.parametrize("folder", ["annots", "Labels_XML", "ANNOTATIONS"])
+def test_xml_is_known_wherever_it_lies(tmp_path, folder):
+    write_images(tmp_path / "images", SCENES)
+    for scene in SCENES:
+        put(tmp_path / folder / f"{scene.name[:-4]}.XML", voc_xml(scene))
+    assert f"{folder}/a.XML is VOC XML" in voc.VocSource.recognises(tmp_path)
+    assert len(first(open_voc(tmp_path)).labels) == 1
+
+
+def test_files_that_begin_with_a_dot_are_nobodys(tmp_path):
+    write_flat(tmp_path)
+    for name in ("._a.xml", "._a.jpg", "._b.xml"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7Mac OS X")
+    source = open_voc(tmp_path)
+    assert [item.source_id for item in source.items("train")] == ["a.jpg", "b.jpg"]
+    assert source.notices == ()
+
+
+def test_lists_are_known_in_any_case_and_what_they_leave_out_is_said(tmp_path):
+    scenes = (*SCENES, Scene("c.jpg", SCENES[0].boxes, 2))
+    root = format_folders.write_voc(tmp_path, {"Train": scenes[:1], "Validation": scenes[1:2], "extra": scenes[2:]})
+    notes = []
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        source = open_voc(root)
+    assert {split: [item.source_id for item in source.items(split)] for split in source.splits} == {
+        "train": ["a.jpg"],
+        "val": ["b.jpg"],
+    }
+    assert [(notice.kind, notice.file) for notice in source.notices] == [
+        ("left_out", str(root / "Annotations" / "c.xml"))
+    ]
+    lists = root / "ImageSets" / "Main"
+    assert notes == [f"{lists}/extra.txt is no split (train, val or test) by its name; it is left out."]
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        "<x1>4</x1><y1>6</y1><x2>24</x2><y2>6</y2><x3>24</x3><y3>18</y3>",
+        "<pt><x>4</x><y>6</y></pt><pt><x>24</x><y>10</y></pt><pt><x>9</x><y>18</y></pt>",
+    ],
+)
+def test_a_polygon_counts_as_the_box_around_it(tmp_path, points):
+    extra = f"<object><name>car</name><polygon>{points}</polygon></object>"
+    record = first(open_voc(write_flat(tmp_path, [Scene("a.jpg")], extra=extra)))
+    np.testing.assert_allclose(record.boxes * [48, 64, 48, 64], [[6, 4, 18, 24]], atol=1e-5)
+
+
+def test_a_polygon_without_points_makes_its_image_bad(tmp_path):
+    extra = "<object><name>car</name><polygon><x1>4</x1></polygon></object>"
+    write_flat(tmp_path)
+    put(tmp_path / "a.xml", voc_xml(SCENES[0], extra=extra))
+    assert problem(open_voc(tmp_path)).endswith(
+        "object 2 (car) needs three points of numbers in `polygon`, or a `bndbox`"
+    )
+
+
+@pytest.mark.parametrize(("text", "is_crowd"), [("1", True), ("true", True), ("0", False), ("False", False)])
+def test_difficult_may_be_a_word(tmp_path, text, is_crowd):
+    source = open_voc(write_flat(tmp_path, [Scene("a.jpg")], extra=object_xml("car", difficult=text)))
+    assert first(source).is_crowd.tolist() == [is_crowd]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "declared"),
+    [
+        ("utf-8", 'encoding="utf-8"'),
+        ("utf-8", 'encoding="UTF-16"'),
+        ("utf-8-sig", ""),
+        ("utf-16", 'encoding="utf-8"'),
+        ("utf-16-le", 'encoding="utf-16"'),
+        ("gbk", "encoding='GBK'"),
+        ("latin-1", 'encoding="ISO-8859-1"'),
+    ],
+)
+def test_xml_is_read_in_its_own_encoding_whatever_it_declares(tmp_path, encoding, declared):
+    name = "车" if encoding not in ("latin-1",) else "vélo"
+    write_flat(tmp_path, SCENES[:1])
+    text = f'<?xml version="1.0" {declared}?>\n' + voc_xml(SCENES[0]).replace("car", name)
+    (tmp_path / "a.xml").write_bytes(text.encode(encoding))
+    assert open_voc(tmp_path).class_names == (name,)
+
+
+def test_when_no_file_can_be_read_the_error_says_so(tmp_path):
+    write_flat(tmp_path, SCENES[:1])
+    put(tmp_path / "a.xml", "<annotation>")
+    with pytest.raises(errors.UserError, match="has no class: no annotation can be read. First problem: .*malformed"):
+        open_voc(tmp_path)

@@ -3,7 +3,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from data import errors, progress
+from data import errors, progress, sources
 from data.sources import base, yolo
 from tests import coco_folder, format_folders
 from tests.format_folders import put
@@ -250,3 +250,100 @@ def test_a_file_that_is_no_data_yaml_is_named(tmp_path):
     (tmp_path / "list.txt").write_text("images/a.jpg\n")
     with pytest.raises(errors.UserError, match=r"list\.txt` is no data\.yaml"):
         open_yolo(tmp_path / "list.txt")
+
+
+# --- files as people have them
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "path: .\ntrain: images\\train\n",
+        "path: 'C:/Users/me/set'\ntrain: ./images/train'\n",
+        "train: C:\\Users\\me\\set\\images\\train\n",
+        "Train: Images/TRAIN\n",
+        "train: data/images/train\n",
+    ],
+)
+def test_places_written_on_another_machine_are_found(tmp_path, config):
+    source = open_yolo(write(tmp_path, config=config + "names: [car, person]\n"))
+    assert len(first(source).labels) == 1
+
+
+def test_what_is_taken_for_a_place_that_is_not_there_is_said(tmp_path):
+    _, notes = notes_of(write(tmp_path, config="train: data/images/train\nnames: [car, person]\n"))
+    assert notes == [f"`data/images/train` is not there; `{tmp_path}/images/train` is taken for it."]
+
+
+def test_a_list_of_images_from_another_folder_is_read_and_counted(tmp_path):
+    root = write(tmp_path, config="train: train.txt\nnames: [car, person]\n", count=2)
+    put(root / "train.txt", "data/images/train/0.jpg\ndata\\images\\train\\1.JPG\n")
+    source = open_yolo(root)
+    assert [len(source.load(item).labels) for item in source.items("train")] == [1, 1]
+    assert [notice.kind for notice in source.notices] == ["inexact_name"] * 2
+
+
+def test_labels_named_as_a_url_are_paired_and_counted(tmp_path):
+    root = write(tmp_path, count=2)
+    (root / "images" / "train" / "0.jpg").rename(root / "images" / "train" / "a é.jpg")
+    (root / "labels" / "train" / "0.txt").rename(root / "labels" / "train" / "a%20%C3%A9.txt")
+    source = open_yolo(root)
+    assert [len(source.load(item).labels) for item in source.items("train")] == [1, 1]
+    assert [(notice.kind, notice.file) for notice in source.notices] == [
+        ("inexact_name", str(root / "labels" / "train" / "a%20%C3%A9.txt"))
+    ]
+
+
+def test_a_photo_and_its_mask_share_a_label_file_and_are_both_bad(tmp_path):
+    root = write(tmp_path)
+    (root / "images" / "train" / "0.png").write_bytes(coco_folder.image_bytes(9, "PNG"))
+    source = open_yolo(root)
+    for item in source.items("train"):
+        with pytest.raises(errors.BadExampleError, match=r"0.jpg` and `.*0.png` have its name; keep the photo there"):
+            source.load(item)
+
+
+@pytest.mark.parametrize("name", ["classes.txt", "labels/classes.txt", "obj.names"])
+def test_two_lists_of_classes_that_differ_are_an_error(tmp_path, name):
+    root = write(tmp_path)
+    put(root / name, "person\ncar\n")
+    assert f"names the classes car, person; {root / name} names them person, car. Which" in message_of(root)
+    put(root / name, "car\nperson\n")
+    assert open_yolo(root).class_names == ("car", "person")
+
+
+def test_classes_of_one_name_are_said_to_be_one(tmp_path):
+    source = open_yolo(write(tmp_path, config="train: images/train\nnames: [car, car]\n"))
+    assert source.class_names == ("car",)
+    assert [(notice.kind, notice.detail) for notice in source.notices] == [("merged_class", "0 and 1 are both `car`")]
+
+
+def test_one_folder_for_train_and_val_counts_once_when_it_is_divided(tmp_path):
+    config = "train: images/train\nval: images/train\nnames: [car, person]\n"
+    source = open_yolo(write(tmp_path, config=config, count=6))
+    assert [notice.kind for notice in source.notices] == ["shared_image"] * 6
+    divided = sources.open_source(f"yolo:{tmp_path}", sources.DataOptions(splits=(0.5, 0.25, 0.25)))
+    names = [item.source_id for split in divided.splits for item in divided.items(split)]
+    assert sorted(names) == [f"{number}.jpg" for number in range(6)]
+
+
+def test_labelimgs_one_folder_is_read(tmp_path):
+    for number in range(2):
+        (tmp_path / f"{number}.JPG").write_bytes(coco_folder.image_bytes(number))
+        put(tmp_path / f"{number}.txt", "1 0.5 0.5 0.25 0.5\n")
+    put(tmp_path / "classes.txt", "car\nperson\n")
+    assert yolo.YoloSource.recognises(tmp_path) == "classes.txt lies with images and their label files"
+    source = open_yolo(tmp_path)
+    assert [source.load(item).labels.tolist() for item in source.items("train")] == [[1], [1]]
+    assert source.notices == ()
+
+
+def test_darknets_data_file_is_read(tmp_path):
+    root = write(tmp_path, count=2)
+    (root / "data.yaml").unlink()
+    put(root / "obj.data", "classes = 2\ntrain = data/train.txt\nnames = data/obj.names\nbackup = backup/\n")
+    put(root / "obj.names", "car\nperson\n")
+    put(root / "train.txt", "data/images/train/0.jpg\ndata/images/train/1.jpg\n")
+    assert yolo.YoloSource.recognises(root) == "obj.data is Darknet's"
+    assert open_yolo(root).class_names == ("car", "person")
+    assert len(open_yolo(root).items("train")) == 2
