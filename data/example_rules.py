@@ -8,7 +8,8 @@ Rules:
   PNG. 8-bit BMP, TIFF and WebP files are rewritten as PNG, without loss. Everything else is bad; so are colours of 16
   bits, of which nothing says how many bits the camera filled.
 - TensorFlow ignores EXIF orientation. Where boxes belong to the image as EXIF turns it, it is turned and stored as PNG;
-  where they belong to the stored one, it stays. The size that the annotation states decides, or the user.
+  where they belong to the stored one, it stays, and its orientation is taken off, so that nobody turns it later. The
+  size that the annotation states decides, or the user.
 - The second of two boxes with the same label and the same coordinates is removed.
 - A box may stick out of its image by at most `BORDER_TOLERANCE_PX`, which covers rounding and 1-based
   coordinates; it is clipped. Beyond that, or with NaN, a negative or a zero side, the whole example is bad: a
@@ -200,6 +201,8 @@ def check_image(
         whole = _decode(encoded, file, whole=True)[0] if stored_format == "jpeg" else image
         image = whole.transpose(_TURNS[orientation][0])
         mended.append(TURNED)
+    elif orientation != 1 and not mended:
+        encoded = _without_orientation(encoded, image)
     if mended:
         encoded, stored_format, (width, height) = as_png(image), "png", image.size
     return CheckedImage(encoded, stored_format, height, width, tuple(mended))
@@ -373,6 +376,13 @@ def _must_turn(
         f"EXIF orientation {orientation} turns the image; do its boxes belong to the turned image (--exif=apply) or to"
         " the stored one (--exif=ignore)?",
     )
+
+
+def _without_orientation(encoded: bytes, image: Image.Image) -> bytes:
+    """Hides the EXIF header of a JPEG from readers, its pixels unchanged; a PNG is written anew without it."""
+    if image.format == "PNG":
+        return as_png(image)
+    return encoded.replace(b"Exif\0\0", b"exif\0\0", 1)
 
 
 def _check_depth(image: Image.Image, encoded: bytes, file: str) -> None:

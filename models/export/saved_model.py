@@ -43,7 +43,7 @@ class ServingModule(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_bytes(self, image_bytes: Tensor) -> dict[str, Tensor]:
-        """Detects in JPEG or PNG bytes; images of one batch may differ in size."""
+        """Detects in JPEG or PNG bytes, turned as EXIF says; images of one batch may differ in size."""
         return self._detect_encoded(image_bytes)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
@@ -61,7 +61,7 @@ class ServingModule(tf.Module):
 
         def cut(one: Tensor) -> tuple[Tensor, Tensor]:
             found, windows = input_pipeline.resize_tiles(
-                input_pipeline.decode_pixels(one)[None], self.image_size, self.grid
+                input_pipeline.decode_upright(one)[None], self.image_size, self.grid
             )
             return found[0], windows[0]
 

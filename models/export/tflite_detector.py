@@ -64,7 +64,7 @@ class NetworkDetector:
 
         from data import input_pipeline
 
-        pixels = input_pipeline.decode_pixels(tf.constant(encoded))
+        pixels = input_pipeline.decode_upright(tf.constant(encoded))
         cut, windows = input_pipeline.resize_tiles(pixels[None], self._decoder.image_size, self._decoder.grid)
         return cut[0].numpy(), windows[0].numpy()
 

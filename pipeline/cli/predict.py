@@ -163,7 +163,7 @@ def _read_images(
     images, bad = [], []
     for path in paths:
         try:
-            images.append((path, example_rules.read_image(path, exif="ignore")))  # as serving does
+            images.append((path, example_rules.read_image(path, exif="apply")))  # as serving does
         except errors.BadExampleError as error:
             bad.append(error)
     return images, bad

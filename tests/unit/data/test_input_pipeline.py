@@ -1,13 +1,15 @@
 """The input pipeline: what is written is what is trained on, and a continued epoch sees the same batches."""
 
 import dataclasses
+import io
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import ExifTags, Image, ImageOps
 from tiny_data import scene_record, write_split
 
-from data import augment, examples, input_pipeline
+from data import augment, example_rules, examples, input_pipeline
 from models.hyperparameters import AugmentConfig
 
 OFF = AugmentConfig(flip_probability=0.0, crop_probability=0.0, photometric_strength=0.0)
@@ -160,3 +162,48 @@ def test_mosaics_make_room_for_more_boxes_and_join_only_where_drawn(files) -> No
                 )
     assert max(counts) > max((labels.numpy() != -1).sum() for _, _, labels in split.elements)
     assert 0.2 < np.mean(same) < 0.8
+
+
+def turned_file(image_format, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "A camera"
+    exif[ExifTags.Base.Orientation] = orientation
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, image_format, exif=exif)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_file_is_turned_as_a_viewer_and_as_ingestion_turn_it(image_format, orientation) -> None:
+    encoded = turned_file(image_format, orientation)
+    decode = tf.function(input_pipeline.decode_upright, input_signature=[tf.TensorSpec([], tf.string)])
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(encoded))))
+    served = decode(encoded).numpy()
+    assert served.shape == upright.shape
+    assert np.abs(served.astype(int) - upright).mean() < 2  # JPEG decoders differ a little
+    for exif in ("apply", "ignore"):
+        ingested = example_rules.check_image(encoded, "f", exif=exif).encoded
+        trained_on = input_pipeline.decode_pixels(ingested).numpy()
+        np.testing.assert_array_equal(decode(ingested).numpy(), trained_on)
+
+
+def big_endian(encoded):
+    start = encoded.index(b"Exif\0\0") + 6
+    tiff = b"MM\0*\0\0\0\x08" + b"\0\1" + b"\x01\x12\0\3\0\0\0\1\0\x06\0\0" + b"\0" * 4
+    return (
+        encoded[:start]
+        + tiff.ljust(len(encoded[start : encoded.index(b"\xff\xdb")]), b"\0")
+        + (encoded[encoded.index(b"\xff\xdb") :])
+    )
+
+
+def test_either_byte_order_is_read_and_broken_headers_turn_nothing() -> None:
+    encoded = turned_file("JPEG", 3)
+    assert Image.open(io.BytesIO(big_endian(encoded))).getexif()[ExifTags.Base.Orientation] == 6
+    assert input_pipeline.decode_upright(big_endian(encoded)).shape == (40, 24, 3)
+    start = encoded.index(b"Exif\0\0") + 6
+    for junk in (b"\xff" * 12, b"II*\0\xff\xff\xff\xff", b"\0" * 12):
+        broken = encoded[:start] + junk + encoded[start + len(junk) :]
+        np.testing.assert_array_equal(input_pipeline.decode_upright(broken), input_pipeline.decode_pixels(broken))

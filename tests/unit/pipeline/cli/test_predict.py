@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from benchmarks import evaluation
 from pipeline.cli import main as command_line
@@ -59,6 +59,16 @@ def test_every_detection_is_in_the_json_and_every_image_has_a_picture(results, m
     for name in CLASS_NAMES:
         count = sum(number == 1 and found_name == name for number, found_name, _ in expected)
         assert (f"{count} {name}" in line) == (count > 0)
+
+
+def test_a_file_that_exif_turns_is_taken_as_a_viewer_shows_it(model_dir, images, tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.open(images[0]).save(images[0], exif=exif)
+    assert command_line.main(["predict", f"--model={model_dir}", "--output=out", images[0]]) == 0
+    (stated,) = json.loads((tmp_path / "out" / "detections.json").read_text())["images"]
+    assert (stated["height"], stated["width"]) == (60, 40)
+    assert Image.open(tmp_path / "out" / "a.detections.png").size == (400, 600)
 
 
 def test_files_that_are_no_images_are_named_and_the_others_are_done(model_dir, images, tmp_path, capfd):
