@@ -152,9 +152,9 @@ def missing_image(path: str) -> errors.BadExampleError:
     Args:
         path: that was tried.
     """
-    path = os.path.abspath(path)
-    folder, name = os.path.split(path)
-    reason = "the image file does not exist"
+    absolute = os.path.abspath(path)
+    folder, name = os.path.split(absolute)
+    reason = "the image file does not exist" + (f" (`{absolute}`)" if absolute != path else "")
     if not os.path.isdir(folder):
         return errors.BadExampleError(path, f"{reason}, nor does its folder", "missing_image")
     names = [entry for entry in sorted(os.listdir(folder)) if not entry.startswith(".")]

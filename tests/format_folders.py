@@ -216,6 +216,122 @@ def write_flir_v2(root: pathlib.Path, ground_truth: GroundTruth = GROUND_TRUTH) 
     return root
 
 
+def _write_whole(root: pathlib.Path, scenes: Sequence[Scene], table: Any, name: str) -> None:
+    """Writes a split's images and its one JSON beside them."""
+    write_images(root, scenes)
+    put(root / name, json.dumps(table))
+
+
+def write_via(root: pathlib.Path, ground_truth: GroundTruth = GROUND_TRUTH) -> pathlib.Path:
+    """Writes train/via_region_data.json beside its images, and so on."""
+    for split, scenes in ground_truth.items():
+        table = {}
+        for scene in scenes:
+            regions = [
+                {
+                    "shape_attributes": {"name": "rect", "x": x1, "y": y1, "width": x2 - x1, "height": y2 - y1},
+                    "region_attributes": {"class": name},
+                }
+                for name, x1, y1, x2, y2 in scene.boxes
+            ]
+            table[f"{scene.name}123"] = {"filename": scene.name, "size": 123, "regions": regions}
+        _write_whole(root / split, scenes, table, "via_region_data.json")
+    return root
+
+
+def write_createml(root: pathlib.Path, ground_truth: GroundTruth = GROUND_TRUTH) -> pathlib.Path:
+    """Writes train/_annotations.createml.json beside its images, and so on."""
+    for split, scenes in ground_truth.items():
+        table = []
+        for scene in scenes:
+            annotations = [
+                {
+                    "label": name,
+                    "coordinates": {"x": (x1 + x2) / 2, "y": (y1 + y2) / 2, "width": x2 - x1, "height": y2 - y1},
+                }
+                for name, x1, y1, x2, y2 in scene.boxes
+            ]
+            table.append({"image": scene.name, "annotations": annotations})
+        _write_whole(root / split, scenes, table, "_annotations.createml.json")
+    return root
+
+
+def write_labelme(root: pathlib.Path, ground_truth: GroundTruth = GROUND_TRUTH) -> pathlib.Path:
+    """Writes one JSON beside each image, below train/, and so on."""
+    for split, scenes in ground_truth.items():
+        write_images(root / split, scenes)
+        for scene in scenes:
+            shapes = [
+                {"label": name, "points": [[x2, y2], [x1, y1]], "shape_type": "rectangle"}
+                for name, x1, y1, x2, y2 in scene.boxes
+            ]
+            table = {"shapes": shapes, "imagePath": scene.name, "imageHeight": HEIGHT, "imageWidth": WIDTH}
+            put(root / split / scene.name.replace(".jpg", ".json"), json.dumps(table))
+    return root
+
+
+def write_supervisely(root: pathlib.Path, ground_truth: GroundTruth = GROUND_TRUTH) -> pathlib.Path:
+    """Writes a project's datasets, which are the splits."""
+    for split, scenes in ground_truth.items():
+        write_images(root / split / "img", scenes)
+        for scene in scenes:
+            objects = [
+                {"classTitle": name, "geometryType": "rectangle", "points": {"exterior": [[x1, y1], [x2, y2]]}}
+                for name, x1, y1, x2, y2 in scene.boxes
+            ]
+            table = {"tags": [], "size": {"height": HEIGHT, "width": WIDTH}, "objects": objects}
+            put(root / split / "ann" / f"{scene.name}.json", json.dumps(table))
+    return root
+
+
+def write_datumaro(root: pathlib.Path, ground_truth: GroundTruth = GROUND_TRUTH) -> pathlib.Path:
+    """Writes annotations/train.json with images/train/, and so on."""
+    for split, scenes in ground_truth.items():
+        write_images(root / "images" / split, scenes)
+        items = []
+        for scene in scenes:
+            annotations = [
+                {"type": "bbox", "label_id": CLASS_NAMES.index(name), "bbox": [x1, y1, x2 - x1, y2 - y1]}
+                for name, x1, y1, x2, y2 in scene.boxes
+            ]
+            image = {"path": scene.name, "size": [HEIGHT, WIDTH]}
+            items.append({"id": scene.name[:-4], "annotations": annotations, "image": image})
+        labels = {"label": {"labels": [{"name": name} for name in CLASS_NAMES]}}
+        put(root / "annotations" / f"{split}.json", json.dumps({"categories": labels, "items": items}))
+    return root
+
+
+def write_cvat(root: pathlib.Path, ground_truth: GroundTruth = GROUND_TRUTH) -> pathlib.Path:
+    """Writes annotations.xml with its images, whose subset is the split."""
+    lines = ["<annotations>"]
+    for split, scenes in ground_truth.items():
+        write_images(root / "images" / split, scenes)
+        for scene in scenes:
+            lines.append(f'<image name="{scene.name}" subset="{split}" width="{WIDTH}" height="{HEIGHT}">')
+            lines += [
+                f'<box label="{name}" xtl="{x1}" ytl="{y1}" xbr="{x2}" ybr="{y2}"></box>'
+                for name, x1, y1, x2, y2 in scene.boxes
+            ]
+            lines.append("</image>")
+    put(root / "annotations.xml", "\n".join([*lines, "</annotations>", ""]))
+    return root
+
+
+def write_bdd100k(root: pathlib.Path, ground_truth: GroundTruth = GROUND_TRUTH) -> pathlib.Path:
+    """Writes labels/det_20/det_train.json with images/100k/train/, and so on."""
+    for split, scenes in ground_truth.items():
+        write_images(root / "images" / "100k" / split, scenes)
+        table = []
+        for scene in scenes:
+            labels = [
+                {"category": name, "box2d": {"x1": x1, "y1": y1, "x2": x2, "y2": y2}}
+                for name, x1, y1, x2, y2 in scene.boxes
+            ]
+            table.append({"name": scene.name, "labels": [*labels, {"category": "lane", "poly2d": []}]})
+        put(root / "labels" / "det_20" / f"det_{split}.json", json.dumps(table))
+    return root
+
+
 def write_tfds(root: pathlib.Path, ground_truth: GroundTruth = GROUND_TRUTH) -> str:
     """Prepares a dataset with TFDS's own writer; returns the reader's argument."""
     import tensorflow_datasets as tfds
@@ -261,5 +377,12 @@ WRITERS: dict[str, Callable[..., pathlib.Path]] = {
     "automl": write_automl,
     "flir_v1": write_flir_v1,
     "flir_v2": write_flir_v2,
+    "cvat": write_cvat,
+    "datumaro": write_datumaro,
+    "supervisely": write_supervisely,
+    "labelme": write_labelme,
+    "via": write_via,
+    "createml": write_createml,
+    "bdd100k": write_bdd100k,
 }
 KINDS = {name: {"automl": "csv", "flir_v1": "flir", "flir_v2": "flir"}.get(name, name) for name in WRITERS}

@@ -8,14 +8,23 @@ from data.checks import findings
 from data.sources import (
     annotated,
     base,
+    bdd100k,
     coco,
+    createml,
     csv_table,
+    cvat,
+    datumaro,
     flir,
+    foreign,
     kitti,
+    labelme,
     road_scenes,
     selection,
+    supervisely,
     tfds_builder,
     tfrecord,
+    via,
+    visdrone,
     voc,
     yolo,
 )
@@ -33,6 +42,14 @@ READERS: dict[str, type[base.Reader]] = {
         kitti.KittiSource,
         csv_table.CsvSource,
         flir.FlirSource,
+        cvat.CvatSource,
+        datumaro.DatumaroSource,
+        supervisely.SuperviselySource,
+        labelme.LabelmeSource,
+        via.ViaSource,
+        createml.CreatemlSource,
+        bdd100k.Bdd100kSource,
+        visdrone.VisdroneSource,
         tfrecord.TfrecordSource,
         tfds_builder.TfdsSource,
         road_scenes.RoadScenesSource,
@@ -137,6 +154,8 @@ def _recognise(spec: str, path: Path) -> tuple[str, str]:
     if len(reasons) > 1:
         found = "; ".join(f"{kind}, because {reason}" for kind, reason in reasons.items())
         raise errors.UserError(f"Dataset `{spec}` could be {found}. Say which, as {next(iter(reasons))}:{spec}.")
+    if not reasons and (named := foreign.name_of(path)):
+        raise errors.UserError(f"Dataset `{spec}`: {named}")
     if not reasons:
         raise errors.UserError(
             f"Dataset `{spec}`: its layout is not recognised; it holds {base.found_in(path)}."

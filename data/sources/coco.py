@@ -123,6 +123,8 @@ class CocoSource(annotated.AnnotatedSource):
         found = find_splits(path) if path.is_dir() else {}
         for files in found.values():
             folder = files.folders[0]
+            if b'"images"' not in files.annotations.read_bytes():  # another format's, as Datumaro's
+                continue
             inside = "beside it" if folder == files.annotations.parent else f"in {folder.relative_to(path)}/"
             return f"{files.annotations.relative_to(path)} has its images {inside}"
         return None

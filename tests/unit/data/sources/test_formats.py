@@ -174,6 +174,13 @@ def test_the_bare_folder_is_recognised_and_the_reason_said(format_name, folder):
         "automl": "boxes.csv starts as a table of boxes (AutoML)",
         "flir_v1": "train/thermal_annotations lies beside thermal_8_bit/",
         "flir_v2": "images_thermal_train/coco.json lies beside data/",
+        "cvat": "annotations.xml is written as cvat has it",
+        "datumaro": "annotations/test.json is written as datumaro has it",
+        "supervisely": "test/ann/c0.jpg.json is written as supervisely has it",
+        "labelme": "test/c0.json is written as labelme has it",
+        "via": "test/via_region_data.json is written as via has it",
+        "createml": "test/_annotations.createml.json is written as createml has it",
+        "bdd100k": "labels/det_20/det_test.json is written as bdd100k has it",
     }[format_name]
     assert f"Recognised {folder} as {format_folders.KINDS[format_name]}, because {expected}." in notes
     assert {split: len(source.items(split)) for split in source.splits} == SPLIT_SIZES
@@ -192,7 +199,7 @@ def test_an_empty_folder_ends_with_what_was_looked_for(format_name, tmp_path):
     kind = format_folders.KINDS[format_name]
     with pytest.raises(errors.UserError) as caught:
         sources.READERS[kind].open(f"{kind}:{tmp_path}", str(tmp_path), base.ReadOptions())
-    assert str(caught.value).startswith(f"Dataset `{kind}:{tmp_path}`: looked in `{tmp_path}` for `")
+    assert str(caught.value).startswith(f"Dataset `{kind}:{tmp_path}`: looked in `{tmp_path}` for ")
     assert str(caught.value).endswith("; found nothing. Add the files or correct the path.")
 
 

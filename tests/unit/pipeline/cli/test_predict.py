@@ -63,7 +63,7 @@ def test_every_detection_is_in_the_json_and_every_image_has_a_picture(results, m
 
 def test_a_file_that_exif_turns_is_taken_as_a_viewer_shows_it(model_dir, images, tmp_path):
     exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.Orientation] = 5
     Image.open(images[0]).save(images[0], exif=exif)
     assert command_line.main(["predict", f"--model={model_dir}", "--output=out", images[0]]) == 0
     (stated,) = json.loads((tmp_path / "out" / "detections.json").read_text())["images"]

@@ -1,0 +1,54 @@
+"""Reads Create ML's JSON: a list of images, each with `annotations` of a `label` and `coordinates`.
+
+`coordinates` are the centre x and y, width and height in px. Roboflow's train/_annotations.createml.json is such.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from data import errors
+from data.sources import stated
+
+_NAME_KEYS = ("image", "imagefilename", "filename")
+_COORDINATES = ("x", "y", "width", "height")
+
+
+class CreatemlSource(stated.StatedSource):
+    """Create ML's JSON with its images."""
+
+    kind = "createml"
+    argument_help = ":PATH (a JSON beside its images, also below train/, val/, test/)"
+    looked_for = "Create ML's JSON, a list with `annotations` and `coordinates`"
+    box_form = "cxcywh_px"
+    whole_splits = True
+
+    @classmethod
+    def is_its(cls, content: bytes) -> bool:
+        """Says whether it is a list with Create ML's keys."""
+        return content.lstrip()[:1] == b"[" and b'"annotations"' in content and b'"coordinates"' in content
+
+    @classmethod
+    def parse(cls, file: Path) -> Iterable[stated.Stated]:
+        """Reads all images of a file."""
+        try:
+            return [_read(entry) for entry in stated.items_of(stated.read_json(file), "Create ML's JSON")]
+        except errors.UserError:
+            raise
+        except ValueError as error:
+            raise errors.UserError(f"{file}: {error}. Export it again.") from error
+
+
+def _read(entry: Mapping[str, Any]) -> stated.Stated:
+    name = stated.text_of(next((entry[key] for key in _NAME_KEYS if key in entry), None), "`image`")
+    try:
+        return stated.Stated(name, tuple(map(_row, stated.items_of(entry.get("annotations", []), "`annotations`"))))
+    except ValueError as error:
+        return stated.Stated(name, problem=f"{name}: {error}")
+
+
+def _row(annotation: Mapping[str, Any]) -> stated.Row:
+    label = stated.text_of(annotation.get("label"), "`label`")
+    given = annotation.get("coordinates")
+    sides = [given.get(key) for key in _COORDINATES] if isinstance(given, dict) else []
+    return label, stated.numbers_of(sides, f"`coordinates` of {label}"), False

@@ -1,0 +1,75 @@
+"""Reads "CVAT for images 1.1": one XML with <image> elements, each with boxes and other shapes.
+
+Of polygons, polylines, points and ellipses the box around them is taken; masks and tags are left out. The attribute
+`subset` tells an image's split, where there is one.
+"""
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable
+from pathlib import Path
+
+from data import errors
+from data.sources import base, stated, values, voc
+
+_CORNERS = ("xtl", "ytl", "xbr", "ybr")
+
+
+class CvatSource(stated.StatedSource):
+    """CVAT's XML with its images."""
+
+    kind = "cvat"
+    argument_help = ":PATH (annotations.xml of CVAT for images 1.1, with its images)"
+    suffix = ".xml"
+    looked_for = "CVAT's `annotations.xml`, with <image> and <box>"
+    whole_splits = True
+
+    @classmethod
+    def is_its(cls, content: bytes) -> bool:
+        """Says whether the root element is CVAT's."""
+        return b"<annotations>" in content[:4096] and (b"<image " in content or b"<track " in content)
+
+    @classmethod
+    def parse(cls, file: Path) -> Iterable[stated.Stated]:
+        """Reads all images of a file."""
+        try:
+            root = voc.parse_xml(file)
+        except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
+            raise errors.UserError(f"{file}: malformed XML: {error}. Export it again.") from error
+        if root.find("image") is None:
+            raise errors.UserError(
+                f"{file}: this is CVAT for video, whose images are frames. Export it as CVAT for images 1.1 or COCO."
+            )
+        return [_read(image) for image in root.iterfind("image")]
+
+
+def _read(image: ElementTree.Element) -> stated.Stated:
+    name, split = image.get("name", ""), image.get("subset", "")
+    size = values.size(image.get("height"), image.get("width"))
+    split = split if base.split_named(split) else ""
+    try:
+        rows = [_row(shape) for shape in image if shape.tag in _BOX_OF]
+    except ValueError as error:
+        return stated.Stated(name, (), size, split, f"{name}: {error}")
+    return stated.Stated(name, tuple(rows), size, split)
+
+
+def _row(shape: ElementTree.Element) -> stated.Row:
+    label = stated.text_of(shape.get("label"), f"`label` of a {shape.tag}")
+    return label, _BOX_OF[shape.tag](shape), False
+
+
+def _corners(shape: ElementTree.Element) -> tuple[float, ...]:
+    return stated.numbers_of([shape.get(corner) for corner in _CORNERS], "a box")
+
+
+def _points(shape: ElementTree.Element) -> tuple[float, ...]:
+    points = [point.split(",") for point in shape.get("points", "").split(";") if point]
+    return stated.around(points, f"a {shape.tag}")
+
+
+def _ellipse(shape: ElementTree.Element) -> tuple[float, ...]:
+    x, y, rx, ry = stated.numbers_of([shape.get(key) for key in ("cx", "cy", "rx", "ry")], "an ellipse")
+    return x - rx, y - ry, x + rx, y + ry
+
+
+_BOX_OF = {"box": _corners, "polygon": _points, "polyline": _points, "points": _points, "ellipse": _ellipse}

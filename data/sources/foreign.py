@@ -1,0 +1,86 @@
+"""Names the formats that are not read, so that the error says what to do with them."""
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from data.sources import layout
+
+_LOOKED_AT_FILES = 20  # of a folder's first that are no images
+_LOOKED_AT_BYTES = 1 << 20
+_AS_COCO = "Export it as COCO"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Format:
+    """A format that is not read.
+
+    Attributes:
+        title: to be read after "this is".
+        advice: what to do.
+        name: of its files, matched whole and in any case.
+        content: what is in them, all of it.
+    """
+
+    title: str
+    advice: str
+    name: str
+    content: tuple[bytes, ...] = ()
+
+
+_FORMATS = (
+    _Format("an archive", "Unpack it and name the folder", r".*\.(zip|tar|tgz|tar\.\w+|7z|rar)"),
+    _Format("Label Studio's own JSON", _AS_COCO, r".*\.json", (b'"from_name"', b'"to_name"')),
+    _Format("Labelbox's export", "Convert it to COCO", r".*\.(json|ndjson)", (b'"data_row"',)),
+    _Format("Labelbox's export", "Convert it to COCO", r".*\.json", (b'"Labeled Data"',)),
+    _Format("VoTT's JSON", "Export it as CSV or Pascal VOC", r".*\.(json|vott)", (b'"boundingBox"', b'"regions"')),
+    _Format("SageMaker Ground Truth's manifest", "Convert it to COCO", r".*\.(manifest|jsonl?)", (b'"source-ref"',)),
+    _Format("Cityscapes' polygons", "Convert it to COCO", r".*\.json", (b'"imgHeight"', b'"polygon"')),
+    _Format("nuScenes' tables", "Export it as COCO (nuscenes-devkit does)", r"(sample_annotation|object_ann)\.json"),
+    _Format("Scalabel's or another JSON Lines table", "Convert it to COCO", r".*\.jsonl"),
+    _Format("a Parquet table", "Convert it to COCO", r".*\.parquet"),
+    _Format("a MATLAB or HDF5 file", "Convert it to COCO", r".*\.(mat|h5|hdf5)"),
+    _Format("UA-DETRAC's XML", "Convert it to COCO", r".*\.xml", (b"<sequence",)),
+    _Format("WIDER FACE's list", "Read it as tfds:wider_face, or convert it to COCO", r"wider_face_.*_bbx_gt\.txt"),
+    _Format("DOTA's oriented boxes", "Convert it to COCO", r".*\.txt", (b"imagesource:",)),
+    _Format("MOTChallenge's tracks", "Convert it to COCO", r"gt\.txt"),
+)
+
+
+def name_of(path: Path) -> str | None:
+    """Names the format of a file or folder that no reader recognises.
+
+    Args:
+        path: an existing file or folder.
+
+    Returns:
+        Two sentences, what it is and what to do; None where nothing is known.
+    """
+    for file in itertools.islice(_files(path), _LOOKED_AT_FILES):
+        content = _start_of(file)
+        for known in _FORMATS:
+            named = re.fullmatch(known.name, file.name, re.IGNORECASE)
+            if named and all(part in content for part in known.content):
+                return f"`{file}` is {known.title}, which is not read. {known.advice}."
+    only_images = path.is_dir() and next(_files(path), None) is None and layout.image_names(path)
+    if only_images:
+        return f"It holds {len(only_images)} images and no annotation. Add the annotations."
+    return None
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
+        yield path
+        return
+    walked = ((inside, name) for inside, names in layout.walk(path) for name in names)
+    yield from (path / inside / name for inside, name in walked if not layout.is_image(name))
+
+
+def _start_of(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(_LOOKED_AT_BYTES)
+    except OSError:
+        return b""

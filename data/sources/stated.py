@@ -1,0 +1,246 @@
+"""What readers share of formats whose annotations name their images and whose boxes name their classes.
+
+A reader of such a format says how its files are known and parsed; where they lie does not matter. Their split is told
+by a folder above them, by a word in the name of a file that holds a whole split, or by the annotation itself; where
+nothing says it, all of it is "train".
+"""
+
+import abc
+import collections
+import dataclasses
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from data import errors
+from data.sources import annotated, base, layout, locate, values
+
+_SNIFFED_FILES = 5  # of a folder's first that could be annotations
+_IMAGE_FOLDERS = ("", "images", "img", "images/100k")
+
+Row = tuple[str, tuple[float, ...], bool]  # class name, box, whether it is a region to ignore
+
+
+@dataclasses.dataclass(frozen=True)
+class Stated:
+    """One image as an annotation states it.
+
+    Attributes:
+        image: its path, as it stands.
+        rows: its boxes, in the reader's form.
+        size: (height, width), px, or None.
+        split: as the annotation says, or "".
+        problem: why it is unusable, or None.
+    """
+
+    image: str
+    rows: tuple[Row, ...] = ()
+    size: tuple[int, int] | None = None
+    split: str = ""
+    problem: str | None = None
+
+
+class StatedSource(annotated.AnnotatedSource):
+    """A reader of such a format.
+
+    Attributes:
+        suffix: that its files end with.
+        box_form: one of `annotated.BOX_FORMS`.
+        looked_for: its files, for the error where there are none.
+        whole_splits: whether a file holds a split, so that its name may tell which.
+    """
+
+    suffix: ClassVar[str] = ".json"
+    box_form: ClassVar[str] = "xyxy_px"
+    looked_for: ClassVar[str]
+    whole_splits: ClassVar[bool] = False
+
+    @classmethod
+    @abc.abstractmethod
+    def is_its(cls, content: bytes) -> bool:
+        """Says whether a file's content is this format's."""
+
+    @classmethod
+    @abc.abstractmethod
+    def parse(cls, file: Path) -> Iterable[Stated]:
+        """Reads a file.
+
+        Raises:
+            UserError: it is malformed.
+            ValueError: the annotation of the one image that it is about is malformed.
+        """
+
+    @classmethod
+    def image_name(cls, file: Path) -> str:
+        """Returns the name of the image that a file is about, where the file cannot be read."""
+        return file.stem
+
+    @classmethod
+    def open(cls, spec: str, argument: str, options: base.ReadOptions) -> "StatedSource":
+        """Opens a folder; classes sorted by name.
+
+        Raises:
+            UserError: the folder is missing or holds nothing of the format, or a file is malformed.
+        """
+        root = layout.existing_folder(spec, cls.kind, argument)
+        files = [file for file in layout.files(root, cls.suffix, deep=True) if cls._has(file)]
+        if not files:
+            raise layout.nothing_found(spec, root, cls.looked_for)
+        by_split: dict[str, list[tuple[Path, Stated]]] = collections.defaultdict(list)
+        for file, entry in ((path, entry) for path in files for entry in cls._entries(path)):
+            by_split[base.split_named(entry.split) or cls._split_of(file, root) or ""].append((file, entry))
+        unsaid = by_split.pop("", [])
+        if unsaid and by_split:
+            raise errors.UserError(
+                f"Dataset `{spec}`: which split is `{unsaid[0][0]}`? Others lie in folders of a split. Put it into"
+                " train/, val/ or test/, too."
+            )
+        by_split = by_split or {"train": unsaid}
+        layout.check_any(spec, by_split)
+        finder = locate.Finder(root, by_split)
+        found = {
+            split: [cls._locate(entry, file, finder, split) for file, entry in entries]
+            for split, entries in by_split.items()
+        }
+        paths = {named.image.path for named_images in found.values() for named in named_images}
+        folders = layout.outermost(sorted({Path(path).parent for path in paths if Path(path).is_file()}))
+        notices = list(finder.notices())
+        for folder in folders:
+            notices += layout.unnamed_images(folder, paths)
+        images, class_names = annotated.label_by_name(found)
+        return cls(spec, images, class_names, layout.outermost([*files, *folders]), options, notices)
+
+    @classmethod
+    def recognises(cls, path: Path) -> str | None:
+        """Says which file is this format's; None where none of the first is."""
+        for file in itertools.islice(_walk(path, cls.suffix), _SNIFFED_FILES):
+            if cls._has(file):
+                return f"{file.relative_to(path)} is written as {cls.kind} has it"
+        return None
+
+    @classmethod
+    def _has(cls, file: Path) -> bool:
+        try:
+            return cls.is_its(file.read_bytes())
+        except OSError:
+            return False
+
+    @classmethod
+    def _entries(cls, file: Path) -> Iterator[Stated]:
+        try:
+            yield from cls.parse(file)
+        except errors.UserError as error:
+            if cls.whole_splits:
+                raise
+            yield Stated(cls.image_name(file), problem=str(error).removesuffix("."))
+        except ValueError as error:
+            yield Stated(cls.image_name(file), problem=f"{file}: {error}")
+
+    @classmethod
+    def _split_of(cls, file: Path, root: Path) -> str | None:
+        names = [*(parent.name for parent in file.relative_to(root).parents)]
+        named = next(filter(None, map(base.split_named, names)), None)
+        return named or (layout.split_within(file.stem) if cls.whole_splits else None)
+
+    @classmethod
+    def _locate(cls, entry: Stated, file: Path, finder: locate.Finder, split: str) -> annotated.NamedImage:
+        path, unclear = finder.find(entry.image, _folders(file.parent, finder.root, split), split)
+        problem = entry.problem or unclear
+        names, boxes, is_crowd = zip(*entry.rows, strict=True) if entry.rows and not problem else ((), (), ())
+        image = annotated.AnnotatedImage(
+            source_id=locate.plain(entry.image),
+            path=str(path),
+            size=entry.size,
+            boxes=boxes,
+            is_crowd=is_crowd,
+            areas_px=(None,) * len(boxes),
+            box_form=cls.box_form,
+            problem=problem,
+        )
+        return annotated.NamedImage(image, names)
+
+
+def read_json(file: Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        UserError: it cannot be read, is not UTF-8 text or not JSON.
+    """
+    try:
+        return json.loads(layout.read_text(file, "JSON"))
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise errors.UserError(f"{file}: malformed JSON at {where}: {error.msg}. Export it again.") from error
+    except RecursionError as error:
+        raise errors.UserError(f"{file}: malformed JSON: nested too deep. Export it again.") from error
+
+
+def items_of(table: Any, what: str) -> list[dict[str, Any]]:
+    """Checks that a JSON value is a list of objects.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(table, list) or not all(isinstance(entry, dict) for entry in table):
+        raise ValueError(f"{what} must be a list of objects")
+    return table
+
+
+def text_of(value: Any, what: str) -> str:
+    """Checks that a JSON value is a text that is not empty.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{what} must be a text: got {value!r}")
+    return value.strip()
+
+
+def numbers_of(given: Sequence[Any], what: str) -> tuple[float, ...]:
+    """Checks that values are numbers, also as text.
+
+    Raises:
+        ValueError: one is none.
+    """
+    numbers = [values.number(value) for value in given]
+    if None in numbers or not numbers:
+        raise ValueError(f"{what} needs numbers: got {list(given)!r}")
+    return tuple(number for number in numbers if number is not None)
+
+
+def around(points: Any, what: str) -> tuple[float, float, float, float]:
+    """Returns the box xmin, ymin, xmax, ymax around two or more points (x, y).
+
+    Raises:
+        ValueError: there are none.
+    """
+    if (
+        not isinstance(points, list)
+        or len(points) < 2
+        or not all(isinstance(one, list) and len(one) == 2 for one in points)
+    ):
+        raise ValueError(f"{what} needs two or more points [x, y]: got {points!r}")
+    xs, ys = (numbers_of([point[axis] for point in points], what) for axis in (0, 1))
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def image_of_stem(folder: Path, stem: str) -> str | None:
+    """Returns the one image in a folder that has a name before its ending; None where none or several do."""
+    endings = (end for suffix in layout.IMAGE_SUFFIXES for end in (suffix, suffix.upper()))
+    there = [f"{stem}{end}" for end in endings if (folder / f"{stem}{end}").is_file()]
+    return there[0] if len(there) == 1 else None
+
+
+def _walk(root: Path, suffix: str) -> Iterator[Path]:
+    walked = layout.walk(root) if root.is_dir() else ()
+    return (root / inside / name for inside, names in walked for name in names if name.lower().endswith(suffix))
+
+
+def _folders(parent: Path, root: Path, split: str) -> list[Path]:
+    """Returns where the images of annotations in a folder may lie, the likeliest first."""
+    above = [parent, *(folder for folder in (parent.parent, root) if root in (folder, *folder.parents))]
+    ends = [f"{folder}/{end}".strip("/") for folder in _IMAGE_FOLDERS for end in (split, "")]
+    return list(dict.fromkeys(folder / end for folder in above for end in ends)) or [root]
