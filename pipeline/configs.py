@@ -72,6 +72,8 @@ class RunConfig:
         given = {} if values.get("config") is None else read_settings(values["config"])
         experiment = _experiment(values, preset, derived, given | overrides)
         ranges = _ranges(values, experiment, overrides)
+        export = formats.parse(values["export"] or (), "--export", experiment.input.tile)
+        is_timed = values["max_latency_ms"] is not None or values["second_objective"] == "latency"
         search = presets.search(
             preset,
             values["search"],
@@ -79,6 +81,7 @@ class RunConfig:
             values["seed"],
             epochs=experiment.training.epochs,
             fidelity=search_space.fidelity(parse_overrides(values["fidelity"] or (), "fidelity"), experiment, ranges),
+            formats=export if is_timed else (),
             **{field.name: values[field.name] for field in search_config.options()},
         )
         return cls(
@@ -90,7 +93,7 @@ class RunConfig:
             search=search,
             min_map=_min_map(values),
             max_p_worse=values["max_p_worse"],
-            export=formats.parse(values["export"] or (), "--export", experiment.input.tile),
+            export=export,
             max_drop=values["max_drop"],
             direct_num_workers=values.get("direct_num_workers", 1),
             beam_args=tuple(values.get("beam_args") or ()),

@@ -62,7 +62,7 @@ def train(
     return types.SimpleNamespace(history=history)
 
 
-def costs(config, num_classes, *, latency):
+def costs(config, num_classes, *, latency, formats):
     """Takes the width for the number of parameters and the clock for the time; commits the faults that kill."""
     fault = FAULTS[round(100 * config.optimizer.learning_rate)]
     if fault.startswith("killed"):

@@ -139,7 +139,8 @@ class SearchConfig:
         float,
         None,
         above=0,
-        help="Networks that take longer for one image on the training device are not trained.",
+        help="Networks that take longer for one image are not trained. The time is that of the slowest format of"
+        " --export, or else of the float32 SavedModel with suppression on the training device.",
     )
     second_objective: str | None = option(
         str,
@@ -161,6 +162,7 @@ class SearchConfig:
         help="Stop trials that are unlikely to become the best. The value is the accepted chance of stopping one that"
         " would, 0.05 for example. For strategies that train every configuration to the end.",
     )
+    formats: tuple[str, ...] = ()  # of --export, where the time of an image counts
     max_trainings: int | None = dataclasses.field(default=None, metadata={"decides": False})
     fidelity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 

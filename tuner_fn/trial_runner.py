@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -31,6 +32,7 @@ _TRAINING_S = 10.0  # that a training takes beside its epochs: loading, tracing,
 _SLOWER = 20.0  # than the first settings is the slowest that a trial may be: wider, larger images, a busier machine
 _LEAST_TIMEOUT_S = 600.0  # loading and tracing take minutes on a slow machine
 _UNMEASURED_TIMEOUT_S = 86_400.0
+_NEAR, _MEASURED_AGAIN = 0.8, 2  # share of the limit of a time, and how often one above it is measured again
 _NO_SIGNAL = 0.01  # a score below it is that of a network that has hardly learned anything
 
 
@@ -70,6 +72,7 @@ class DetectionTuner(keras_tuner.Tuner):
         min_confidence: float = 0.8,
         inherit: bool = False,
         limits: Mapping[str, float] | None = None,
+        formats: tuple[str, ...] = (),
         second_objective: str | None = None,
         fidelity: Mapping[str, Any] | None = None,
         early_stopping: float | None = None,
@@ -97,6 +100,7 @@ class DetectionTuner(keras_tuner.Tuner):
             min_confidence: probability of being better from which on the challenger wins, in (0, 1).
             inherit: whether a new configuration starts with the nearest trained one's weights; states are kept for it.
             limits: {name of `costs.LIMITS`: limit}; a configuration that exceeds one is not trained.
+            formats: that the time of an image is measured in, as `network_cost.latency`.
             second_objective: of `costs.SECOND_OBJECTIVES`; the front of the score and this cost is written in the end,
                 beside those of the costs that have limits.
             fidelity: {setting: value} that trials have less of than `config` says.
@@ -110,6 +114,7 @@ class DetectionTuner(keras_tuner.Tuner):
         self.logdir = pathlib.Path(logdir)
         self.trial_timeout_s, self.max_disk_bytes = trial_timeout_s, max_disk_bytes
         self.inherit, self.limits = inherit, dict(limits or {})
+        self.formats = formats
         self.costs_asked_for = cost_limits.asked_for(self.limits, second_objective)
         self._known_costs = cost_limits.KnownCosts(directory / "costs.json")
         self.fidelity = dict(fidelity or {})
@@ -432,13 +437,26 @@ class DetectionTuner(keras_tuner.Tuner):
         """Finds what the final model of a trial's values costs; over a limit the trial fails and spends no epoch."""
         config = _valid_configuration(self.config, values)
         job = self._job(config, "", epochs=values["tuner/epochs"])
-        found = self._known_costs.find(
-            config, lambda: self.process.costs(job, self._timeout_s(job)), latency=job.latency
-        )
+        found = self._known_costs.find(config, lambda: self._measure_costs(job), latency=job.latency)
         excess = cost_limits.excess(found, self.limits)
         if excess:
+            if not self.ranges.keys() & cost_limits.deciding(config).keys():
+                text = (
+                    f"{excess} No searched setting changes that. Search one that does, as"
+                    " --tune=model.alpha,input.image_size, set it with --set, or raise the limit."
+                )
+                raise keras_tuner.errors.FatalError(text) from UserError(text)
             values[REJECTED] = True
             raise keras_tuner.errors.FailedTrialError(excess)
+        return found
+
+    def _measure_costs(self, job: Job) -> dict[str, float]:
+        """Finds what a job's network costs; a time near or above its limit is measured again, the least one counts."""
+        found = self.process.costs(job, self._timeout_s(job))
+        limit = self.limits.get("max_latency_ms", math.inf)
+        for _ in range(_MEASURED_AGAIN):
+            if job.latency and found["latency_ms"] > _NEAR * limit:
+                found = min(found, self.process.costs(job, self._timeout_s(job)), key=lambda one: one["latency_ms"])
         return found
 
     def _train(
@@ -482,6 +500,7 @@ class DetectionTuner(keras_tuner.Tuner):
             validate_at=range(1, epochs + 1) if others.get("stopping") else self.oracle.rungs,
             checkpoint=checkpoint,
             latency="latency_ms" in self.costs_asked_for,
+            formats=self.formats,
             objective=self.metric,
             resample=epochs == self.oracle.max_epochs,
             **others,

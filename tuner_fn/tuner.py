@@ -67,6 +67,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         min_confidence=search.min_confidence,
         inherit=search.inherit,
         limits=search.limits,
+        formats=tuple(search.formats),
         second_objective=search.second_objective,
         fidelity=search.fidelity,
         early_stopping=search.early_stopping,

@@ -43,6 +43,7 @@ class Job:
         start_from: file of an earlier part to continue from, None for none.
         inherit_from: training state whose weights a training without an earlier part begins with, None for its own.
         latency: whether the time of an image is among the costs.
+        formats: that it is measured in, as `network_cost.latency`.
         objective: the metric that `stopping` goes by, and that `resample` is about.
         resample: whether the last epoch writes the metric of resamples of the validation images beside the state.
         stopping: tells by the scores so far whether training ends early; None for never.
@@ -59,6 +60,7 @@ class Job:
     start_from: str | None = None
     inherit_from: str | None = None
     latency: bool = False
+    formats: tuple[str, ...] = ()
     objective: str = ""
     resample: bool = False
     stopping: early_stopping.StoppingRule | None = None
@@ -124,7 +126,8 @@ def _measure(training: ModuleType, job: Job, _: Connection) -> Any:
 
 
 def _costs(training: ModuleType, job: Job, _: Connection) -> dict[str, float]:
-    return training.costs(ExperimentConfig.from_dict(job.settings), len(job.class_names), latency=job.latency)
+    config = ExperimentConfig.from_dict(job.settings)
+    return training.costs(config, len(job.class_names), latency=job.latency, formats=job.formats)
 
 
 _ACTIONS = {"train": _train, "measure": _measure, "costs": _costs}

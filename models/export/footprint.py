@@ -95,13 +95,13 @@ def _measure_in_fork(model: str) -> str:
 def _measure_here(model: str) -> dict[str, float]:
     gc.freeze()  # what the parent left is not collected, which would copy its pages
     before = _memory_bytes("VmRSS")  # a child's peak starts here
-    run = _runner(model)
+    run = runner(model)
     run()
     peak = _memory_bytes("VmHWM") - before
     return {"latency_ms": median_ms(run), "peak_memory_bytes": peak}
 
 
-def _runner(model: str) -> Callable[[], Any]:
+def runner(model: str) -> Callable[[], Any]:
     """Loads a model and returns what runs it on one image."""
     import tensorflow as tf
 
@@ -127,6 +127,11 @@ def _runner(model: str) -> Callable[[], Any]:
 
 def median_ms(run: Callable[[], Any]) -> float:
     """Times a function: the median of up to `TIMED_RUNS` runs, milliseconds, after some to warm up."""
+    return statistics.median(times_ms(run))
+
+
+def times_ms(run: Callable[[], Any]) -> list[float]:
+    """Times up to `TIMED_RUNS` runs of a function, milliseconds each, after some to warm up."""
     for _ in range(WARM_UP_RUNS):
         run()
     times_s: list[float] = []
@@ -134,7 +139,7 @@ def median_ms(run: Callable[[], Any]) -> float:
         started = time.perf_counter()
         run()
         times_s.append(time.perf_counter() - started)
-    return statistics.median(times_s) * 1000.0
+    return [1000.0 * seconds for seconds in times_s]
 
 
 def _memory_bytes(name: str) -> int:

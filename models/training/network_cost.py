@@ -2,32 +2,34 @@
 
 import collections
 import math
-from collections.abc import Sequence
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from models.export import footprint
+from models.export import footprint, formats
+from models.network import decoding
 from models.network.detector import Detector
 
+_FAST = 0.1  # quantile
 _BYTES_A_LAYER = 300  # of a TFLite file's graph, and of what travels with it
 
 
-def costs(detector: Detector, *, latency: bool) -> dict[str, float]:
-    """Collects what a detector costs.
+def costs(detector: Detector) -> dict[str, float]:
+    """Counts what a detector costs.
 
     Args:
         detector: of any weights.
-        latency: whether to measure the time of an image, which takes seconds.
 
     Returns:
-        parameters (trained and not), multiply_adds of an image, file_mb and, where asked for, latency_ms.
+        parameters (trained and not), multiply_adds of an image and file_mb.
     """
     network = detector.network
     found = {"parameters": network.count_params(), "multiply_adds": multiply_adds(network)}
-    found["file_mb"] = file_bytes(network) / 1e6
-    return found | ({"latency_ms": latency_ms(detector)} if latency else {})
+    return found | {"file_mb": file_bytes(network) / 1e6}
 
 
 def multiply_adds(network: keras.Model) -> int:
@@ -81,22 +83,45 @@ def _num_weights(kernels: Sequence[Any]) -> int:
     return sum(math.prod(kernel.shape) for kernel in kernels)
 
 
-def latency_ms(detector: Detector) -> float:
-    """Measures the time of one image as the exported model runs it: in float32, suppression included.
+def latency(detector: Detector, names: Sequence[str] = ()) -> dict[str, float]:
+    """Measures the time of one image as an exported model runs it.
 
     The weights are drawn for it and every anchor scores about a half: the suppression has its work whatever
-    `model.class_bias` is and training makes of it.
+    `model.class_bias` is and training makes of it. Other work on the machine makes single runs slower and none faster,
+    so that the fast ones tell what the network takes.
 
     Args:
         detector: of any weights, in any precision.
+        names: of `formats.FORMATS`, each timed on one CPU thread; the slowest counts. None for the SavedModel in
+            float32 with its suppression, on the device that trains.
 
     Returns:
-        Milliseconds on the device that trains, the median of some 50 runs; an image has the network's size, of which
-        tiles are cut where the model takes tiles.
+        latency_ms, which one run of ten stays below, and latency_slow_ms, which nine of ten do. An image has the
+        network's size, of which tiles are cut where the model takes tiles.
     """
     from models.export import saved_model  # TensorFlow is needed here alone
 
     config = detector.config.replace({"model.class_bias": 0.0})
-    module = saved_model.ServingModule(saved_model.untrained(config, detector.num_classes))
+    model = saved_model.untrained(config, detector.num_classes)
+    module = saved_model.ServingModule(model)
     image = np.random.default_rng(0).integers(0, 256, (1, *module.image_size, 3), dtype=np.uint8)
-    return footprint.median_ms(lambda: module.serving_tensor(image)["num_detections"].numpy())
+    if names:
+        runs = _tflite_runs(module, saved_model.decoder_of(model), names)
+    else:
+        runs = iter([lambda: module.serving_tensor(image)["num_detections"].numpy()])
+    times_ms = max(map(footprint.times_ms, runs), key=lambda times: float(np.quantile(times, _FAST)))
+    fast, slow = np.quantile(times_ms, (_FAST, 1.0 - _FAST))
+    return {"latency_ms": float(fast), "latency_slow_ms": float(slow)}
+
+
+def _tflite_runs(module: Any, decoder: decoding.Decoder, names: Sequence[str]) -> Iterator[Callable[[], Any]]:
+    """Converts a model to the formats, and yields of each what runs it on one image."""
+    from models.export import tflite_convert
+
+    images = list(np.random.default_rng(0).integers(0, 256, (2, *decoder.image_size, 3), dtype=np.uint8))
+    extras = {decoding.FILE_NAME: decoder.to_json()}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            path = pathlib.Path(folder) / formats.FORMATS[name].file_name
+            path.write_bytes(tflite_convert.convert(module, decoder, formats.FORMATS[name], extras, images))
+            yield footprint.runner(str(path))

@@ -313,10 +313,13 @@ def restore(config: ExperimentConfig, num_classes: int, checkpoint: str | os.Pat
     return program.detector
 
 
-def costs(config: ExperimentConfig, num_classes: int, *, latency: bool) -> dict[str, float]:
-    """Returns `cost.costs` of a configuration that is to be trained."""
+def costs(
+    config: ExperimentConfig, num_classes: int, *, latency: bool, formats: Sequence[str] = ()
+) -> dict[str, float]:
+    """Returns `network_cost.costs` of a configuration that is to be trained; with `network_cost.latency` if asked."""
     devices.configure_device()
-    return network_cost.costs(_program(config, num_classes).detector, latency=latency)
+    detector = _program(config, num_classes).detector
+    return network_cost.costs(detector) | (network_cost.latency(detector, formats) if latency else {})
 
 
 class _Clock(keras.callbacks.Callback):

@@ -112,11 +112,16 @@ def test_a_convolution_that_levels_share_counts_once_for_each_batch_norm_folded_
 
 def test_the_time_measured_before_training_is_that_of_the_exported_model(exported):
     """Both on this machine, beside whatever else it does: within a factor of 3."""
-    found = network_cost.costs(exported.detector, latency=True)
-    assert found["parameters"] == exported.detector.network.count_params()
+    assert network_cost.costs(exported.detector)["parameters"] == exported.detector.network.count_params()
+    found = network_cost.latency(exported.detector)
+    assert found["latency_ms"] <= found["latency_slow_ms"]
     pixels = tf.zeros((1, *SIZE_PX, 3), tf.uint8)
     serve = tf.saved_model.load(exported.model_dir).signatures["serving_tensor"]
     real_ms = footprint.median_ms(lambda: serve(images=pixels)["num_detections"].numpy())
+    assert real_ms / 3 < found["latency_ms"] < 3 * real_ms
+    path = exported.path("tflite_int8")
+    real_ms = footprint.median_ms(footprint.runner(path))
+    found = network_cost.latency(exported.detector, ["tflite_int8"])
     assert real_ms / 3 < found["latency_ms"] < 3 * real_ms
 
 

@@ -211,11 +211,15 @@ class SeededOracle(SavedOracle, abc.ABC):
         self.rungs = [epochs]
 
     def planned_trials(self) -> int | None:
-        """Counts the most trials that the search starts if none fails or is stopped; None where nothing limits them."""
+        """Counts the most trials that the search starts if none fails or is stopped; None where nothing limits them.
+
+        Those that were rejected are among them, which spend no epoch.
+        """
         limits = [self.max_trials] if self.max_trials < UNBOUNDED_TRIALS else []
         if self.max_epochs_total is not None:
             total = self.max_epochs_total + self._epochs_saved()
-            limits.append(max(-(-total * n // epochs) for n, epochs in enumerate(self.rungs, 1)))
+            rejected = sum(REJECTED in trial.hyperparameters.values for trial in self.trials.values())
+            limits.append(rejected + max(-(-total * n // epochs) for n, epochs in enumerate(self.rungs, 1)))
         return min(limits, default=None)
 
     def planned_epochs(self) -> int | None:

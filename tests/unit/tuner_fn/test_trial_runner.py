@@ -29,7 +29,7 @@ class FakeProcess:
         self.jobs: list = []
         self.timeouts_s: set = set()
         self.counted: list = []
-        self.clock = 1.0  # what times are multiplied by
+        self.clock: float | list[float] = 1.0  # what times are multiplied by, one after another
         self.actions: dict[int, BaseException | int] = {}  # {job: what it raises, or the epochs before it fails}
         self.closed = False
         self.luck: dict[tuple[float, int], float] = {}  # {(learning rate, seed): what it adds to the score}
@@ -67,7 +67,8 @@ class FakeProcess:
         self.counted.append(job)
         width = ExperimentConfig.from_dict(job.settings).model.alpha
         found = {"parameters": round(100 * width), "multiply_adds": round(1000 * width), "file_mb": width}
-        return found | ({"latency_ms": width * self.clock} if job.latency else {})
+        clock = self.clock.pop(0) if isinstance(self.clock, list) else self.clock
+        return found | ({"latency_ms": width * clock, "latency_slow_ms": 2 * width * clock} if job.latency else {})
 
     def close(self) -> None:
         self.closed = True
@@ -779,11 +780,44 @@ def test_configurations_over_a_limit_cost_nothing_of_the_budget_and_are_counted(
 
 
 def test_a_limit_that_nothing_keeps_ends_the_search(process, tmp_path) -> None:
-    tuner = make(tmp_path, process, max_trials=None, max_epochs_total=8, limits={"max_parameters": 99})
+    budget = {"max_trials": None, "max_epochs_total": 8, "limits": {"max_parameters": 30}}
+    tuner = make(tmp_path, process, ranges=with_width(0.35, 0.5), **budget)
     with pytest.raises(keras_tuner.errors.FatalError, match="No trial of the search succeeded: 100 parameters: more"):
         search(tuner)
     assert tuner.end_reason == "the last 100 configurations exceed a limit"
-    assert len(process.counted) == 1  # all of them have one architecture
+    assert len(process.counted) == 3  # each architecture once
+
+
+def test_a_limit_that_no_searched_setting_changes_is_said_once(process, tmp_path) -> None:
+    shown: list[dict] = []
+    tuner = make(tmp_path, process, limits={"max_latency_ms": 0.9})
+    with (
+        progress.listen(lambda kind, fields: shown.append(fields) if kind == "trial" else None),
+        pytest.raises(keras_tuner.errors.FatalError, match="limit of 0.9. No searched setting changes that") as caught,
+    ):
+        search(tuner)
+    assert isinstance(caught.value.__cause__, UserError)
+    assert len(shown) == 1
+
+
+def test_a_time_near_its_limit_is_measured_again_and_the_least_counts(process, tmp_path) -> None:
+    process.clock = [3.0, 1.1, 0.85]
+    rows = search(make(tmp_path / "busy", process, limits={"max_latency_ms": 0.9}))
+    assert {row["latency_ms"] for row in rows} == {0.85}
+    process.clock = [0.5]
+    search(make(tmp_path / "quiet", process, limits={"max_latency_ms": 0.9}))
+    process.clock = [3.0, 3.0, 2.0]
+    with pytest.raises(keras_tuner.errors.FatalError, match=r"2 ms an image \(runs up to 4\): more than"):
+        search(make(tmp_path / "slow", process, limits={"max_latency_ms": 0.9}))
+
+
+def test_the_number_of_a_trial_is_never_above_their_total(process, tmp_path) -> None:
+    shown: list[dict] = []
+    budget = {"max_trials": None, "max_epochs_total": 8, "limits": {"max_parameters": 60}}
+    with progress.listen(lambda kind, fields: shown.append(fields) if kind == "trial" else None):
+        search(make(tmp_path, process, ranges=with_width(0.35, 0.5, 0.75, 1.0), **budget))
+    assert len(shown) > 8
+    assert all(fields["number"] <= fields["total"] for fields in shown)
 
 
 def test_a_decision_by_a_measured_time_stands_after_a_restart(process, tmp_path) -> None:
@@ -791,7 +825,7 @@ def test_a_decision_by_a_measured_time_stands_after_a_restart(process, tmp_path)
     process.actions = {2: KeyboardInterrupt()}
     with pytest.raises(KeyboardInterrupt):
         search(make(tmp_path / "cut", process, **settings))
-    assert len(process.counted) == 2
+    assert {job.settings["model"]["alpha"] for job in process.counted} == {0.5, 1.0}
     process.actions, process.clock = {}, 10.0  # now everything would be over the limit
     cut = search(make(tmp_path / "cut", process, **settings))
     whole = search(make(tmp_path / "whole", FakeProcess(), **settings))
