@@ -198,9 +198,16 @@ class DetectionTuner(keras_tuner.Tuner):
             plan["epochs"] = epochs + self._finalists.num_epochs
             if pace is not None:
                 left = max(plan["epochs"] - plan["done_epochs"], 0)
-                validations = (trials or epochs) - plan["done_trials"] if self.early_stopping is None else left
-                plan["seconds"] = pace.seconds(left, max(validations, 0))
+                to_come = max((trials or epochs) - plan["done_trials"], 0)
+                seconds = pace.seconds(left, to_come if self.early_stopping is None else left)
+                seconds += _TRAINING_S * to_come if self._rebuilds() else 0.0
+                plan["seconds"] = min(seconds, self._clock.left_s() or seconds)
         progress.emit("plan", **plan)
+
+    def _rebuilds(self) -> bool:
+        """Tells whether trials differ in what a network is traced anew for; one that was traced is used again."""
+        declared = {path: field.metadata["live"] for path, field, _ in self.config.items()}
+        return any(not declared[path] for path in self.ranges if not path.startswith("augment."))
 
     def _measure(self) -> Any:
         """Measures how long training takes; None where all is done, or where the first settings do not train."""

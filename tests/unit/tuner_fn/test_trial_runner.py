@@ -811,6 +811,16 @@ def test_a_time_near_its_limit_is_measured_again_and_the_least_counts(process, t
         search(make(tmp_path / "slow", process, limits={"max_latency_ms": 0.9}))
 
 
+def test_the_time_to_expect_counts_networks_that_are_built_anew_and_ends_with_the_minutes(process, tmp_path) -> None:
+    """Four trials of 2 epochs, 1 s each and 2 s a validation; 10 s to build a network of another width."""
+    plans: list[dict] = []
+    with progress.listen(lambda kind, fields: plans.append(fields) if kind == "plan" else None):
+        search(make(tmp_path / "one", process))
+        search(make(tmp_path / "widths", process, ranges=with_width(0.5, 1.0)))
+        search(make(tmp_path / "minutes", process, ranges=with_width(0.5, 1.0), max_minutes=0.5))
+    assert [round(plan["seconds"]) for plan in plans] == [16, 56, 30]
+
+
 def test_the_number_of_a_trial_is_never_above_their_total(process, tmp_path) -> None:
     shown: list[dict] = []
     budget = {"max_trials": None, "max_epochs_total": 8, "limits": {"max_parameters": 60}}
