@@ -52,7 +52,8 @@ class TileGrid:
         """Shares the image out: each point belongs to the tile in whose middle it lies best.
 
         Neighbours meet in the middle of their overlap. A detection counts only in the tile whose cell has its centre,
-        so that objects cut by a tile's border are left to the tile that sees them whole.
+        so that objects cut by a tile's border are left to the tile that sees them whole. What no tile sees whole, as it
+        is wider than the overlap, `postprocess.join_fragments` puts together.
 
         Returns:
             float32 [T, 4] ymin, xmin, ymax, xmax as fractions of the image; the outer sides are infinite.

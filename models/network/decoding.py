@@ -83,7 +83,6 @@ class Decoder:
         boxes = box_coder.decode(deltas, self.anchors, self.variances)
         scores = self.scores(logits)
         if self.grid.count == 1:
-            boxes, scores = boxes[:, 0], scores[:, 0]
-        else:
-            boxes, scores = postprocess.merge_tiles(boxes, scores, windows, self.grid.cells())
-        return postprocess.detect(boxes, scores, self.postprocess)
+            return postprocess.detect(boxes[:, 0], scores[:, 0], self.postprocess)
+        boxes, scores = postprocess.merge_tiles(boxes, scores, windows, self.grid.cells())
+        return postprocess.join_fragments(postprocess.detect(boxes, scores, self.postprocess), windows)

@@ -180,7 +180,8 @@ class Detector(keras.Model):
         boxes, scores = self._boxes_and_scores(ops.reshape(tiles, (-1, *tiles.shape[2:])))
         boxes = ops.reshape(boxes, (-1, count, *boxes.shape[1:]))
         scores = ops.reshape(scores, (-1, count, *scores.shape[1:]))
-        return postprocess.detect(*postprocess.merge_tiles(boxes, scores, windows, cells), self.config.postprocess)
+        merged = postprocess.merge_tiles(boxes, scores, windows, cells)
+        return postprocess.join_fragments(postprocess.detect(*merged, self.config.postprocess), windows)
 
     def _boxes_and_scores(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Returns decoded boxes float32 [B, A, 4] and scores float32 [B, A, C]."""

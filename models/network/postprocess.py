@@ -10,6 +10,7 @@ from models.network import matcher
 Tensor = Any
 Kept = tuple[Tensor, Tensor, Tensor, Tensor]  # scores [B, D], boxes [B, D, 4], classes [B, D], seen [B, C]
 BLOCK = 128  # candidates whose overlaps are looked at together
+_CUT = 0.05  # of a tile's side: a box that ends so near to its border may be cut there
 BLOCKS = 8  # that are sorted together
 
 
@@ -73,7 +74,8 @@ def merge_tiles(boxes: Tensor, scores: Tensor, windows: Tensor, cells: Tensor) -
     """Puts what was found in the tiles of an image together.
 
     A box counts only in the tile whose cell has its centre: an object that a tile's border cuts is left to the
-    neighbour that sees it whole, so no fragment of it stays beside it.
+    neighbour that sees it whole, so no fragment of it stays beside it. An object that is wider than the overlap may be
+    whole in no tile; `join_fragments` puts it together.
 
     Args:
         boxes: float32 [B, T, A, 4] as fractions of the tiles' sides; clipped here to the tile.
@@ -94,6 +96,70 @@ def merge_tiles(boxes: Tensor, scores: Tensor, windows: Tensor, cells: Tensor) -
     return ops.reshape(moved, (-1, boxes.shape[1] * boxes.shape[2], 4)), ops.reshape(
         counted, (-1, scores.shape[1] * scores.shape[2], scores.shape[3])
     )
+
+
+def join_fragments(found: dict[str, Tensor], windows: Tensor) -> dict[str, Tensor]:
+    """Joins the detections of an object that no tile sees whole.
+
+    Two detections of a class are parts of one object where one ends at the border of its tile, the other begins at the
+    border of a later tile that overlaps it, and along the border they are as long by at least half.
+
+    Args:
+        found: as `detect` returns.
+        windows: as `merge_tiles`.
+
+    Returns:
+        The same with one detection an object: its box holds all parts, its score is the highest.
+    """
+    boxes, scores = found["detection_boxes"], found["detection_scores"]
+    classes = found["detection_classes"]
+    is_one = (classes[:, :, None] == classes[:, None, :]) & ops.expand_dims(scores > 0.0, 1)
+    parts = is_one & (_continues(boxes, windows, 0) | _continues(boxes, windows, 1))
+    size = boxes.shape[1]
+    same = parts | ops.transpose(parts, (0, 2, 1)) | ops.eye(size, dtype="bool")
+    for _ in range((windows.shape[1] - 1).bit_length()):  # parts of parts, over as many tiles as there are
+        linked = ops.cast(same, "float32")
+        same = ops.matmul(linked, linked) > 0.0  # [B, D, D]
+    low = ops.min(ops.where(same[..., None], boxes[:, None, :, :2], 1.0), axis=2)
+    high = ops.max(ops.where(same[..., None], boxes[:, None, :, 2:], 0.0), axis=2)
+    boxes = ops.where(scores[..., None] > 0.0, ops.concatenate([low, high], axis=-1), 0.0)
+    before = ops.arange(size)[None, :] < ops.arange(size)[:, None]
+    scores, order = ops.top_k(ops.where(ops.any(same & before, axis=-1), 0.0, scores), size)
+    is_left = scores > 0.0
+    return {
+        "detection_boxes": ops.where(
+            is_left[..., None], ops.take_along_axis(boxes, ops.cast(order, "int32")[..., None], axis=1), 0.0
+        ),
+        "detection_scores": scores,
+        "detection_classes": ops.where(is_left, ops.take_along_axis(classes, ops.cast(order, "int32"), axis=1), 0),
+        "num_detections": ops.sum(ops.cast(is_left, "int32"), axis=-1),
+    }
+
+
+def _continues(boxes: Tensor, windows: Tensor, axis: int) -> Tensor:
+    """Tells for each pair of boxes whether the second continues the first across the border of tiles.
+
+    Args:
+        boxes: float32 [B, D, 4].
+        windows: float32 [B, T, 4].
+        axis: 0 downwards, 1 to the right.
+
+    Returns:
+        bool [B, D, D].
+    """
+    start, end = windows[:, :, axis], windows[:, :, axis + 2]  # [B, T]
+    tolerance = _CUT * (end - start)[:, None]
+    ends = (ops.abs(boxes[:, :, axis + 2, None] - end[:, None]) <= tolerance) & (end[:, None] < 1.0)  # [B, D, T]
+    begins = (ops.abs(boxes[:, :, axis, None] - start[:, None]) <= tolerance) & (start[:, None] > 0.0)
+    overlaps = (start[:, :, None] < start[:, None]) & (start[:, None] < end[:, :, None])  # [B, T, T]
+    reached = ops.matmul(ops.cast(ends, "float32"), ops.cast(overlaps, "float32"))
+    borders = ops.matmul(reached, ops.cast(ops.transpose(begins, (0, 2, 1)), "float32")) > 0.0  # [B, D, D]
+    first, second = boxes[:, :, None], boxes[:, None]
+    reaches = (first[..., axis] < second[..., axis]) & (first[..., axis + 2] < second[..., axis + 2])
+    low, high = 1 - axis, 3 - axis  # along the border
+    shared = ops.minimum(first[..., high], second[..., high]) - ops.maximum(first[..., low], second[..., low])
+    covered = ops.maximum(first[..., high], second[..., high]) - ops.minimum(first[..., low], second[..., low])
+    return borders & reaches & (shared >= 0.5 * covered)
 
 
 def detect(boxes: Tensor, scores: Tensor, settings: PostprocessConfig) -> dict[str, Tensor]:

@@ -31,7 +31,7 @@ def by_hand(module, image):
     """Detects in each tile by itself, keeps what lies in the tile's own part and suppresses over all."""
     grid = tiles.parse_grid("2x3:0.25")
     height, width = image.shape[:2]
-    all_boxes, all_scores = [], []
+    all_boxes, all_scores, windows = [], [], []
     for (top, left, tall, wide), cell in zip(grid.windows_px(height, width), grid.cells(), strict=True):
         tile = input_pipeline.resize_images(image[None, top : top + tall, left : left + wide], SIZE_PX)
         boxes, scores = (np.array(array[0]) for array in module.detector._boxes_and_scores(tile))
@@ -40,12 +40,14 @@ def by_hand(module, image):
         centre_y, centre_x = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
         own = (centre_y >= cell[0]) & (centre_y < cell[2]) & (centre_x >= cell[1]) & (centre_x < cell[3])
         all_boxes.append(boxes)
+        windows.append(np.array([top, left, top + tall, left + wide]) / [height, width, height, width])
         all_scores.append(np.where(own[:, None], scores, 0))
-    return postprocess.detect(
+    found = postprocess.detect(
         np.concatenate(all_boxes)[None].astype(np.float32),
         np.concatenate(all_scores)[None].astype(np.float32),
         module.detector.config.postprocess,
     )
+    return postprocess.join_fragments(found, np.array(windows, np.float32)[None])
 
 
 def test_an_exported_model_detects_in_tiles_as_by_hand(tiled):

@@ -118,3 +118,47 @@ def test_of_an_object_on_a_border_the_tile_that_sees_it_whole_counts():
     merged, scores = postprocess.merge_tiles(boxes, np.full((1, 2, 1, 1), 0.9, np.float32), windows, grid.cells())
     np.testing.assert_allclose(merged[0], [[0.4, 0.55, 0.6, 2 / 3], [0.4, 0.55, 0.6, 0.75]], atol=1e-6)
     np.testing.assert_allclose(np.asarray(scores)[0, :, 0], [0.0, 0.9])
+
+
+def seen_in_tiles(grid: tiles.TileGrid, objects: list[tuple[float, ...]], classes: list[int]) -> dict[str, np.ndarray]:
+    """Detects in each tile the parts of objects that lie in it, the better the larger, as a perfect network would."""
+    windows = np.array([grid.windows_px(1000, 1000)], np.float64)  # [1, T, 4] top, left, height, width
+    windows[..., 2:] += windows[..., :2]
+    windows = (windows / 1000).astype(np.float32)
+    boxes = np.zeros((1, grid.count, len(objects), 4), np.float32)
+    scores = np.zeros((1, grid.count, len(objects), 3), np.float32)
+    for tile, (top, left, bottom, right) in enumerate(windows[0]):
+        for row, (box, label) in enumerate(zip(objects, classes, strict=True)):
+            sides = np.array([bottom - top, right - left] * 2)
+            part = np.clip((np.array(box) - [top, left, top, left]) / sides, 0, 1)
+            area = (part[2] - part[0]) * (part[3] - part[1])
+            boxes[0, tile, row], scores[0, tile, row, label] = part, 0.5 + 0.4 * area if area > 0 else 0.0
+    merged = postprocess.merge_tiles(boxes, scores, windows, grid.cells())
+    found = postprocess.join_fragments(postprocess.detect(*merged, PostprocessConfig()), windows)
+    return {name: np.asarray(value)[0] for name, value in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("grid", "box"),
+    [
+        ("1x2:0.2", (0.3, 0.2, 0.5, 0.9)),  # wider than the overlap
+        ("2x1:0.2", (0.1, 0.4, 0.8, 0.6)),
+        ("1x3:0.2", (0.2, 0.05, 0.9, 0.95)),  # over three tiles
+        ("2x2:0.2", (0.1, 0.15, 0.95, 0.9)),  # over four
+        ("2x2:0.2", (0.1, 0.1, 0.2, 0.2)),  # in one
+        ("1x2:0.5", (0.4, 0.55, 0.6, 0.75)),  # whole in the second
+    ],
+)
+def test_an_object_is_one_detection_however_the_tiles_cut_it(grid, box):
+    found = seen_in_tiles(tiles.parse_grid(grid), [box], [1])
+    assert found["num_detections"] == 1
+    assert found["detection_classes"][0] == 1
+    np.testing.assert_allclose(found["detection_boxes"][0], box, atol=2e-3)
+    assert not found["detection_boxes"][1:].any()
+
+
+def test_neighbours_of_other_classes_or_heights_stay_apart():
+    """Each two end and begin where tiles do, as parts of one object would."""
+    apart = [(0.1, 0.3, 0.3, 0.555), (0.1, 0.445, 0.3, 0.7), (0.5, 0.3, 0.6, 0.555), (0.7, 0.445, 0.9, 0.7)]
+    found = seen_in_tiles(tiles.parse_grid("1x2:0.2"), apart, [0, 1, 2, 2])
+    assert found["num_detections"] == 4
