@@ -238,7 +238,7 @@ def test_the_final_model_is_the_winners_state_and_no_epoch_is_trained_twice(
     assert history[-1]["AP"] == whole.history[-1]["AP"]
     image = scene_record("val", 0).encoded
     (found,) = predict.load_detector(str(tmp_path / "model")).detect([image])
-    trainer.export.export_saved_model(whole.detector, CLASS_NAMES, tmp_path / "whole")
+    trainer.saved_model.export_saved_model(whole.detector, CLASS_NAMES, tmp_path / "whole")
     (expected,) = predict.load_detector(str(tmp_path / "whole")).detect([image])
     np.testing.assert_array_equal(found.boxes, expected.boxes)
     np.testing.assert_array_equal(found.scores, expected.scores)
