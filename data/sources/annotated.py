@@ -275,10 +275,21 @@ def _shared(images: Mapping[str, Sequence[AnnotatedImage]]) -> list[Notice]:
     notices = []
     for split, of_split in images.items():
         for image in of_split:
-            other = first.setdefault(image.path, split)
+            other = first.setdefault(real_path(image.path), split)
             if other != split:
                 notices.append(Notice("shared_image", image.path, f"in {other} and {split}"))
     return notices
+
+
+def real_path(path: str) -> str:
+    """Returns a file's path with the links in its folder followed, so that two names of one folder agree."""
+    folder, name = os.path.split(path)
+    return os.path.join(_real_folder(folder), name)
+
+
+@functools.lru_cache(maxsize=4096)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def object_labels(stated: AnnotatedImage) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """Reads CSV tables of boxes, one row a box, in three styles told apart by the first row.
 
 - A header with an image's path, xmin, ymin, xmax, ymax (px) and class, in any order and under the names in `_COLUMNS`;
-  also split, width and height. torchvision's, TensorFlow's and Roboflow's tables are such.
+  also split, width, height and a flag of regions to ignore. torchvision's, TensorFlow's and Roboflow's tables are such.
 - Google AutoML's, without a header: `SET,path,label,x1,y1,x2,y1,x2,y2,x1,y2`, fractions of the image's sides, of the
   eight at least two opposite corners; SET is TRAIN, VALIDATION or TEST, and UNASSIGNED counts as train.
 - RetinaNet's, without a header: `path,x1,y1,x2,y2,class` (px), or `path,class,x1,y1,x2,y2` where the class is a word.
@@ -45,6 +45,7 @@ _COLUMNS = {
     "ymax": ("ymax", "y_max", "y2", "bottom", "bbox_ymax", "bbox_y2"),
     "class": ("class", "label", "class_name", "label_name", "labelname", "category", "category_name", "name"),
     "number": ("class_id", "label_id", "category_id", "classid"),
+    "ignored": ("iscrowd", "is_crowd", "difficult", "isgroupof", "is_group_of", "ignore", "ignored"),
     "split": ("split", "set", "subset"),
     "width": ("width", "image_width", "img_width"),
     "height": ("height", "image_height", "img_height"),
@@ -69,6 +70,7 @@ class Row:
         split: as it stands, or "".
         size: height and width, as they stand, or empty.
         class_number: as it stands, where a name stands beside it, or "".
+        ignored: whether it is a region to ignore, as it stands.
     """
 
     number: int
@@ -78,6 +80,7 @@ class Row:
     split: str = ""
     size: tuple[str, ...] = ()
     class_number: str = ""
+    ignored: str = ""
 
 
 class CsvSource(annotated.AnnotatedSource):
@@ -314,6 +317,7 @@ def _headed_row(table: Path, number: int, fields: list[str], columns: Mapping[st
         split=stated.get("split", ""),
         size=(stated.get("height", ""), stated.get("width", "")),
         class_number=stated.get("number", ""),
+        ignored=stated.get("ignored", ""),
     )
 
 
@@ -398,7 +402,7 @@ def _locate(row: Row, table: Path, split: str, finder: locate.Finder) -> tuple[P
 
 def _read(name: str, rows: Sequence[Row], path: Path, unclear: str | None, box_form: str) -> annotated.NamedImage:
     """Reads one image's rows; `unclear` is why it is not clear which image is meant."""
-    boxes, names, problem = [], [], unclear
+    boxes, names, is_crowd, problem = [], [], [], unclear
     size: tuple[int, int] | None = None
     for row in rows:
         stated = values.size(*row.size) if row.size else None
@@ -412,16 +416,21 @@ def _read(name: str, rows: Sequence[Row], path: Path, unclear: str | None, box_f
             lacks = "a class" if wrong is None else "xmin, ymin, xmax, ymax as numbers"
             problem = f"row {row.number} needs {lacks}: got `{','.join((*row.corners, row.name))}`"
             break
+        try:
+            is_crowd.append(values.flag(row.ignored))
+        except ValueError as error:
+            problem = f"row {row.number}: {error}"
+            break
         boxes.append(tuple(float(corner) for corner in row.corners))
         names.append(row.name)
     if problem:
-        boxes, names = [], []
+        boxes, names, is_crowd = [], [], []
     image = annotated.AnnotatedImage(
         source_id=name,
         path=str(path),
         size=size,
         boxes=tuple(boxes),
-        is_crowd=(False,) * len(boxes),
+        is_crowd=tuple(is_crowd),
         areas_px=(None,) * len(boxes),
         box_form=box_form,
         problem=problem,

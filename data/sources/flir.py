@@ -14,12 +14,12 @@ Dataset v2.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data import errors
-from data.sources import annotated, base, coco, layout, values
+from data.sources import annotated, base, coco, layout, locate, values
 
 CLASS_NAMES = ("person", "bicycle", "car")
 LABELS = {1: 0, 2: 1, 3: 2}  # by category id, in both versions
@@ -128,7 +128,8 @@ def _read_coco(place: Place, notices: list[annotated.Notice]) -> list[annotated.
     _check_categories(table, place.annotations)
 
     def find(name: str) -> tuple[Path, str | None]:
-        return Path(_located(annotated.AnnotatedImage(name, ""), name, place.images, files_of).path), None
+        located = _located(annotated.AnnotatedImage(name, ""), name, place.images, files_of)
+        return Path(located.path), located.problem
 
     images = coco.read_images(table, place.annotations, LABELS, notices, find, drop_others=True)
     return [dataclasses.replace(image, source_id=Path(image.path).name) for image in images]
@@ -167,15 +168,22 @@ def _parse_image(table: Mapping[str, Any], image: annotated.AnnotatedImage) -> a
     return coco.with_boxes(dataclasses.replace(image, size=size), entries, LABELS, drop_others=True)
 
 
-def _files(folder: Path) -> dict[str, str]:
-    """Returns {name without ending: file name} of a folder's images."""
-    return {layout.stem(name): name for name in layout.image_names(folder)}
+def _files(folder: Path) -> dict[str, list[str]]:
+    """Returns {name without ending: file names} of a folder's images."""
+    found: dict[str, list[str]] = {}
+    for name in layout.image_names(folder):
+        found.setdefault(layout.stem(name), []).append(name)
+    return found
 
 
 def _located(
-    image: annotated.AnnotatedImage, stated: str, folder: Path, files: Mapping[str, str]
+    image: annotated.AnnotatedImage, stated: str, folder: Path, files: Mapping[str, Sequence[str]]
 ) -> annotated.AnnotatedImage:
     """Names an image by its file, which lies in the folder of the chosen depth under the stated name."""
-    name = layout.stem(Path(stated).name)
-    file = files.get(name, Path(stated).name)
+    tail = locate.plain(stated).rpartition("/")[2]
+    file, *others = files.get(layout.stem(tail), [tail])
+    if others:
+        both = " and ".join(f"`{name}`" for name in (file, *others))
+        image = dataclasses.replace(image, problem=f"{both} have its name; keep the image there only", boxes=())
+        image = dataclasses.replace(image, labels=(), is_crowd=(), areas_px=())
     return dataclasses.replace(image, source_id=file, path=str(folder / file))

@@ -206,7 +206,9 @@ def read_text(path: Path, kind: str) -> str:
         UserError: the file cannot be read or is not UTF-8 text.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            is_utf16 = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
+        return path.read_text(encoding="utf-16" if is_utf16 else "utf-8-sig")
     except OSError as error:
         raise errors.UserError(f"{path}: the file cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:

@@ -332,7 +332,7 @@ def _each_file_once(source: base.Source) -> list[tuple[str, Any]]:
     chosen, first, num_again = [], {}, 0
     for split, item in ((name, item) for name in source.splits for item in source.items(name)):
         if isinstance(item, annotated.AnnotatedImage):
-            other_split, other = first.setdefault(item.path, (split, item))
+            other_split, other = first.setdefault(annotated.real_path(item.path), (split, item))
             if other is not item:
                 if (other.boxes, other.labels) != (item.boxes, item.labels):
                     raise errors.UserError(

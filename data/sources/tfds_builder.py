@@ -16,7 +16,7 @@ import numpy as np
 
 from data import errors, examples, progress
 from data.examples import DetectionRecord
-from data.sources import annotated, base, records, tfds_layout
+from data.sources import annotated, base, records, tfds_layout, values
 
 _NAME = re.compile(r"\w+(/[\w.+-]+)?(:\d+\.\d+\.\d+)?")
 _OPTIONS = ("download", "data_dir", "objects")
@@ -196,7 +196,7 @@ class TfdsSource(base.Reader):
             path=file,
             boxes=tuple(map(tuple, np.stack([xmin, ymin, xmax, ymax], axis=1).tolist())),  # N of 4
             labels=tuple(self._labels(features, count, file)),
-            is_crowd=tuple(any(row) for row in zip(*flags, strict=True)) if flags else (False,) * count,
+            is_crowd=tuple(any(map(values.flag, row)) for row in zip(*flags, strict=True)) or (False,) * count,
             areas_px=records.areas_px(areas, count),
             box_form="xyxy",
         )

@@ -243,7 +243,7 @@ class _Survey:
                     )
                 continue
             known = {name.casefold() for name in self._map.get(key, ())}
-            other = next((text for text in texts if known and text.casefold() not in known), None)
+            other = next((text for text in texts if known and text.strip().casefold() not in known), None)
             if other is not None:
                 raise errors.UserError(
                     f"Dataset `{self._spec}`: {texts[other]} boxes have the label {key}, in the label map"

@@ -252,3 +252,19 @@ def test_rows_that_state_different_sizes_make_their_image_bad(tmp_path):
     source = open_csv(write(tmp_path, header, *rows, images=("a.jpg", "b.jpg")))
     with pytest.raises(errors.BadExampleError, match="row 3 states 48x64 px, a row before it 64x48 px"):
         first(source)
+
+
+@pytest.mark.parametrize("key", ["IsGroupOf", "difficult", "iscrowd"])
+def test_a_flag_makes_a_region_to_ignore(tmp_path, key):
+    rows = ("a.jpg,1,2,30,40,car,0", "a.jpg,1,2,31,41,car,1", "a.jpg,1,2,32,42,car,false")
+    source = open_csv(write(tmp_path, f"{HEADER},{key}", *rows))
+    assert first(source).is_crowd.tolist() == [False, True, False]
+    source = open_csv(write(tmp_path, f"{HEADER},{key}", *rows, "b.jpg,1,2,3,4,car,maybe", images=("a.jpg", "b.jpg")))
+    with pytest.raises(errors.BadExampleError, match="row 5: a flag is 0 or 1, false or true: got 'maybe'"):
+        source.load(source.items("train")[1])
+
+
+def test_a_table_that_excel_wrote_in_utf_16_is_read(tmp_path):
+    file = write(tmp_path, HEADER, "a.jpg,1,2,30,40,véhicule")
+    file.write_bytes(file.read_text().encode("utf-16"))
+    assert open_csv(file).class_names == ("véhicule",)

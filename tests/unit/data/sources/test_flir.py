@@ -8,7 +8,7 @@ from PIL import Image
 
 from data import errors, thermal
 from data.sources import base, flir
-from tests import format_folders
+from tests import coco_folder, format_folders
 
 
 def open_flir(root, suffix=""):
@@ -139,4 +139,20 @@ def test_a_broken_json_of_a_split_ends_with_its_position(tmp_path):
     file = root / "images_thermal_val" / "coco.json"
     file.write_text('{"images": [}')
     with pytest.raises(errors.UserError, match=r"coco.json: malformed JSON at line 1, column 13: Expecting value."):
+        open_flir(root)
+
+
+def test_two_images_of_one_name_are_an_error_that_names_both(tmp_path):
+    root = format_folders.write_flir_v1(tmp_path)
+    (root / "train" / "thermal_8_bit" / "a0.png").write_bytes(coco_folder.image_bytes(9, "PNG"))
+    source = open_flir(root)
+    with pytest.raises(errors.BadExampleError, match="`a0.jpeg` and `a0.png` have its name; keep the image there only"):
+        source.load(source.items("train")[0])
+
+
+def test_categories_that_are_not_flirs_are_an_error(tmp_path):
+    root = format_folders.write_flir_v2(tmp_path)
+    file = root / "images_thermal_train" / "coco.json"
+    file.write_text(file.read_text().replace('"person"', '"car"'))
+    with pytest.raises(errors.UserError, match="category 1 is `car`, in FLIR ADAS person. Read it as coco:PATH, or c"):
         open_flir(root)

@@ -347,3 +347,10 @@ def test_darknets_data_file_is_read(tmp_path):
     assert yolo.YoloSource.recognises(root) == "obj.data is Darknet's"
     assert open_yolo(root).class_names == ("car", "person")
     assert len(open_yolo(root).items("train")) == 2
+
+
+def test_a_link_to_the_folder_of_train_is_the_same_folder(tmp_path):
+    root = write(tmp_path, config="train: images/train\nval: images/val\nnames: [car, person]\n", count=2)
+    for kind in ("images", "labels"):
+        (root / kind / "val").symlink_to(root / kind / "train")
+    assert [notice.kind for notice in open_yolo(root).notices] == ["shared_image"] * 2
