@@ -35,6 +35,9 @@ def head(root: Node) -> str:
 
 
 def _type(given: str | None, node: Node) -> Outcome:
+    if given == "embedded_ssd_mobilenet_v1":
+        why = "it is a MobileNet v1 with coarser levels of its own; the kit's are those of ssd_mobilenet_v1"
+        return refused(why, {"model.backbone": "mobilenet_v1", "model.first_stride": 16})
     match = _TYPE.fullmatch(given or "")
     if match is None or given not in _TYPES:
         if given is None:

@@ -190,6 +190,7 @@ TRAIN_CONFIG = Message(
         "use_multiclass_scores": value(False, fixed(False, "the kit's objects have one class")),
         "merge_multiple_label_boxes": value(False, fixed(False, "the kit's objects have one class")),
         "unpad_groundtruth_tensors": value(True, ignored("padding has no effect on the result")),
+        "use_bfloat16": value(False, ignored("it makes a TPU faster; the kit's numbers are its own choice")),
         "retain_original_images": value(False, ignored("for the API's pictures")),
         "summarize_gradients": value(False, ignored("for the API's TensorBoard")),
         "keep_checkpoint_every_n_hours": value(1000.0, ignored("the kit keeps what a continued training needs")),

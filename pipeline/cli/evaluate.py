@@ -82,26 +82,36 @@ def open_for_model(spec: str, options: sources.DataOptions, class_names: Sequenc
         split: that must be there.
 
     Returns:
-        The dataset, its classes in the model's order.
+        The dataset, its classes in the model's order and as the model spells them.
 
     Raises:
         UserError: the dataset is unusable, the model does not know one of its classes, or, where all are taken, the
             dataset lacks one of the model's.
     """
     source = sources.open_source(spec, options, required_splits=[split])
-    common = [name for name in class_names if name in source.class_names]
-    only_data = [name for name in source.class_names if name not in class_names]
-    only_model = [name for name in class_names if name not in source.class_names]
+    in_data = {name: own for name in class_names if (own := _same_class(name, source.class_names))}
+    only_data = [name for name in source.class_names if name not in in_data.values()]
+    only_model = [name for name in class_names if name not in in_data]
     if only_data or (only_model and options.classes is None):
         parts = [("only in the dataset", only_data), ("only in the model", only_model)]
         differences = "; ".join(f"{where}: {', '.join(names)}" for where, names in parts if names)
-        hint = f" Score the common ones with --classes={','.join(common)}." if common else ""
+        shown = ",".join(name if name == own else f"{name}={own}" for name, own in in_data.items())
+        hint = f" Score the common ones with --classes={shown}." if in_data else ""
+        if only_data and only_model:
+            hint += f" Pair classes that mean the same with --classes={only_model[0]}={only_data[0]},..."
         raise errors.UserError(f"The dataset `{spec}` and the model differ in classes ({differences}).{hint}")
-    if common == list(source.class_names):
+    if list(in_data) == list(source.class_names):
         return source
     entries = dict(zip(source.class_names, options.classes or source.class_names, strict=True))
-    ordered = dataclasses.replace(options, classes=tuple(entries[name] for name in common))
+    renamed = {own: f"{name}={entries[own].partition('=')[2] or own}" for name, own in in_data.items() if name != own}
+    ordered = dataclasses.replace(options, classes=tuple((entries | renamed)[own] for own in in_data.values()))
     return sources.open_source(spec, ordered, required_splits=[split])
+
+
+def _same_class(name: str, known: Sequence[str]) -> str | None:
+    """Returns the known class of a name, else the only one of that name in another case."""
+    alike = [name] if name in known else [other for other in known if other.casefold() == name.casefold()]
+    return alike[0] if len(alike) == 1 else None
 
 
 def evaluate(detector: Any, source: sources.Source, split: str) -> dict[str, Any]:

@@ -51,7 +51,8 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         flag_values: as `define_flags`.
 
     Returns:
-        0, where the settings were written; `STATUS_CANNOT` with `--strict` where the file asks for what the kit cannot.
+        0, where the settings were written; `STATUS_CANNOT` where the kit lacks the file's backbone, and with
+        `--strict` where the file asks for anything else that the kit cannot.
 
     Raises:
         UserError: the file cannot be read, breaks the format, or contradicts itself.
@@ -72,8 +73,11 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         files.write_text(report, _csv(imported.report))
     with display.open_display(flag_values.verbosity) as screen:
         _show(screen, imported, source, output)
+        has_backbone = "model.backbone" in imported.settings
+        if not has_backbone:
+            screen.note("These settings have another backbone than the file names; set it: --set=model.backbone=NAME")
     some_cannot = any(row.verdict == "cannot" for row in imported.report)
-    return STATUS_CANNOT if flag_values.strict and some_cannot else 0
+    return STATUS_CANNOT if not has_backbone or (flag_values.strict and some_cannot) else 0
 
 
 def _read(path: str) -> str:

@@ -149,7 +149,21 @@ def test_differing_classes_are_named_with_the_way_out(model_dir, dataset, capfd)
     error = capfd.readouterr().err
     assert "(only in the dataset: truck; only in the model: car)" in error
     assert "--classes=person,bicycle" in error
+    assert "Pair classes that mean the same with --classes=car=truck,..." in error
     assert _evaluate(model_dir, dataset, "--classes=person,bicycle") == 0
+
+
+@pytest.mark.parametrize("flags", [[], ["--classes=CAR"], ["--classes=Car=CAR"]])
+def test_classes_are_paired_without_case(results, model_dir, dataset, tmp_path, flags):
+    table = json.loads((dataset / "test.json").read_text())
+    for category in table["categories"]:
+        category["name"] = category["name"].upper()
+    (dataset / "test.json").write_text(json.dumps(table))
+    assert _evaluate(model_dir, dataset, *flags) == 0
+    report = json.loads((tmp_path / "metrics.json").read_text())
+    expected = coco.coco_metrics(results, CLASS_NAMES)
+    assert sorted(report["class_names"]) == (["car"] if flags else sorted(CLASS_NAMES))
+    assert report["metrics"]["AP/car"] == pytest.approx(expected["AP/car"], abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 
@@ -51,6 +52,21 @@ def test_strict_fails_where_the_kit_cannot_follow_and_still_writes(folder):
     assert main.main(["import-config", "pipeline.config", "--strict"]) == import_config.STATUS_CANNOT  # num_steps
     assert (folder / "config.json").is_file()
     assert main.main(["import-config", "pipeline.config", "--strict", "--train_images=1000"]) == 0
+
+
+def test_a_backbone_that_the_kit_lacks_fails_and_says_so(folder, capfd):
+    file = folder / "pipeline.config"
+    known = re.search(r"type: *['\"](ssd_\w+)['\"]", file.read_text())[1]
+    file.write_text(file.read_text().replace(known, "ssd_resnet50_v1_fpn"))
+    assert main.main(["import-config", "pipeline.config"]) == import_config.STATUS_CANNOT
+    assert (
+        "These settings have another backbone than the file names; set it: --set=model.backbone=NAME"
+        in capfd.readouterr().out
+    )
+    file.write_text(file.read_text().replace("ssd_resnet50_v1_fpn", "embedded_ssd_mobilenet_v1"))
+    assert main.main(["import-config", "pipeline.config"]) == 0
+    config = ExperimentConfig.from_dict(json.loads((folder / "config.json").read_text()))
+    assert config.model.backbone == "mobilenet_v1"
 
 
 @pytest.mark.parametrize(
