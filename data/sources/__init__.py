@@ -189,6 +189,7 @@ def require(source: Source, splits: Sequence[str]) -> None:
         if options and not options.splits and "train" not in missing:
             groups = f" in as many groups of --group_by={options.group_by}" if options.group_by else ""
             advice = f"To be divided, train needs {1 + len(missing)} usable images{groups}. Add images, or the splits."
+            advice += _first_problem(source)
         else:
             advice = (
                 "Divide it with --splits=0.8,0.1,0.1 (--group_by=REGEX keeps the frames of a sequence together), or add"
@@ -197,3 +198,13 @@ def require(source: Source, splits: Sequence[str]) -> None:
         raise errors.UserError(
             f"Dataset `{source.spec}` has no split {' and no split '.join(missing)}; it has {has or 'none'}. {advice}"
         )
+
+
+def _first_problem(source: Source) -> str:
+    """Says why the first train image that is unusable is that; "" where none is."""
+    for item in source.items("train"):
+        try:
+            source.load(item)
+        except errors.BadExampleError as error:
+            return f" First that is not usable: {error}."
+    return ""

@@ -181,13 +181,17 @@ def _has_both(folder: Path) -> bool:
 
 
 def _has_labels_beside(folder: Path) -> bool:
-    stems = {layout.stem(name) for name in layout.image_names(folder, deep=False)}
-    return any(layout.stem(name) in stems for name in layout.file_names(folder, ".txt"))
+    parents = [folder, *filter(None, [layout.folder_named(folder, "images")])]
+    for place in (place for parent in parents for place in (parent, *layout.split_folders(parent).values())):
+        stems = {layout.stem(name) for name in layout.image_names(place, deep=False)}
+        if any(layout.stem(name) in stems for name in layout.file_names(place, ".txt")):
+            return True
+    return False
 
 
 def _read_classes(file: Path) -> YoloConfig:
     root = file.parent.parent if file.parent.name == "labels" else file.parent
-    images = layout.folder_named(root, "images") if _has_both(root) else root
+    images = layout.folder_named(root, "images") or root
     places = {split: (folder,) for split, folder in layout.split_folders(images).items()}
     return YoloConfig(file, root, _listed_names(file), places or {"train": (images,)})
 
@@ -319,7 +323,7 @@ def _pair(found: Sequence[tuple[str, Path]]) -> tuple[list[tuple[str, Path, Path
         if len(indices) == 1:
             labels[indices[0]] = file
     paired = [(name, file, label) for (name, file), label in zip(found, labels, strict=True)]
-    alike = [(str(found[indices[0]][1]), file) for file, indices in inexact.items() if len(indices) == 1]
+    alike = [(found[indices[0]][1].name, file) for file, indices in inexact.items() if len(indices) == 1]
     return paired, locate.inexact(alike)
 
 

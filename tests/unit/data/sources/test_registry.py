@@ -97,3 +97,13 @@ def test_what_is_wrong_with_a_dataset_as_a_whole_is_said_by_whoever_opens_it(tmp
         f"`coco:{root}`: annotation without image: {root}/train.json: {lost} and 2 more.",
         f"`coco:{root}`: image without annotation: {root}/train/new.jpg: no annotation names it.",
     ]
+
+
+def test_a_set_that_is_too_small_to_divide_says_which_image_is_not_usable(tmp_path):
+    root = coco_folder.write(tmp_path / "set", train=coco_folder.table(3))
+    for number in range(3):
+        (root / "train" / f"{number}.jpg").write_bytes(b"no image")
+    with pytest.raises(errors.UserError) as caught:
+        sources.open_source(f"coco:{root}")
+    assert "To be divided, train needs 3 usable images. Add images, or the splits." in str(caught.value)
+    assert f" First that is not usable: {root}/train/0.jpg: not an image" in str(caught.value)

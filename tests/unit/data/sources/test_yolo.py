@@ -354,3 +354,13 @@ def test_a_link_to_the_folder_of_train_is_the_same_folder(tmp_path):
     for kind in ("images", "labels"):
         (root / kind / "val").symlink_to(root / kind / "train")
     assert [notice.kind for notice in open_yolo(root).notices] == ["shared_image"] * 2
+
+
+@pytest.mark.parametrize("folder", ["", "images"])
+def test_labels_beside_the_images_of_each_split_are_read(tmp_path, folder):
+    for number, split in enumerate(("train", "Val")):
+        put(tmp_path / folder / split / f"{number}.txt", "1 0.5 0.5 0.25 0.5\n")
+        (tmp_path / folder / split / f"{number}.jpg").write_bytes(coco_folder.image_bytes(number))
+    put(tmp_path / "classes.txt", "car\nperson\n")
+    assert yolo.YoloSource.recognises(tmp_path)
+    assert open_yolo(tmp_path).splits == ("train", "val")
