@@ -53,14 +53,11 @@ class RunDirectory:
         """A search's trials, with their training states, and its results."""
         return self.root / "search" / key
 
-    def search_logs(self, key: str) -> pathlib.Path:
-        """TensorBoard's logs of a search's trials."""
-        return self.tensorboard / "search" / key
-
     def training(self, key: str) -> pathlib.Path:
         """State of a final training that has not ended."""
         return self.root / "training" / key
 
-    def training_logs(self, key: str) -> pathlib.Path:
-        """TensorBoard's log of a final training."""
-        return self.tensorboard / "train" / key
+    @property
+    def training_logs(self) -> pathlib.Path:
+        """TensorBoard's log of the final training."""
+        return self.tensorboard / "final"

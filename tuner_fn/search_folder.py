@@ -14,6 +14,7 @@ from tuner_fn import reporting, search_config, search_files
 from tuner_fn.search_space import Ranges
 
 FILE_NAME = "search.json"
+LOGS_FILE = "tensorboard.txt"  # names the search's folder of logs
 _MOST_NAMED = 5  # fields that changed
 _SETTLED = "grid"  # its order is that of the whole space
 Parts = dict[str, Any]
@@ -52,7 +53,7 @@ def search_key(parts: Parts) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def prepare(folder: pathlib.Path, logdir: pathlib.Path, parts: Parts) -> None:
+def prepare(folder: pathlib.Path, logs: pathlib.Path, parts: Parts) -> pathlib.Path:
     """Makes the folder of a search if it is new, and says what it has to do with the search before.
 
     Where that one differs in nothing but a smaller space, the new search begins with a copy of it: its trials count,
@@ -60,30 +61,43 @@ def prepare(folder: pathlib.Path, logdir: pathlib.Path, parts: Parts) -> None:
 
     Args:
         folder: `<workdir>/search/<key>`.
-        logdir: of TensorBoard's logs, its last part the same key.
+        logs: of TensorBoard's logs of all searches.
         parts: as `search_parts` returns.
+
+    Returns:
+        The folder of this search's logs: search_1, search_2 and so on, in the order of their beginnings.
     """
     if folder.exists():
         if not (folder / FILE_NAME).exists():  # it was damaged
             files.write_json(folder / FILE_NAME, parts)
-        return
+        return logs / _logs_name(folder)
     # What begins with a dot is a copy that was never finished.
     found = sorted(folder.parent.glob(f"[!.]*/{FILE_NAME}"), key=lambda one: one.stat().st_mtime_ns, reverse=True)
     read = {path.parent: search_files.read(path, lambda its: {name: its.get(name) for name in parts}) for path in found}
     others = {other: its_parts for other, its_parts in read.items() if its_parts is not None}
     smaller = next((other for other, its_parts in others.items() if extends(parts, its_parts)), None)
     if smaller is not None:
-        _copy(logdir.parent / smaller.name, logdir)
         _copy(smaller, folder, parts)
+        _copy(logs / _logs_name(smaller), logs / _logs_name(folder))
         text = f"The space is larger: the search goes on with the trials of {smaller}, which stays as it is."
         progress.emit("note", text=text)
-        return
+        return logs / _logs_name(folder)
     for last, its_parts in list(others.items())[:1]:
         changes = [name for name, value in parts.items() if its_parts[name] != value]
         changed = "; ".join(f"{name}: {differences(its_parts[name], parts[name])}" for name in changes)
         text = f"A new search starts, because this changed: {changed}. The one before stays in {last}."
         progress.emit("note", text=text)
     files.write_json(folder / FILE_NAME, parts)
+    return logs / _logs_name(folder)
+
+
+def _logs_name(folder: pathlib.Path) -> str:
+    """Returns the name of a search's folder of logs, the next number where it has none."""
+    path = folder / LOGS_FILE
+    if not path.exists():
+        taken = [int(one.read_text().rpartition("_")[2]) for one in folder.parent.glob(f"[!.]*/{LOGS_FILE}")]
+        files.write_text(path, f"search_{max(taken, default=0) + 1}")
+    return path.read_text()
 
 
 def differences(before: Any, now: Any) -> str:
@@ -150,7 +164,7 @@ def _copy(source: pathlib.Path, folder: pathlib.Path, parts: Parts | None = None
         return
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(source, temporary, copy_function=_copy_file)
+    shutil.copytree(source, temporary, copy_function=_copy_file, ignore=shutil.ignore_patterns(LOGS_FILE))
     if parts is not None:
         files.write_json(temporary / FILE_NAME, parts)
     os.replace(temporary, folder)

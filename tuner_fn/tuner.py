@@ -34,9 +34,9 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
     examples = dataset_info.examples_dir(fn_args.train_files)
     info = dataset_info.read(examples)
     parts = search_folder.search_parts(info, settings)
-    key, paths = search_folder.search_key(parts), RunDirectory(pathlib.Path(settings["workdir"]))
-    folder, logdir = paths.search(key), paths.search_logs(key)
-    search_folder.prepare(folder, logdir, parts)
+    paths = RunDirectory(pathlib.Path(settings["workdir"]))
+    folder = paths.search(search_folder.search_key(parts))
+    logdir = search_folder.prepare(folder, paths.tensorboard, parts)
     options = {
         "min_epochs": search.min_epochs,
         "factor": search.factor,

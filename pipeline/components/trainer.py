@@ -48,9 +48,9 @@ def run_fn(fn_args: Any) -> None:
     info = dataset_info.read(folder)
     val_files = dataset_info.split_files(folder, "val")
     paths = RunDirectory(pathlib.Path(settings["workdir"]))
-    key = _training_key(info, config, settings["trials"])
-    state = paths.training(key) / "state.npz"
-    log = reporting.TrialLog(paths.training_logs(key), {}, "final")
+    state = paths.training(_training_key(info, config, settings["trials"])) / "state.npz"
+    shutil.rmtree(paths.training_logs, ignore_errors=True)  # of an earlier training, or of this one, logged again
+    log = reporting.TrialLog(paths.training_logs, {}, "final")
     epochs = config.training.epochs
 
     trained = []

@@ -131,8 +131,8 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_a_pushed_model_and_a_report
     splits = {path.name for path in workdir.glob("pipeline/StatisticsGen/statistics/*/*")}
     assert splits == {"Split-train", "Split-val"}  # no component before the Evaluator looks at test
     assert {"AP", "AP50", "AR_100", "AP/person", "AP/bicycle", "AP/car"} <= set(summary["metrics"])
-    assert list((workdir / "tensorboard" / "search").glob("*/trial_*/events*"))
-    assert list((workdir / "tensorboard" / "train").glob("*/events*"))
+    assert list((workdir / "tensorboard" / "search_1").glob("trial_*/events*"))
+    assert list((workdir / "tensorboard" / "final").glob("events*"))
     for path in (workdir / "report").glob("*.json"):
         json.loads(path.read_text(), parse_constant=lambda name, path=path: pytest.fail(f"{name} in {path}"))
     assert str(summary["pushed_model"]) in done.stdout

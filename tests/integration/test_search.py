@@ -230,7 +230,7 @@ def test_the_final_model_is_the_winners_state_and_no_epoch_is_trained_twice(
     history = json.loads((tmp_path / "model" / trainer.HISTORY_FILE).read_text())
     assert [report["epoch"] for report in history] == [1, 2, 3]
     assert history[trial_epochs - 1]["AP"] == row["score"]
-    assert list(tmp_path.glob("tensorboard/train/*/events*"))
+    assert list(tmp_path.glob("tensorboard/final/events*"))
     winner = search_space.configuration(config, row["hyperparameters"])
     lengths = {"epochs": 3, "validate_at": range(trial_epochs, 4)}
     whole = train.train(winner, files["train"], files["val"], CLASS_NAMES, **lengths, best_by="AP")

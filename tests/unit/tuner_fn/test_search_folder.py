@@ -66,10 +66,10 @@ def test_a_damaged_description_is_named_and_set_aside(tmp_path) -> None:
     notes: list[str] = []
     folder, logs = tmp_path / "search", tmp_path / "logs"
     with progress.listen(lambda kind, fields: notes.append(fields["text"])):
-        search_folder.prepare(folder / "a", logs / "a", make_parts())
+        search_folder.prepare(folder / "a", logs, make_parts())
         (folder / "a" / "search.json").write_text('{"dataset": [')
-        search_folder.prepare(folder / "b", logs / "b", make_parts(seed=1))
-        search_folder.prepare(folder / "a", logs / "a", make_parts())
+        search_folder.prepare(folder / "b", logs, make_parts(seed=1))
+        search_folder.prepare(folder / "a", logs, make_parts())
     (note,) = notes
     assert note.startswith(f"{folder / 'a' / 'search.json'} is damaged")
     assert (folder / "a" / "search.json.damaged").read_text() == '{"dataset": ['
@@ -81,22 +81,24 @@ def test_a_larger_space_begins_with_a_copy_and_leaves_the_old_search_alone(tmp_p
     folder, logs = tmp_path / "search", tmp_path / "logs"
     larger = make_parts(RANGES | {"loss.l2": {"low": 1e-6, "high": 1e-3, "scale": "log"}})
     with progress.listen(lambda kind, fields: notes.append(fields["text"])):
-        search_folder.prepare(folder / "a", logs / "a", make_parts())
+        search_folder.prepare(folder / "a", logs, make_parts())
         (folder / "a" / "trial_0").mkdir()
         (folder / "a" / "trial_0" / "state.npz").write_bytes(b"state")
         (folder / "a" / "worker.log").write_text("old\n")
-        (logs / "a").mkdir(parents=True)
-        (logs / "a" / "events").write_bytes(b"events")
-        search_folder.prepare(folder / "other", logs / "other", make_parts(seed=1))
+        (logs / "search_1").mkdir(parents=True)
+        (logs / "search_1" / "events").write_bytes(b"events")
+        search_folder.prepare(folder / "other", logs, make_parts(seed=1))
         (folder / ".b.tmp").mkdir()  # a copy that was interrupted
         (folder / ".b.tmp" / "half").touch()
-        search_folder.prepare(folder / "b", logs / "b", larger)
-        search_folder.prepare(folder / "b", logs / "b", larger)
+        search_folder.prepare(folder / "b", logs, larger)
+        search_folder.prepare(folder / "b", logs, larger)
     assert json.loads((folder / "b" / "search.json").read_text()) == larger
     assert json.loads((folder / "a" / "search.json").read_text()) == make_parts()
     assert sorted(one.name for one in folder.iterdir()) == ["a", "b", "other"]
     assert (folder / "b" / "trial_0" / "state.npz").read_bytes() == b"state"
-    assert (logs / "b" / "events").read_bytes() == b"events"
+    assert (logs / "search_3" / "events").read_bytes() == b"events"
+    names = {name: search_folder.prepare(folder / name, logs, make_parts()).name for name in ("a", "other", "b")}
+    assert names == {"a": "search_1", "other": "search_2", "b": "search_3"}
     assert not (folder / "b" / "half").exists()
     with open(folder / "b" / "worker.log", "a") as log:
         log.write("new\n")
@@ -109,12 +111,12 @@ def test_a_larger_space_begins_with_a_copy_and_leaves_the_old_search_alone(tmp_p
 
 def test_a_copy_that_a_kill_cut_short_is_no_search_to_go_on_with(tmp_path) -> None:
     folder, logs = tmp_path / "search", tmp_path / "logs"
-    search_folder.prepare(folder / "b", logs / "b", make_parts())
-    search_folder.prepare(folder / ".c.tmp", logs / ".c.tmp", make_parts())  # newer, and all that differs is the name
+    search_folder.prepare(folder / "b", logs, make_parts())
+    search_folder.prepare(folder / ".c.tmp", logs, make_parts())  # newer, and all that differs is the name
     for name in ("b", ".c.tmp"):
         (folder / name / "from").write_text(name)
     larger = make_parts(RANGES | {"loss.l2": {"low": 1e-6, "high": 1e-3, "scale": "log"}})
-    search_folder.prepare(folder / "c", logs / "c", larger)
+    search_folder.prepare(folder / "c", logs, larger)
     assert (folder / "c" / "from").read_text() == "b"
 
 
@@ -138,7 +140,7 @@ def test_a_search_of_an_older_kit_is_left_alone_and_named(tmp_path) -> None:
     (folder / "a").mkdir(parents=True)
     (folder / "a" / "search.json").write_text(json.dumps(older))
     with progress.listen(lambda kind, fields: notes.append(fields["text"])):
-        search_folder.prepare(folder / "b", logs / "b", make_parts())
+        search_folder.prepare(folder / "b", logs, make_parts())
     assert notes == [
         f"A new search starts, because this changed: versions: another one. The one before stays in {folder / 'a'}."
     ]
