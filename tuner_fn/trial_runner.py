@@ -26,6 +26,7 @@ from tuner_fn.supervisor import EpochReport, TrainingProcess
 from tuner_fn.worker import Job
 
 STATE = "tuner/state"  # among the winner's values: the file of its training state
+SCORE = "tuner/score"  # among the winner's values: what its trial ended with
 _ON_VAL = "val_"
 _MARGIN = 1.5  # of the time that is kept for the finalists: the machine may get busier
 _TRAINING_S = 10.0  # that a training takes beside its epochs: loading, tracing, scores of resamples
@@ -390,8 +391,9 @@ class DetectionTuner(keras_tuner.Tuner):
         return [self._with_state(row) for row in best]
 
     def _with_state(self, row: Mapping[str, Any]) -> keras_tuner.HyperParameters:
-        """Adds to a trial's hyperparameters what the final training needs to go on from it."""
+        """Adds to a trial's hyperparameters its score, and what the final training needs to go on from it."""
         hyperparameters = self.oracle.trials[row["trial"]].hyperparameters.copy()
+        hyperparameters.values[SCORE] = float(row["score"])
         hyperparameters.values.setdefault("training.epochs", self.config.training.epochs)
         state = pathlib.Path(self._state_of(row["trial"]))
         is_part = row["epochs"] <= hyperparameters.values["training.epochs"] and not self.fidelity

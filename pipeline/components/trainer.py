@@ -5,6 +5,7 @@ import hashlib
 import io
 import itertools
 import json
+import math
 import pathlib
 import shutil
 from collections.abc import Mapping, Sequence
@@ -72,8 +73,8 @@ def run_fn(fn_args: Any) -> None:
         best_by=settings["objective"],
         on_epoch=on_epoch,
     )
-    if result.epoch < len(result.history):
-        progress.emit("note", text=_exported_text(result, settings["objective"]))
+    for text in exported_texts(result.history, result.epoch, settings["objective"], values.get(trial_runner.SCORE)):
+        progress.emit("note", text=text)
     for report in result.history[: len(result.history) - len(trained)]:
         log.epoch(report)  # trained by the search, or before an interruption
     model_dir = pathlib.Path(fn_args.serving_model_dir)
@@ -117,13 +118,32 @@ def draw_predictions(model_dir: str, tfrecords: Sequence[str]) -> np.ndarray:
     return np.stack([np.asarray(picture) for picture in pictures])
 
 
-def _exported_text(result: train.TrainingResult, metric: str) -> str:
-    """Says that the last epoch is not the best, whose weights are exported."""
-    best, last = result.history[result.epoch - 1], result.history[-1]
-    return (
-        f"The weights of epoch {result.epoch} are exported, with val {objectives.get(metric).text} {best[metric]:.3f}"
-        f" the best of the training; its last epoch, {len(result.history)}, has {last[metric]:.3f}."
-    )
+def exported_texts(
+    history: Sequence[train.EpochReport], epoch: int, metric: str, trial_score: float | None
+) -> list[str]:
+    """Says what a user would not expect of the exported weights.
+
+    Args:
+        history: one report an epoch.
+        epoch: whose weights are exported, from 1.
+        metric: of `objectives.every`.
+        trial_score: that the winner's trial ended with; None where there was none.
+
+    Returns:
+        Sentences: that the last epoch is not the best, and that the model is worse on val than its own trial.
+    """
+    name, best, last = objectives.get(metric).text, history[epoch - 1].get(metric, math.nan), history[-1]
+    texts = []
+    if epoch < len(history):
+        texts.append(
+            f"The weights of epoch {epoch} are exported, with val {name} {best:.3f} the best of the training; its last"
+            f" epoch, {len(history)}, has {last[metric]:.3f}."
+        )
+    if trial_score is not None and best < trial_score:
+        texts.append(
+            f"The final model has val {name} {best:.3f}, less than the {trial_score:.3f} of the winner's trial."
+        )
+    return texts
 
 
 def _training_key(info: dataset_info.DatasetInfo, config: ExperimentConfig, depends_on: Mapping[str, Any]) -> str:
