@@ -155,6 +155,8 @@ def missing_image(path: str) -> errors.BadExampleError:
     absolute = os.path.abspath(path)
     folder, name = os.path.split(absolute)
     reason = "the image file does not exist" + (f" (`{absolute}`)" if absolute != path else "")
+    if os.path.islink(absolute):
+        return errors.BadExampleError(path, f"{reason}: it is a link to `{os.readlink(absolute)}`", "missing_image")
     if not os.path.isdir(folder):
         return errors.BadExampleError(path, f"{reason}, nor does its folder", "missing_image")
     names = [entry for entry in sorted(os.listdir(folder)) if not entry.startswith(".")]

@@ -85,10 +85,12 @@ class Finder:
         Returns:
             The path, or where the image would be; and why it is not clear which is meant, or None.
         """
-        for name in dict.fromkeys((stated, plain(stated))):
+        for write in (str, plain):
+            name = write(stated)
             for folder in folders:
-                if os.path.isfile(path := folder / name):
-                    return Path(os.path.normpath(path)) if ".." in path.parts else path, None
+                path = os.path.join(folder, name)
+                if os.path.isfile(path):
+                    return Path(os.path.normpath(path) if ".." in name else path), None
         matches = self._index(split).matches(stated)
         if len(matches) == 1:
             found = self.root / matches[0]

@@ -8,8 +8,9 @@ nothing says it, all of it is "train".
 import abc
 import collections
 import dataclasses
-import itertools
+import functools
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -115,7 +116,7 @@ class StatedSource(annotated.AnnotatedSource):
     @classmethod
     def recognises(cls, path: Path) -> str | None:
         """Says which file is this format's; None where none of the first is."""
-        for file in itertools.islice(_walk(path, cls.suffix), _SNIFFED_FILES):
+        for file in _first_files(path, path.stat().st_mtime_ns).get(cls.suffix, ()):
             if cls._has(file):
                 return f"{file.relative_to(path)} is written as {cls.kind} has it"
         return None
@@ -234,9 +235,17 @@ def image_of_stem(folder: Path, stem: str) -> str | None:
     return there[0] if len(there) == 1 else None
 
 
-def _walk(root: Path, suffix: str) -> Iterator[Path]:
-    walked = layout.walk(root) if root.is_dir() else ()
-    return (root / inside / name for inside, names in walked for name in names if name.lower().endswith(suffix))
+@functools.lru_cache(maxsize=1)
+def _first_files(root: Path, changed: int) -> dict[str, list[Path]]:
+    """Returns a folder's first files by their endings; kept, since several readers ask one after another."""
+    del changed  # of the folder: part of the key
+    found: dict[str, list[Path]] = {}
+    for inside, names in layout.walk(root) if root.is_dir() else ():
+        for name in names:
+            of_suffix = found.setdefault(os.path.splitext(name)[1].lower(), [])
+            if len(of_suffix) < _SNIFFED_FILES:
+                of_suffix.append(root / inside / name)
+    return found
 
 
 def _folders(parent: Path, root: Path, split: str) -> list[Path]:

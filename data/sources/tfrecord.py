@@ -299,8 +299,8 @@ class _Survey:
 def find_files(root: Path) -> list[Path]:
     """Lists the files in a folder and in its folders that are named as TFRecord files, sorted."""
     walked = ((inside, names) for inside, names in layout.walk(root) if inside.count("/") < _DEPTH)
-    found = (root / inside / name for inside, names in walked for name in names)
-    return sorted(path for path in found if _FILE_NAME.fullmatch(path.name) and path.is_file())
+    named = (root / inside / name for inside, names in walked for name in names if _FILE_NAME.fullmatch(name))
+    return sorted(path for path in named if path.is_file())
 
 
 def _by_split(spec: str, paths: Sequence[Path], root: Path) -> dict[str, list[Path]]:

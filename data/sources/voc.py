@@ -132,7 +132,6 @@ class _Place:
         self._by_stem: dict[str, list[str]] = {}
         for name in self.files:
             self._by_stem.setdefault(layout.stem(name), []).append(name)
-        self._stems, self._names = locate.Names(self._by_stem), locate.Names(self.files)
 
     def read(self) -> list[annotated.NamedImage]:
         """Reads the XML of the listed images; without a list, all, or the images' where splits share a folder."""
@@ -173,6 +172,14 @@ class _Place:
             return self.xml[name]
         matches = self._xml_names.matches(name)
         return self.xml[matches[0]] if len(matches) == 1 else None
+
+    @functools.cached_property
+    def _stems(self) -> locate.Names:
+        return locate.Names(self._by_stem)
+
+    @functools.cached_property
+    def _names(self) -> locate.Names:
+        return locate.Names(self.files)
 
     @functools.cached_property
     def _xml_names(self) -> locate.Names:

@@ -87,8 +87,9 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
             screen.note(f"Pictures and {_JSON_FILE} are in {run.output}")
     if bad:
         others = "; the others are done" if len(bad) < len(paths) else ""
+        advice = "Correct the path" if bad[0].kind == "missing_image" else "Give JPEG or PNG images"
         raise errors.UserError(
-            f"{len(bad)} of {len(paths)} files could not be used{others}. First: {bad[0]}. Give JPEG or PNG images."
+            f"{len(bad)} of {len(paths)} files could not be used{others}. First: {bad[0]}. {advice}."
         )
     return 0
 

@@ -132,6 +132,23 @@ def test_questions_survive_the_way_back_from_a_worker():
     assert (copy.file, copy.reason) == ("a.jpg", "which?")
 
 
+def test_a_missing_file_is_told_with_what_is_there(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a_1.jpg").touch()
+    (tmp_path / "photos" / "b.jpg").symlink_to(tmp_path / "gone.jpg")
+    monkeypatch.chdir(tmp_path)
+    for path, reason in (
+        ("photos/a_2.jpg", f"does not exist (`{tmp_path}/photos/a_2.jpg`); the nearest is `a_1.jpg`"),
+        (f"{tmp_path}/photos/zzz.png", "the image file does not exist"),
+        (f"{tmp_path}/other/a_1.jpg", "the image file does not exist, nor does its folder"),
+        (f"{tmp_path}/photos/b.jpg", f"the image file does not exist: it is a link to `{tmp_path}/gone.jpg`"),
+    ):
+        with pytest.raises(errors.BadExampleError) as caught:
+            example_rules.read_image(path)
+        assert caught.value.file == path
+        assert caught.value.reason.endswith(reason)
+
+
 def test_broken_metadata_does_not_make_an_image_bad():
     broken = encode(Image.new("L", (8, 6)), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
     assert example_rules.check_image(broken, "f").encoded == broken

@@ -525,3 +525,14 @@ def test_a_missing_image_is_told_with_the_nearest_that_is_there(tmp_path):
     error = bad_example(source, source.items("train")[0])
     assert error.file == str(tmp_path / "images" / "street_1.jpg")
     assert error.reason == "the image file does not exist; the nearest is `street_10.jpg`"
+
+
+def test_the_fingerprint_follows_images_that_lie_elsewhere(tmp_path):
+    table = coco_folder.table(1)
+    table["images"][0]["file_name"] = "1.JPG"
+    root = write_whole(tmp_path, table)
+    (root / "more").mkdir()
+    (root / "more" / "1.jpg").write_bytes(coco_folder.image_bytes())
+    before = open_coco(root).fingerprint()
+    (root / "more" / "1.jpg").write_bytes(coco_folder.image_bytes(1) + b"longer")
+    assert open_coco(root).fingerprint() != before
