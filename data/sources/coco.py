@@ -4,8 +4,8 @@
 - COCO's own: annotations/instances_*.json (or annotations/train.json, ...) and folders train*/, val*/, test*/, also
   below images/;
 - Roboflow's: train/_annotations.coco.json, valid/, test/, each with its images beside it;
-- a set without splits: one JSON (`WHOLE_SET`, or the only one with COCO's keys, also in annotations/) with its images
-  in images/, data/ or beside it; all of it is "train".
+- a set without splits: one JSON (`coco_layout.WHOLE_SET`, or the only one with COCO's keys, also in annotations/) with
+  its images in images/, data/ or beside it; all of it is "train".
 
 Names of splits and folders count in any case. Any split may be missing. Numbers, flags and ids may be text, as some
 converters write them (`values`). A box is a region to ignore where `iscrowd` or `ignore` says so. A category that
@@ -18,36 +18,19 @@ import dataclasses
 import json
 import math
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data import errors, example_rules, progress
-from data.sources import annotated, base, layout, locate, values
-
-WHOLE_SET = ("_annotations.coco.json", "annotations.json", "labels.json", "coco.json", "result.json")
+from data.sources import annotated, base, coco_layout, layout, locate, values
 
 _FILE_NAME_KEYS = ("file_name", "filename")  # COCO's key, then HIT-UAV's
 _ANNOTATION_KEYS = ("annotations", "annotation")
-_COCO_KEYS = (b'"images"', b'"annotation', b'"categories"')
 _IGNORE_KEYS = ("iscrowd", "ignore")
 _OTHER_TASKS = ("person_keypoints", "captions", "image_info", "stuff", "panoptic")  # beside COCO's own instances
 
 Locate = Callable[[str], tuple[Path, str | None]]  # an image by its name, as `locate.Finder.find`
-
-
-@dataclasses.dataclass(frozen=True)
-class SplitFiles:
-    """Where a split lies.
-
-    Attributes:
-        annotations: the JSON file.
-        folders: existing folders that its file names may start from, the likeliest first.
-    """
-
-    annotations: Path
-    folders: tuple[Path, ...]
 
 
 class CocoSource(annotated.AnnotatedSource):
@@ -56,7 +39,9 @@ class CocoSource(annotated.AnnotatedSource):
     kind = "coco"
     argument_help = ":PATH (train.json, val.json, test.json beside folders of images of the same names)"
 
-    def __init__(self, spec: str, root: Path, files: Mapping[str, SplitFiles], options: base.ReadOptions) -> None:
+    def __init__(
+        self, spec: str, root: Path, files: Mapping[str, coco_layout.SplitFiles], options: base.ReadOptions
+    ) -> None:
         """Reads the annotations.
 
         Args:
@@ -79,7 +64,7 @@ class CocoSource(annotated.AnnotatedSource):
             by_id = {key: labels[name] for key, name in categories[split].items() if name in labels}
             notices += _merged(tables[split], categories[split], entry.annotations)
 
-            def find(name: str, entry: SplitFiles = entry, split: str = split) -> tuple[Path, str | None]:
+            def find(name: str, entry: coco_layout.SplitFiles = entry, split: str = split) -> tuple[Path, str | None]:
                 return finder.find(name, (*entry.folders, entry.annotations.parent, root), split)
 
             images[split] = read_images(tables.pop(split), entry.annotations, by_id, notices, find)
@@ -100,7 +85,7 @@ class CocoSource(annotated.AnnotatedSource):
             UserError: the folder is missing or in none of the layouts, or an annotation file is malformed.
         """
         root = layout.existing_folder(spec, cls.kind, argument)
-        files = find_splits(root)
+        files = coco_layout.find_splits(root)
         if not files:
             looked_for = (
                 "`train.json` beside a folder `train/`, `annotations/instances_train*.json` with its images,"
@@ -115,14 +100,14 @@ class CocoSource(annotated.AnnotatedSource):
                 )
         used = {entry.annotations for entry in files.values()}
         for file in (*layout.files(root, ".json"), *layout.files(root / "annotations", ".json")):
-            if file not in used and _is_coco(file) and not file.stem.startswith(_OTHER_TASKS):
+            if file not in used and coco_layout.is_coco(file) and not file.stem.startswith(_OTHER_TASKS):
                 progress.emit("note", text=f"{file} is no split (train, val or test) by its name; it is left out.")
         return cls(spec, root, files, options)
 
     @classmethod
     def recognises(cls, path: Path) -> str | None:
         """Says which JSON lies where COCO's layouts have it; None where none does."""
-        found = find_splits(path) if path.is_dir() else {}
+        found = coco_layout.find_splits(path) if path.is_dir() else {}
         for files in found.values():
             folder = files.folders[0]
             if b'"images"' not in files.annotations.read_bytes():  # another format's, as Datumaro's
@@ -130,111 +115,6 @@ class CocoSource(annotated.AnnotatedSource):
             inside = "beside it" if folder == files.annotations.parent else f"in {folder.relative_to(path)}/"
             return f"{files.annotations.relative_to(path)} has its images {inside}"
         return None
-
-
-def find_splits(root: Path) -> dict[str, SplitFiles]:
-    """Finds the splits of a folder.
-
-    Args:
-        root: the folder, in one of this module's layouts.
-
-    Returns:
-        Where each split lies, in the order train, val, test; only those that are there.
-
-    Raises:
-        UserError: two files could be the annotations of one split.
-    """
-    folders, beside = layout.split_folders(root), layout.split_files(root, ".json")
-    instances = _instances(root)
-    found = {}
-    for split in base.SPLITS:
-        files = instances.get(split)
-        if split in beside:
-            files = _existing(beside[split], [root / beside[split].stem, folders.get(split)]) or files
-        if files is None and split in folders:
-            files = _in_folder(folders[split])
-        if files:
-            found[split] = files
-    return found or _named_within(root) or _whole(root)
-
-
-def _instances(root: Path) -> dict[str, SplitFiles]:
-    """Finds the splits in COCO's own layout."""
-    folder = layout.folder_named(root, "annotations")
-    if folder is None:
-        return {}
-    found: dict[str, list[Path]] = collections.defaultdict(list)
-    for path in layout.files(folder, ".json"):
-        match = re.match(r"instances_([a-z]+)", path.stem.casefold())
-        if match and (split := base.split_named(match[1])):
-            found[split].append(path)
-    found = found or {split: [path] for split, path in layout.split_files(folder, ".json").items()}
-    for split, paths in found.items():
-        if len(paths) > 1:
-            names = ", ".join(path.name for path in paths)
-            raise errors.UserError(f"`{folder}` has several files for {split}: {names}. Keep one.")
-    there = {split: _existing(path, _image_folders(root, split, path)) for split, (path,) in found.items()}
-    return {split: files for split, files in there.items() if files}
-
-
-def _image_folders(root: Path, split: str, path: Path) -> list[Path | None]:
-    """Returns where the images of a split may lie."""
-    name = path.stem[len("instances_") :] if path.stem.casefold().startswith("instances_") else path.stem
-    images = layout.folder_named(root, "images")
-    parents = [root, *filter(None, [images])]
-    named = [layout.folder_named(parent, end) for end in (name, split) for parent in parents]
-    return [*named, *(layout.split_folders(parent).get(split) for parent in parents), images]
-
-
-def _named_within(root: Path) -> dict[str, SplitFiles]:
-    """Finds JSON files whose names hold the word of a split, as train_labels.json."""
-    found: dict[str, SplitFiles] = {}
-    for path in (path for folder in _json_folders(root) for path in layout.files(folder, ".json")):
-        split = layout.split_within(path.stem)
-        files = split and _is_coco(path) and _existing(path, [*_image_folders(root, split, path), root])
-        if split and files and found.setdefault(split, files) != files:
-            raise errors.UserError(f"`{root}` has two for {split}: {found[split].annotations}, {path}. Keep one.")
-    return {split: found[split] for split in base.SPLITS if split in found}
-
-
-def _whole(root: Path) -> dict[str, SplitFiles]:
-    """Finds the one JSON of a set without splits."""
-    whole = _in_folder(root)
-    jsons = [path for folder in _json_folders(root) for path in layout.files(folder, ".json") if _is_coco(path)]
-    if whole is None and len(jsons) == 1:
-        images = layout.folder_named(root, "images")
-        default = images and layout.folder_named(images, "default")
-        has_images = next((True for _, names in layout.walk(root) if any(map(layout.is_image, names))), False)
-        whole = _existing(jsons[0], [default, images, root / "data", root if has_images else None])
-    return {"train": whole} if whole else {}
-
-
-def _json_folders(root: Path) -> list[Path]:
-    return [root, *filter(None, [layout.folder_named(root, "annotations")])]
-
-
-def _in_folder(folder: Path) -> SplitFiles | None:
-    """Finds one JSON and its images in a folder."""
-    for path in (folder / name for name in WHOLE_SET):
-        if path.is_file() and _is_coco(path):
-            has_images = bool(layout.image_names(folder, deep=False))
-            images = layout.folder_named(folder, "images")
-            return _existing(path, [images, folder / "data", folder if has_images else None])
-    return None
-
-
-def _is_coco(path: Path) -> bool:
-    """Says whether a JSON has COCO's keys, without parsing it; a file that cannot be read has its own message later."""
-    try:
-        text = path.read_bytes()
-    except OSError:
-        return True
-    return all(key in text for key in _COCO_KEYS)
-
-
-def _existing(annotations: Path, folders: Sequence[Path | None]) -> SplitFiles | None:
-    there = tuple(dict.fromkeys(folder for folder in folders if folder and folder.is_dir()))
-    return SplitFiles(annotations, there) if there else None
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from data import errors
-from data.sources import base, stated, values, voc
+from data.sources import base, stated, values, xml_files
 
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 
@@ -32,7 +32,7 @@ class CvatSource(stated.StatedSource):
     def parse(cls, file: Path) -> Iterable[stated.Stated]:
         """Reads all images of a file."""
         try:
-            root = voc.parse_xml(file)
+            root = xml_files.parse(file)
         except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
             raise errors.UserError(f"{file}: malformed XML: {error}. Export it again.") from error
         if root.find("image") is None:

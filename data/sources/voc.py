@@ -32,7 +32,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from data import errors, progress
-from data.sources import annotated, base, layout, locate, values
+from data.sources import annotated, base, layout, locate, values, xml_files
 
 ANNOTATION_FOLDERS = (
     "Annotations",
@@ -49,8 +49,6 @@ IMAGE_FOLDERS = ("JPEGImages", "images")
 _ONE_BASED = re.compile(r"The VOC\d{4} Database")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _NAME_ONCE = "name each XML and image once"
-_DECLARATION = re.compile(r"<\?xml.*?\?>", re.DOTALL)
-_ENCODING = re.compile(rb"""\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)""")
 _POINT = re.compile(r"[xy]\d*")
 _CLASS_LIST = re.compile(r".+_(train|val|trainval|test)|trainval", re.IGNORECASE)  # of VOC's own, a list a class
 
@@ -323,44 +321,15 @@ def _descend(root: Path) -> Path:
 
 def _is_voc(file: Path) -> bool:
     try:
-        return parse_xml(file).tag == "annotation"
+        return xml_files.parse(file).tag == "annotation"
     except (ElementTree.ParseError, OSError, ValueError, LookupError):
         return True  # broken XML has its own message when it is read
-
-
-def parse_xml(file: Path) -> ElementTree.Element:
-    """Parses an XML file, also one whose declaration names another encoding than its text has.
-
-    Args:
-        file: path of the file.
-
-    Returns:
-        Its root.
-
-    Raises:
-        ParseError: it is malformed.
-        OSError: it cannot be read.
-        ValueError: it is not the text that its declaration says.
-        LookupError: its declaration names an encoding that Python does not know.
-    """
-    content = file.read_bytes()
-    declared = _ENCODING.match(content)
-    encoding = declared[1].decode("ascii") if declared else "utf-8-sig"
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<"):
-        encoding = "utf-16-le" if content[:2] == b"<\0" else "utf-16-be" if content[:2] == b"\0<" else "utf-16"
-    elif encoding.casefold().startswith(("utf", "ucs")):
-        encoding = "utf-8-sig"  # of two bytes a letter it cannot be
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"not {error.encoding} text at byte {error.start}") from error
-    return ElementTree.fromstring(_DECLARATION.sub(lambda match: " " * len(match[0]), text, count=1))
 
 
 def _read(file: Path) -> _Stated:
     """Reads one image's XML."""
     try:
-        root = parse_xml(file)
+        root = xml_files.parse(file)
         if root.tag != "annotation":
             raise ValueError(f"its root is <{root.tag}>, where VOC has <annotation>")
         one_based = bool(_ONE_BASED.fullmatch((root.findtext("source/database") or "").strip()))

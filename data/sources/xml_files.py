@@ -1,0 +1,37 @@
+"""Parses XML files as the many tools write them, whatever encoding they declare."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+_DECLARATION = re.compile(r"<\?xml.*?\?>", re.DOTALL)
+_ENCODING = re.compile(rb"""\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)""")
+
+
+def parse(file: Path) -> ElementTree.Element:
+    """Parses an XML file, also one whose declaration names another encoding than its text has.
+
+    Args:
+        file: path of the file.
+
+    Returns:
+        Its root.
+
+    Raises:
+        ParseError: it is malformed.
+        OSError: it cannot be read.
+        ValueError: it is not the text that its declaration says.
+        LookupError: its declaration names an encoding that Python does not know.
+    """
+    content = file.read_bytes()
+    declared = _ENCODING.match(content)
+    encoding = declared[1].decode("ascii") if declared else "utf-8-sig"
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<"):
+        encoding = "utf-16-le" if content[:2] == b"<\0" else "utf-16-be" if content[:2] == b"\0<" else "utf-16"
+    elif encoding.casefold().startswith(("utf", "ucs")):
+        encoding = "utf-8-sig"  # of two bytes a letter it cannot be
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not {error.encoding} text at byte {error.start}") from error
+    return ElementTree.fromstring(_DECLARATION.sub(lambda match: " " * len(match[0]), text, count=1))
