@@ -1,6 +1,7 @@
 """Reads what says where the images of YOLO labels lie and what their classes are: data.yaml and its like."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from data.sources import base, layout, locate, values
 
 _YAML = (".yaml", ".yml")
 _YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+_DARKNET_NAMES = re.compile(rb"^\s*names\s*=", re.MULTILINE)
 _CLASSES_FILES = ("classes.txt", "labels/classes.txt", "obj.names")
 
 
@@ -106,7 +108,7 @@ def _find_config(folder: Path) -> Path | None:
     for file in [*named, *files]:
         if file in named or (file.is_file() and "names:" in file.read_text(errors="replace")):
             return file
-    darknet = [path for path in layout.files(folder, ".data") if "names" in _parse_darknet(path)]
+    darknet = [path for path in layout.files(folder, ".data") if _DARKNET_NAMES.search(path.read_bytes())]
     if len(darknet) == 1:
         return darknet[0]
     classes = [folder / name for name in _CLASSES_FILES if (folder / name).is_file()]

@@ -364,3 +364,9 @@ def test_labels_beside_the_images_of_each_split_are_read(tmp_path, folder):
     put(tmp_path / "classes.txt", "car\nperson\n")
     assert yolo.YoloSource.recognises(tmp_path)
     assert open_yolo(tmp_path).splits == ("train", "val")
+
+
+def test_a_binary_file_of_another_kind_is_left_alone(tmp_path):
+    root = coco_folder.write(tmp_path / "set", train=coco_folder.table(1))
+    (root / "weights.data").write_bytes(bytes(range(256)))
+    assert yolo.YoloSource.recognises(root) is None
