@@ -117,8 +117,8 @@ def file_names(folder: Path, suffix: str, deep: bool = False) -> list[str]:
 
 
 def files(folder: Path, suffix: str, deep: bool = False) -> list[Path]:
-    """Lists the paths of `file_names`."""
-    return [folder / name for name in file_names(folder, suffix, deep)]
+    """Lists the paths of `file_names`, without links to nowhere."""
+    return [path for name in file_names(folder, suffix, deep) if (path := folder / name).is_file()]
 
 
 def _names(folder: Path, is_wanted: Callable[[str], bool], deep: bool) -> list[str]:
@@ -175,8 +175,7 @@ def split_files(folder: Path, suffix: str, prefix: str = "") -> dict[str, Path]:
     Raises:
         UserError: two files are one split.
     """
-    names = file_names(folder, suffix)
-    heads = ((name[: -len(suffix)], folder / name) for name in names)
+    heads = ((path.name[: -len(suffix)], path) for path in files(folder, suffix))
     return _by_split((head[len(prefix) :], path) for head, path in heads if head.casefold().startswith(prefix))
 
 

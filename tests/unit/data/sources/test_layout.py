@@ -1,6 +1,6 @@
 import pytest
 
-from data import errors
+from data import errors, sources
 from data.sources import layout
 
 
@@ -46,3 +46,10 @@ def test_two_folders_of_one_split_are_an_error(tmp_path):
 )
 def test_a_split_is_told_by_a_word_of_a_name(name, split):
     assert layout.split_within(name) == split
+
+
+@pytest.mark.parametrize("name", ["train.json", "data.yaml", "obj.data", "train.csv", "train.txt", "a.xml", "x.record"])
+def test_a_link_to_nowhere_is_no_dataset(tmp_path, name):
+    put(tmp_path, "train/0.jpg")
+    (tmp_path / name).symlink_to(tmp_path / "gone")
+    assert all(reader.recognises(tmp_path) is None for reader in sources.READERS.values())
