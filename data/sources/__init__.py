@@ -202,7 +202,7 @@ def require(source: Source, splits: Sequence[str]) -> None:
 
 def _first_problem(source: Source) -> str:
     """Says why the first train image that is unusable is that; "" where none is."""
-    for item in source.items("train"):
+    for item in source.items("train") if "train" in source.splits else ():
         try:
             source.load(item)
         except errors.BadExampleError as error:
