@@ -210,7 +210,7 @@ class SearchConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "SearchConfig":
         """Builds the search settings from `to_dict`'s result."""
-        return cls(**values)
+        return cls(**{**values, "formats": tuple(values.get("formats", ()))})
 
 
 def options() -> list[dataclasses.Field]:

@@ -184,6 +184,6 @@ def _located(
     file, *others = files.get(layout.stem(tail), [tail])
     if others:
         both = " and ".join(f"`{name}`" for name in (file, *others))
-        image = dataclasses.replace(image, problem=f"{both} have its name; keep the image there only", boxes=())
-        image = dataclasses.replace(image, labels=(), is_crowd=(), areas_px=())
+        problem = f"{both} have its name; keep the image there only"
+        image = dataclasses.replace(image, problem=problem, boxes=(), labels=(), is_crowd=(), areas_px=())
     return dataclasses.replace(image, source_id=file, path=str(folder / file))
