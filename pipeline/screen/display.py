@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import os
 import pathlib
 import textwrap
@@ -73,13 +74,15 @@ class _Pace:
 
     epochs: int
     started_s: float
+    ends_s: float = math.inf
     done: int = 0
 
     def left_s(self, now_s: float) -> float | None:
-        """Returns the seconds left; None before the first epoch and after the last."""
+        """Returns the seconds left, up to the end of the minutes; None before the first epoch and after the last."""
         if not 0 < self.done < self.epochs:
             return None
-        return (now_s - self.started_s) / self.done * (self.epochs - self.done)
+        left_s = (now_s - self.started_s) / self.done * (self.epochs - self.done)
+        return min(left_s, max(0.0, self.ends_s - now_s))
 
 
 class Display:
@@ -199,7 +202,8 @@ class Display:
     def _on_plan(self, fields: Mapping[str, Any]) -> None:
         trials, epochs, done = fields.get("trials"), fields.get("epochs"), fields.get("done_epochs") or 0
         if epochs:
-            self._pace = _Pace(epochs - done, self._clock())
+            now_s, limit_s = self._clock(), fields.get("limit_s")
+            self._pace = _Pace(epochs - done, now_s, math.inf if limit_s is None else now_s + limit_s)
         self._best = fields.get("best")
         sizes = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((trials, "trial"), (epochs, "epoch")) if n]
         text = f"at most {', '.join(sizes)} in all" if sizes else "no limit of trials or epochs"

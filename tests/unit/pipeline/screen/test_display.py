@@ -110,6 +110,16 @@ def test_trials_show_score_best_and_time_left_from_measured_epochs(screen):
     assert "learning_rate=0.01235" in text
 
 
+def test_no_more_time_is_left_than_the_minutes(screen):
+    component(screen, "started")
+    screen.emit("plan", trials=30, epochs=60, limit_s=50.0)
+    trial(screen, 1, "started")
+    screen.clock.now_s += 10
+    epoch(screen, 1, of=2)
+    trial(screen, 1, "done", score=0.25)
+    assert "trial 1/30  val mAP@.5 0.250  best so far 0.250  about 40 s left" in "\n".join(screen.lines)
+
+
 def test_a_trial_that_was_stopped_early_says_so(screen):
     trial(screen, 1, "done", score=0.25, reason="stopped early after 3 of 8 epochs")
     assert "trial 1/3  val mAP@.5 0.250  stopped early after 3 of 8 epochs  best so far 0.250" in screen.lines[0]
