@@ -203,7 +203,9 @@ class DetectionTuner(keras_tuner.Tuner):
                 seconds = pace.seconds(left, to_come if self.early_stopping is None else left)
                 seconds += _TRAINING_S * to_come if self._rebuilds() else 0.0
                 plan["seconds"] = min(seconds, self._clock.left_s() or seconds)
-        progress.emit("plan", **plan, limit_s=self._clock.left_s())
+        if (limit_s := self._clock.left_s()) is not None:
+            plan["limit_s"] = limit_s
+        progress.emit("plan", **plan)
 
     def _rebuilds(self) -> bool:
         """Tells whether trials differ in what a network is traced anew for; one that was traced is used again."""
