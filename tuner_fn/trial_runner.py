@@ -328,7 +328,8 @@ class DetectionTuner(keras_tuner.Tuner):
                 stopping=make_rule(self.early_stopping, map(self.oracle.trials.get, self.oracle.end_order), epochs),
             )
             cost = self._check_costs(values)
-            history = self._train(job, self._after_s, on_epoch)
+            with progress.listen(lambda kind, fields: trained.append(fields["epoch"]) if kind == "begun" else None):
+                history = self._train(job, self._after_s, on_epoch)
         except keras_tuner.errors.FailedTrialError as failure:
             values[SPENT] = min(trained[-1] + 1, epochs)
             self._failures[trial.trial_id] = str(failure)

@@ -99,6 +99,14 @@ def serve(connection: Connection, training: ModuleType) -> None:
 
 
 def _train(training: ModuleType, job: Job, connection: Connection) -> list[dict[str, float]]:
+    begun: list[int] = []
+
+    def ends(history: Sequence[Mapping[str, float]]) -> bool:
+        if not begun:
+            begun.append(len(history))
+            progress.emit("begun", epoch=len(history))
+        return should_stop(job, history)
+
     return training.train(
         ExperimentConfig.from_dict(job.settings),
         job.train_files,
@@ -112,7 +120,7 @@ def _train(training: ModuleType, job: Job, connection: Connection) -> list[dict[
         validate_at=job.validate_at,
         resampled=job.objective if job.resample else None,
         on_epoch=lambda report: connection.send(("epoch", report)),
-        should_stop=lambda history: should_stop(job, history),
+        should_stop=ends,
     ).history
 
 
