@@ -6,7 +6,7 @@ from tiny_data import CLASS_NAMES, scene_record, write_split
 from models.hyperparameters import ExperimentConfig
 from models.training import train
 
-EPOCHS = {"ssd": 90, "ssdlite": 90, "fpnlite": 150}  # of one step each; a shared predictor learns more slowly
+EPOCHS = {"ssd": 120, "ssdlite": 120, "fpnlite": 150}  # of one step each; a shared predictor learns more slowly
 PLAIN = ExperimentConfig().replace(
     {
         "input.image_size": 96,

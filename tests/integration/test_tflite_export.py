@@ -110,6 +110,11 @@ def test_a_convolution_that_levels_share_counts_once_for_each_batch_norm_folded_
     assert network_cost.file_bytes(detector.network) == pytest.approx(len(content), rel=0.03)
 
 
+def fast_ms(run) -> float:
+    """Returns what one run of ten stays below: other work on the machine makes single runs slower and none faster."""
+    return float(np.quantile(footprint.times_ms(run), 0.1))
+
+
 def test_the_time_measured_before_training_is_that_of_the_exported_model(exported):
     """Both on this machine, beside whatever else it does: within a factor of 3."""
     assert network_cost.costs(exported.detector)["parameters"] == exported.detector.network.count_params()
@@ -117,10 +122,10 @@ def test_the_time_measured_before_training_is_that_of_the_exported_model(exporte
     assert found["latency_ms"] <= found["latency_slow_ms"]
     pixels = tf.zeros((1, *SIZE_PX, 3), tf.uint8)
     serve = tf.saved_model.load(exported.model_dir).signatures["serving_tensor"]
-    real_ms = footprint.median_ms(lambda: serve(images=pixels)["num_detections"].numpy())
+    real_ms = fast_ms(lambda: serve(images=pixels)["num_detections"].numpy())
     assert real_ms / 3 < found["latency_ms"] < 3 * real_ms
     path = exported.path("tflite_int8")
-    real_ms = footprint.median_ms(footprint.runner(path))
+    real_ms = fast_ms(footprint.runner(path))
     found = network_cost.latency(exported.detector, ["tflite_int8"])
     assert real_ms / 3 < found["latency_ms"] < 3 * real_ms
 
