@@ -87,12 +87,12 @@ def test_a_killed_training_goes_on_to_the_same_weights(data, tmp_path, changes) 
 
 KILLED_PROCESS = """
 import json, sys
-from models import training
+from models.training import train
 from models.training.divergence import DivergedError
 from models.hyperparameters import ExperimentConfig
 settings, train_files, val_files, names, state = json.loads(sys.argv[1])
-training.train(ExperimentConfig.from_dict(settings), train_files, val_files, names, epochs=4, checkpoint=state,
-               on_epoch=lambda report: print("epoch", flush=True))
+train.train(ExperimentConfig.from_dict(settings), train_files, val_files, names, epochs=4, checkpoint=state,
+            on_epoch=lambda report: print("epoch", flush=True))
 """
 
 
