@@ -6,7 +6,7 @@ from tiny_data import CLASS_NAMES, scene_record, write_split
 from models.hyperparameters import ExperimentConfig
 from models.training import train
 
-EPOCHS = {"ssd": 120, "ssdlite": 120, "fpnlite": 150}  # of one step each; a shared predictor learns more slowly
+EPOCHS = {"ssd": 120, "ssdlite": 120, "fpnlite": 150}  # of one step each: 90 left three seeds at 0.93 to 0.97
 PLAIN = ExperimentConfig().replace(
     {
         "input.image_size": 96,
@@ -34,4 +34,4 @@ def test_eight_images_are_learned_by_heart(backbone, head, tmp_path) -> None:
     files = write_split(tmp_path, "train", [scene_record("train", index) for index in range(8)])
     config = PLAIN.replace({"model.backbone": backbone, "model.head": head})
     result = train.train(config, files, files, CLASS_NAMES, epochs=EPOCHS[head], validate_at=())
-    assert result.history[-1]["AP50"] >= 0.95
+    assert result.history[-1]["AP50"] >= 0.98
