@@ -32,7 +32,14 @@ EXTRAS = {
         "scipy>=1.13",  # linear algebra and optimisation of the searches' Gaussian process
         "optuna>=4,<6",  # its samplers as search strategies, `optuna:tpe` and others
         "cmaes>=0.11",  # what Optuna's CMA-ES asks for, `optuna:cmaes`
+        "scikit-learn>=1.5",  # the forest that `ssd-tuner importance` fits to a search's trials
+        "plotly>=6,<7",  # interactive figures of the report; its JavaScript goes into the file, so it opens offline
+        "jinja2>=3.1",  # the report's page; it escapes what comes from the data
     ],
+    # Runs, trials and models in an MLflow tracking store.
+    "mlflow": ["mlflow>=3,<4"],
+    # The search in Optuna's own dashboard: `ssd-tuner board --optuna`.
+    "dashboard": ["optuna-dashboard>=0.17"],
     # CUDA and cuDNN as wheels, for machines with an NVIDIA driver and no CUDA of their own.
     "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
     # Compiler and client of Kubeflow Pipelines v2: what TFX's own extra asks for, which is empty above Python 3.11.
