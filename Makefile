@@ -39,10 +39,10 @@ BIN := .venv/bin
 # Two worker processes share the cores: without caps each would start a thread per core for every library.
 TEST_ENV := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 TF_CPP_MIN_LOG_LEVEL=2
 
-.PHONY: help setup run test unit integration e2e lint docs format lock clean
+.PHONY: help setup run test test-all unit lint docs format lock clean
 
 help:  ## List the targets.
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP)  ## Make .venv from the lock that fits this system (done by the others where needed).
 
@@ -61,16 +61,18 @@ run: $(STAMP)  ## Tune, train, evaluate and export a detector on the embedded da
 	@$(BIN)/ssd-tuner run --dataset=$(DEMO) --max_minutes=8 --epochs=10 --set=model.alpha=0.35 --set=input.batch_size=8 \
 		--tune=model.alpha,input.batch_size,optimizer.learning_rate --workdir=$(WORKDIR)
 
-test: unit integration e2e  ## Run every test, the quick ones first.
+# One session for all, whose two processes import TensorFlow once; each file is run by one of them.
+PYTEST := $(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
+ALL_TESTS := tests/e2e tests/integration tests/unit
 
-unit: $(STAMP)  ## Run the unit tests.
-	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal --durations=20 tests/unit
+test: $(STAMP)  ## Run the tests.
+	@$(PYTEST) -m "not slow" $(ALL_TESTS)
 
-integration: $(STAMP)  ## Run the tests of whole models and components: learning by heart, TFLite, JAX, TFMA.
-	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal --durations=20 tests/integration
+test-all: $(STAMP)  ## Run the tests and what repeats them with more pairs, kills and strategies.
+	@$(PYTEST) $(ALL_TESTS)
 
-e2e: $(STAMP)  ## Run the end-to-end tests: synthetic data through search, blessing and push.
-	@$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile --durations=20 tests/e2e
+unit: $(STAMP)  ## Run the quick tests alone.
+	@$(PYTEST) tests/unit
 
 lint: $(STAMP)  ## Check style, format and types.
 	@$(BIN)/ruff check .

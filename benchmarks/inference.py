@@ -1,6 +1,6 @@
-"""Times `Detector.detect`, decoding and suppression included, beside the bare backbone's forward pass, in the same run.
+"""Times the served model, decoding and suppression included, beside the bare backbone's forward pass, in the same run.
 
-Both are compiled and get uint8 images in memory. The weights are random; the biases of the class logits are set so
+Both are compiled and get uint8 images of the network's size in memory. The weights are random; the biases of the class logits are set so
 that as many scores lie above the score threshold as in a trained detector, on which the time of the suppression hangs.
 Rounds alternate.
 
@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from benchmarks import rounds
 from data.road_scenes import scenes
+from models.export import saved_model
 from models.hyperparameters import ExperimentConfig
 from models.network.detector import Detector
 from models.training import devices
@@ -63,10 +64,10 @@ def _bias_scores(detector: Detector, pixels: np.ndarray) -> None:
 
 
 def _contestants(detector: Detector, bare: keras.Model, pixels: tf.Tensor, calls: int) -> dict[str, Any]:
-    detect = tf.function(detector.detect)
+    serve = saved_model.ServingModule(detector).serving_tensor
     forward = tf.function(lambda images: bare(tf.cast(images, tf.float32) / 127.5 - 1.0, training=False))
     return {
-        "detector with NMS": lambda: [detect(pixels) for _ in range(calls)],
+        "detector with NMS": lambda: [serve(pixels) for _ in range(calls)],
         "bare MobileNetV2": lambda: [forward(pixels) for _ in range(calls)],
     }
 

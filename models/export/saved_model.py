@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from data import files, input_pipeline, tiles
 from models.evaluation.detections import EXTRAS
+from models.export import suppression
 from models.hyperparameters import ExperimentConfig
 from models.network import decoding
 from models.network.detector import Detector
@@ -71,9 +72,9 @@ class ServingModule(tf.Module):
     def _detect(self, images: Tensor, windows: Tensor) -> dict[str, Tensor]:
         """Detects in tiles uint8 [B, T, H, W, 3]; one tile is the whole image."""
         if self.grid.count == 1:
-            found = self.detector.detect(images[:, 0])
+            found = self.detector.detect(images[:, 0], suppression.detect)
         else:
-            found = self.detector.detect_tiles(images, windows, self.cells)
+            found = self.detector.detect_tiles(images, windows, self.cells, suppression.detect)
         return {name: tf.identity(value, name=name) for name, value in found.items()}
 
 

@@ -22,6 +22,7 @@ from tfx.utils import path_utils
 
 from data import dataset_info, files, progress
 from data.errors import UserError
+from data.run_directory import RunDirectory
 from data.sources import DataOptions, canonical, open_source
 from models.evaluation import coco
 from models.evaluation.detections import EXTRAS, read_extra
@@ -108,13 +109,23 @@ def run(config: RunConfig) -> RunResult:
         dataset_info.read(outputs["DetectionExampleGen"]["examples"][0].uri),
         json.loads(tuner.exec_properties["custom_config"]),
     )
-    search = config.paths.search(search_folder.search_key(parts))
+    search = find_search(config.paths, search_folder.search_key(parts))
+    return _summarise(config, outputs, search, seconds, cached)
+
+
+def find_search(paths: RunDirectory, key: str) -> pathlib.Path:
+    """Returns the folder of the search that a run did or took from the cache.
+
+    Raises:
+        UserError: the folder was deleted; the search's results are nowhere else.
+    """
+    search = paths.search(key)
     if not search.exists():
         raise UserError(
             f"The run took its search from the cache, but {search}, which holds it, was deleted. Restore the folder, or"
             " begin anew in another --workdir."
         )
-    return _summarise(config, outputs, search, seconds, cached)
+    return search
 
 
 def _claim(config: RunConfig) -> None:

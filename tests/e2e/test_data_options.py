@@ -5,7 +5,8 @@ import pathlib
 
 import pytest
 
-from tests.e2e.test_pipeline import SMALL, ssd_tuner
+from tests.command_line import ssd_tuner, ssd_tuner_here
+from tests.e2e.test_pipeline import SMALL
 
 SCENES = "road_scenes:train=24,val=8,test=8"
 CLASSES = "person,vehicle=car+bicycle"
@@ -15,7 +16,7 @@ CLASSES = "person,vehicle=car+bicycle"
 def converted(tmp_path_factory) -> pathlib.Path:
     """Writes scenes of another seed as Pascal VOC."""
     folder = tmp_path_factory.mktemp("voc") / "set"
-    done = ssd_tuner(
+    done = ssd_tuner_here(
         "data", "convert", "--dataset=road_scenes:seed=1,train=2,val=2,test=6", "--format=voc", f"--output={folder}"
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -23,7 +24,7 @@ def converted(tmp_path_factory) -> pathlib.Path:
 
 
 def test_what_convert_wrote_passes_check(converted) -> None:
-    done = ssd_tuner("data", "check", f"--dataset={converted}")
+    done = ssd_tuner_here("data", "check", f"--dataset={converted}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "as voc, because" in " ".join(done.stdout.split())
 
@@ -49,7 +50,7 @@ def test_a_model_of_tiles_is_judged_on_whole_images_of_another_dataset(converted
     assert float32["map"] == pytest.approx(saved["map"], abs=1e-3)  # on val's tiles
     assert {"AP/person", "AP/vehicle"} <= set(summary["metrics"])
     output = tmp_path / "metrics.json"
-    evaluated = ssd_tuner(
+    evaluated = ssd_tuner_here(
         "evaluate",
         f"--model={summary['pushed_model']}",
         f"--dataset={converted}",
@@ -62,7 +63,7 @@ def test_a_model_of_tiles_is_judged_on_whole_images_of_another_dataset(converted
         assert metrics[name] == pytest.approx(value, abs=1e-6), name
     whole = tmp_path / "tflite.json"
     path = pathlib.Path(summary["pushed_model"]) / "assets.extra" / float32["file"]
-    done = ssd_tuner(
+    done = ssd_tuner_here(
         "evaluate", f"--model={path}", f"--dataset={converted}", f"--classes={CLASSES}", f"--output={whole}"
     )
     assert done.returncode == 0, done.stdout + done.stderr

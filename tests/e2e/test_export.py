@@ -10,7 +10,7 @@ from tiny_data import CLASS_NAMES, scene_record, write_split
 from models.export import saved_model
 from models.hyperparameters import ExperimentConfig
 from models.training import train
-from tests.e2e.test_pipeline import ssd_tuner
+from tests.command_line import ssd_tuner_here
 
 SCENES = 40
 DATASET = f"road_scenes:seed=7,train={SCENES},val=4,test=4"  # the scenes of `tiny_data`
@@ -45,7 +45,7 @@ def model(tmp_path_factory) -> str:
 def test_int8_loses_at_most_two_hundredths(model, tmp_path) -> None:
     output = tmp_path / "exported"
     names = "tflite_int8,tflite_int8_nms,tflite_float32_nms"
-    done = ssd_tuner(
+    done = ssd_tuner_here(
         "export",
         f"--model={model}",
         f"--dataset={DATASET}",
@@ -67,7 +67,7 @@ def test_int8_loses_at_most_two_hundredths(model, tmp_path) -> None:
     assert "tflite_int8_nms" in card
     assert (output / "labels.txt").read_text().split() == list(CLASS_NAMES)
     metrics = tmp_path / "metrics.json"
-    again = ssd_tuner(
+    again = ssd_tuner_here(
         "evaluate",
         f"--model={output / 'model_int8.tflite'}",
         f"--dataset={DATASET}",
@@ -82,7 +82,10 @@ def test_int8_loses_at_most_two_hundredths(model, tmp_path) -> None:
 def test_a_format_over_the_limit_is_not_left_in_the_folder(model, tmp_path) -> None:
     """Calibrated on grey images, of which no detection comes, int8 cannot show the scenes."""
     dataset, output = tmp_path / "dataset", tmp_path / "exported"
-    assert ssd_tuner("data", "convert", f"--dataset={DATASET}", "--format=coco", f"--output={dataset}").returncode == 0
+    assert (
+        ssd_tuner_here("data", "convert", f"--dataset={DATASET}", "--format=coco", f"--output={dataset}").returncode
+        == 0
+    )
     shutil.rmtree(dataset / "val")
     shutil.copytree(dataset / "train", dataset / "val")
     shutil.copy(dataset / "train.json", dataset / "val.json")
@@ -91,7 +94,7 @@ def test_a_format_over_the_limit_is_not_left_in_the_folder(model, tmp_path) -> N
             grey = Image.new("RGB", image.size, (128, 128, 128))
         grey.save(file)
     arguments = (f"--model={model}", f"--dataset=coco:{dataset}", "--split=val", f"--output={output}")
-    done = ssd_tuner("export", *arguments, "--formats=tflite_int8", "--max_drop=0")
+    done = ssd_tuner_here("export", *arguments, "--formats=tflite_int8", "--max_drop=0")
     assert done.returncode == 3, done.stdout + done.stderr
     assert "tflite_int8 is left out: its mAP is" in " ".join(done.stdout.split())
     assert not list(output.glob("*.tflite"))

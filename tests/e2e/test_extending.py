@@ -7,7 +7,8 @@ import re
 import pytest
 
 from data import sources
-from tests.e2e.test_pipeline import ROOT, SMALL, ssd_tuner
+from tests.command_line import ROOT, ssd_tuner
+from tests.e2e.test_pipeline import SMALL
 
 PAGE = ROOT / "docs" / "extending.md"
 

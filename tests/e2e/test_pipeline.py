@@ -16,32 +16,20 @@ import pytest
 import yaml
 
 from data.road_scenes import scenes
+from tests.command_line import ROOT, ssd_tuner, ssd_tuner_here
 
 DATASET = "road_scenes:train=48,val=12,test=12"
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SMALL = (
     "--set=input.image_size=64",
+    "--set=model.alpha=0.35",
     "--set=input.batch_size=8",
     "--max_epochs=2",
     "--max_epochs_total=8",
     "--epochs=2",
 )
-EXPORT = ("--export=tflite_float32,tflite_int8_nms", "--max_drop=1")
+TUNED = "--tune=optimizer.learning_rate,loss.localization_weight"  # what no trial has to build the network anew for
+EXPORT = ("--export=tflite_int8_nms", "--max_drop=1")
 PROBE = "models/network/losses.py"  # search, training and evaluation depend on it, ingestion does not
-
-
-def ssd_tuner(*arguments: str, cwd: pathlib.Path = ROOT, timeout_s: float = 1200) -> subprocess.CompletedProcess[str]:
-    """Runs the command line in a process of its own."""
-    environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
-    return subprocess.run(
-        [sys.executable, "-m", "pipeline.cli.main", *arguments],
-        cwd=cwd,
-        env=environment | {"PYTHONPATH": str(cwd)},
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
 
 
 def states(output: str) -> dict[str, str]:
@@ -66,7 +54,7 @@ def project(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(scope="module")
 def run_arguments(tmp_path_factory) -> list[str]:
     workdir = tmp_path_factory.mktemp("runs") / "demo"
-    return ["run", f"--dataset={DATASET}", f"--workdir={workdir}", "--min_map=0", *SMALL, *EXPORT]
+    return ["run", f"--dataset={DATASET}", f"--workdir={workdir}", "--min_map=0", TUNED, *SMALL, *EXPORT]
 
 
 def workdir_of(arguments: list[str]) -> pathlib.Path:
@@ -121,8 +109,8 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_a_pushed_model_and_a_report
         scenes.CLASS_NAMES
     )
     extras = pathlib.Path(summary["pushed_model"]) / "assets.extra"
-    assert sorted(path.name for path in extras.glob("*.tflite")) == ["model_float32.tflite", "model_int8_nms.tflite"]
-    assert [one["name"] for one in summary["export"]["formats"]] == ["saved_model", "tflite_float32", "tflite_int8_nms"]
+    assert [path.name for path in extras.glob("*.tflite")] == ["model_int8_nms.tflite"]
+    assert [one["name"] for one in summary["export"]["formats"]] == ["saved_model", "tflite_int8_nms"]
     assert "| test | 12 |" in (extras / "model_card.md").read_text()
     assert "tflite_int8_nms" in done.stdout
     assert summary["num_test_images"] == 12
@@ -149,34 +137,17 @@ def test_a_second_run_takes_every_step_from_the_cache(run_arguments, project) ->
     assert len(list((workdir_of(run_arguments) / "serving_model").iterdir())) == 1
 
 
-def test_a_search_that_was_deleted_is_named(run_arguments, project) -> None:
-    """Its results are nowhere else, and the run takes the search from the cache."""
-    search = workdir_of(run_arguments) / "search"
-    search.rename(search.with_name("elsewhere"))
-    try:
-        done = ssd_tuner(*run_arguments, cwd=project)
-    finally:
-        search.with_name("elsewhere").rename(search)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert re.search(rf"but {search}/\w+, which holds it, was deleted\. Restore the folder", done.stderr)
-
-
 def test_after_an_edit_of_a_loss_only_what_depends_on_it_runs_again(run_arguments, project) -> None:
-    """With another format and limit; a format that loses too much is not pushed."""
+    """With another format, and compared with the model that was blessed before."""
     path = project / PROBE
     path.write_text(path.read_text() + "\nEDITED = True\n")
     arguments = [argument for argument in run_arguments if argument not in EXPORT]
-    done = ssd_tuner(*arguments, "--export=tflite_float16", "--max_drop=0", cwd=project)
+    done = ssd_tuner(*arguments, "--export=tflite_float16", "--max_drop=1", "--max_p_worse=1", cwd=project)
+    assert done.returncode == 0, done.stdout + done.stderr
     summary = json.loads((workdir_of(run_arguments) / "report" / "summary.json").read_text())
-    kept = False
     compared = summary["comparison"]
     assert compared["low"] <= compared["difference"] <= compared["high"]
-    assert summary["blessed"] == (compared["p_worse"] <= 0.95)
-    if summary["blessed"]:  # it may be worse than the model blessed before
-        saved, float16 = summary["export"]["formats"]
-        kept = float16["kept"]
-        assert kept == (float16["map"] >= saved["map"] - 1e-9)
-    assert done.returncode == (0 if kept else 3), done.stdout + done.stderr
+    assert [one["name"] for one in summary["export"]["formats"]] == ["saved_model", "tflite_float16"]
     found = states(done.stdout)
     again = {"Tuner", "Trainer", "Evaluator", "Exporter", "ServingCheck", "Pusher"}
     assert {name for name, state in found.items() if state == "done"} - {"last_blessed_model"} == again
@@ -194,8 +165,8 @@ def test_a_model_below_the_threshold_is_not_pushed_and_the_reason_is_printed(run
     found = states(done.stdout)
     assert {found[name] for name in ("Tuner", "Trainer")} == {"cached"}
     assert found["Exporter"] == "done"
-    assert "tflite_float32 is left out: not pushed" in done.stdout
-    figures = next(line.split() for line in done.stdout.splitlines() if line.split()[:1] == ["tflite_float32"])
+    assert "tflite_int8_nms is left out: not pushed" in done.stdout
+    figures = next(line.split() for line in done.stdout.splitlines() if line.split()[:1] == ["tflite_int8_nms"])
     assert float(figures[1]) >= 0.0
 
 
@@ -204,12 +175,12 @@ def test_the_pushed_model_predicts_and_evaluates_as_the_pipeline_did(run_argumen
     model = sorted((workdir / "serving_model").iterdir())[0]
     image = tmp_path / "scene.jpg"
     image.write_bytes(scenes.encode_jpeg(scenes.render_scene(1, "test", 0)))
-    done = ssd_tuner("predict", f"--model={model}", f"--output={tmp_path / 'out'}", "--min_score=0.01", str(image))
+    done = ssd_tuner_here("predict", f"--model={model}", f"--output={tmp_path / 'out'}", "--min_score=0.01", str(image))
     assert done.returncode == 0, done.stdout + done.stderr
     assert list((tmp_path / "out").glob("*.json"))
     output = tmp_path / "metrics.json"
     arguments = [f"--model={model}", f"--dataset={DATASET}", "--split=test", f"--output={output}"]
-    done = ssd_tuner("evaluate", *arguments)
+    done = ssd_tuner_here("evaluate", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(output.read_text())["metrics"]
     expected = json.loads((workdir.parent / "first_summary.json").read_text())["metrics"]
@@ -220,7 +191,7 @@ def test_the_pipeline_compiles_for_kubeflow_with_the_options_given_to_beam(tmp_p
     arguments = ("--workdir=/mnt/demo", "--pipeline_root=gs://bucket/runs", "--image=registry.example/ssd-tuner:1")
     beam = ("--beam_args=--runner=DataflowRunner", "--beam_args=--project=cars")
     output = tmp_path / "pipeline.yaml"
-    done = ssd_tuner("kubeflow", "compile", f"--dataset={DATASET}", *arguments, *beam, f"--output={output}")
+    done = ssd_tuner_here("kubeflow", "compile", f"--dataset={DATASET}", *arguments, *beam, f"--output={output}")
     assert done.returncode == 0, done.stdout + done.stderr
     job = next(yaml.safe_load_all(output.read_text()))
     assert {"DetectionExampleGen", "Tuner", "Trainer", "Evaluator", "Exporter", "ServingCheck", "Pusher"} <= set(

@@ -1,5 +1,7 @@
 """Every backbone with every head learns eight images by heart."""
 
+import itertools
+
 import pytest
 from tiny_data import CLASS_NAMES, scene_record, write_split
 
@@ -27,8 +29,23 @@ PLAIN = ExperimentConfig().replace(
 )
 
 
-@pytest.mark.parametrize("backbone", ["mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"])
-@pytest.mark.parametrize("head", ["ssd", "ssdlite", "fpnlite"])
+BACKBONES = ("mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large")
+# Each backbone and each head at least once; `make test-all` takes every pair.
+QUICK = {
+    ("mobilenet_v1", "ssd"),
+    ("mobilenet_v2", "ssdlite"),
+    ("mobilenet_v3_small", "fpnlite"),
+    ("mobilenet_v3_large", "ssd"),
+}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "head"),
+    [
+        pytest.param(*pair, marks=() if pair in QUICK else pytest.mark.slow)
+        for pair in itertools.product(BACKBONES, EPOCHS)
+    ],
+)
 def test_eight_images_are_learned_by_heart(backbone, head, tmp_path) -> None:
     """The whole chain of targets, losses, decoding and metrics agrees with itself."""
     files = write_split(tmp_path, "train", [scene_record("train", index) for index in range(8)])

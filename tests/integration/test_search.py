@@ -5,6 +5,7 @@ import json
 import pathlib
 import types
 
+import fake_training
 import numpy as np
 import pytest
 from tfx.components.tuner import executor
@@ -43,6 +44,21 @@ def process(tmp_path_factory):
     shared.close()
 
 
+@pytest.fixture
+def trainings(request, process, monkeypatch, tmp_path):
+    """Gives the tuner real trainings, or a formula in a process like theirs; returns the ranges that are searched."""
+    if request.param == "real":
+        monkeypatch.setattr(trial_runner, "TrainingProcess", lambda log: process)
+        yield search_space.named_space("default", SMALL)
+        return
+    monkeypatch.setenv("PYTHONPATH", str(pathlib.Path(fake_training.__file__).parent))
+    monkeypatch.setattr(trial_runner.DetectionTuner, "_export_best", lambda self: None)  # its states hold no weights
+    formula = TrainingProcess(tmp_path / "worker.log", training="fake_training")
+    monkeypatch.setattr(trial_runner, "TrainingProcess", lambda log: formula)
+    yield {"optimizer.learning_rate": {"low": 0.0005, "high": 0.0045, "scale": "log"}}
+    formula.close()
+
+
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("examples")
@@ -55,12 +71,18 @@ def examples(tmp_path_factory) -> pathlib.Path:
     return folder
 
 
-@pytest.mark.parametrize("strategy", oracles.NAMES)
-def test_every_strategy_searches_inside_the_tfx_tuner(strategy, process, examples, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(trial_runner, "TrainingProcess", lambda log: process)
-    ranges = search_space.named_space("default", SMALL)
+@pytest.mark.parametrize(
+    ("strategy", "trainings"),
+    [
+        ("freeze_thaw", "real"),
+        *((name, "formula") for name in oracles.NAMES),
+        *(pytest.param(name, "real", marks=pytest.mark.slow) for name in oracles.NAMES if name != "freeze_thaw"),
+    ],
+    indirect=["trainings"],
+)
+def test_every_strategy_searches_inside_the_tfx_tuner(strategy, trainings, examples, tmp_path) -> None:
     settings = {"epochs": SMALL.training.epochs, "max_epochs": 4, "max_epochs_total": 12, "inherit": True}
-    search = presets.search(presets.get_preset("quick"), strategy, ranges, 0, **settings)
+    search = presets.search(presets.get_preset("quick"), strategy, trainings, 0, **settings)
     custom = {"config": SMALL.to_dict(), "search": search.to_dict(), "workdir": str(tmp_path), "trials": TRIALS}
     artifact = standard_artifacts.Examples()
     artifact.uri, artifact.split_names = str(examples), json.dumps(["train", "val"])
