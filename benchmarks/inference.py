@@ -1,8 +1,8 @@
 """Times the served model, decoding and suppression included, beside the bare backbone's forward pass, in the same run.
 
-Both are compiled and get uint8 images of the network's size in memory. The weights are random; the biases of the class logits are set so
-that as many scores lie above the score threshold as in a trained detector, on which the time of the suppression hangs.
-Rounds alternate.
+Both are compiled and get uint8 images of the network's size in memory. The weights are random; the biases of the class
+logits are set so that as many scores lie above the score threshold as in a trained detector, on which the time of the
+suppression hangs. Rounds alternate.
 
     python -m benchmarks.inference
 """

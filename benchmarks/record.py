@@ -3,7 +3,7 @@
 Configuration 0 is the plan's, but for width and epochs, which are the preset's, 1 the preset's alone; the next ones
 differ from 0 in one setting each (`ALONE`), all others are drawn from a broad space: each setting keeps the plan's
 value with a chance of 0.6. The same ones are trained on every task, each on one core, first with one seed, then every
-fifth with two more. A training that is done is kept in the folder: the same command goes on. `--pack` adds what is
+fifth with two more. A training that is done is kept in the folder: the same command continues. `--pack` adds what is
 in the folder to `benchmarks/recorded/<task>.json.gz`.
 
     python -m benchmarks.record --folder=FOLDER [--tasks=raccoon,cards] [--configurations=80] [--part=0/2] [--pack]

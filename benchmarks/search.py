@@ -8,7 +8,7 @@ last regret.
     python -m benchmarks.search [--seeds=10] [--tasks=7593,126025] [--only=freeze_thaw]
     python -m benchmarks.search --only=freeze_thaw --tasks=7593,126025 --seeds=1 --epochs=8000
 
-The second one goes on for more than 1,000 trials and says how long a suggestion takes then.
+The second one continues for more than 1,000 trials and says how long a suggestion takes then.
 
 Needs `requirements/benchmarks.txt`, and the surrogate in `$SSD_TUNER_SHARED_DATA/lcbench` or `../shared/data/lcbench`.
 """

@@ -2,7 +2,7 @@
 
 All start from the same pretrained backbone and are scored on val and on test once, after their last epoch. The study's
 settings and the defaults are trained as they are and with moving averages that follow a short training. Each training
-has a core of its own. States and scores are kept in the folder, by the settings they are of: the same command goes on.
+has a core of its own. States and scores are kept in the folder under their settings, so the same command continues.
 
     ssd-tuner import-config ../shared/ssd_mobilenet_v2_flir.config --output=study.json
     python -m benchmarks.study --workdir=FOLDER --dataset=coco:FOLDER --study=study.json --tuned=best_config.json

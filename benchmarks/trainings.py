@@ -1,7 +1,7 @@
 """Real trainings that benchmarks share: the tasks, and one training with its curve, kept by what it depends on.
 
 A training's file is named by a digest of task, settings and epochs, so that the same training is never paid for twice
-and a benchmark that was killed goes on where it stopped.
+and a benchmark that was killed continues where it stopped.
 """
 
 import dataclasses

@@ -2,7 +2,7 @@
 
 On each task the study's settings, the declared defaults of a preset and the plan are trained with the same seeds for as
 many epochs, each on one core, and scored once on test; a search is a whole `ssd-tuner run` with the same seed, whose
-final model has as many epochs. Everything that is done is kept in the folder: the same command goes on. It prints
+final model has as many epochs. Everything that is done is kept in the folder: the same command continues. It prints
 the mean and standard deviation over the seeds of each task, and paired differences over tasks and seeds with their
 95 % interval (Student's t).
 

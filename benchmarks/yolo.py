@@ -2,7 +2,7 @@
 
 `ssd-tuner run --max_minutes=M` has M minutes for everything; the peer has M minutes of training with its own defaults
 beside input size and time. Its best weights by its own val score are taken. Both are scored on the test split by
-`models.evaluation.coco`. Everything that is done is kept in the folder: the same command goes on.
+`models.evaluation.coco`. Everything that is done is kept in the folder: the same command continues.
 
     .venv/bin/python -m pip install -r requirements/benchmarks.txt
     taskset -c 0 python -m benchmarks.yolo --folder=FOLDER [--tasks=raccoon,cards] [--minutes=9] [--image_size=320]

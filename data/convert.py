@@ -79,7 +79,7 @@ def convert(source: base.Source, format_name: str, output: str | os.PathLike[str
     """
     if format_name not in writers.WRITERS:
         hint = errors.nearest(format_name, FORMATS)
-        raise errors.UserError(f"`{format_name}` is no format to convert to.{hint}")
+        raise errors.UserError(f"`{format_name}` is not a format to convert to.{hint}")
     target = check_output(output)
     with _folder_in_one_piece(target) as folder:
         with writers.WRITERS[format_name](folder, source.class_names) as writer:

@@ -14,7 +14,7 @@ class UserError(ValueError):
 
 
 class BadExampleError(ValueError):
-    """One example is unusable; it goes to quarantine and the rest goes on.
+    """One example is unusable; it goes to quarantine and the rest continues.
 
     Attributes:
         file: path of the file at fault, as the user would type it.

@@ -247,7 +247,7 @@ def broken_boxes(boxes_xywh_px: np.ndarray, height: int, width: int) -> list[Bro
         inside = np.clip(box_forms.coco_to_normalized(xywh, height, width), 0.0, 1.0)  # [N, 4]
     outside = f"lies outside its image of {width}x{height} px"
     rules = (
-        ("box_not_a_number", "has a coordinate that is no number", ~np.isfinite(xywh).all(axis=1)),
+        ("box_not_a_number", "has a coordinate that is not a number", ~np.isfinite(xywh).all(axis=1)),
         ("box_inverted", "is inverted (negative width or height)", (xywh[:, 2:] < 0).any(axis=1)),
         ("box_without_area", "has zero area", (xywh[:, 2:] == 0).any(axis=1)),
         ("box_outside", outside, _overhang_px(xywh, height, width) > BORDER_TOLERANCE_PX),

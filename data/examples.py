@@ -115,7 +115,7 @@ def decode_example(example: Example | bytes) -> DetectionRecord:
         The record; labels from 0.
 
     Raises:
-        ValueError: a feature is missing or the bytes are no tf.Example.
+        ValueError: a feature is missing or the bytes are not a tf.Example.
     """
     features = _parsed(example).features.feature
     height, width = (int(_one(features, f"image/{side}", "int64_list")) for side in ("height", "width"))
@@ -147,7 +147,7 @@ def read_features(example: Example | bytes) -> dict[str, list[Any]]:
         {key: values}, each bytes, float or int; an empty feature has no values.
 
     Raises:
-        ValueError: the bytes are no tf.Example.
+        ValueError: the bytes are not a tf.Example.
     """
     features = _parsed(example).features.feature
     kinds = {key: feature.WhichOneof("kind") for key, feature in features.items()}
@@ -170,7 +170,7 @@ def _parsed(example: Example | bytes) -> Example:
     try:
         return _example_class().FromString(example)
     except Exception as error:  # protobuf's DecodeError differs between its implementations
-        raise ValueError(f"`example` is no serialised tf.Example ({len(example)} bytes): {error}") from error
+        raise ValueError(f"`example` is not a serialised tf.Example ({len(example)} bytes): {error}") from error
 
 
 def _values(features: Any, key: str, kind: str) -> list[Any]:

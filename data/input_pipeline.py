@@ -48,7 +48,7 @@ def decode_pixels(encoded: Tensor) -> Tensor:
         uint8 [H, W, 3].
     """
     is_png = tf.strings.substr(encoded, 0, 4) == b"\x89PNG"
-    # Bytes 24 and 25 of a PNG are its bit depth and 0 for grey; a shorter string is no image, and decoding it says so.
+    # Bytes 24 and 25 of a PNG are its bit depth and 0 for grey; decoding says so where a string is shorter.
     is_deep = is_png & (tf.strings.length(encoded) > 25)
     is_deep = tf.cond(is_deep, lambda: tf.strings.substr(encoded, 24, 2) == b"\x10\x00", lambda: False)
     image = tf.cond(

@@ -53,7 +53,7 @@ def _import(name: str, path: pathlib.Path | None) -> ModuleType:
         if not path.is_file():
             raise UserError(f"`--plugin={name}`: there is no file {path}.")
         if not path.stem.isidentifier():
-            raise UserError(f"`--plugin={name}`: `{path.stem}` is no name of a Python module. Rename the file.")
+            raise UserError(f"`--plugin={name}`: `{path.stem}` is not the name of a Python module. Rename the file.")
         _find_in(str(path.parent))
     module_name = name if path is None else path.stem
     try:

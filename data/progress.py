@@ -19,7 +19,7 @@ KINDS = frozenset(
         "epoch",  # stage: search|train, epoch, epochs, loss, map, map50, images_per_s, seconds
         "ingest",  # done, total
         "note",  # text
-        "begun",  # epoch: that a training goes on from
+        "begun",  # epoch: that a training continues from
     }
 )
 

@@ -149,7 +149,7 @@ def read_settings(path: str) -> dict[str, Any]:
     except UserError as error:
         raise UserError(f"`--config={path}`: {error}") from error
     except ValueError as error:
-        raise UserError(f"`--config={path}` is no JSON: {error}.") from error
+        raise UserError(f"`--config={path}` is not JSON: {error}.") from error
 
 
 def fixed_settings(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def explain(error: BaseException) -> Failure:
     """
     chain = list(_chain(error))
     if is_interruption(error):
-        return Failure(STATUS_INTERRUPTED, "interrupted; the same command goes on where this one stopped.")
+        return Failure(STATUS_INTERRUPTED, "interrupted; the same command continues where this one stopped.")
     for link in chain:
         if is_disk_full(link):
             return Failure(STATUS_USER_ERROR, _disk_full_message(link))
@@ -99,7 +99,7 @@ def _disk_full_message(error: BaseException) -> str:
     place = f" (writing {where})" if where else ""
     return (
         f"the disk is full{place}. Free some space, or choose a --workdir or --output on another disk; "
-        "the same command goes on where this one stopped."
+        "the same command continues where this one stopped."
     )
 
 

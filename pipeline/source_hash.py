@@ -110,7 +110,7 @@ class _Tree:
         self._packages = packages
 
     def file(self, module: str) -> pathlib.Path | None:
-        """Returns a module's file; None where the name is no module (but a class or another package)."""
+        """Returns a module's file; None where the name is not a module (but a class or another package)."""
         if not all(part.isidentifier() for part in module.split(".")):
             return None
         base = self._root.joinpath(*module.split("."))

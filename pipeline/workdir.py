@@ -34,7 +34,7 @@ def open_workdir(path: str | os.PathLike[str], min_free_gb: float = 0.0) -> Iter
         The locked run directory.
 
     Raises:
-        errors.UserError: another process uses it, it is no run directory, it cannot be written, or its
+        errors.UserError: another process uses it, it is not a run directory, it cannot be written, or its
             disk is too full.
     """
     root = pathlib.Path(path).expanduser().absolute()

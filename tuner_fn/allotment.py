@@ -20,8 +20,8 @@ class Room:
         epochs: of the final training, at least 1.
         trial_epochs: of a whole trial, at most `epochs`.
         final_epochs: that the final training needs beside the winner's trial.
-        trainings: whole trials that a search takes at most, where the time is a preset's: then it is no limit, and the
-            training asked for is never shortened. None where the time is the user's.
+        trainings: whole trials that a search takes at most, where the time is a preset's: then it is not a limit, and
+            the training asked for is never shortened. None where the time is the user's.
     """
 
     seconds: float

@@ -15,7 +15,7 @@ class TimeIsUpError(keras_tuner.errors.FatalError):
 
 
 class Clock:
-    """Counts the seconds that a search has taken, and keeps them in a file for when it goes on."""
+    """Counts the seconds that a search has taken, and keeps them in a file for when it continues."""
 
     def __init__(self, path: str | os.PathLike[str], max_minutes: float | None, reserved_s: float = 0.0) -> None:
         """Prepares.

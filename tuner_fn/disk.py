@@ -26,7 +26,7 @@ def free(
         oracle: of the search; it learns which states are left to inherit from.
         rows: of the leaderboard without the finalists' means.
         state_of: finds a trial's file, which need not exist.
-        finalists: trials from one of which the final model goes on, so that it is not trained anew.
+        finalists: trials from one of which the final model continues, so that it is not trained anew.
         inherit: whether new configurations start with the weights of trained ones, whose states are kept for it.
         max_bytes: that the states may take; above it the least promising ones are given up. None for no limit.
 
@@ -57,7 +57,7 @@ def _heed_limit(
 ) -> None:
     """Gives up states until the rest keeps the limit.
 
-    First those of mere donors go, the least promising first, then those of trials that may go on, and the finalists'
+    First those of mere donors go, the least promising first, then those of trials that may continue, and the finalists'
     last.
 
     Args:
@@ -88,5 +88,5 @@ def _heed_limit(
     if sum(sizes.values()) > max_bytes:
         raise keras_tuner.errors.FatalError(
             f"The training states that later trials need take {sum(sizes.values()) / 1e9:.3g} GB, more than "
-            f"--max_disk_gb={max_bytes / 1e9:g}. Raise it; the search goes on where it stopped."
+            f"--max_disk_gb={max_bytes / 1e9:g}. Raise it; the search continues where it stopped."
         )

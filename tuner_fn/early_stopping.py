@@ -48,7 +48,7 @@ def chance_above(best: float, scores: Sequence[float], curves: Sequence[Sequence
     """Computes with which chance a training that ends above `best` shows so low a score so far.
 
     The rise from this epoch to the last one counts as drawn from the normal distribution that the rises of the better
-    half of the finished trainings come from: worse ones are no example for one that wins, and those that were
+    half of the finished trainings come from: worse ones are not examples of one that wins, and those that were
     stopped, which are among the worse, cannot be missed.
 
     Args:

@@ -12,8 +12,8 @@ def fails_the_trial(error: Exception) -> bool:
         error: what the training raised.
 
     Returns:
-        True for a diverged loss and for exhausted memory: the trial is recorded as failed and the search goes on. False
-        for everything else: it stops the search at once.
+        True for a diverged loss and for exhausted memory: the trial is recorded as failed and the search continues.
+        False for everything else, which stops the search at once.
     """
     return isinstance(error, DivergedError) or is_out_of_memory(error)
 

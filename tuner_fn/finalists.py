@@ -132,7 +132,7 @@ def judge(
 
 
 def heirs(rows: Sequence[Row]) -> set[str]:
-    """Names the trials whose training began with another one's weights, be it in a trial that they go on from."""
+    """Names the trials whose training began with another one's weights, be it in a trial that they continue from."""
     found: set[str] = set()
     for row in sorted(rows, key=lambda row: int(row["trial"])):
         if row["inherited"] is not None or row["parent"] in found:

@@ -18,7 +18,7 @@ class ModelTuner(keras_tuner.Tuner):
     """
 
     def __init__(self, hypermodel: Any, oracle: SeededOracle, **settings: Any) -> None:
-        """Opens the search; one that was interrupted goes on.
+        """Opens the search; one that was interrupted continues.
 
         Args:
             hypermodel: builds a compiled model from a `keras_tuner.HyperParameters`, as Keras Tuner takes it.

@@ -87,7 +87,7 @@ def leaderboard(trials: Iterable[Trial], fidelity: str = "") -> list[dict[str, A
     Returns:
         One row a trial: rank (None where failed), trial, score (the objective), AP, AP50, epochs (those of its parent
         included), fidelity, seconds (of its own epochs), the costs of `costs.UNITS`, status, reason (it failed or was
-        stopped early), parent (the trial it went on from), inherited (the one whose weights it began with) and
+        stopped early), parent (the trial it continued from), inherited (the one whose weights it began with) and
         hyperparameters.
     """
     rows = []

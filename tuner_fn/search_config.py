@@ -180,7 +180,7 @@ class SearchConfig:
             others = ", ".join(name for name, one in strategies.STRATEGIES.items() if not one.has_rungs)
             raise UserError(
                 f"`early_stopping` is for searches that train every configuration whole: got `{self.strategy}`, which"
-                f" decides itself which go on. Leave it out, or search by one of {others}."
+                f" decides itself which continue. Leave it out, or search by one of {others}."
             )
         repeated = self.repeated_epochs
         if self.max_epochs_total is not None and repeated >= self.max_epochs_total:

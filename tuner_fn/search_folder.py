@@ -25,7 +25,7 @@ def search_parts(info: dataset_info.DatasetInfo, custom_config: Mapping[str, Any
 
     A file of weights counts by its content, wherever it lies.
 
-    The budget is not among them: with a larger one the search goes on.
+    The budget is not among them: with a larger one the search continues.
 
     Args:
         info: of the ingested dataset.
@@ -79,7 +79,7 @@ def prepare(folder: pathlib.Path, logs: pathlib.Path, parts: Parts) -> pathlib.P
     if smaller is not None:
         _copy(smaller, folder, parts)
         _copy(logs / _logs_name(smaller), logs / _logs_name(folder))
-        text = f"The space is larger: the search goes on with the trials of {smaller}, which stays as it is."
+        text = f"The space is larger: the search continues with the trials of {smaller}, which stays as it is."
         progress.emit("note", text=text)
         return logs / _logs_name(folder)
     for last, its_parts in list(others.items())[:1]:

@@ -67,7 +67,7 @@ def named_space(name: str, config: ExperimentConfig) -> Ranges:
         return _resolve(SPACES[name], config, named_count=False)
     path = pathlib.Path(name)
     if not path.suffix and not path.exists():
-        raise UserError(f"`--space={name}` is no space and no file.{nearest(name, SPACES)}")
+        raise UserError(f"`--space={name}` is neither a space nor a file.{nearest(name, SPACES)}")
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -228,7 +228,7 @@ def _resolve(
         else:
             matches = []
         if not matches:
-            raise UserError(f"`{pattern}` is no hyperparameter that can be searched.{nearest(pattern, tunable)}")
+            raise UserError(f"`{pattern}` is not a hyperparameter that can be searched.{nearest(pattern, tunable)}")
         wanted |= dict.fromkeys(matches, entry)
     ranges = {path: _range(path, wanted[path], declared[path][0], config) for path in declared if path in wanted}
     idle = {path: missing for path in ranges if (missing := _missing(path, declared, ranges))}
@@ -243,7 +243,7 @@ def _range(path: str, entry: Any, field: Any, config: ExperimentConfig) -> dict[
     search = dict(field.metadata.get("search") or {})
     if entry is None:
         if not search:
-            raise UserError(f"`{path}` is no hyperparameter that can be searched without a range. Give it one.")
+            raise UserError(f"`{path}` is not a hyperparameter that can be searched without a range. Give it one.")
     elif isinstance(entry, list):
         search = {"choices": entry}
     elif isinstance(entry, Mapping) and set(entry) <= set(_KEYS):

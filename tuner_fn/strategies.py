@@ -16,7 +16,7 @@ class Strategy:
 
     Attributes:
         oracle: module and name of what makes its oracle, a subclass of `oracles.base.SeededOracle`.
-        has_rungs: whether it trains configurations in parts and decides which go on.
+        has_rungs: whether it trains configurations in parts and decides which continue.
         arguments: that the oracle's constructor takes first.
     """
 

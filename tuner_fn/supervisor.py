@@ -32,8 +32,8 @@ class _DiedError(Exception):
 class TrainingProcess:
     """Trains in a worker process, which is started when it is needed and anew when it has died or grown too big.
 
-    A worker that dies is replaced, and the job goes on from its last epoch; one that dies again without having finished
-    another epoch has failed. So a process killed from outside costs an epoch, and a crash costs a trial.
+    A worker that dies is replaced, and the job continues from its last epoch. A job whose worker dies again before it
+    has finished another epoch has failed. So a process killed from outside costs an epoch, and a crash costs a trial.
 
     Attributes:
         log: where the worker's output goes.
@@ -117,7 +117,7 @@ class TrainingProcess:
                 if len(epochs) == died_at:
                     raise keras_tuner.errors.FailedTrialError(f"{death}\n{files.tail(self.log)}") from death
                 died_at = len(epochs)
-                progress.emit("note", text=f"{death} A new one goes on from the last epoch.")
+                progress.emit("note", text=f"{death} A new one continues from the last epoch.")
             except TimeoutError as error:
                 text = f"It took longer than {timeout_s:g} s and was stopped.\n{files.tail(self.log)}"
                 raise keras_tuner.errors.FailedTrialError(text) from error

@@ -46,7 +46,7 @@ class DetectionTuner(keras_tuner.Tuner):
     """Searches hyperparameters of the detector for the oracle's objective, a COCO mAP on the validation split.
 
     Trials train in a process of their own. Every trial follows the schedule of the final training, `training.epochs`
-    long: a short one is at that point of it, and one that goes on from another starts from that one's whole training
+    long: a short one is at that point of it, and one that continues from another starts from that one's whole training
     state. They may have less data or smaller images than the final training (`fidelity`), the finalists have what that
     has. After every trial `leaderboard.csv`, `leaderboard.json` and `best_config.json` in the project's folder are
     written anew.
@@ -80,7 +80,7 @@ class DetectionTuner(keras_tuner.Tuner):
         reserved_s: float = 0.0,
         process: TrainingProcess | None = None,
     ) -> None:
-        """Opens the search; one that was interrupted in `directory` goes on.
+        """Opens the search; one that was interrupted in `directory` continues.
 
         Args:
             oracle: as `make_oracle` returns, with an objective of `make_objective`.
@@ -90,12 +90,12 @@ class DetectionTuner(keras_tuner.Tuner):
             directory: of the search's state.
             logdir: of TensorBoard's logs.
             max_minutes: of the run, all its starts together; they decide how much is searched, and the search stops
-                after the epoch in which they are over. A later one with more goes on with the trial cut short.
+                after the epoch in which they are over. A later one with more continues with the trial cut short.
             max_trainings: whole trials that they are spent on at most, where they are a preset's; see `SearchConfig`.
             reserved_s: seconds of them that are not the search's.
             trial_timeout_s: a trial that takes longer has failed; None for `_SLOWER` times what the first steps let
                 expect.
-            max_disk_bytes: of training states. Those that no later trial goes on from are deleted in any case; above
+            max_disk_bytes: of training states. Those that no later trial continues from are deleted in any case; above
                 this limit the least promising ones are given up.
             repeats: seeds that the start and its challenger are trained with in the end; see `Finalists`.
             min_confidence: probability of being better from which on the challenger wins, in (0, 1).
@@ -300,7 +300,7 @@ class DetectionTuner(keras_tuner.Tuner):
             The metrics of the last epoch, the objective among them, and the costs.
 
         Raises:
-            FailedTrialError: the configuration cannot be trained; the search goes on.
+            FailedTrialError: the configuration cannot be trained; the search continues.
             FatalError: anything else; the search stops.
         """
         values = trial.hyperparameters.values
@@ -394,7 +394,7 @@ class DetectionTuner(keras_tuner.Tuner):
         return [self._with_state(row) for row in best]
 
     def _with_state(self, row: Mapping[str, Any]) -> keras_tuner.HyperParameters:
-        """Adds to a trial's hyperparameters its score, and what the final training needs to go on from it."""
+        """Adds to a trial's hyperparameters its score, and what the final training needs to continue from it."""
         hyperparameters = self.oracle.trials[row["trial"]].hyperparameters.copy()
         hyperparameters.values[SCORE] = float(row["score"])
         hyperparameters.values.setdefault("training.epochs", self.config.training.epochs)

@@ -11,8 +11,8 @@ class Severity(enum.StrEnum):
     """What a finding leads to, the worst first."""
 
     QUESTION = "question"  # could be meant in two ways; the user has to answer with an option
-    QUARANTINED = "quarantined"  # the example is left out, the rest goes on
-    WARNING = "warning"  # goes on, but training or its results may suffer
+    QUARANTINED = "quarantined"  # the example is left out, the rest continues
+    WARNING = "warning"  # continues, but training or its results may suffer
     MENDED = "mended"  # was mended without guessing
     NOTE = "note"  # a fact worth knowing
 

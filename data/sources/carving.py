@@ -174,7 +174,7 @@ def group_keys(names: Sequence[str], group_by: str) -> list[str]:
     try:
         pattern = re.compile(group_by)
     except re.error as error:
-        raise errors.UserError(f"`--group_by={group_by}` is no regular expression: {error}.") from error
+        raise errors.UserError(f"`--group_by={group_by}` is not a regular expression: {error}.") from error
     found = [pattern.search(name) for name in names]
     missed = next((name for name, match in zip(names, found, strict=True) if match is None), None)
     if missed is not None:

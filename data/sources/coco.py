@@ -101,7 +101,7 @@ class CocoSource(annotated.AnnotatedSource):
         used = {entry.annotations for entry in files.values()}
         for file in (*layout.files(root, ".json"), *layout.files(root / "annotations", ".json")):
             if file not in used and coco_layout.is_coco(file) and not file.stem.startswith(_OTHER_TASKS):
-                progress.emit("note", text=f"{file} is no split (train, val or test) by its name; it is left out.")
+                progress.emit("note", text=f"{file} is not a split (train, val or test) by its name; it is left out.")
         return cls(spec, root, files, options)
 
     @classmethod

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data.sources import layout
 
-_LOOKED_AT_FILES = 20  # of a folder's first that are no images
+_LOOKED_AT_FILES = 20  # of a folder's first that are not images
 _LOOKED_AT_BYTES = 1 << 20
 _AS_COCO = "Export it as COCO"
 

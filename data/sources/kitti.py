@@ -78,7 +78,7 @@ class KittiSource(annotated.AnnotatedSource):
         used = {place.list_file for place in places.values() if place.list_file}
         for file in (file for each in used for file in layout.files(each.parent, ".txt")):
             if file not in (*used, test_list) and file.parent.name.casefold() == "imagesets":
-                progress.emit("note", text=f"{file} is no split (train, val or test) by its name; it is left out.")
+                progress.emit("note", text=f"{file} is not a split (train, val or test) by its name; it is left out.")
         layout.check_any(spec, found)
         images, class_names = annotated.label_by_name(found)
         given = [path for place in places.values() for path in (place.list_file, place.labels, place.images) if path]
@@ -160,7 +160,7 @@ def _check_scores(spec: str, path: str, places: Iterable[Place]) -> None:
             if first[1] != score:
                 raise errors.UserError(
                     f"Dataset `{spec}`: rows have a 16th field that differs ({first[1]} in `{first[0]}`, {score} in"
-                    f" `{file}`): it looks like a detection's score, and detections are no ground truth. If they are,"
+                    f" `{file}`): it looks like a detection's score, and detections are not ground truth. If they are,"
                     f" write kitti:{path},score=ignore."
                 )
 

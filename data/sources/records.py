@@ -47,7 +47,7 @@ def scan(paths: Sequence[str]) -> Iterator[tuple[RecordItem, Features | None]]:
         Each record's place, without a name, and its features; None where it is unusable.
 
     Raises:
-        UserError: a file is no TFRecord file, or is cut off or damaged so that the rest of it is lost.
+        UserError: a file is not a TFRecord file, or is cut off or damaged so that the rest of it is lost.
     """
     total_bytes = sum(os.path.getsize(path) for path in paths)
     if total_bytes > _WORTH_A_NOTE_BYTES:
@@ -60,7 +60,7 @@ def scan(paths: Sequence[str]) -> Iterator[tuple[RecordItem, Features | None]]:
                 try:
                     features = examples.read_features(record.data)
                 except ValueError:
-                    problem = "it is no tf.Example"
+                    problem = "it is not a tf.Example"
             yield RecordItem("", path, record.offset, record.length, compressed, problem), features
 
 

@@ -110,7 +110,7 @@ def _box_groups(features: Any) -> dict[str, tuple[str, Mapping[str, Any]]]:
 
 
 def _walk(features: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields (name, feature) of all features that are no dictionaries themselves."""
+    """Yields (name, feature) of all features that are not dictionaries themselves."""
     import tensorflow_datasets as tfds
 
     for key, feature in features.items():

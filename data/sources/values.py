@@ -9,7 +9,7 @@ _FLAGS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes
 
 
 def number(value: Any) -> float | None:
-    """Returns 12.5 for 12.5 and "12.5"; None for what is no number. NaN and infinity are numbers."""
+    """Returns 12.5 for 12.5 and "12.5"; None for what is not a number. NaN and infinity are numbers."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -19,7 +19,7 @@ def number(value: Any) -> float | None:
 
 
 def whole(value: Any) -> int | None:
-    """Returns 1 for 1, 1.0, "1" and "1.0"; None for what is no whole number."""
+    """Returns 1 for 1, 1.0, "1" and "1.0"; None for what is not a whole number."""
     if isinstance(value, str):
         match = _WHOLE.fullmatch(value.strip())
         return int(match[1]) if match else None
@@ -28,13 +28,13 @@ def whole(value: Any) -> int | None:
 
 
 def size(height: Any, width: Any) -> tuple[int, int] | None:
-    """Returns the size that an annotation states, px; None where a side is no positive whole number."""
+    """Returns the size that an annotation states, px; None where a side is not a positive whole number."""
     sides = whole(height), whole(width)
     return (sides[0], sides[1]) if sides[0] and sides[1] and min(sides[0], sides[1]) > 0 else None
 
 
 def identity(value: Any) -> str | None:
-    """Returns what two ids have in common that mean one thing: "1" for 1, 1.0, "1"; None for what is no id."""
+    """Returns what two ids have in common that mean one thing: "1" for 1, 1.0, "1"; None for what is not an id."""
     if isinstance(value, str):
         match = _WHOLE.fullmatch(value.strip())
         return match[1] if match and match[2] else value.strip() or None

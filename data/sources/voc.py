@@ -283,7 +283,7 @@ def _note_lists(root: Path, places: Mapping[str, _Place]) -> None:
     folder = _folder_of_lists(root)
     for file in layout.files(folder, ".txt") if folder else ():
         if file not in used and not _CLASS_LIST.fullmatch(file.stem):
-            progress.emit("note", text=f"{file} is no split (train, val or test) by its name; it is left out.")
+            progress.emit("note", text=f"{file} is not a split (train, val or test) by its name; it is left out.")
 
 
 def _folder_of_xml(folder: Path) -> Path | None:
@@ -357,7 +357,7 @@ def _object(node: ElementTree.Element, number: int, one_based: bool) -> tuple[st
     """Returns an object's (name, (xmin, ymin, xmax, ymax), whether it is a region to ignore).
 
     Raises:
-        ValueError: a part is missing or is no number.
+        ValueError: a part is missing or is not a number.
     """
     name = (node.findtext("name") or "").strip()
     if not name:

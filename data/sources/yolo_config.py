@@ -70,7 +70,7 @@ def read_config(spec: str, path: Path) -> YoloConfig:
         UserError: there is none, it is malformed, or nothing that it names exists.
     """
     if path.is_file() and path.suffix.lower() not in (*_YAML, ".data"):
-        raise errors.UserError(f"Dataset `{spec}`: `{path}` is no data.yaml. Name the folder, or its data.yaml.")
+        raise errors.UserError(f"Dataset `{spec}`: `{path}` is not a data.yaml. Name the folder, or its data.yaml.")
     file = path if path.is_file() else _find_config(path)
     if file is None:
         raise layout.nothing_found(spec, path, "`data.yaml`, or `classes.txt` with `images/` and `labels/`")

@@ -38,7 +38,7 @@ def register(name: str, *, text: str, min_map: float = 0.0) -> Callable[[Functio
         min_map: as of `Metric`, in [0, 1].
 
     Raises:
-        ValueError: the name is no identifier or taken, or `min_map` out of its range.
+        ValueError: the name is not an identifier or taken, or `min_map` out of its range.
     """
     from models.evaluation.coco import SUMMARY_KEYS
 

@@ -149,7 +149,7 @@ def _memory_bytes(name: str) -> int:
 
 
 if __name__ == "__main__":
-    import tensorflow  # noqa: F401 - before the forks, so that its import is no model's
+    import tensorflow  # noqa: F401 - before the forks, so that no model is charged for it
 
     for path in sys.argv[1:]:
         print(_measure_in_fork(path), flush=True)

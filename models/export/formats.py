@@ -110,7 +110,7 @@ def parse(names: Sequence[str], flag: str, tile: str = "1x1") -> tuple[str, ...]
         return tuple(possible)
     for name in names:
         if name not in FORMATS:
-            raise errors.UserError(f"`{flag}={name}` is no format.{errors.nearest(name, [*FORMATS, ALL])}")
+            raise errors.UserError(f"`{flag}={name}` is not a format.{errors.nearest(name, [*FORMATS, ALL])}")
         if name not in possible:
             raise errors.UserError(
                 f"`{flag}={name}` cannot be made of a model of {tile} tiles: their boxes are merged before the"

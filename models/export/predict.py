@@ -63,7 +63,7 @@ def load_detector(model_dir: str) -> Union["SavedDetector", "tflite_detector.Net
         The model, ready to `detect`.
 
     Raises:
-        UserError: the folder is missing, is no SavedModel, does not load, or is not of this project.
+        UserError: the folder is missing, is not a SavedModel, does not load, or is not of this project.
     """
     model_dir = find_model(model_dir)
     if model_dir.endswith(model_outputs.TFLITE_SUFFIX):
@@ -106,7 +106,7 @@ def find_model(path: str) -> str:
         versions = [found.parent for found in folder.glob(f"*/{_MODEL_FILE}") if found.parent.name.isdigit()]
         if versions:
             return str(max(versions, key=lambda version: int(version.name)))
-    fault = "does not exist" if not given.exists() else "holds no model" if given.is_dir() else "is no model"
+    fault = "does not exist" if not given.exists() else "holds no model" if given.is_dir() else "is not a model"
     pushed = " This run has pushed none." if RunDirectory(given).metadata.exists() else ""
     raise errors.UserError(
         f"`--model={path}` {fault}. Give a run directory, a SavedModel's folder (it holds {_MODEL_FILE}) or a"

@@ -79,7 +79,7 @@ class TfliteNetwork:
         """Loads the file.
 
         Raises:
-            ValueError: it is no TFLite model.
+            ValueError: it is not a TFLite model.
         """
         self._runner = open_interpreter(path).get_signature_runner()
         (self._input,) = self._runner.get_input_details().values()

@@ -20,7 +20,7 @@ from tensorflow.lite.tools import flatbuffer_utils
 from models.network import decoding
 
 Tensor = Any
-# Scores below this share of the threshold are no candidates: room for what quantisation moves.
+# Scores below this share of the threshold are not candidates: room for what quantisation moves.
 _MARGIN = 0.5
 _OPERATIONS = schema.BuiltinOperator
 _SAME_SCALE = (_OPERATIONS.RESHAPE, _OPERATIONS.CONCATENATION, _OPERATIONS.TRANSPOSE)

@@ -98,7 +98,7 @@ def load_backbone(config: ModelConfig, size: tuple[int, int]) -> Backbone:
         The backbone.
 
     Raises:
-        UserError: the weights file is missing, is no weights file or is of another architecture; or more blocks are
+        UserError: the weights file is missing, is not a weights file or is of another architecture; or more blocks are
             to be frozen than there are.
     """
     file = config.weights_file()
@@ -216,7 +216,7 @@ def _restore(model: keras.Model, config: ModelConfig, path: pathlib.Path) -> Res
             warnings.simplefilter("ignore")
             model.load_weights(path, skip_mismatch=True, **by_name)
     except Exception as error:  # h5py and Keras raise many kinds for a damaged or foreign file
-        raise UserError(f"`model.backbone_weights`: {path} is no Keras weights file: {error}") from error
+        raise UserError(f"`model.backbone_weights`: {path} is not a Keras weights file: {error}") from error
     loaded = model.get_weights()
     found = [not np.isnan(weight).any() for weight in loaded]
     paths = [weight.path for weight in model.weights]

@@ -45,7 +45,7 @@ class Decoder:
         """Reads what `to_json` wrote.
 
         Raises:
-            ValueError: the text is no JSON, or a field is missing or unknown.
+            ValueError: the text is not JSON, or a field is missing or unknown.
         """
         values = json.loads(text)
         try:

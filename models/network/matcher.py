@@ -6,7 +6,7 @@ from typing import Any
 from keras import ops
 
 Tensor = Any
-PADDING, IGNORED_REGION = -1, -2  # values of `gt_labels` that are no class
+PADDING, IGNORED_REGION = -1, -2  # values of `gt_labels` that are not classes
 
 
 @dataclasses.dataclass(frozen=True)

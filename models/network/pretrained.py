@@ -110,7 +110,7 @@ def read(path: str | os.PathLike[str]) -> Weights:
             return Weights(**{**about, "class_names": None if names is None else tuple(names)}, weights=weights)
     except (*_DAMAGE, TypeError) as error:
         raise UserError(
-            f"`model.weights`: {path} is no weights file ({type(error).__name__}: {error})."
+            f"`model.weights`: {path} is not a weights file ({type(error).__name__}: {error})."
             " Give a file of `ssd-tuner import-weights`; a Keras file of a backbone goes to `model.backbone_weights`."
         ) from error
 

@@ -24,14 +24,14 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Layer], tuple[int, int
         {scope of the API: layer}, and height and width of the images that it takes, px.
 
     Raises:
-        UserError: it is no TFLite file, or its weights are quantised.
+        UserError: it is not a TFLite file, or its weights are quantised.
     """
     from tensorflow.lite.python import schema_py_generated as schema
     from tensorflow.lite.tools import flatbuffer_utils
 
     content = pathlib.Path(path).read_bytes()
     if content[4:8] != _IDENTIFIER:
-        raise UserError("is no TFLite file.")
+        raise UserError("is not a TFLite file.")
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
     kinds = schema.BuiltinOperator
     graph, dequantised, layers = model.subgraphs[0], {}, {}

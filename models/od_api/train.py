@@ -28,7 +28,7 @@ _EXPONENTIAL: dict[str, od.Field | Child] = {
     "staircase": value(True, sets("optimizer.staircase")),
     "burnin_learning_rate": value(0.0, ignored("of burnin_steps")),
     "burnin_steps": value(0, fixed(0, "the kit's warm-up is linear, not constant")),
-    "min_learning_rate": value(0.0, fixed(0.0, "the kit's exponential decay goes on to 0")),
+    "min_learning_rate": value(0.0, fixed(0.0, "the kit's exponential decay continues to 0")),
 }
 
 

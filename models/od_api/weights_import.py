@@ -59,7 +59,7 @@ def convert(
             or v2.
         class_names: C names in the file's order; None where they are unknown.
         images: gives images uint8 [H, W, 3] of the size that the network takes, whose statistics rebuilt batch norms
-            get, so that training goes on as it would from the original ones; None leaves mean 0 and variance 1. At
+            get, so that training continues as it would from the original ones; None leaves mean 0 and variance 1. At
             inference both are the same.
 
     Returns:

@@ -42,7 +42,7 @@ class BestEpoch:
             report: of the epoch; without the metric it counts for nothing.
             variables: of the network, with the weights that were scored.
         """
-        if not report.get(self._metric, np.nan) >= self.report.get(self._metric, -np.inf):  # NaN is no score
+        if not report.get(self._metric, np.nan) >= self.report.get(self._metric, -np.inf):  # NaN is not a score
             return
         self._values, self.report = [np.asarray(variable) for variable in variables], dict(report)
         if self._path is not None:

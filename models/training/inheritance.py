@@ -38,7 +38,7 @@ def inherit(own: Mapping[str, np.ndarray], donor: Mapping[str, np.ndarray]) -> I
 
     A network that is wider, or whose kernels are larger, computes what the donor does: channels that the donor lacks
     keep their initial weights but are not read by those that it has. In a narrower one the first channels are left.
-    Box predictors, whose outputs are no channels, are taken over with the same number of outputs only.
+    Box predictors, whose outputs are not channels, are taken over with the same number of outputs only.
 
     Args:
         own: {name: array}, as initialised; names as `weight.path` of Keras, which is equal from build to build.

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         0, where the sheet was written.
 
     Raises:
-        UserError: the dataset or a setting is unusable, the output is no PNG, or no image is readable.
+        UserError: the dataset or a setting is unusable, the output is not a PNG, or no image is readable.
     """
     parsing.no_arguments("data show", arguments, "dataset")
     output, split, augment = (flag_values[name].value for name in ("output", "split", "augment"))

@@ -86,7 +86,7 @@ def _read(path: str) -> str:
     except OSError as error:
         raise errors.UserError(f"cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise errors.UserError("is no text file. Name the pipeline.config itself.") from error
+        raise errors.UserError("is not a text file. Name the pipeline.config itself.") from error
 
 
 def _show(screen: display.Display, imported: config.Imported, source: str, output: str) -> None:

@@ -141,7 +141,7 @@ def _images(dataset: str | None) -> Callable[[tuple[int, int]], list["np.ndarray
 
 
 def _lines(path: str, output: str, imported: "weights_import.Imported") -> list[str]:
-    """Says what came, what did not, and how to go on."""
+    """Says what came, what did not, and how to use it."""
     trained = imported.trained
     levels, head = trained.settings["model.num_levels"], trained.settings["model.head"]
     lines = [f"{path}: {head} on {trained.network}, {levels} levels, {imported.num_classes} classes and background"]

@@ -72,5 +72,5 @@ def _check_action(arguments: Sequence[str]) -> None:
         raise errors.UserError(f"`kubeflow` needs an action: compile. Example: {EXAMPLE}")
     if arguments[0] not in _ACTIONS:
         hint = errors.nearest(arguments[0], _ACTIONS)
-        raise errors.UserError(f"`{arguments[0]}` is no action of `kubeflow`.{hint}")
+        raise errors.UserError(f"`{arguments[0]}` is not an action of `kubeflow`.{hint}")
     raise errors.UserError(f"`kubeflow compile` takes flags only: got `{arguments[1]}`.")

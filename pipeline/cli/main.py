@@ -124,7 +124,7 @@ def _join_group(arguments: list[str]) -> list[str]:
     if word not in words:
         if word in _HELP:
             return ["--help"]
-        got = f"`{group} {word}` is no command.{errors.nearest(word, words)}" if word else ""
+        got = f"`{group} {word}` is not a command.{errors.nearest(word, words)}" if word else ""
         listed = ", ".join(f"`{group} {one}`" for one in words)
         raise errors.UserError(f"{got} `{group}` needs one of {listed}; each has --help.".strip())
     return [f"{group} {word}", *arguments[2:]]
@@ -135,7 +135,7 @@ def _load(name: str) -> Any:
     if name.startswith("-"):
         raise errors.UserError(f"the command comes first: got `{name}`. Example: ssd-tuner run --help")
     if name not in COMMANDS:
-        raise errors.UserError(f"`{name}` is no command.{errors.nearest(name, COMMANDS)} See `ssd-tuner --help`.")
+        raise errors.UserError(f"`{name}` is not a command.{errors.nearest(name, COMMANDS)} See `ssd-tuner --help`.")
     try:
         return importlib.import_module(f"pipeline.cli.{name.translate(_TO_MODULE)}")
     except ImportError:

@@ -81,7 +81,7 @@ def parse(command: str, flag_values: flags.FlagValues, arguments: Sequence[str])
     except flags.UnrecognizedFlagError as error:
         hint = foreign_names.flag_hint(error.flagname)
         hint = hint or errors.nearest(f"--{error.flagname}", [f"--{name}" for name in flag_values])
-        raise errors.UserError(f"`--{error.flagname}` is no flag of `{command}`.{hint} {see}") from error
+        raise errors.UserError(f"`--{error.flagname}` is not a flag of `{command}`.{hint} {see}") from error
     except flags.IllegalFlagValueError as error:
         text = _explain(flag_values, str(error))
         if _REQUIRED in str(error):  # parsing stops at a bad value, with later flags unread: they are not missing

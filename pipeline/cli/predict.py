@@ -59,7 +59,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         0, where each image was read.
 
     Raises:
-        UserError: no image is named, the model is unusable, or a file is no image; the others are done first.
+        UserError: no image is named, the model is unusable, or a file is not an image; the others are done first.
     """
     from models.export import predict
 

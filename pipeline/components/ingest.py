@@ -52,7 +52,7 @@ class ShardSummary:
         path: of the file.
         num_examples: written.
         num_boxes: in all written examples, crowd boxes included.
-        num_objects: of those, the ones that are no crowd.
+        num_objects: of those, the ones that are not crowds.
         max_boxes: in one written example.
         num_bad: examples that were left out.
         quarantined: (file, reason) of each bad file; its tiles say the same.

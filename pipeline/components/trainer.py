@@ -34,8 +34,8 @@ def run_fn(fn_args: Any) -> None:
     The weights are those of the best validated epoch; the last epoch of the winner's trial is among them, so that the
     model is no worse on val than its own trial.
 
-    It goes on from the winner's state, where the search has left one: no epoch is trained twice. A training that was
-    interrupted goes on from its last epoch; its state lies in `<workdir>/training/<key>`.
+    It continues from the winner's state, where the search has left one: no epoch is trained twice. A training that was
+    interrupted continues from its last epoch; its state lies in `<workdir>/training/<key>`.
 
     Args:
         fn_args: TFX's FnArgs; `hyperparameters` is the best trial's, `custom_config` holds "config"

@@ -1,4 +1,4 @@
-"""Training: it learns, it goes on after a kill, it stops on NaN, and it starts each trial afresh."""
+"""Training: it learns, it continues after a kill, it stops on NaN, and it starts each trial afresh."""
 
 import json
 import pathlib

@@ -92,7 +92,7 @@ def test_a_missing_file_is_named() -> None:
 def test_a_damaged_file_is_named(tmp_path) -> None:
     path = tmp_path / "broken.weights.h5"
     path.write_bytes(b"no HDF5 at all")
-    with pytest.raises(UserError, match="is no Keras weights file"):
+    with pytest.raises(UserError, match="is not a Keras weights file"):
         backbones.load_backbone(ModelConfig(backbone_weights=str(path)), (64, 64))
 
 

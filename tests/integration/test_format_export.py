@@ -93,7 +93,7 @@ def test_names_of_formats_are_checked_and_sorted():
     assert formats.parse(["all"], "--formats") == tuple(formats.FORMATS)
     assert formats.parse(["tflite_int8", "tflite_float32"], "--formats") == ("tflite_float32", "tflite_int8")
     assert not any(name.endswith("_nms") for name in formats.parse(["all"], "--formats", "2x2:0.2"))
-    with pytest.raises(ValueError, match="`--export=tflite_int` is no format. Did you mean `tflite_int8`?"):
+    with pytest.raises(ValueError, match="`--export=tflite_int` is not a format. Did you mean `tflite_int8`?"):
         formats.parse(["tflite_int"], "--export")
     with pytest.raises(ValueError, match="cannot be made of a model of 2x2:0.2 tiles.* Take `tflite_int8`"):
         formats.parse(["tflite_int8_nms"], "--export", "2x2:0.2")

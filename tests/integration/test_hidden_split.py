@@ -24,7 +24,7 @@ def run_data_checks(folder: pathlib.Path, corrupt: bool) -> pathlib.Path:
 
     Args:
         folder: to work in.
-        corrupt: whether the test split is no TFRecord file; else its examples have a feature of their own.
+        corrupt: whether the test split is not a TFRecord file; else its examples have a feature of their own.
     """
     records = tiny_detector.records_of(tiny_detector.random_results())
     for split, count in (("train", 4), ("val", 2), ("test", 3)):

@@ -218,5 +218,5 @@ def test_files_of_other_kinds_are_named(tmp_path) -> None:
     (tmp_path / "broken.tflite").write_bytes(b"no model")
     with pytest.raises(UserError, match="is no .tflite file, no checkpoint"):
         weights_import.convert(str(tmp_path / "frozen_inference_graph.pb"))
-    with pytest.raises(UserError, match="is no TFLite file"):
+    with pytest.raises(UserError, match="is not a TFLite file"):
         weights_import.convert(str(tmp_path / "broken.tflite"))

@@ -35,7 +35,7 @@ def kill_often(root, most_kills, strategy, **settings):
             assert os.waitpid(child, 0)[1] == 0
             break
         time.sleep(draw.uniform(0.1, 0.7))
-        if kills % 2:  # its worker first: the search goes on with another one
+        if kills % 2:  # its worker first: the search continues with another one
             workers = pathlib.Path(f"/proc/{{child}}/task/{{child}}/children").read_text().split()
             for worker in workers:
                 os.kill(int(worker), signal.SIGKILL)

@@ -167,7 +167,7 @@ def test_a_search_with_a_larger_budget_goes_on_and_what_changed_is_said(examples
     assert [note.partition(". The one before")[0] for note in notes] == [
         "A new search starts, because this changed: settings: model.alpha 0.35 -> 0.5",
         "A new search starts, because this changed: search: seed 0 -> 1; code: another one",
-        f"The space is larger: the search goes on with the trials of {folders[0]}, which stays as it is.",
+        f"The space is larger: the search continues with the trials of {folders[0]}, which stays as it is.",
         "A new search starts, because this changed: dataset: another one; search: ranges.loss.label_smoothing left out",
     ]
     assert all(str(tmp_path / "search") in note for note in notes)

@@ -119,7 +119,7 @@ def test_a_parameter_knows_its_number_of_values(parameter, count) -> None:
 
 
 def test_optuna_keeps_what_samplers_remember_in_system_attributes() -> None:
-    """`get_study_id_from_name`, `set_study_system_attr`, `system_attrs` of trials: a reloaded sampler goes on."""
+    """`get_study_id_from_name`, `set_study_system_attr`, `system_attrs` of trials: a reloaded sampler continues."""
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(storage=storage, study_name="search")
     number = storage.get_study_id_from_name("search")

@@ -75,4 +75,4 @@ def test_a_named_interpreter_is_taken_or_refused_with_its_version(system) -> Non
     versions = {"mine": "3.12"}
     assert system("2.39", versions, "mine") == "mine newer"
     assert "and mine is Python 3.12" in system("2.36", versions, "mine")
-    assert "and absent is no interpreter" in system("2.36", versions, "absent")
+    assert "and absent is not an interpreter" in system("2.36", versions, "absent")

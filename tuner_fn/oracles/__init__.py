@@ -19,7 +19,7 @@ def make_oracle(name: str, **options: Any) -> SeededOracle:
     """Creates the oracle of a search strategy.
 
     The first trial has the space's defaults. All trials carry `tuner/epochs` and `tuner/initial_epoch` and, where they
-    go on with another, `tuner/trial_id`.
+    continue with another, `tuner/trial_id`.
 
     Args:
         name: one of `NAMES`, or "optuna:" and another of Optuna's samplers, "optuna:cmaes" for example.
@@ -36,7 +36,7 @@ def make_oracle(name: str, **options: Any) -> SeededOracle:
     known = options_of(name)
     for option in options:
         if option not in known:
-            raise UserError(f"`{option}` is no option of the search `{name}`.{nearest(option, known)}")
+            raise UserError(f"`{option}` is not an option of the search `{name}`.{nearest(option, known)}")
     oracle = _constructor(name)(**options)
     is_endless = oracle.planned_trials() is None and oracle.space.size is None
     if is_endless and not _BUDGETS & options.keys():

@@ -34,7 +34,7 @@ class Configuration:
         curve: {epoch from 1: score}, higher is better; what its trials reported.
         trial_id: of its last trial.
         epochs: trained or being trained.
-        state: "running", "paused" (trained as far as `epochs`), "retired" (the same, but it never goes on) or
+        state: "running", "paused" (trained as far as `epochs`), "retired" (the same, but it never continues) or
             "failed".
     """
 
@@ -62,9 +62,9 @@ class Proposal:
     """What to train next.
 
     Attributes:
-        values: {hyperparameter: value} of a new configuration; None to go on with a known one.
+        values: {hyperparameter: value} of a new configuration; None to continue with a known one.
         epochs: to train up to, counted from the configuration's first.
-        known: index of the configuration to go on with; None for a new one.
+        known: index of the configuration to continue with; None for a new one.
     """
 
     values: dict[str, Any] | None
@@ -82,9 +82,9 @@ class SeededOracle(SavedOracle, abc.ABC):
     The first trial has the space's defaults, which are what the user has without a search. Where `max_epochs_total` has
     room for two whole trainings it is a whole one: it is what others have to beat, and its curve shows after how many
     epochs scores tell configurations apart. A proposal depends on the space, the seed, the number of
-    trials before it and their results alone, so a reloaded search goes on as if it had not been interrupted. No
-    configuration is tried twice; one that goes on carries the trial it continues in `tuner/trial_id`. Failed trials
-    count as results, the score that one stopped early had counts as its last one.
+    trials before it and their results alone, so a reloaded search continues as if it had not been interrupted. No
+    configuration is tried twice; one that continues names the trial that it continues in `tuner/trial_id`. A failed
+    trial counts as a result. The score that a trial had when it was stopped early counts as its last one.
 
     Attributes:
         end_reason: why the search ended, "" before that.
@@ -144,7 +144,7 @@ class SeededOracle(SavedOracle, abc.ABC):
         self._tried: set[bytes] = set()  # keys of their genes
         self._counted: set[str] = set()  # trials whose results are in `configurations`
         self._index: dict[str, int] = {}  # {trial: its configuration}
-        self._retired: list[str] = []  # trials that none goes on from
+        self._retired: list[str] = []  # trials that none continues from
 
     @abc.abstractmethod
     def propose(self, rng: np.random.Generator) -> Proposal:
@@ -231,7 +231,7 @@ class SeededOracle(SavedOracle, abc.ABC):
         return min(limits, default=None)
 
     def resumable(self) -> list[str]:
-        """Lists the trials that a later one may go on from, the least promising first."""
+        """Lists the trials that a later one may continue from, the least promising first."""
         trained = self.trained() if len(self.rungs) > 1 else []
         return [one for one in trained if self.configurations[self._index[one]].epochs < self.rungs[-1]]
 
@@ -248,7 +248,7 @@ class SeededOracle(SavedOracle, abc.ABC):
         return True
 
     def epochs_given(self, trial_ids: Iterable[str]) -> int:
-        """Counts the epochs that trials were given, beyond those of the trials that they go on from.
+        """Counts the epochs that trials were given, beyond those of the trials that they continue from.
 
         One that was stopped early or failed has had those up to there. One whose file was damaged may have had all that
         a configuration can have.

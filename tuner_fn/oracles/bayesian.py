@@ -12,7 +12,7 @@ class BayesianOracle(FreezeThawOracle):
     """Trains the configuration with the highest expected improvement, always to its last epoch.
 
     The model is that of freeze-thaw search with the last epoch's scores only, all on one curve: so a configuration has
-    nothing of its own that the model could not explain, and being near the best is no improvement by itself.
+    nothing of its own that the model could not explain, and being near the best is not an improvement by itself.
     Configurations that are running count as middling, so that workers do not crowd.
 
     Source: Snoek et al. 2012 (arXiv:1206.2944), sections 2 and 3.1.

@@ -1,4 +1,4 @@
-"""The kit's own strategy: a model of all learning curves decides which configuration to go on with or to start."""
+"""The kit's own strategy: a model of all learning curves decides which configuration to continue or to start."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -282,8 +282,8 @@ def make_rungs(first: int, last: int, factor: float = 1.5) -> list[int]:
 def _standing(scores: np.ndarray, progress: np.ndarray) -> np.ndarray:
     """Compares scores [N] with the best after as many epochs or fewer, and stretches the differences between good ones.
 
-    So what all curves have in common, their rise, is no merit of those that were trained longest, and a good start
-    stands out among starts however low its score.
+    All curves rise, so a rise is not to the credit of those that were trained longest. A good start stands out among
+    starts, however low its score is.
     """
     below, best = np.empty(len(scores)), -np.inf
     for one in np.unique(progress):

@@ -10,7 +10,7 @@ class HalvingOracle(SeededOracle):
     """Base of strategies that train one of `factor` configurations further at each rung.
 
     Attributes:
-        factor: one of so many configurations goes on from rung to rung.
+        factor: one in this many configurations continues from rung to rung.
     """
 
     def __init__(self, *, min_epochs: int = 1, factor: int = 3, **settings: Any) -> None:
@@ -18,7 +18,7 @@ class HalvingOracle(SeededOracle):
 
         Args:
             min_epochs: of the lowest rung, from 1 to `max_epochs`: below it scores would rank noise.
-            factor: one of so many configurations goes on from rung to rung, at least 2.
+            factor: one in this many configurations continues from rung to rung, at least 2.
             **settings: of `SeededOracle`.
 
         Raises:

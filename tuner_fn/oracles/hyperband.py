@@ -37,7 +37,7 @@ class HyperbandOracle(HalvingOracle):
                 try:
                     return Proposal(self.space.values(self.unseen(rng)[0]), self._epochs(bracket)[0])
                 except Exhausted as error:
-                    reason = error  # the bracket goes on with what it has
+                    reason = error  # the bracket continues with what it has
             promotion = self._promotion(bracket, members)
             if promotion is not None:
                 return promotion

@@ -52,7 +52,7 @@ class OptunaOracle(SeededOracle):
         taken = inspect.signature(_samplers()[sampler].__init__).parameters
         for option in self._options:
             if option not in taken:
-                raise UserError(f"`{option}` is no option of Optuna's sampler `{sampler}`.{nearest(option, taken)}")
+                raise UserError(f"`{option}` is not an option of Optuna's sampler `{sampler}`.{nearest(option, taken)}")
         self._make_sampler(0)  # so that wrong values of options are found now
         self._study_attributes: dict[str, Any] = {}
         self._attributes: dict[str, dict[str, Any]] = {}  # by the number of the trial

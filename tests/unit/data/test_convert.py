@@ -250,7 +250,7 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path, kind):
 
 
 def test_an_unknown_format_names_the_nearest(tmp_path):
-    with pytest.raises(errors.UserError, match="`tfrecords` is no format to convert to. Did you mean `tfrecord`?"):
+    with pytest.raises(errors.UserError, match="`tfrecords` is not a format to convert to. Did you mean `tfrecord`?"):
         convert.convert(MemorySource({"train": []}, ["car"]), "tfrecords", tmp_path / "out")
 
 

@@ -227,8 +227,8 @@ def test_a_missing_file_and_a_folder_are_bad(tmp_path):
 @pytest.mark.parametrize(
     ("box", "rule"),
     [
-        ([1, 2, float("nan"), 4], "has a coordinate that is no number"),
-        ([1, 2, float("inf"), 4], "has a coordinate that is no number"),
+        ([1, 2, float("nan"), 4], "has a coordinate that is not a number"),
+        ([1, 2, float("inf"), 4], "has a coordinate that is not a number"),
         ([10, 2, -5, 4], "is inverted (negative width or height)"),
         ([10, 2, 5, -4], "is inverted (negative width or height)"),
         ([10, 2, 0, 4], "has zero area"),

@@ -55,7 +55,7 @@ def test_the_digest_changes_with_the_files_and_is_empty_without(tmp_path, monkey
     ("file", "text", "message"),
     [
         ("absent.py", None, "there is no file"),
-        ("my-kit.py", "", "`my-kit` is no name of a Python module. Rename the file."),
+        ("my-kit.py", "", "`my-kit` is not the name of a Python module. Rename the file."),
         ("json.py", "", "another module is called `json`.*Rename the file."),
         ("broken_of_mine.py", "x = 1\nraise KeyError('y')\n", r"KeyError: 'y' \(.*broken_of_mine.py, line 2\)"),
         ("needy_of_mine.py", "import not_there_at_all\n", "No module named 'not_there_at_all'.*line 1"),

@@ -40,7 +40,7 @@ def test_a_failing_listener_is_logged_and_the_others_still_hear(caplog):
         raise RuntimeError("no screen")
 
     with progress.listen(broken), progress.listen(lambda kind, fields: seen.append(kind)):
-        progress.emit("note", text="goes on")
+        progress.emit("note", text="continues")
     assert seen == ["note"]
     assert "no screen" in caplog.text
 

@@ -1,4 +1,4 @@
-"""The example of docs/search.md, executed: a continued trial goes on with weights and optimizer."""
+"""The example of docs/search.md, executed: a continued trial keeps its weights and optimizer."""
 
 import pathlib
 import re

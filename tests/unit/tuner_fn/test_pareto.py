@@ -46,7 +46,7 @@ def row(trial: str, score: float | None, epochs: int, cost: float | None, rate: 
 
 def test_a_configuration_counts_with_its_best_trial_and_failed_ones_not_at_all() -> None:
     rows = [
-        row("0", 0.9, 2, 5.0, 0.1),  # went on, and became worse
+        row("0", 0.9, 2, 5.0, 0.1),  # continued, and became worse
         row("1", 0.6, 2, 6.0, 0.2),
         row("2", 0.5, 8, 5.0, 0.1),
         row("3", float("nan"), 2, 1.0, 0.3),

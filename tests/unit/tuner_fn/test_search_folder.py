@@ -1,4 +1,4 @@
-"""A search goes on in its folder, in a copy of one of a smaller space, or says why it starts anew."""
+"""A search continues in its folder, in a copy of one of a smaller space, or says why it starts anew."""
 
 import json
 
@@ -105,7 +105,7 @@ def test_a_larger_space_begins_with_a_copy_and_leaves_the_old_search_alone(tmp_p
     assert (folder / "a" / "worker.log").read_text() == "old\n"
     assert notes == [
         f"A new search starts, because this changed: search: seed 0 -> 1. The one before stays in {folder / 'a'}.",
-        f"The space is larger: the search goes on with the trials of {folder / 'a'}, which stays as it is.",
+        f"The space is larger: the search continues with the trials of {folder / 'a'}, which stays as it is.",
     ]
 
 

@@ -102,10 +102,10 @@ def test_a_file_may_name_any_setting_and_its_range(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("loss.l3: [1]", "`loss.l3` is no hyperparameter that can be searched. Did you mean `loss.l2`"),
+        ("loss.l3: [1]", "`loss.l3` is not a hyperparameter that can be searched. Did you mean `loss.l2`"),
         ("model.alpha: [0.35, 9]", r"`model.alpha` must lie in \[0.1, 2.0\]: got 9"),
         ("model.alpha: []", "`model.alpha` needs at least one value"),
-        ("input.max_boxes:", "`input.max_boxes` is no hyperparameter that can be searched without a range"),
+        ("input.max_boxes:", "`input.max_boxes` is not a hyperparameter that can be searched without a range"),
         ("input.max_boxes: {low: 4}", "`input.max_boxes` needs `low` and `high`"),
         ("loss.l2: {low: 0.01, high: 0.001}", "`loss.l2` needs numbers with `low` up to `high`"),
         ("loss.l2: {lo: 0.01}", "`loss.l2` needs a list of values, or some of low, high, scale, choices"),
@@ -133,7 +133,9 @@ def test_each_mistake_in_a_file_is_named(tmp_path, text, message) -> None:
 
 
 def test_an_unknown_space_names_the_nearest() -> None:
-    with pytest.raises(UserError, match="`--space=flir_studi` is no space and no file. Did you mean `flir_study`"):
+    with pytest.raises(
+        UserError, match="`--space=flir_studi` is neither a space nor a file. Did you mean `flir_study`"
+    ):
         search_space.named_space("flir_studi", ExperimentConfig())
     with pytest.raises(UserError, match="`--space=/nowhere/space.yaml` cannot be read: No such file"):
         search_space.named_space("/nowhere/space.yaml", ExperimentConfig())

@@ -132,7 +132,7 @@ def test_a_process_killed_from_outside_costs_an_epoch_and_not_the_trial(process,
         history = process.train(job(tmp_path, "killed once"), reports.append)
     assert [report["epoch"] for report in reports] == [1, 2, 3]
     assert len(history) == 3
-    assert "goes on from the last epoch" in notes[0]
+    assert "continues from the last epoch" in notes[0]
 
 
 def test_an_exception_of_the_listener_leaves_no_process(process, tmp_path) -> None:
@@ -159,7 +159,7 @@ def test_a_process_that_cannot_start_stops_the_search(tmp_path) -> None:
 
 
 def test_the_process_ends_with_a_search_that_is_killed(tmp_path) -> None:
-    """kill -9 of the search: nothing goes on training unseen."""
+    """kill -9 of the search: nothing continues training unseen."""
     script = """
         import pathlib, sys
         sys.path[:0] = [{root!r}, {tests!r}, {here!r}]

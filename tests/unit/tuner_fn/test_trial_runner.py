@@ -1,4 +1,4 @@
-"""The tuner: what a trial reports, what a failure means to the search, a killed search goes on."""
+"""The tuner: what a trial reports, what a failure means to the search, a killed search continues."""
 
 import errno
 import json
@@ -214,7 +214,7 @@ def test_a_mistake_stops_the_search_at_once(process, tmp_path) -> None:
 
 
 def test_what_goes_wrong_outside_the_training_ends_the_search_and_costs_no_trial(process, tmp_path) -> None:
-    """A full disk is not the configuration's fault: the same command goes on when there is room."""
+    """A full disk is not the configuration's fault: the same command continues when there is room."""
     process.actions = {1: OSError(errno.ENOSPC, "No space left on device")}
     with pytest.raises(OSError, match="No space left"):
         search(make(tmp_path / "cut", process))
@@ -247,7 +247,7 @@ def test_an_interrupted_search_goes_on_with_the_trial_it_was_in(process, tmp_pat
 
 
 def test_rows_of_a_smaller_space_have_the_settings_own_values(process, tmp_path) -> None:
-    """A configuration that goes on in the larger space is the same one there: its challenger is another one."""
+    """A configuration that continues in the larger space is the same one there: its challenger is another one."""
     budget = {"max_trials": None, "max_epochs": 4}
     search(make(tmp_path, process, "freeze_thaw", max_epochs_total=6, **budget))
     ranges = search_space.pick({}, (*NAMES, "loss.l2"), ExperimentConfig())
@@ -303,7 +303,7 @@ def test_a_budget_counts_what_trials_of_damaged_files_may_have_had(process, tmp_
 
 
 def test_a_kill_between_the_ends_of_trial_and_oracle_keeps_the_parents_state(process, tmp_path) -> None:
-    """The trial is saved as completed and runs again: what it goes on from must still be there."""
+    """The trial is saved as completed and runs again: what it continues from must still be there."""
     whole = search(make(tmp_path / "whole", process, "hyperband"))
     promoted = [index for index, job in enumerate(process.jobs) if job.start_from]
     for number in promoted:
@@ -333,7 +333,7 @@ def test_trials_have_less_than_the_finalists_and_the_winner(process, tmp_path) -
     rows = search(make(tmp_path, process, fidelity=fidelity, repeats=2))
     jobs = [ExperimentConfig.from_dict(job.settings) for job in process.jobs]
     assert {(job.training.data_share, job.input.image_size) for job in jobs[:4]} == {(0.25, 128)}
-    # A trial of a quarter of the data is no whole training: both finalists are trained with both seeds.
+    # A trial of a quarter of the data is not a whole training: both finalists are trained with both seeds.
     assert [(job.training.data_share, job.input.image_size) for job in jobs[4:]] == [(1.0, 300)] * 4
     assert [job.training.seed for job in jobs[4:]] == [0, 0, 1, 1]
     assert {row["fidelity"] for row in rows} == {"training.data_share=0.25 input.image_size=128"}
@@ -361,7 +361,7 @@ def test_the_plan_says_trials_epochs_and_time_and_what_is_done_already(process, 
 
     with progress.listen(listener):
         search(make(tmp_path, process, max_trials=3))
-        search(make(tmp_path, process, max_trials=5))  # a larger budget goes on
+        search(make(tmp_path, process, max_trials=5))  # a larger budget continues
     first, second = plans
     # The fake pace is 1 s an epoch and 2 s a validation.
     assert first == {"trials": 3, "epochs": 6, "done_trials": 0, "done_epochs": 0, "best": None, "seconds": 12.0}
@@ -399,7 +399,7 @@ def test_the_search_stops_after_the_epoch_in_which_its_minutes_are_over(process,
     assert [row["status"] for row in rows] == ["completed", "running"]
     rest = search(make(tmp_path, process, max_epochs=3))
     assert [row["status"] for row in rest] == ["completed"] * 4
-    assert process.jobs[1] == process.jobs[2]  # the trial that was cut short goes on
+    assert process.jobs[1] == process.jobs[2]  # the trial that was cut short continues
 
 
 def test_the_minutes_count_over_all_starts(process, tmp_path, monkeypatch) -> None:
@@ -482,7 +482,7 @@ def test_a_state_beyond_the_final_training_is_no_part_of_it(process, tmp_path) -
 
 @pytest.mark.parametrize("settings", [{"fidelity": {"training.data_share": 0.5}}, {"inherit": True}])
 def test_a_state_of_less_data_or_of_inherited_weights_is_nothing_to_go_on_from(process, tmp_path, settings) -> None:
-    """Nor is that of a trial that went on from one with inherited weights."""
+    """Nor is that of a trial that continued from one with inherited weights."""
     tuner = make(tmp_path, process, "hyperband", repeats=2, **settings)
     search(tuner)
     ranked = [row for row in tuner.leaderboard() if row["rank"]]
@@ -884,7 +884,7 @@ def test_epochs_that_stopped_trials_were_not_trained_go_back_to_the_budget(proce
     assert all(list(job.validate_at) == list(range(1, job.epochs + 1)) for job in process.jobs)
     known = [len(job.stopping.curves) for job in process.jobs]
     assert known[:9] == list(range(9))
-    assert known[-1] < len(rows) - len(stopped)  # what was stopped or cut is no example of a whole training
+    assert known[-1] < len(rows) - len(stopped)  # what was stopped or cut is not an example of a whole training
     path = str(tmp_path / "search" / reporting.STUDY_FILE)
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
     states = [trial.state.name for trial in optuna.load_study(study_name="search", storage=storage).trials]

@@ -120,7 +120,7 @@ def test_one_folder_of_images_may_serve_all_splits(tmp_path):
         "train": ["0.jpg", "1.jpg"],
         "val": ["2.jpg"],
     }
-    assert source.notices == ()  # an image of the other split is no image without annotation
+    assert source.notices == ()  # an image of the other split is not an unannotated image
 
 
 def roboflow(root, **tables):
@@ -218,7 +218,7 @@ def test_the_fingerprint_follows_what_is_read(tmp_path):
         ([9, 9, 0, 4], "box [9, 9, 0, 4] (x, y, width, height in px) has zero area"),
         (
             [float("nan"), 9, 3, 4],
-            "box [nan, 9, 3, 4] (x, y, width, height in px) has a coordinate that is no number",
+            "box [nan, 9, 3, 4] (x, y, width, height in px) has a coordinate that is not a number",
         ),
         ([1, 2, 3], "annotation 0 needs a `bbox` of four numbers (x, y, width, height): got [1, 2, 3]"),
         (
@@ -403,7 +403,7 @@ def test_a_split_whose_name_is_misspelt_is_told(tmp_path):
     notes = []
     with progress.listen(lambda kind, fields: notes.append(fields["text"])):
         assert open_coco(root).splits == ("train", "test")
-    assert notes == [f"{root}/vall.json is no split (train, val or test) by its name; it is left out."]
+    assert notes == [f"{root}/vall.json is not a split (train, val or test) by its name; it is left out."]
 
 
 @pytest.mark.parametrize("supercategory", [None, [], 3])

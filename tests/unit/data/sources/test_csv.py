@@ -106,7 +106,7 @@ def test_a_file_is_recognised_too(tmp_path):
     file = write(tmp_path, "a.jpg,16,12,32,36,car")
     assert csv_table.CsvSource.recognises(file) == "boxes.csv starts as a table of boxes (RetinaNet)"
     put(tmp_path / "classes.csv", "car,0\n")
-    assert csv_table.CsvSource.recognises(tmp_path) is not None  # a list of classes is no second table
+    assert csv_table.CsvSource.recognises(tmp_path) is not None  # a list of classes is not a second table
     other = put(tmp_path / "other" / "results.csv", "epoch,loss\n1,0.5\n")
     assert csv_table.CsvSource.recognises(other) is csv_table.CsvSource.recognises(other.parent) is None
 

@@ -119,7 +119,7 @@ def test_frames_of_one_sequence_stay_together():
     [
         ({"splits": (0.5, 0.5)}, "`--splits` needs shares of train, val and test, as 0.8,0.1,0.1: got 0.5,0.5."),
         ({"splits": (0.0, 0.5, 0.5)}, "`--splits` needs shares of train, val and test"),
-        ({"splits": (1, 1, 1), "group_by": "("}, "`--group_by=(` is no regular expression: "),
+        ({"splits": (1, 1, 1), "group_by": "("}, "`--group_by=(` is not a regular expression: "),
         ({"splits": (1, 1, 1), "group_by": "cam"}, "`--group_by=cam` finds nothing in the name `s0_"),
         ({"splits": (1, 1, 1), "group_by": "^s"}, "`--splits` leaves train, test of `road_scenes"),
         ({"splits": (0.5, 0.5, 0)}, "Dataset `road_scenes:train=6,val=3,test=2,size=96x128` has no split test; it has"),

@@ -210,12 +210,12 @@ def test_files_of_one_name_in_two_folders_give_different_names(tmp_path):
     [
         (example(encoded=[coco_folder.image_bytes()[:200]]), "the image does not decode"),
         (example(**{"bbox__xmax": [0.01]}), "is inverted"),
-        (example(**{"bbox__xmax": [float("nan")]}), "is no number"),
+        (example(**{"bbox__xmax": [float("nan")]}), "is not a number"),
         (example(**{"bbox__xmax": [1.5]}), "lies outside its image of 64x48 px"),
         (example(**{"bbox__xmax": [0.5, 0.6]}), "`image/object/bbox/.*` have 1, 1, 2, 1 values"),
         (example(area=[1.0, 2.0]), "`image/object/area` has 2 values for 1 boxes"),
         (example(drop=["object/class/label", "object/class/text"]), "it has 1 boxes and 0 labels"),
-        (b"\xff\xff\xff", "it is no tf.Example"),
+        (b"\xff\xff\xff", "it is not a tf.Example"),
     ],
 )
 def test_a_bad_example_says_file_byte_and_reason(tmp_path, serialized, reason):

@@ -332,7 +332,7 @@ def test_lists_are_known_in_any_case_and_what_they_leave_out_is_said(tmp_path):
         ("left_out", str(root / "Annotations" / "c.xml"))
     ]
     lists = root / "ImageSets" / "Main"
-    assert notes == [f"{lists}/extra.txt is no split (train, val or test) by its name; it is left out."]
+    assert notes == [f"{lists}/extra.txt is not a split (train, val or test) by its name; it is left out."]
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,7 @@ def test_a_link_to_nowhere_beside_the_data_is_left_alone(tmp_path):
 
 def test_a_file_that_is_no_data_yaml_is_named(tmp_path):
     (tmp_path / "list.txt").write_text("images/a.jpg\n")
-    with pytest.raises(errors.UserError, match=r"list\.txt` is no data\.yaml"):
+    with pytest.raises(errors.UserError, match=r"list\.txt` is not a data\.yaml"):
         open_yolo(tmp_path / "list.txt")
 
 

@@ -36,7 +36,7 @@ def _image(gt=(), detections=(), height=480, width=640, crowd=None, area_px=None
 
 
 def _perfect(result: ImageResult) -> ImageResult:
-    """Replaces the detections by the objects that are no crowd."""
+    """Replaces the detections by the objects that are not crowds."""
     keep = ~result.gt_is_crowd
     boxes = result.gt_boxes[keep]
     scores = np.full(len(boxes), 0.5, np.float32)

@@ -68,7 +68,7 @@ def test_missing_and_empty_labels_are_named(tmp_path):
 
 def test_a_path_without_a_model_is_named_with_the_way_out(tmp_path):
     (tmp_path / "file").touch()
-    for name, fault in (("absent", "does not exist"), (".", "holds no model"), ("file", "is no model")):
+    for name, fault in (("absent", "does not exist"), (".", "holds no model"), ("file", "is not a model")):
         with pytest.raises(errors.UserError, match=rf"{fault}\. Give a run directory, a SavedModel's folder .*file\.$"):
             predict.find_model(str(tmp_path / name))
     (tmp_path / "metadata.db").touch()

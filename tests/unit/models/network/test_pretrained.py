@@ -52,7 +52,7 @@ def test_another_file_is_named(tmp_path, content) -> None:
         np.savez(path, kernel=np.zeros(3))
     else:
         path.write_bytes(content)
-    with pytest.raises(UserError, match=r"`model.weights`: .*weights.npz is no weights file .* import-weights"):
+    with pytest.raises(UserError, match=r"`model.weights`: .*weights.npz is not a weights file .* import-weights"):
         pretrained.check(CONFIG.replace({"model.weights": str(path)}))
 
 

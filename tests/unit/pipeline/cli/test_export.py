@@ -23,7 +23,7 @@ def make_model(folder, **settings) -> str:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--formats=tflite_int4"], "`--formats=tflite_int4` is no format. Did you mean `tflite_int8`?"),
+        (["--formats=tflite_int4"], "`--formats=tflite_int4` is not a format. Did you mean `tflite_int8`?"),
         (["--model=absent"], "`--model=absent` does not exist"),
         (["--model=model.tflite"], "is exported already. Give the folder of its SavedModel"),
         (["--dataset=coco:absent"], "absent"),

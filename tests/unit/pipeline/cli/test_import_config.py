@@ -77,7 +77,7 @@ def test_a_backbone_that_the_kit_lacks_fails_and_says_so(folder, capfd):
         (["nowhere"], "nowhere: cannot be read: No such file or directory."),
         (["."], ".: cannot be read: Is a directory."),
         (["broken.config"], "broken.config: line 2: expected `:` or `{` after `ssd`, got `}`."),
-        (["image.png"], "image.png: is no text file."),
+        (["image.png"], "image.png: is not a text file."),
         (["pipeline.config", "--output=."], "`--output=.` is a folder."),
         (["pipeline.config", "--train_images=0"], "`--train_images` needs a positive integer: got `0`."),
     ],
@@ -119,7 +119,7 @@ def test_the_configuration_of_a_run_trains_as_it_stands(folder, run_config):
         ('{"input": {"batch_size": 0}}', "`input.batch_size` must lie in"),
         ('{"input": {"batch_size": "many"}}', "`input.batch_size` needs a value of type int: got 'many'."),
         ("[1]", "needs settings by group"),
-        ("model { }", "is no JSON"),
+        ("model { }", "is not JSON"),
     ],
 )
 def test_a_wrong_file_of_settings_is_one_line_that_names_it(folder, capfd, content, text):

@@ -32,7 +32,7 @@ def folder(tmp_path, monkeypatch):
         (["ssd.tflite", "--label_map=absent.txt"], "`--label_map=absent.txt` cannot be read"),
         (["ssd.tflite", "--label_map=twice.pbtxt"], "ids need to be 1 to 2 to tell the outputs."),
         (["ssd.tflite", "--dataset=coco:absent"], "absent"),
-        (["ssd.tflite"], "`ssd.tflite` is no TFLite file."),
+        (["ssd.tflite"], "`ssd.tflite` is not a TFLite file."),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(arguments, message, capfd, folder):

@@ -120,7 +120,7 @@ def test_a_bad_value_before_a_required_flag_is_the_one_named(mistake, tmp_path, 
 
 
 def test_unknown_command(mistake):
-    assert mistake("rum") == "`rum` is no command. Did you mean `run`? See `ssd-tuner --help`."
+    assert mistake("rum") == "`rum` is not a command. Did you mean `run`? See `ssd-tuner --help`."
 
 
 def test_flag_before_the_command(mistake):
@@ -129,7 +129,7 @@ def test_flag_before_the_command(mistake):
 
 def test_unknown_flag(mistake):
     text = mistake(*RUN, "--workdr=x")
-    assert text == "`--workdr` is no flag of `run`. Did you mean `--workdir`? See `ssd-tuner run --help`."
+    assert text == "`--workdr` is not a flag of `run`. Did you mean `--workdir`? See `ssd-tuner run --help`."
 
 
 def test_missing_flags_are_all_named(mistake):
@@ -193,7 +193,7 @@ def test_a_positional_argument_of_run(mistake, tmp_path):
     ("arguments", "text"),
     [
         ([], "`kubeflow` needs an action: compile."),
-        (["compil"], "`compil` is no action of `kubeflow`. Did you mean `compile`?"),
+        (["compil"], "`compil` is not an action of `kubeflow`. Did you mean `compile`?"),
         (["compile", "more"], "takes flags only: got `more`"),
         (["compile", "--output=pipeline.txt"], "ends in .yaml or .json: got `pipeline.txt`"),
     ],
@@ -281,7 +281,7 @@ def test_ctrl_c_ends_the_process_at_once_whatever_its_threads_do():
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30)
     assert result.returncode == 130
-    assert result.stderr == "ssd-tuner: interrupted; the same command goes on where this one stopped.\n"
+    assert result.stderr == "ssd-tuner: interrupted; the same command continues where this one stopped.\n"
 
 
 @pytest.mark.parametrize(

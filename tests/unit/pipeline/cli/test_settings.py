@@ -61,13 +61,13 @@ def test_an_unknown_setting_is_told_the_one_that_was_meant(name, meant) -> None:
 @pytest.mark.parametrize(
     ("argument", "hint"),
     [
-        ("--batch=8", "`--batch` is no flag of `run`. Did you mean `--set=input.batch_size=...`?"),
-        ("--imgsz=640", "`--imgsz` is no flag of `run`. Did you mean `--set=input.image_size=...`?"),
-        ("--data=x", "`--data` is no flag of `run`. Did you mean `--dataset`?"),
+        ("--batch=8", "`--batch` is not a flag of `run`. Did you mean `--set=input.batch_size=...`?"),
+        ("--imgsz=640", "`--imgsz` is not a flag of `run`. Did you mean `--set=input.image_size=...`?"),
+        ("--data=x", "`--data` is not a flag of `run`. Did you mean `--dataset`?"),
         ("data=coco.yaml", "`run` takes flags only: got `data=coco.yaml`. Did you mean `--dataset`?"),
         ("imgsz=640", "`run` takes flags only: got `imgsz=640`. Did you mean `--set=input.image_size=640`?"),
         ("epochs=3", "`run` takes flags only: got `epochs=3`. Did you mean `--set=training.epochs=3`?"),
-        ("--max_trial=8", "`--max_trial` is no flag of `run`. Did you mean `--max_trials`?"),
+        ("--max_trial=8", "`--max_trial` is not a flag of `run`. Did you mean `--max_trials`?"),
     ],
 )
 def test_arguments_of_other_tools_are_understood_as_hints(argument, hint, capfd, tmp_path) -> None:

@@ -96,7 +96,7 @@ def test_one_bad_example_of_forty_goes_to_quarantine_and_the_rest_goes_on(tmp_pa
     description = json.loads(pathlib.Path(artifact.uri, "dataset.json").read_text())
     assert description["num_examples"]["train"] == 39
     assert description["num_quarantined"] == {"train": 1, "val": 0, "test": 0}
-    copy = tmp_path / "report" / "quarantine.csv"  # where the user looks while the run goes on
+    copy = tmp_path / "report" / "quarantine.csv"  # where the user looks while the run continues
     assert copy.read_text() == pathlib.Path(artifact.uri, "quarantine.csv").read_text()
 
 
@@ -109,7 +109,7 @@ def test_more_than_five_per_cent_bad_stop_the_run(tmp_path, folder):
     report = tmp_path / "report" / "quarantine.csv"
     assert str(caught.value) == (
         f"4 of 40 examples of split train of `coco:{folder}` are bad,"
-        " more than the 5% that a run goes on with:"
+        " more than the 5% that a run continues with:"
         f" {files[0]}: empty file (0 bytes); {files[1]}: empty file (0 bytes);"
         f" {files[2]}: empty file (0 bytes)."
         f" Mend or remove them; all are listed in {report}."

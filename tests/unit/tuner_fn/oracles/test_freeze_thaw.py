@@ -1,4 +1,4 @@
-"""Freeze-thaw goes on with what looks good, keeps to its budgets, and says why it ends."""
+"""Freeze-thaw continues with what looks good, keeps to its budgets, and says why it ends."""
 
 import keras_tuner
 import numpy as np

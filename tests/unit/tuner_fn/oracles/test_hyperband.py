@@ -56,7 +56,7 @@ def test_a_budget_is_spent_on_more_brackets(tmp_path) -> None:
 
 
 def test_failed_trials_are_the_worst_and_the_bracket_is_completed(tmp_path) -> None:
-    """Seven of the first nine fail, and the better of the two that go on: one is left for the last rung."""
+    """Seven of the first nine fail, and the better of the two that continue: one is left for the last rung."""
     numbers = iter(range(100))
 
     def score(values) -> float | None:
@@ -74,7 +74,7 @@ def test_a_bracket_in_which_all_fail_ends(tmp_path) -> None:
 
 
 def test_workers_that_wait_for_a_rung_start_the_next_bracket(tmp_path) -> None:
-    """All of the first rung run at once; of those, six must end before the best is certain to go on."""
+    """All of the first rung run at once; of those, six must end before the best is certain to continue."""
     oracle = searching.make_oracle("hyperband", tmp_path)
     trials = [oracle.create_trial(f"tuner{number}") for number in range(10)]
     assert rungs(trial.hyperparameters.values for trial in trials) == [(0, 1)] * 9 + [(0, 3)]

@@ -1,4 +1,4 @@
-"""Optuna's samplers are what Optuna makes of them, on any space, and go on identically after a reload."""
+"""Optuna's samplers are what Optuna makes of them, on any space, and continue identically after a reload."""
 
 import importlib.util
 import warnings
@@ -96,9 +96,9 @@ def test_options_reach_the_sampler(tmp_path) -> None:
         (
             "optuna:tpe",
             {"sampler_options": {"multivariat": True}},
-            "`multivariat` is no option of Optuna's sampler `tpe`. Did you mean `multivariate`?",
+            "`multivariat` is not an option of Optuna's sampler `tpe`. Did you mean `multivariate`?",
         ),
-        ("optuna:tpe", {"factor": 3}, "`factor` is no option of the search `optuna:tpe`."),
+        ("optuna:tpe", {"factor": 3}, "`factor` is not an option of the search `optuna:tpe`."),
     ],
 )
 def test_a_wrong_name_or_option_is_one_clear_error(name, options, message, tmp_path) -> None:

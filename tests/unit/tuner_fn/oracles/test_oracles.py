@@ -113,7 +113,7 @@ def epochs(asked) -> int:
 
 @pytest.mark.parametrize("name", [name for name in oracles.NAMES if name != "grid"])
 def test_a_larger_space_goes_on_with_the_trials_of_a_smaller_one(name, tmp_path) -> None:
-    """None is tried again, what is new varies, and a trial that goes on keeps the values it began with."""
+    """None is tried again, what is new varies, and a trial that continues keeps the values it began with."""
     config = ExperimentConfig()
     first = run(make(name, tmp_path, max_trials=6))
     oracle = make(name, tmp_path, make_larger_space(config), max_trials=18)
@@ -233,7 +233,7 @@ def test_a_budget_set_later_is_that_of_the_constructor(name, tmp_path) -> None:
 
 @pytest.mark.parametrize(("direction", "sign"), [("max", 1.0), ("min", -1.0)])
 def test_the_scores_of_all_validated_epochs_are_known(tmp_path, direction, sign) -> None:
-    """A training reports the last one; it keeps the others, and the configuration that goes on has those of both."""
+    """A training reports the last one; it keeps the others, and the configuration that continues has those of both."""
     oracle = make("asha", tmp_path, factor=2, direction=direction, max_trials=3)
     histories = [[{"AP": sign * one} for one in scores] for scores in ([0.5], [0.25], [0.5, 0.125])]
     for history in histories:
@@ -362,11 +362,11 @@ def test_only_some_strategies_end_by_themselves(name, tmp_path) -> None:
     ("name", "options", "message"),
     [
         ("hyperbrand", {}, "Unknown search `hyperbrand`. Did you mean `hyperband`?"),
-        ("asha", {"faktor": 2}, "`faktor` is no option of the search `asha`. Did you mean `factor`?"),
+        ("asha", {"faktor": 2}, "`faktor` is not an option of the search `asha`. Did you mean `factor`?"),
         (
             "bayesian",
             {"min_epochs": 2},
-            "`min_epochs` is no option of the search `bayesian`. Did you mean `max_epochs`?",
+            "`min_epochs` is not an option of the search `bayesian`. Did you mean `max_epochs`?",
         ),
         (
             "random",

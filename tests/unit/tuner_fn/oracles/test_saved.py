@@ -84,7 +84,7 @@ def test_every_strategy_goes_on_after_damage(tmp_path, name, damaged) -> None:
 @pytest.mark.parametrize("lost", [1, 2])
 @pytest.mark.parametrize("way", ["damaged", "removed"])
 def test_no_trial_gets_the_number_of_one_before_after_damage_to_both(tmp_path, lost, way) -> None:
-    """The new trial would go on from the training state of the old one, and the search would not end."""
+    """The new trial would continue from the training state of the old one, and the search would not end."""
     tried = run(make(tmp_path), 3)
     trial = tmp_path / "search" / f"trial_{lost}" / "trial.json"
     trial.write_text("")
