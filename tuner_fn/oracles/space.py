@@ -33,9 +33,13 @@ class Space:
 
     def canonical(self, genes: np.ndarray) -> np.ndarray:
         """Moves any numbers [N, P] in [0, 1] to the nearest canonical genes [N, P]."""
-        genes = np.clip(np.asarray(genes, dtype=np.float64), 0.0, 1.0)
-        genes = np.stack([snap(column) for snap, column in zip(self._snaps, genes.T, strict=True)], axis=1)
+        genes = self.snapped(genes)
         return np.where(self.active(genes), genes, _INACTIVE)
+
+    def snapped(self, genes: np.ndarray) -> np.ndarray:
+        """Moves any numbers [N, P] in [0, 1] to the genes [N, P] of the nearest values, whether active or not."""
+        genes = np.clip(np.asarray(genes, dtype=np.float64), 0.0, 1.0)
+        return np.stack([snap(column) for snap, column in zip(self._snaps, genes.T, strict=True)], axis=1)
 
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Draws configurations: canonical genes [count, P]; every parameter evenly over its (log) range."""

@@ -1,0 +1,1 @@
+"""Studies of settings: which of them matter, and how."""
