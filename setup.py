@@ -85,7 +85,10 @@ setuptools.setup(
     packages=setuptools.find_packages(
         include=[f"{name}{tail}" for name in ("data", "models", "tuner_fn", "pipeline") for tail in ("", ".*")]
     ),
-    package_data={name: ["py.typed"] for name in ("data", "models", "tuner_fn", "pipeline")},
+    package_data={
+        **{name: ["py.typed"] for name in ("data", "models", "tuner_fn", "pipeline")},
+        "pipeline.report": ["templates/*"],
+    },
     install_requires=REQUIRED,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["ssd-tuner = pipeline.cli.main:entry_point"]},

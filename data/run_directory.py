@@ -35,6 +35,21 @@ class RunDirectory:
         return self.root / "report"
 
     @property
+    def test_results(self) -> pathlib.Path:
+        """What the final model found in each test image."""
+        return self.report / "test_results.npz"
+
+    @property
+    def report_page(self) -> pathlib.Path:
+        """The report as one HTML file."""
+        return self.report / "report.html"
+
+    @property
+    def invocation(self) -> pathlib.Path:
+        """File with the command of the last run, and with what ran it."""
+        return self.report / "invocation.json"
+
+    @property
     def serving_model(self) -> pathlib.Path:
         """Pushed models, one numbered folder for each."""
         return self.root / "serving_model"
@@ -48,6 +63,17 @@ class RunDirectory:
     def log(self) -> pathlib.Path:
         """What the libraries had to say."""
         return self.root / "logs" / "run.log"
+
+    def searches(self) -> list[pathlib.Path]:
+        """Lists the folders of all searches, the one with the newest trial first."""
+        found = (self.root / "search").glob("[!.]*/")  # what begins with a dot is a copy that was never finished
+        return sorted(found, key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
+
+    @property
+    def ingested(self) -> list[pathlib.Path]:
+        """Folders of ingested datasets, the newest first."""
+        found = [path for path in (self.pipeline / "DetectionExampleGen" / "examples").glob("*") if path.name.isdigit()]
+        return sorted(found, key=lambda folder: int(folder.name), reverse=True)
 
     def search(self, key: str) -> pathlib.Path:
         """A search's trials, with their training states, and its results."""

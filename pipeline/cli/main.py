@@ -27,6 +27,8 @@ COMMANDS = (
     "data stats",
     "data show",
     "data convert",
+    "report",
+    "compare",
     "evaluate",
     "predict",
     "export",

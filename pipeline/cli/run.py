@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from data.run_directory import RunDirectory
-from pipeline import configs, environment, planning, workdir
+from pipeline import configs, environment, invocation, planning, workdir
 from pipeline.cli import data_flags, export, parsing
 from pipeline.screen import display
 from tuner_fn import finalists, objectives, pareto, presets, search_config, search_space, strategies
@@ -147,6 +147,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
             facts["config"] = flag_values["config"].value
         screen.print_facts(facts | {"workdir": str(folder.root), "log": str(folder.log)})
         plan.write(folder.report, found, key)
+        invocation.write(folder, "run", flag_values)
         print_plan(screen, found)
         screen.note("Starting TensorFlow and TFX (about 15 s) ...")
         environment.share_threads(config.experiment.input.size)
@@ -155,6 +156,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
 
         result = local.run(config)
         _show(screen, result, config, folder)
+        _write_page(screen, folder)
     pushed_all = result.blessed and all(one["kept"] for one in result.export["formats"])
     return 0 if pushed_all else STATUS_NOT_BLESSED
 
@@ -165,6 +167,17 @@ def print_plan(screen: display.Display, found: plan.Plan) -> None:
         return
     title = "Plan: settings derived from the dataset (--plan=off leaves them out)"
     screen.print_table(title, plan.COLUMNS, found.rows(), first_is_whole=True)
+
+
+def _write_page(screen: display.Display, folder: RunDirectory) -> None:
+    """Writes the report; whatever goes wrong with it, the run has succeeded."""
+    from pipeline.report import page
+
+    try:
+        screen.print_facts({"page": str(page.write(folder.root))})
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        screen.note(f"Warning: no report was written ({reason}). `ssd-tuner report {folder.root}` tries again.")
 
 
 def _show(

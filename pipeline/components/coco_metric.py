@@ -6,8 +6,9 @@ with its detections and drop the image bytes before anything is grouped.
 """
 
 import dataclasses
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -17,9 +18,10 @@ from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
 from data import examples
-from models.evaluation import coco, detections, paired_bootstrap
+from models.evaluation import coco, detections, image_results, paired_bootstrap
 
 NUM_IMAGES_KEY = "num_images"
+IMAGES_KEY = "image_results"  # the candidate's, as bytes of `ImageResults`
 # The candidate's numbers beside a baseline. The baseline has the last one, too: TFMA's change thresholds are for
 # differences, and no model is worse than itself.
 COMPARISON_KEYS = ("difference", "low", "high", "p_worse")
@@ -28,11 +30,22 @@ BATCH_SIZE = 16  # images a model call; Arrow batches may hold 1,000, too many d
 _RESULTS_KEY = "image_results"
 
 Extracts = dict[str, Any]
-Row = tuple[str, tuple[str, ...], dict[str, coco.ImageResult]]  # source id, class names, result by model
+
+
+class Row(NamedTuple):
+    """One image: its name, the CRC-32 of its bytes, the names of the labels, and what each model found."""
+
+    source_id: str
+    checksum: int
+    class_names: tuple[str, ...]
+    by_model: dict[str, coco.ImageResult]
 
 
 class CocoMetrics(metric_types.Metric):
-    """COCO's twelve numbers, AP and AP50 of each class, and `num_images`, for each model; how two models compare."""
+    """COCO's twelve numbers, AP and AP50 of each class, and `num_images`, for each model; how two models compare.
+
+    The candidate's detections are kept beside its numbers.
+    """
 
     def __init__(self, name: str = "coco", objective: str = "AP50", source_hash: str = "") -> None:
         """Stores the settings TFMA passes on.
@@ -100,7 +113,7 @@ def _pair(
             results[model_name] = _image_result(record, found, names, gt_class_names)
         yield {
             constants.FEATURES_KEY: {},
-            _RESULTS_KEY: (record.source_id, tuple(gt_class_names), results),
+            _RESULTS_KEY: Row(record.source_id, zlib.crc32(record.encoded), tuple(gt_class_names), results),
         }
 
 
@@ -141,13 +154,15 @@ class _CocoCombineFn(beam.CombineFn):
     def merge_accumulators(self, accumulators: Iterable[list[Row]]) -> list[Row]:
         return [row for accumulator in accumulators for row in accumulator]
 
-    def extract_output(self, accumulator: list[Row]) -> dict[metric_types.MetricKey, float]:
+    def extract_output(self, accumulator: list[Row]) -> dict[metric_types.MetricKey, Any]:
         if not accumulator:
             return {}
-        rows = sorted(accumulator, key=lambda row: row[0])  # Beam's order varies; ties in score depend on it
-        class_names = rows[0][1]
-        by_model = {name: [results[name] for _, _, results in rows] for name in rows[0][2]}
-        numbers = {}
+        rows = sorted(accumulator, key=lambda row: row.source_id)  # Beam's order varies; ties in score depend on it
+        class_names = rows[0].class_names
+        by_model = {name: [row.by_model[name] for row in rows] for name in rows[0].by_model}
+        candidate = _candidate(by_model)
+        images = _images(rows, by_model[candidate])
+        numbers: dict[metric_types.MetricKey, Any] = {_key(IMAGES_KEY, candidate): images}
         for model_name, results in by_model.items():
             metrics = coco.coco_metrics(results, class_names)
             metrics[NUM_IMAGES_KEY] = float(len(rows))
@@ -163,6 +178,17 @@ class _CocoCombineFn(beam.CombineFn):
         found = dataclasses.asdict(paired_bootstrap.compare(*pair, class_names, self._objective))
         numbers = {_key(name, constants.CANDIDATE_KEY): found[name] for name in COMPARISON_KEYS}
         return numbers | {_key(P_WORSE_KEY, constants.BASELINE_KEY): 0.0}
+
+
+def _candidate(by_model: Mapping[str, Any]) -> str:
+    """Names the candidate, which TFMA does where there is a baseline, too."""
+    return constants.CANDIDATE_KEY if constants.CANDIDATE_KEY in by_model else next(iter(by_model))
+
+
+def _images(rows: Sequence[Row], results: Sequence[coco.ImageResult]) -> bytes:
+    checksums = np.array([row.checksum for row in rows], np.uint32)
+    ids = tuple(row.source_id for row in rows)
+    return image_results.ImageResults(rows[0].class_names, ids, checksums, tuple(results)).to_bytes()
 
 
 def _key(name: str, model_name: str) -> metric_types.MetricKey:

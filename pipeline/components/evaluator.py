@@ -185,7 +185,7 @@ def read_evaluation(evaluation_dir: str) -> Evaluation:
     candidate, baseline = {}, {}
     for metrics_of_slice in model_eval_lib.load_metrics(evaluation_dir):
         for entry in metrics_of_slice.metric_keys_and_values:
-            if not entry.key.is_diff:
+            if not entry.key.is_diff and entry.key.name != coco_metric.IMAGES_KEY:
                 numbers = baseline if entry.key.model_name in baseline_names else candidate
                 numbers[entry.key.name] = entry.value.double_value.value
     thresholds = config.metrics_specs[0].thresholds
@@ -200,6 +200,22 @@ def read_evaluation(evaluation_dir: str) -> Evaluation:
         min_map=thresholds[objective].value_threshold.lower_bound.value,
         max_p_worse=thresholds[coco_metric.P_WORSE_KEY].change_threshold.absolute.value if baseline_names else None,
     )
+
+
+def read_image_results(evaluation_dir: str) -> bytes | None:
+    """Reads what the candidate found in each image of the test split.
+
+    Args:
+        evaluation_dir: uri of its `evaluation` artifact.
+
+    Returns:
+        Bytes of `image_results.ImageResults`; None where the split has no image.
+    """
+    for metrics_of_slice in model_eval_lib.load_metrics(evaluation_dir):
+        for entry in metrics_of_slice.metric_keys_and_values:
+            if entry.key.name == coco_metric.IMAGES_KEY:
+                return entry.value.bytes_value
+    return None
 
 
 def read_blessing(evaluation_dir: str, blessing_dir: str) -> tuple[bool, list[str], dict[str, float]]:

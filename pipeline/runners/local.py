@@ -216,6 +216,9 @@ def _summarise(
     sources.append(pathlib.Path(model) / EXTRAS / "config.json")  # in the place of the settings that the run began with
     for path in sources:
         files.write_bytes(report / path.name, path.read_bytes())
+    images = evaluator.read_image_results(evaluation.uri)
+    if images is not None:
+        files.write_bytes(config.paths.test_results, images)
     epoch = json.loads(read_extra(model, model_card.TRAINING_FILE))["epoch"]
     final = json.loads((report / "history.json").read_text())[epoch - 1]
     rows = json.loads((report / "leaderboard.json").read_text())

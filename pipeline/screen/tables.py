@@ -12,7 +12,7 @@ from tuner_fn import cost_limits, objectives
 
 _NO_GROUND_TRUTH = "no ground truth"
 # COCO's twelve numbers: key, name, what it is measured over.
-_COCO_ROWS = (
+COCO_ROWS = (
     ("AP", "mAP@[.5:.95]", "IoU .50 to .95, 100 detections an image"),
     ("AP50", "mAP@.5", "IoU .50"),
     ("AP75", "mAP@.75", "IoU .75"),
@@ -81,7 +81,7 @@ def metrics_tables(metrics: Mapping[str, float], title: str) -> list[Table]:
         metrics: COCO's numbers in [0, 1], NaN where there is no ground truth.
         title: what was measured: dataset, split, images.
     """
-    coco = [(name, _score(metrics[key]), over) for key, name, over in _COCO_ROWS if key in metrics]
+    coco = [(name, _score(metrics[key]), over) for key, name, over in COCO_ROWS if key in metrics]
     names = [key.removeprefix("AP/") for key in metrics if key.startswith("AP/")]
     classes = [(name, _score(metrics[f"AP/{name}"]), _score(metrics.get(f"AP50/{name}"))) for name in names]
     tables = [table(title, ["", "value", "measured over"], coco)]

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import zlib
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from tfx.types import standard_artifacts, standard_component_specs
 from tfx.utils import json_utils, proto_utils
 
 from benchmarks import evaluation as peer
-from models.evaluation import coco, paired_bootstrap
+from models.evaluation import coco, image_results, paired_bootstrap
 from pipeline.components import coco_metric, evaluator
 from tests import tiny_detector
 from tuner_fn import objectives
@@ -232,3 +233,21 @@ def test_the_baseline_is_the_last_blessed_model_but_not_the_candidate():
     assert baseline_of(models[0]) == [4]
     models, blessings = models[:1], blessings[:1]
     assert baseline_of(models[0]) == []
+
+
+@pytest.mark.parametrize("baseline", [None, "worse"])
+def test_the_candidates_detections_are_kept_image_by_image(folder, results, baseline):
+    """They are what a later report or comparison reads; scored again, they give the Evaluator's numbers."""
+    evaluation_dir, _ = _evaluate(folder, "good", baseline)
+    kept = image_results.ImageResults.from_bytes(evaluator.read_image_results(evaluation_dir))
+    records = tiny_detector.records_of(results)
+    assert kept.source_ids == tuple(sorted(record.source_id for record in records))
+    checksums = {record.source_id: zlib.crc32(record.encoded) for record in records}
+    assert kept.checksums.tolist() == [checksums[name] for name in kept.source_ids]
+    assert coco.coco_metrics(kept.results, kept.class_names) == pytest.approx(
+        evaluator.read_evaluation(evaluation_dir).metrics, abs=TOLERANCE, nan_ok=True
+    )
+
+
+def test_a_split_without_images_keeps_no_detections(folder):
+    assert evaluator.read_image_results(_evaluate(folder, "good", dataset="empty")[0]) is None

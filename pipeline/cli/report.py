@@ -1,0 +1,42 @@
+"""`ssd-tuner report`: what a run found, as one HTML page."""
+
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags
+
+from data import errors
+from pipeline.screen import display
+
+SUMMARY = "Write what a run found as one HTML page that opens offline: report/report.html."
+USAGE = "WORKDIR"
+EXAMPLE = "ssd-tuner report runs/demo"
+EXTRA = "pipeline"
+
+
+def define_flags(flag_values: flags.FlagValues) -> None:
+    """Adds the command's flags: it has none of its own."""
+    del flag_values
+
+
+def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
+    """Writes the report; of a run that has not ended, what there is so far.
+
+    Args:
+        arguments: the run directory.
+        flag_values: as `define_flags`.
+
+    Returns:
+        0, where the report was written.
+
+    Raises:
+        UserError: not one run directory is named.
+    """
+    from pipeline.report import page
+
+    if len(arguments) != 1:
+        raise errors.UserError(f"`report` needs one run directory: got {len(arguments)}. Example: {EXAMPLE}")
+    with display.open_display(flag_values.verbosity) as screen:
+        path = page.write(pathlib.Path(arguments[0]).expanduser())
+        screen.note(f"Written to {path}")
+    return 0

@@ -1,0 +1,76 @@
+"""Parallel coordinates: what the trials tried, and how far each came."""
+
+import collections
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.report import parts
+from pipeline.report.contents import Contents
+from pipeline.report.parts import Plot, Section
+
+TITLE = "Parallel coordinates"
+_AXIS_PX = 90
+_TICKS = 5
+
+
+def make(run: Contents) -> Section:
+    """Makes the section."""
+    rows = run.ranked
+    axes = [axis for name in _names(rows) if (axis := _axis(name, rows, run.ranges.get(name, {}))) is not None]
+    if not axes:
+        return Section(TITLE, missing="At least two finished trials with different settings are needed.")
+    scores = parts.numbers([row["score"] for row in rows])
+    axes.append({"label": parts.label(f"val {run.objective_text}"), "values": scores})
+    line = {"color": scores, "colorscale": "Viridis", "showscale": True, "colorbar": {"thickness": 12, "len": 0.9}}
+    trace = {"type": "parcoords", "dimensions": axes, "line": line, "labelangle": -18, "labelside": "top"}
+    layout = parts.figure([trace], height=440, margin={"l": 70, "r": 30, "t": 90, "b": 24})
+    caption = "A line is a trial, its colour the score. Drag along an axis to choose trials; drag names to reorder."
+    return Section(TITLE, [Plot(layout, caption, _AXIS_PX * (len(axes) + 2))])
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row["hyperparameters"]))
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Shortens names such as `optimizer.learning_rate` to their last part where that names one of them only."""
+    counts = collections.Counter(name.rpartition(".")[2] for name in names)
+    return {name: tail if counts[tail := name.rpartition(".")[2]] == 1 else name for name in names}
+
+
+def _axis(name: str, rows: Sequence[Mapping[str, Any]], declared: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Makes an axis of Plotly; None where all trials have the same value."""
+    values = [row["hyperparameters"].get(name) for row in rows]
+    kinds = sorted(
+        {*values},
+        key=lambda value: (
+            isinstance(value, str | type(None)),
+            str(value) if isinstance(value, str | type(None)) else value,
+        ),
+    )
+    if len(kinds) < 2:
+        return None
+    title = parts.label(short_names(_names(rows))[name])
+    is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    if not is_number or "choices" in declared:
+        texts = [
+            parts.label("none" if kind is None else f"{kind:g}" if isinstance(kind, float) else kind) for kind in kinds
+        ]
+        return {
+            "label": title,
+            "values": [kinds.index(one) for one in values],
+            "tickvals": [*range(len(kinds))],
+            "ticktext": texts,
+        }
+    if declared.get("scale") == "log" and min(values) > 0:
+        logs = [math.log10(value) for value in values]
+        low, high = min(logs), max(logs)
+        ticks = [low + (high - low) * step / (_TICKS - 1) for step in range(_TICKS)]
+        return {
+            "label": title,
+            "values": parts.numbers(logs),
+            "tickvals": parts.numbers(ticks),
+            "ticktext": [f"{10**tick:.2g}" for tick in ticks],
+        }
+    return {"label": title, "values": parts.numbers(values)}

@@ -1,0 +1,81 @@
+"""Mistakes: what each kind costs, and which class is taken for which."""
+
+from typing import Any
+
+import numpy as np
+
+from models.evaluation.image_results import ImageResults
+from pipeline.report import matches, parts, precision_recall
+from pipeline.report.contents import Contents
+from pipeline.report.parts import Plot, Section, Table, Text
+
+TITLE = "Mistakes"
+# hotcoco's names of the kinds of Bolya et al. 2020 (arXiv:2008.08115), section 2.2.
+KINDS = {
+    "Cls": ("wrong class", "right place, other class"),
+    "Loc": ("wrong place", "right class, IoU 0.1 to 0.5"),
+    "Both": ("wrong class and place", "other class, IoU 0.1 to 0.5"),
+    "Dupe": ("duplicate", "the object was found already"),
+    "Bkg": ("background", "no object there"),
+    "Miss": ("missed", "an object that no detection is near"),
+}
+_MOST_CLASSES = 24
+_BACKGROUND, _MISSED = "background", "missed"
+
+
+def make(run: Contents) -> Section:
+    """Makes the section."""
+    if run.images is None or not run.images.results:
+        return Section(TITLE, missing=precision_recall.NO_IMAGES)
+    if not any(one.num_objects for one in matches.by_class(run.images)):
+        return Section(TITLE, missing="The test split has no objects.")
+    score = matches.best_score(run.images)
+    counts = matches.evaluated_from(run.images, score)
+    gains = matches.evaluated(run.images).tide_errors()["delta_ap"]
+    found = counts.tide_errors()["counts"]
+    rows = [(name, about, found.get(kind, 0), _gain(gains.get(kind))) for kind, (name, about) in KINDS.items()]
+    heads = ("kind", "what it is", f"number from score {score:.2f} on", "mAP@.5 gained without them")
+    matrix = np.asarray(counts.confusion_matrix()["matrix"], np.int64)
+    note = (
+        f"Counts are of detections from score {score:.2f} on, where F1 over all classes is highest; the gain is that of"
+        " all detections."
+    )
+    return Section(TITLE, [Text(note), Table(heads, rows), _confusion(run.images, matrix)])
+
+
+def _gain(value: float | None) -> str | None:
+    return None if value is None else f"{value:+.3f}"
+
+
+def _confusion(images: ImageResults, matrix: np.ndarray) -> Plot:
+    """Draws the matrix of truth (rows, the last is background) and detection (columns, the last is missed)."""
+    labels = matches.most_objects(images, _MOST_CLASSES)
+    kept = [*labels, len(images.class_names)]
+    shown = matrix[np.ix_(kept, kept)]
+    shares = shown / np.maximum(shown.sum(axis=1, keepdims=True), 1)
+    names = [parts.label(images.class_names[label]) for label in labels]
+    trace = {
+        "type": "heatmap",
+        "z": [parts.numbers(row) for row in shares.tolist()],
+        "text": [[str(count) if count else "" for count in row] for row in shown.tolist()],
+        "texttemplate": "%{text}",
+        "x": [*names, _MISSED],
+        "y": [*names, _BACKGROUND],
+        "colorscale": [[0, "#fff"], [1, parts.COLOURS[0]]],
+        "zmin": 0,
+        "zmax": 1,
+        "showscale": False,
+        "xgap": 1,
+        "ygap": 1,
+        "hovertemplate": "truth %{y}, detected as %{x}: %{text}<extra></extra>",
+    }
+    caption = "Objects (rows) and what they were detected as (columns); colours are shares of the row"
+    if len(labels) < len(images.class_names):
+        caption += f" (the {len(labels)} classes with most objects)"
+    return Plot(_figure(trace, len(kept)), caption, 60 * len(kept))
+
+
+def _figure(trace: dict[str, Any], size: int) -> dict[str, Any]:
+    y = {"autorange": "reversed", "type": "category", "title": {"text": "truth"}, "showgrid": False}
+    x = {"type": "category", "title": {"text": "detected as"}, "showgrid": False}
+    return parts.figure([trace], x=x, y=y, height=max(260, 140 + 34 * size))

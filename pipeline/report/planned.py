@@ -1,0 +1,28 @@
+"""Plan: the settings that were derived from the data, each with its reason."""
+
+from pipeline.report.contents import Contents
+from pipeline.report.parts import Section, Table
+from tuner_fn.plan import plan
+
+TITLE = "Plan"
+
+
+def make(run: Contents) -> Section:
+    """Makes the section."""
+    if run.plan is None:
+        return Section(TITLE, missing="The run has no plan.")
+    if not run.plan.choices:
+        return Section(
+            TITLE, missing="Nothing was derived from the data: the settings are the preset's and the user's."
+        )
+    about = [(name, _text(value)) for name, value in run.plan.about.items()]
+    tables = [Table(plan.COLUMNS, run.plan.rows(), note="--set wins over the plan; --plan=off leaves it out.")]
+    if about:
+        tables.append(Table(("", ""), about, caption="What it was derived from"))
+    return Section(TITLE, tables)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {one}" for name, one in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
