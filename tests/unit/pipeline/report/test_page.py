@@ -1,0 +1,203 @@
+"""The report of runs in every state: what there is is shown, what is missing is named, and nothing else is touched."""
+
+import json
+import re
+
+import pytest
+from plotly import graph_objects
+
+from data import errors
+from data.run_directory import RunDirectory
+from pipeline.cli import main as command_line
+from pipeline.report import contents, page, parts
+from tests import finished_run
+
+HOSTILE = ("</script><script>alert(1)</script>", "<img src=x onerror=alert(2)>", "<b>&amp;")
+
+
+def sections_of(root):
+    run = contents.read(root)
+    return {section.TITLE: section.make(run) for section in page.SECTIONS}
+
+
+def files_of(root):
+    return {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def all_figures(sections):
+    return [part.figure for section in sections.values() for part in section.parts if isinstance(part, parts.Plot)]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs") / "demo"
+    finished_run.write(root)
+    return root
+
+
+def test_a_run_that_has_ended_has_every_section_and_only_the_page_is_written(run):
+    before = files_of(run)
+    assert page.write(run) == RunDirectory(run).report_page
+    after = files_of(run)
+    assert after.keys() - before.keys() == {RunDirectory(run).report_page.relative_to(run)}
+    assert all(after[name] == data for name, data in before.items())
+    assert {title: section.missing for title, section in sections_of(run).items() if section.missing} == {}
+    assert RunDirectory(run).report_page.stat().st_size <= page.MOST_BYTES
+
+
+def test_figures_are_what_plotly_takes(run):
+    figures = all_figures(sections_of(run))
+    assert len(figures) >= 10
+    for figure in figures:
+        graph_objects.Figure(figure)  # raises on a name or value that Plotly does not know
+        json.dumps(figure, allow_nan=False)
+
+
+def test_names_from_the_data_are_text_everywhere(tmp_path):
+    finished_run.write(tmp_path, class_names=HOSTILE)
+    text = page.write(tmp_path).read_text(encoding="utf-8")
+    for name in HOSTILE:
+        assert name not in text
+    data = re.search(r'<script type="application/json" id="figures">(.*?)</script>', text, re.DOTALL).group(1)
+    assert "<" not in data
+    # What Plotly would take for markup is escaped for Plotly, too.
+    assert "&lt;img src=x onerror=alert(2)&gt;" in json.dumps(json.loads(data))
+    assert "&lt;img src=x onerror=alert(2)&gt;" in text  # and in the tables
+
+
+def test_the_page_asks_for_nothing(run):
+    text = page.write(run).read_text(encoding="utf-8")
+    assert "default-src 'none'" in text
+    outside = re.sub(r'<script type="text/plain" id="library">.*?</script>', "", text, flags=re.DOTALL)
+    assert set(re.findall(r"""\b(?:src|href)\s*=\s*["']?(#|data:|[^"']{4})""", outside)) == {"#", "data:"}
+    assert "url(" not in outside
+
+
+def test_a_folder_without_a_run_is_named(tmp_path, capfd):
+    (tmp_path / "holiday.jpg").touch()
+    assert command_line.main(["report", str(tmp_path)]) == 2
+    assert "holds no run" in capfd.readouterr().err
+    assert command_line.main(["report", str(tmp_path / "none")]) == 2
+    assert "is no folder" in capfd.readouterr().err
+    assert command_line.main(["report"]) == 2
+    assert "needs one run directory" in capfd.readouterr().err
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_run_that_has_hardly_begun(tmp_path):
+    RunDirectory(tmp_path).pipeline.mkdir()
+    found = sections_of(tmp_path)
+    assert "has not ended" in found["Summary"].missing
+    assert found["Leaderboard"].missing == "No trial has ended yet."
+    assert "no trial has been validated" in found["Learning curves"].missing.lower()
+    page.write(tmp_path)
+
+
+def test_a_search_that_is_running(tmp_path):
+    finished_run.write_search(tmp_path, num_trials=5, num_running=1)
+    found = sections_of(tmp_path)
+    assert "has not ended" in found["Summary"].missing
+    assert dict(found["Summary"].parts[0].rows)["search"] == "hyperband: 4 finished, 1 failed, 1 running of 6 trials"
+    assert len(found["Leaderboard"].parts[0].rows) == 4
+    assert found["Mistakes"].missing.startswith("The run has kept no detections")
+    page.write(tmp_path)
+
+
+def test_a_newer_search_beside_an_older_result(tmp_path):
+    finished_run.write(tmp_path, num_trials=4)
+    finished_run.write_search(tmp_path, num_trials=9)
+    assert "newer search has not ended" in sections_of(tmp_path)["Summary"].missing
+
+
+def test_one_trial(tmp_path):
+    finished_run.write_search(tmp_path, num_trials=1)
+    found = sections_of(tmp_path)
+    assert len(found["Leaderboard"].parts[0].rows) == 1
+    assert "At least two finished trials" in found["Parallel coordinates"].missing
+    page.write(tmp_path)
+
+
+def test_all_trials_failed(tmp_path):
+    finished_run.write_search(tmp_path, num_trials=2)
+    path = RunDirectory(tmp_path).search(finished_run.KEY) / "leaderboard.json"
+    rows = [
+        row | {"rank": None, "score": None, "status": "failed", "reason": "<out> of memory"}
+        for row in json.loads(path.read_text())
+    ]
+    path.write_text(json.dumps(rows))
+    found = sections_of(tmp_path)
+    assert "No trial was finished" in found["Leaderboard"].missing
+    assert found["Failures"].parts[0].rows == [(2, "<out> of memory", "0000, 0001")]
+    assert "&lt;out&gt; of memory" in page.write(tmp_path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "summary.json",
+        "plan.json",
+        "history.json",
+        "config.json",
+        "quarantine.csv",
+        "test_results.npz",
+        "invocation.json",
+    ],
+)
+def test_a_damaged_file_is_named_and_left_as_it_is(tmp_path, name):
+    finished_run.write(tmp_path)
+    path = RunDirectory(tmp_path).report / name
+    path.write_bytes(b"\xff{" if name.endswith("csv") else path.read_bytes()[:20])
+    damaged = path.read_bytes()
+    summary = sections_of(tmp_path)["Summary"]
+    assert [part.text for part in summary.parts[1:] if f"report/{name} cannot be read" in part.text]
+    page.write(tmp_path)
+    assert path.read_bytes() == damaged
+
+
+def test_a_damaged_trial_and_a_damaged_leaderboard(tmp_path):
+    finished_run.write(tmp_path)
+    search = RunDirectory(tmp_path).search(finished_run.KEY)
+    (search / "trial_0003" / "trial.json").write_text("{}")
+    (search / "leaderboard.json").write_text("[{}]")
+    run = contents.read(tmp_path)
+    assert sorted(problem.split(" ")[0] for problem in run.problems) == [
+        f"search/{finished_run.KEY}/leaderboard.json",
+        f"search/{finished_run.KEY}/trial_0003/trial.json",
+    ]
+    assert len(run.rows) == 12  # the report's own copy
+    page.write(tmp_path)
+
+
+def test_a_thousand_trials_stay_below_the_limit(tmp_path):
+    finished_run.write(tmp_path, num_trials=1000)
+    text = page.write(tmp_path).read_text(encoding="utf-8")
+    assert len(text.encode()) <= page.MOST_BYTES
+    assert "969 more trials are in report/leaderboard.csv" in text
+
+
+def test_pictures_give_way_where_the_page_would_be_too_large(monkeypatch):
+    monkeypatch.setattr(page, "MOST_BYTES", 20_000)
+    picture = parts.Pictures("Worst", [("data:image/jpeg;base64," + "A" * 30_000, "one")])
+    text = page.render("Run", [parts.Section("Images", [picture, parts.Text("kept")])])
+    assert len(text) < 20_000
+    assert "Left out" in text
+    assert "kept" in text
+
+
+def test_a_report_that_fails_is_a_warning_of_the_run(run, monkeypatch, capfd):
+    from pipeline.cli import run as run_command
+    from pipeline.screen import display
+
+    monkeypatch.setattr(page, "write", lambda root: 1 / 0)
+    with display.open_display() as screen:
+        run_command._write_page(screen, RunDirectory(run))
+    assert "no report was written (ZeroDivisionError" in " ".join(capfd.readouterr().out.split())
+
+
+def test_a_report_in_a_folder_that_cannot_be_written(run, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(page.files, "write_text", refuse)
+    with pytest.raises(errors.UserError, match="cannot be written"):
+        page.write(run)

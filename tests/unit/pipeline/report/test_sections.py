@@ -1,0 +1,116 @@
+"""The numbers of the report's sections, on cases done by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from models.evaluation import coco, image_results
+from pipeline.report import contents, coordinates, curves, matches, overview, pictures, thresholds
+from tests import finished_run
+
+LEFT, RIGHT, NOWHERE = [0.1, 0.1, 0.5, 0.4], [0.1, 0.6, 0.5, 0.9], [0.7, 0.1, 0.9, 0.3]
+
+
+def image(objects, found, size_px=(100, 100)):
+    """Makes a result of (box, label) and (box, label, score)."""
+    boxes = np.array([box for box, _ in objects], np.float32).reshape(-1, 4)
+    return coco.ImageResult(
+        gt_boxes=boxes,
+        gt_labels=np.array([label for _, label in objects], np.int32),
+        gt_is_crowd=np.zeros(len(objects), bool),
+        gt_area_px=(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) * 1e4,
+        det_boxes=np.array([box for box, _, _ in found], np.float32).reshape(-1, 4),
+        det_scores=np.array([score for _, _, score in found], np.float32),
+        det_classes=np.array([label for _, label, _ in found], np.int32),
+        height=size_px[0],
+        width=size_px[1],
+    )
+
+
+def images(*results):
+    ids = tuple(f"image-{number}" for number in range(len(results)))
+    return image_results.ImageResults(("a", "b"), ids, np.zeros(len(results), np.uint32), results)
+
+
+@pytest.fixture
+def by_hand():
+    """Two classes. Of class a: found 0.9, false 0.7, found 0.6, one of three objects is missed. Of b: false 0.3."""
+    return images(
+        image([(LEFT, 0), (RIGHT, 0)], [(LEFT, 0, 0.9), (NOWHERE, 0, 0.7), (RIGHT, 0, 0.6)]),
+        image([(LEFT, 0)], [(NOWHERE, 1, 0.3)]),
+    )
+
+
+def test_matches_are_in_falling_order_of_score(by_hand):
+    first, second = matches.by_class(by_hand)
+    assert first.scores == pytest.approx([0.9, 0.7, 0.6])
+    assert first.is_hit.tolist() == [True, False, True]
+    assert (first.num_objects, second.num_objects) == (3, 0)
+    assert first.precision == pytest.approx([1, 1 / 2, 2 / 3])
+    assert first.recall == pytest.approx([1 / 3, 1 / 3, 2 / 3])
+
+
+def test_the_best_score_is_where_f1_is_highest(by_hand):
+    """F1 from 0.9, 0.7, 0.6, 0.3 on: 2/4, 2/5, 4/6, 4/7."""
+    assert matches.best_score(by_hand) == pytest.approx(0.6)
+    assert matches.best_score(images(image([(LEFT, 0)], []))) == 0.5
+
+
+def test_thresholds_for_a_wished_precision_and_recall(by_hand):
+    first, second = matches.by_class(by_hand)
+    assert thresholds.for_precision(first, 0.9) == pytest.approx((0.9, 1, 1 / 3))
+    assert thresholds.for_precision(first, 0.6) == pytest.approx((0.6, 2 / 3, 2 / 3))
+    assert thresholds.for_recall(first, 0.5) == pytest.approx((0.6, 2 / 3, 2 / 3))
+    assert thresholds.for_recall(first, 0.9) is None
+    assert thresholds.for_precision(second, 0.5) is None
+
+
+def test_detections_of_one_score_stand_or_fall_together():
+    """A threshold cannot keep the hit and drop the false one of the same score."""
+    found = matches.by_class(images(image([(LEFT, 0)], [(LEFT, 0, 0.5), (NOWHERE, 0, 0.5)])))[0]
+    assert thresholds.for_precision(found, 0.9) is None
+    assert thresholds.for_recall(found, 0.9) == pytest.approx((0.5, 0.5, 1))
+
+
+def test_worst_and_best_images(by_hand):
+    right = image([(LEFT, 0), (RIGHT, 1)], [(LEFT, 0, 0.9), (RIGHT, 1, 0.8), (NOWHERE, 0, 0.1)])
+    empty = image([], [])
+    found = images(*by_hand.results, right, empty)
+    worst, best = pictures.worst(found, 0.5), pictures.best(found, 0.5)
+    assert list(worst) == [1, 0]  # one mistake each; the second found nothing
+    assert (worst[0]["tp"], worst[0]["fp"], worst[0]["fn"]) == (2, 1, 0)
+    assert list(best) == [2]  # the false detection is below the score, and an empty image shows nothing
+
+
+def test_a_curve_begins_with_those_it_went_on_from(tmp_path):
+    finished_run.write_search(tmp_path, num_trials=9)
+    run = contents.read(tmp_path)
+    names = [name for name, _ in curves.of_trials(run)]
+    assert "0003" in names
+    assert "0002" not in names
+    assert dict(curves.of_trials(run))["0003"] == run.trials["0003"].curve
+    assert curves.rungs(run) == [finished_run.RUNG, finished_run.EPOCHS]
+    assert overview.trained_epochs(run) == sum(row["epochs"] or 0 for row in run.rows) - 2 * finished_run.RUNG
+
+
+def test_axes_of_parallel_coordinates(tmp_path):
+    finished_run.write(tmp_path)
+    axes = {
+        axis["label"]: axis
+        for axis in coordinates.make(contents.read(tmp_path)).parts[0].figure["data"][0]["dimensions"]
+    }
+    assert list(axes) == ["learning_rate", "alpha", "matched_iou", "val mAP@.5"]
+    assert min(axes["learning_rate"]["values"]) >= -4
+    assert max(axes["learning_rate"]["values"]) <= -1
+    assert axes["alpha"]["ticktext"] == ["0.35", "0.5", "1"]
+    assert coordinates.short_names(["a.x", "b.x", "c.y"]) == {"a.x": "a.x", "b.x": "b.x", "c.y": "y"}
+
+
+def test_the_interval_of_the_test_result_holds_it(tmp_path):
+    finished_run.write(tmp_path)
+    run = contents.read(tmp_path)
+    words = overview.result(run).split()
+    value, low, high = (float(words[place]) for place in (1, words.index("give") + 1, words.index("to") + 1))
+    assert low < value < high
+    assert "interval" not in overview.result(dataclasses.replace(run, images=None))
