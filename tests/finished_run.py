@@ -103,8 +103,9 @@ def write_search(root: pathlib.Path, *, num_trials: int, seed: int = 0, num_runn
     rows.sort(key=lambda row: (row["score"] is None, -(row["score"] or 0)))
     for rank, row in enumerate([row for row in rows if row["score"] is not None], start=1):
         row["rank"] = rank
-    search = {"strategy": "hyperband", "objective": "AP50", "seed": 0, "ranges": RANGES}
-    files = {"leaderboard": rows, "search": {"search": search, "code": "c0de"}, "clock": {"seconds": 300.0}}
+    search = {"strategy": "hyperband", "objective": "AP50", "seed": 0, "ranges": RANGES, "max_epochs": EPOCHS}
+    parts = {"search": search, "code": "c0de", "settings": ExperimentConfig().to_dict()}
+    files = {"leaderboard": rows, "search": parts, "clock": {"seconds": 300.0}}
     if len(rows) > 2:
         decision = {"start": "0000", "challenger": rows[0]["trial"], "gain": 0.04, "low": -0.01, "high": 0.09}
         files["decision"] = decision | {"confidence": 0.93, "replaced": True, "seeds": 2}
