@@ -56,7 +56,8 @@ class RunConfig:
 
     @classmethod
     def from_flags(cls, values: Mapping[str, Any], derived: Mapping[str, Any] | None = None) -> "RunConfig":
-        """Builds the settings from flag values: declared default < preset < plan < `--config` < `--set`.
+        """Builds the settings from flag values: declared default < preset < plan < `--config` < one value in the
+        file of `--space` < `--set`.
 
         Args:
             values: the flags of `ssd-tuner run`, as its `--help` describes them, None where not given; data
@@ -153,14 +154,14 @@ def read_settings(path: str) -> dict[str, Any]:
 
 
 def fixed_settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns {setting: value} of what the user set with `--config`, `--set`, `--epochs` and `--tile`."""
+    """Returns {setting: value} of what the user set with `--config`, `--space`, `--set`, `--epochs` and `--tile`."""
     given = {} if values.get("config") is None else read_settings(values["config"])
     return given | _overrides(values)
 
 
 def _overrides(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Collects `--set` and the flags that are short for it."""
-    overrides: dict[str, Any] = parse_overrides(values["set"] or ())
+    """Collects `--set`, the flags that are short for it, and what the space's file pins."""
+    overrides: dict[str, Any] = search_space.pinned_settings(values["space"]) | parse_overrides(values["set"] or ())
     for flag, path in (("epochs", "training.epochs"), ("tile", "input.tile")):
         if values[flag] is not None:
             overrides[path] = values[flag]

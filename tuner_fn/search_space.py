@@ -54,7 +54,8 @@ def named_space(name: str, config: ExperimentConfig) -> Ranges:
 
     Args:
         name: of `SPACES`, or the path of a YAML or JSON file: {hyperparameter or pattern: range}, a range being a list
-            of values, a mapping of "low", "high" and "scale" ("linear" or "log"), or nothing for the declared one.
+            of values, a mapping of "low", "high" and "scale" ("linear" or "log"), or nothing for the declared one. What
+            has one value instead is no part of the space; see `pinned_settings`.
         config: base settings.
 
     Returns:
@@ -65,21 +66,25 @@ def named_space(name: str, config: ExperimentConfig) -> Ranges:
     """
     if name in SPACES:
         return _resolve(SPACES[name], config, named_count=False)
-    path = pathlib.Path(name)
-    if not path.suffix and not path.exists():
-        raise UserError(f"`--space={name}` is neither a space nor a file.{nearest(name, SPACES)}")
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"`--space={name}` cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"`--space={name}` is neither YAML nor JSON: {' '.join(str(error).split())}.") from error
-    if not isinstance(entries, dict) or not entries:
-        raise UserError(f"`--space={name}` needs lines such as `optimizer.learning_rate: {{low: 1.0e-4, high: 0.01}}`.")
+    entries = {setting: entry for setting, entry in _read(name).items() if not _is_pinned(entry)}
     try:
         return _resolve(entries, config)
     except UserError as error:
         raise UserError(f"`--space={name}`: {error}") from error
+
+
+def pinned_settings(name: str) -> dict[str, Any]:
+    """Returns {setting: value} of what a `--space` file gives one value, as `--set` does; {} for a named space.
+
+    Args:
+        name: of a space, or its file.
+
+    Raises:
+        UserError: no such name, or the file cannot be read.
+    """
+    if name in SPACES:
+        return {}
+    return {setting: entry for setting, entry in _read(name).items() if _is_pinned(entry)}
 
 
 def named_settings(name: str, patterns: Sequence[str]) -> tuple[str, ...]:
@@ -90,7 +95,7 @@ def named_settings(name: str, patterns: Sequence[str]) -> tuple[str, ...]:
         patterns: of `--tune`.
     """
     if not patterns and name not in SPACES:
-        patterns = list(yaml.safe_load(pathlib.Path(name).read_text(encoding="utf-8")))
+        patterns = [setting for setting, entry in _read(name).items() if not _is_pinned(entry)]
     return tuple(sorted(pattern for pattern in patterns if not any(mark in pattern for mark in "*?[")))
 
 
@@ -177,6 +182,26 @@ def make_search_space(config: ExperimentConfig, ranges: Ranges) -> "keras_tuner.
 def configuration(config: ExperimentConfig, values: Mapping[str, Any]) -> ExperimentConfig:
     """Applies a trial's values to the base settings; Keras Tuner's own entries (`tuner/...`) are left out."""
     return config.replace({name: value for name, value in values.items() if not name.startswith("tuner/")})
+
+
+def _read(name: str) -> dict[str, Any]:
+    """Reads a file of settings and their ranges or values."""
+    path = pathlib.Path(name)
+    if not path.suffix and not path.exists():
+        raise UserError(f"`--space={name}` is neither a space nor a file.{nearest(name, SPACES)}")
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"`--space={name}` cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"`--space={name}` is neither YAML nor JSON: {' '.join(str(error).split())}.") from error
+    if not isinstance(entries, dict) or not entries:
+        raise UserError(f"`--space={name}` needs lines such as `optimizer.learning_rate: {{low: 1.0e-4, high: 0.01}}`.")
+    return {str(setting): entry for setting, entry in entries.items()}
+
+
+def _is_pinned(entry: Any) -> bool:
+    return isinstance(entry, str | int | float)
 
 
 def _register(space: Any, path: str, declared: Mapping[str, Any], ranges: Ranges) -> None:

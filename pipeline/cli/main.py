@@ -32,6 +32,7 @@ COMMANDS = (
     "evaluate",
     "predict",
     "export",
+    "importance",
     "import-config",
     "import-weights",
     "kubeflow",

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import yaml
 
 from data.errors import UserError
 from data.run_directory import RunDirectory
-from tuner_fn.studies import forest, search_scores, variance
+from tuner_fn.studies import forest, search_scores
+from tuner_fn.studies.probe import Level, Probe
 
 if TYPE_CHECKING:
     import keras_tuner
@@ -17,16 +19,17 @@ if TYPE_CHECKING:
     from tuner_fn.oracles.space import Space
 
 LITTLE = 0.05  # a share of the variance below which a setting has little or no effect
-LEAST_R2 = 0.25  # a forest that predicts less supports no statement
+# A forest that predicts less, or was judged on fewer trials, supports no statement: with 20 trials a correlation of 0.5
+# between scores and predictions comes about by chance once in 80 times.
+LEAST_R2, LEAST_TRIALS = 0.25, 20
 INTERVAL = 0.9  # of the intervals of shares
 SEARCH_SCORE = search_scores.SCORE
 _RESAMPLES = 30
-_POINTS = 512
-_BASE_POINTS, _LEVELS = 64, 15  # of marginal curves
+_MOST_MEANS = 5  # values of a setting that errors get a mean each for
+_FEW_VALUES = 15  # whole numbers with no more values than this are choices where no space is given
 _LOG_RATIO = 100.0  # a range of positive values that is wider is taken as logarithmic where no space is given
 
 Share = tuple[float, float, float]  # mean over resamples of the trials, low and high end of its interval
-Level = tuple[Any, float, float]  # value of a setting, mean score with it, standard deviation over the resamples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +45,10 @@ class Importance:
         marginals: {setting: its levels in ascending order}, averaged evenly over the other settings' values.
         r2: how well the forest predicts trials that it was not fitted to; 1 at best, 0 for not at all.
         trials: that were measured.
-        reliable: whether the forest predicts well enough for the rest to mean anything.
-        no_effect: settings that are shown to have little or no effect: the upper end of the total is below `LITTLE`.
-            Empty where the forest is not reliable.
+        reliable: whether the forest predicts well enough for the rest to mean anything; `doubt` says why not.
+        no_effect: settings that are shown to have little or no effect: less than `LITTLE`, at the upper end of the
+            interval. Counted are the total and the share of the variance by which the forest's errors on other trials
+            depend on the setting. Empty where the forest is not reliable.
     """
 
     shares: dict[str, Share]
@@ -103,31 +107,31 @@ def measure(
     )
     features = np.asarray(space.features(genes), np.float32)
     choice = forest.choose(features, scores, seed)
-    r2 = forest.score(choice, features, scores, seed)
-    columns = {parameter.name: column for column, parameter in enumerate(space.parameters)}
-    probe = _Probe(space, [columns[name] for name in varied], seed)
+    r2, errors = forest.judge(choice, features, scores, seed)
+    columns = [[parameter.name for parameter in space.parameters].index(name) for name in varied]
+    probe = Probe(space, columns, seed)
     rng = np.random.default_rng(seed)
-    found = []
+    found, missed = [], []
     for number in range(_RESAMPLES):
         drawn = rng.integers(0, len(scores), len(scores))
         found.append(probe.look(choice.make(seed + number).fit(features[drawn], scores[drawn]).predict))
+        explained = [_explained(errors[drawn], genes[drawn, column]) for column in columns]
+        missed.append(np.array(explained) * errors.var() / scores.var())
     alone, total, pairs = (np.stack([getattr(one, name) for one, _ in found]) for name in ("alone", "total", "pairs"))
-    order = [varied[index] for index in np.argsort(-total.mean(axis=0), kind="stable")]
-    totals = {name: _share(total[:, varied.index(name)]) for name in order}
-    reliable = r2 >= LEAST_R2
-    seen = {name: sum(row.get(name) is not None for row in scored) for name in order}
+    most = np.quantile(total + np.stack(missed), (1.0 + INTERVAL) / 2.0, axis=0)
+    order = np.argsort(-total.mean(axis=0), kind="stable").tolist()
+    is_reliable = r2 >= LEAST_R2 and len(scores) >= LEAST_TRIALS
+    counts = [sum(row.get(name) is not None for row in scored) for name in varied]
+    idle = [index for index in order if is_reliable and most[index] < LITTLE and counts[index] >= forest.LEAST_ROWS]
     return Importance(
-        shares={name: _share(alone[:, varied.index(name)]) for name in order},
-        totals=totals,
+        shares={varied[index]: _share(alone[:, index]) for index in order},
+        totals={varied[index]: _share(total[:, index]) for index in order},
         interactions=_interactions(varied, pairs.mean(axis=0)),
-        marginals={name: probe.levels(varied.index(name), [curves for _, curves in found]) for name in order},
+        marginals={varied[index]: probe.levels(index, [curves for _, curves in found]) for index in order},
         r2=r2,
         trials=len(scores),
-        reliable=reliable,
-        # A setting that is active in a few trials alone may have an effect that they do not show.
-        no_effect=tuple(
-            name for name in order if reliable and totals[name][2] < LITTLE and seen[name] >= forest.LEAST_ROWS
-        ),
+        reliable=is_reliable,
+        no_effect=tuple(varied[index] for index in idle),
     )
 
 
@@ -152,55 +156,50 @@ def of_search(found: search_scores.SearchScores) -> Importance:
         raise UserError(f"`{found.folder}`: {error} {found.left_out_text()}".rstrip()) from error
 
 
-class _Probe:
-    """Asks forests about the same points of a space.
+def doubt(found: Importance) -> str:
+    """Says why an importance is not reliable; "" where it is."""
+    if found.reliable:
+        return ""
+    if found.trials < LEAST_TRIALS:
+        return f"{found.trials} configurations are too few: the shares mean nothing below {LEAST_TRIALS}"
+    return f"the forest predicts too little (R² {found.r2:.2f}, below {LEAST_R2:g}): the shares mean nothing"
 
-    Attributes:
-        columns: of the genes that vary; the others keep the value in the middle.
+
+def verdict(found: Importance, name: str) -> str:
+    """Says in words whether a setting matters.
+
+    Args:
+        found: that the setting is in.
+        name: of the setting.
     """
+    if not found.reliable:
+        return "unknown"
+    if name in found.no_effect:
+        return "little or none"
+    return "matters" if found.totals[name][1] >= LITTLE else "not clear"
 
-    def __init__(self, space: "Space", columns: Sequence[int], seed: int) -> None:
-        self._space, self.columns = space, list(columns)
-        self._design = variance.Design.draw(len(columns), _POINTS, seed)
-        self._inputs = self._features(self._design.genes.reshape(-1, len(columns)))
-        self._levels: list[np.ndarray] = []  # genes of each setting's levels
-        curves, base = [], self._design.genes[0, :_BASE_POINTS]
-        for position, column in enumerate(self.columns):
-            self._levels.append(_levels(space, column))
-            curves += [_replaced(base, position, level) for level in self._levels[-1]]
-        self._curve_inputs = self._features(np.concatenate(curves))
-        self._active = space.active(self._whole(np.concatenate(curves)))[:, self.columns]
 
-    def look(self, predict: Any) -> tuple[variance.Shares, list[np.ndarray]]:
-        """Returns a forest's shares, and each setting's mean score by level."""
-        sets = self._design.genes.shape[0]
-        found = variance.shares(predict(self._inputs).astype(np.float64).reshape(sets, -1))
-        values = predict(self._curve_inputs)
-        curves, start = [], 0
-        for position, levels in enumerate(self._levels):
-            part = slice(start, start + len(levels) * _BASE_POINTS)
-            shape = (len(levels), _BASE_POINTS)
-            weights = self._active[part, position].reshape(shape)  # a condition may leave few, never none
-            curves.append((values[part].reshape(shape) * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1))
-            start = part.stop
-        return found, curves
+def smaller_space(found: Importance, scores: search_scores.SearchScores) -> str:
+    """Writes a space without the settings that have little or no effect, as `--space=FILE` takes it.
 
-    def levels(self, position: int, curves: Sequence[Sequence[np.ndarray]]) -> list[Level]:
-        """Puts one setting's levels together from all forests' curves."""
-        each = np.stack([one[position] for one in curves])  # [resamples, levels]
-        parameter = self._space.parameters[self.columns[position]]
-        values = [parameter.prob_to_value(float(gene)) for gene in self._levels[position]]
-        rows = zip(values, each.mean(axis=0).tolist(), each.std(axis=0).tolist(), strict=True)
-        return [(value, mean, std) for value, mean, std in rows]
+    They are pinned to the values of the best configuration. Where it does not have one, because another setting makes
+    it inactive, the setting is left out.
 
-    def _whole(self, genes: np.ndarray) -> np.ndarray:
-        """Fills genes [N, columns] up to canonical ones [N, P]."""
-        whole = np.full((len(genes), len(self._space.parameters)), 0.5)
-        whole[:, self.columns] = genes
-        return self._space.canonical(whole)
-
-    def _features(self, genes: np.ndarray) -> np.ndarray:
-        return np.asarray(self._space.features(self._whole(genes)), np.float32)
+    Raises:
+        UserError: there is no setting to leave out.
+    """
+    if not found.no_effect:
+        reason = doubt(found) or "no setting is shown to have little or no effect"
+        raise UserError(f"`--write_space`: {reason}. Search more configurations.")
+    best = scores.best()
+    pinned = {name: best[name] for name in found.no_effect if name in best}
+    searched = {name: entry for name, entry in scores.ranges.items() if name not in found.no_effect}
+    entries = {name: entry.get("choices", entry) for name, entry in searched.items()} | pinned
+    lines = [
+        f"# {found.trials} configurations of {scores.folder.name}: settings with one value had little or no effect.\n",
+        yaml.safe_dump(entries, sort_keys=False, default_flow_style=None, allow_unicode=True),
+    ]
+    return "".join(lines)
 
 
 def _check(scores: np.ndarray, varied: Sequence[str]) -> None:
@@ -243,7 +242,7 @@ def _space_of(rows: Sequence[Mapping[str, Any]], settings: Sequence[str]) -> "Sp
 def _register(space: "keras_tuner.HyperParameters", name: str, values: Sequence[Any]) -> None:
     if not all(map(_is_number, values)):
         space.Choice(name, list(values) if all(isinstance(one, bool) for one in values) else [*map(str, values)])
-    elif len(values) <= _LEVELS and len(values) > 0 and all(float(one).is_integer() for one in values):
+    elif len(values) <= _FEW_VALUES and all(float(one).is_integer() for one in values):
         space.Choice(name, sorted(values), ordered=True)
     else:
         low, high = float(min(values)), float(max(values))
@@ -251,21 +250,15 @@ def _register(space: "keras_tuner.HyperParameters", name: str, values: Sequence[
         space.Float(name, low, high, sampling="log" if is_log else "linear")
 
 
-def _levels(space: "Space", column: int) -> np.ndarray:
-    """Lists the genes of a setting's levels: of all its values where there are few, else evenly over its range."""
-    from tuner_fn.oracles.space import num_values
+def _explained(errors: np.ndarray, genes: np.ndarray) -> float:
+    """Computes the share of errors' variance, [N], that a curve over genes [N] explains.
 
-    count = num_values(space.parameters[column])
-    steps = np.linspace(0.0, 1.0, _LEVELS if count is None or count > _LEVELS else 20 * count)
-    whole = np.full((len(steps), len(space.parameters)), 0.5)
-    whole[:, column] = steps
-    return np.unique(space.snapped(whole)[:, column])
-
-
-def _replaced(genes: np.ndarray, column: int, value: float) -> np.ndarray:
-    found = genes.copy()
-    found[:, column] = value
-    return found
+    A forest that was fitted to few trials overlooks weak settings; then its errors depend on them.
+    """
+    levels, places = np.unique(genes, return_inverse=True)
+    basis = np.eye(len(levels))[places] if len(levels) <= _MOST_MEANS else np.vander(genes, 3)  # means, or a parabola
+    left = errors - basis @ np.linalg.lstsq(basis, errors)[0]
+    return 1.0 - float(left.var() / errors.var()) if errors.var() > 0 else 0.0
 
 
 def _share(found: np.ndarray) -> Share:

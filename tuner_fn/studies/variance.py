@@ -80,6 +80,6 @@ def shares(values: Array) -> Shares:
     alone = ((b * (ab - a)).mean(axis=1) + (a * (ba - b)).mean(axis=1)) / (2.0 * variance)
     total = (((a - ab) ** 2).mean(axis=1) + ((b - ba) ** 2).mean(axis=1)) / (4.0 * variance)
     both = ab @ ba.T / (values.shape[1] * variance)  # [P, P]: what A_B^i and B_A^j share are the settings i and j
-    pairs = (both + both.T) / 2.0 - alone[:, None] - alone
+    pairs = (both + both.T) / 2.0 - (alone[:, None] + alone)
     np.fill_diagonal(pairs, 0.0)
     return Shares(np.clip(alone, 0.0, 1.0), np.clip(total, 0.0, 1.0), np.clip(pairs, 0.0, 1.0))

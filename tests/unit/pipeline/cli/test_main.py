@@ -78,7 +78,7 @@ def test_each_command_has_help_with_flags_and_an_example(name, form, capfd):
     assert cli.main([part.format(name) for part in form]) == 0
     text = capfd.readouterr().out
     assert f"Usage: ssd-tuner {name} " in text
-    assert re.search(r"  --\w+ +\S.*\(required\)", text, re.DOTALL) or re.search(rf"{name} (FILE|\[)", text)
+    assert re.search(r"  --\w+ +\S.*\(required\)", text, re.DOTALL) or re.search(rf"{name} (FILE|WORKDIR|\[)", text)
     assert "--verbosity" in text
     assert re.search(rf"Example:\n  ssd-tuner {name} --?\w+|Example:\n  ssd-tuner {name} '?\w+", text)
     assert "repeat this option" not in text
