@@ -31,10 +31,12 @@ class ImageErrors:
         detection_kinds: of each detection, in the order of the result: "" where it is right or lies in a region to
             ignore, else one of `KINDS`.
         missed: bool [G], objects that no detection found, not even at a wrong place or as a wrong class.
+        found: bool [G], objects that a detection of their class found.
     """
 
     detection_kinds: tuple[str, ...]
     missed: np.ndarray
+    found: np.ndarray
 
     def counts(self) -> Counter:
         """Counts the mistakes by kind."""
@@ -74,7 +76,7 @@ def image_errors(result: ImageResult, min_score: float) -> ImageErrors:
         kinds[row], explained = _kind(overlaps[row], is_object, same)
         if explained is not None:
             accounted[explained] = True
-    return ImageErrors(tuple(kinds), is_object & ~taken & ~accounted)
+    return ImageErrors(tuple(kinds), is_object & ~taken & ~accounted, taken)
 
 
 def _kind(overlaps: np.ndarray, is_object: np.ndarray, same: np.ndarray) -> tuple[str, int | None]:
