@@ -84,6 +84,11 @@ class RunDirectory:
         return self.root / "training" / key
 
     @property
+    def test_logs(self) -> pathlib.Path:
+        """TensorBoard's log of the evaluation on the test split."""
+        return self.tensorboard / "test"
+
+    @property
     def training_logs(self) -> pathlib.Path:
         """TensorBoard's log of the final training."""
         return self.tensorboard / "final"

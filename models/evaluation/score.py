@@ -1,6 +1,6 @@
 """COCO metrics of a loaded model on examples: one way for every file format."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,10 @@ BATCH_SIZE = 16  # images a call; results do not depend on it
 
 
 def evaluate(
-    detector: Any, records: Iterable[examples.DetectionRecord], class_names: Sequence[str]
+    detector: Any,
+    records: Iterable[examples.DetectionRecord],
+    class_names: Sequence[str],
+    on_result: Callable[[coco.ImageResult], None] = lambda result: None,
 ) -> tuple[dict[str, float], int]:
     """Scores a model.
 
@@ -20,6 +23,7 @@ def evaluate(
         detector: with `class_names` and `detect`, as `predict.load_detector` gives.
         records: images with ground truth, read once.
         class_names: of the ground truth, in label order; detections of other classes are dropped.
+        on_result: gets what was found in each image.
 
     Returns:
         `detection_metrics.coco_metrics`, and the number of images; without images no metrics.
@@ -31,6 +35,7 @@ def evaluate(
         found = detector.detect([record.encoded for record in batch], len(batch))
         for record, one in zip(batch, found, strict=True):
             results.append((record.source_id, detections.image_result(record, one.with_labels(labels))))
+            on_result(results[-1][1])
     if not results:
         return {}, 0
     results.sort(key=lambda row: row[0])  # the Evaluator's order: ties in score come out the same

@@ -12,6 +12,8 @@ import numpy as np
 from models.evaluation import error_analysis
 from models.evaluation.coco import ImageResult
 
+FILE_NAME, PLOT_NAME = "spatial_recall.npz", "spatial_recall.png"
+MIN_SCORE = 0.3  # of detections that count, as of those that `ssd-tuner predict` shows
 CELLS = 64  # of the map, down and across, whatever the size of the images
 ALL, SIZES = "all", ("small", "medium", "large")
 _SIZE_ENDS_PX2 = (32.0**2, 96.0**2)  # COCO's
@@ -83,7 +85,8 @@ class SpatialRecall:
             chance = 0.5 * math.erfc((elsewhere - recall) / spread / math.sqrt(2.0)) if spread else 1.0
             if chance < _MOST_CHANCE / _PARTS**2:
                 name = f"{_ROWS[row]} {_COLUMNS[column]}"
-                weak.append({"part": name, "objects": here, "recall": recall, "recall_elsewhere": elsewhere})
+                shares = {"recall": float(recall), "recall_elsewhere": float(elsewhere)}
+                weak.append({"part": name, "objects": here, **shares})
         return sorted(weak, key=lambda one: one["recall"])
 
     def summary(self) -> dict[str, Any]:
@@ -99,6 +102,14 @@ class SpatialRecall:
             for (row, column), share in np.ndenumerate(_share(self.part_found[0], self.part_objects[0]))
         ]
         return {"min_score": self.min_score, "groups": groups, "parts": parts, "weak_parts": self.weak_parts()}
+
+    def texts(self) -> list[str]:
+        """Says in a sentence each where recall is lower than elsewhere."""
+        return [
+            f"Recall is lower at the {one['part']}: {one['recall']:.2f} of {one['objects']} objects,"
+            f" {one['recall_elsewhere']:.2f} elsewhere (IoU 0.5, scores from {self.min_score:g})."
+            for one in self.weak_parts()
+        ]
 
     def to_bytes(self) -> bytes:
         """Packs everything into a compressed `.npz` file; `from_bytes` inverts."""

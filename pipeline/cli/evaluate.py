@@ -3,8 +3,9 @@
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -12,6 +13,9 @@ from data import errors, example_rules, examples, files, loading, sources
 from models.hyperparameters import InputConfig
 from pipeline.cli import data_flags
 from pipeline.screen import display
+
+if TYPE_CHECKING:
+    from models.evaluation import coco
 
 SUMMARY = "Compute COCO metrics of an exported model on a dataset."
 USAGE = "--model=DIR --dataset=KIND:PATH [--split=test] [--classes=a,b] [--output=metrics.json]"
@@ -31,7 +35,20 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     )
     data_flags.define_flags(flag_values)
     flags.DEFINE_enum("split", "test", list(sources.SPLITS), "Split to read.", flag_values=flag_values)
-    flags.DEFINE_string("output", "metrics.json", "File for the numbers.", flag_values=flag_values)
+    flags.DEFINE_string(
+        "output",
+        "metrics.json",
+        "File for the numbers. The recall by position lies beside it: NAME_spatial_recall.npz and .png.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_float(
+        "min_score",
+        0.3,
+        "Score from which detections count in the recall by position.",
+        lower_bound=0,
+        upper_bound=1,
+        flag_values=flag_values,
+    )
 
 
 def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
@@ -47,7 +64,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     Raises:
         UserError: the model or dataset is unusable, or their classes differ.
     """
-    from models.evaluation import detections
+    from models.evaluation import detections, spatial_recall, spatial_recall_plot
     from models.export import predict
 
     if arguments:
@@ -60,15 +77,24 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         source = open_for_model(flag_values.dataset, options, class_names, flag_values.split)
         screen.note(f"Loading {model} ...")
         detector = predict.load_detector(model)
-        report = evaluate(detector, source, flag_values.split)
-        report = {"model": model, **report, "settings": _settings(model)}
+        positions = spatial_recall.Counter(source.class_names, flag_values.min_score)
+        report = evaluate(detector, source, flag_values.split, positions.add)
+        recall = positions.result()
+        report = {"model": model, **report, "settings": _settings(model), "spatial_recall": recall.summary()}
         files.write_json(flag_values.output, report)
+        maps = pathlib.Path(flag_values.output).with_suffix("")
+        maps = maps.with_name(f"{maps.name}_{spatial_recall.FILE_NAME}")
+        files.write_bytes(maps, recall.to_bytes())
+        title = f"Recall by position: {report['dataset']}, split {report['split']}, {report['num_images']} images"
+        files.write_bytes(maps.with_suffix(".png"), spatial_recall_plot.plot(recall, title))
         metrics = {k: math.nan if value is None else value for k, value in report["metrics"].items()}
         screen.note(_conditions(report))
         screen.print_metrics(metrics, title=f"COCO metrics, split {report['split']}")
         for row in report["quarantined"][:_MOST_NAMED]:
             screen.note(f"Left out: {row['file']}: {row['reason']}")
-        screen.note(f"Written to {flag_values.output}")
+        for text in recall.texts():
+            screen.note(text)
+        screen.note(f"Written to {flag_values.output} and {maps.with_suffix('.png')}")
     return 0
 
 
@@ -114,13 +140,19 @@ def _same_class(name: str, known: Sequence[str]) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def evaluate(detector: Any, source: sources.Source, split: str) -> dict[str, Any]:
+def evaluate(
+    detector: Any,
+    source: sources.Source,
+    split: str,
+    on_result: Callable[["coco.ImageResult"], None] = lambda result: None,
+) -> dict[str, Any]:
     """Scores a model on a split; bad examples are left out and listed.
 
     Args:
         detector: as `predict.load_detector` gives.
         source: dataset with classes the model knows; detections of others are dropped.
         split: to read.
+        on_result: gets what was found in each image.
 
     Returns:
         dataset, split, class_names, num_images, quarantined (file, reason), max_detections and metrics (None
@@ -133,7 +165,7 @@ def evaluate(detector: Any, source: sources.Source, split: str) -> dict[str, Any
 
     names = list(source.class_names)
     quarantined: list[dict[str, str]] = []
-    metrics, num_images = score.evaluate(detector, good_records(source, split, quarantined), names)
+    metrics, num_images = score.evaluate(detector, good_records(source, split, quarantined), names, on_result)
     if not num_images:
         raise errors.UserError(f"The split {split} of `{source.spec}` has no images. Choose another --split.")
     return {

@@ -27,7 +27,7 @@ from data.sources import DataOptions, canonical, open_source
 from models.evaluation import coco
 from models.evaluation.detections import EXTRAS, read_extra
 from models.export import model_card
-from pipeline import failures
+from pipeline import failures, recall_maps
 from pipeline.components import evaluator, exporter, serving_check
 from pipeline.components.trainer import HISTORY_FILE
 from pipeline.configs import NAME, RunConfig
@@ -217,9 +217,10 @@ def _summarise(
     for path in sources:
         files.write_bytes(report / path.name, path.read_bytes())
     images = evaluator.read_image_results(evaluation.uri)
+    epoch = json.loads(read_extra(model, model_card.TRAINING_FILE))["epoch"]
     if images is not None:
         files.write_bytes(config.paths.test_results, images)
-    epoch = json.loads(read_extra(model, model_card.TRAINING_FILE))["epoch"]
+        recall_maps.write(config.paths, images, epoch)
     final = json.loads((report / "history.json").read_text())[epoch - 1]
     rows = json.loads((report / "leaderboard.json").read_text())
     names = cost_limits.asked_for(config.search.limits, config.search.second_objective)

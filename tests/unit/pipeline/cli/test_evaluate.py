@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import evaluation
 from data import errors, sources
-from models.evaluation import coco
+from models.evaluation import coco, spatial_recall
 from pipeline.cli import evaluate
 from pipeline.cli import main as command_line
 from tests import tiny_detector
@@ -87,6 +87,19 @@ def test_numbers_are_coco_metrics_whatever_the_order_of_the_classes(results, mod
     assert (report["split"], report["num_images"], report["max_detections"]) == ("test", NUM_IMAGES, 100)
     assert f"split test, {NUM_IMAGES} images, at most 100 detections an image\n" in printed
     assert "bicycle" in printed
+
+
+def test_recall_by_position_lies_beside_the_numbers(results, model_dir, dataset, tmp_path, capfd):
+    assert _evaluate(model_dir, dataset, "--output=out/numbers.json", "--min_score=0.5") == 0
+    assert "out/numbers_spatial_recall.png" in "".join(capfd.readouterr().out.split())
+    found = spatial_recall.SpatialRecall.from_bytes((tmp_path / "out" / "numbers_spatial_recall.npz").read_bytes())
+    wanted = spatial_recall.spatial_recall(results, CLASS_NAMES, 0.5)
+    order = [list(found.names).index(name) for name in wanted.names]  # the dataset has them in another order
+    assert [counts[order].tolist() for counts in found.totals()] == [counts.tolist() for counts in wanted.totals()]
+    written = json.loads((tmp_path / "out" / "numbers.json").read_text())["spatial_recall"]
+    assert written["min_score"] == 0.5
+    assert written["groups"][0]["objects"] == int(wanted.totals()[1][0])
+    assert (tmp_path / "out" / "numbers_spatial_recall.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_number_without_ground_truth_is_null_in_the_file_and_words_on_the_screen(model_dir, dataset, tmp_path, capfd):
