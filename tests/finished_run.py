@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import io
 import json
+import math
 import pathlib
 import zlib
 from collections.abc import Sequence
@@ -159,7 +160,9 @@ def _record(source_id: str, result: coco.ImageResult) -> examples.DetectionRecor
 def _row(number: int, parent: dict[str, Any] | None, rng: np.random.Generator, *, failed: bool) -> dict[str, Any]:
     rate, alpha = float(10 ** rng.uniform(-4, -1)), float(rng.choice([0.35, 0.5, 1.0]))
     drawn = {"optimizer.learning_rate": rate, "model.alpha": alpha, "loss.matched_iou": float(rng.uniform(0.35, 0.6))}
-    score = None if failed else float(rng.uniform(0.2, 0.6))
+    # The rate decides, 10^-2.5 is best; the width helps a little, the rest is noise.
+    expected = 0.6 - 0.2 * (math.log10(rate) + 2.5) ** 2 + 0.1 * alpha
+    score = None if failed else max(0.0, float(expected + rng.normal(0, 0.02)))
     return {
         "rank": None,
         "trial": f"{number:04}",

@@ -33,9 +33,7 @@ def make(run: Contents) -> Section:
         return Section(TITLE, missing=str(error))
     text = _words(measured, found)
     if not measured.reliable:
-        return Section(
-            TITLE, [Text(text)], "The forest predicts these trials too badly for a statement about settings."
-        )
+        return Section(TITLE, [Text(text)], "The trials do not support a statement about settings.")
     caption = "Share of the variance of the score, with 90 % intervals over resamples of the trials"
     shown: list[Any] = [Text(text), Plot(_shares(measured), caption)]
     if measured.no_effect:

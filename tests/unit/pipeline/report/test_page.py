@@ -35,22 +35,37 @@ def run(tmp_path_factory):
     return root
 
 
-def test_a_run_that_has_ended_has_every_section_and_only_the_page_is_written(run):
-    before = files_of(run)
-    assert page.write(run) == RunDirectory(run).report_page
-    after = files_of(run)
-    assert after.keys() - before.keys() == {RunDirectory(run).report_page.relative_to(run)}
-    assert all(after[name] == data for name, data in before.items())
-    assert {title: section.missing for title, section in sections_of(run).items() if section.missing} == {}
-    assert RunDirectory(run).report_page.stat().st_size <= page.MOST_BYTES
-
-
-def test_figures_are_what_plotly_takes(run):
-    figures = all_figures(sections_of(run))
-    assert len(figures) >= 10
+def test_a_run_that_has_ended_has_every_section_and_only_the_page_is_written(tmp_path):
+    """And each figure is what Plotly takes."""
+    finished_run.write(tmp_path, num_trials=40)
+    before = files_of(tmp_path)
+    sections = sections_of(tmp_path)
+    assert {title: section.missing for title, section in sections.items() if section.missing} == {}
+    figures = all_figures(sections)
+    assert len(figures) >= 12
     for figure in figures:
         graph_objects.Figure(figure)  # raises on a name or value that Plotly does not know
         json.dumps(figure, allow_nan=False)
+    written = RunDirectory(tmp_path).report_page
+    assert page.write(tmp_path) == written
+    after = files_of(tmp_path)
+    assert after.keys() - before.keys() == {written.relative_to(tmp_path)}
+    assert all(after[name] == data for name, data in before.items())
+    assert written.stat().st_size <= page.MOST_BYTES
+
+
+def test_the_setting_that_decides_is_the_most_important_one(tmp_path):
+    finished_run.write_search(tmp_path, num_trials=60)
+    importance = sections_of(tmp_path)["Importance of settings"]
+    shares = importance.parts[1].figure["data"][1]
+    assert shares["name"] == "alone"
+    assert shares["y"][0] == "optimizer.learning_rate"
+    assert shares["x"][0] > 0.5
+
+
+def test_too_few_trials_for_importance(tmp_path):
+    finished_run.write_search(tmp_path, num_trials=9)
+    assert "At least 10 configurations" in sections_of(tmp_path)["Importance of settings"].missing
 
 
 def test_names_from_the_data_are_text_everywhere(tmp_path):
