@@ -223,7 +223,11 @@ def _curves_section(names: Sequence[str], runs: Sequence[Contents]) -> Section:
     for number, (name, run) in enumerate(zip(names, runs, strict=True)):
         validated = [one for one in run.history if one.get(run.objective) is not None]
         if validated:
-            trace = {"x": [int(one["epoch"]) for one in validated], "type": "scatter", "mode": "lines+markers"}
+            trace: dict[str, Any] = {
+                "x": [int(one["epoch"]) for one in validated],
+                "type": "scatter",
+                "mode": "lines+markers",
+            }
             trace["y"] = parts.numbers([one[run.objective] for one in validated])
             trace["name"] = parts.label(f"{name}: {run.objective_text}")
             trace["line"] = {"color": parts.COLOURS[number % len(parts.COLOURS)], "width": 2}

@@ -93,8 +93,14 @@ def _marginals(measured: importance.Importance, objective_text: str) -> dict[str
         tail = "" if number == 1 else str(number)
         values, means, spreads = zip(*measured.marginals[name], strict=True)
         is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        xs = parts.numbers(values) if is_number else [parts.label(value) for value in values]
-        place = {"x": xs, "xaxis": f"x{tail}", "yaxis": f"y{tail}", "type": "scatter", "showlegend": False}
+        xs: list[Any] = parts.numbers(values) if is_number else [parts.label(value) for value in values]
+        place: dict[str, Any] = {
+            "x": xs,
+            "xaxis": f"x{tail}",
+            "yaxis": f"y{tail}",
+            "type": "scatter",
+            "showlegend": False,
+        }
         low, high = ([mean + sign * std for mean, std in zip(means, spreads, strict=True)] for sign in (-1, 1))
         band = place | {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "fillcolor": "rgba(0,114,178,0.2)"}
         traces += [band | {"y": parts.numbers(low)}, band | {"y": parts.numbers(high), "fill": "tonexty"}]

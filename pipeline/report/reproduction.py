@@ -3,14 +3,15 @@
 import json
 
 from pipeline.report.contents import Contents
-from pipeline.report.parts import Code, Section, Table
+from pipeline.report.parts import Code, Part, Section, Table
 
 TITLE = "How to reproduce"
 
 
 def make(run: Contents) -> Section:
     """Makes the section."""
-    parts, missing = [], ""
+    parts: list[Part] = []
+    missing = ""
     if run.invocation:
         parts.append(Code(run.invocation["command"]))
     else:

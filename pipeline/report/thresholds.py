@@ -70,7 +70,10 @@ def _chosen(found: ClassMatches, choose: Callable[[np.ndarray, np.ndarray], np.n
     ends = found.ends
     precision, recall = found.precision[ends], found.recall[ends]
     index = choose(precision, recall)
-    return None if not index.size else tuple(float(each[index[0]]) for each in (found.scores[ends], precision, recall))
+    if not index.size:
+        return None
+    first = index[0]
+    return float(found.scores[ends][first]), float(precision[first]), float(recall[first])
 
 
 def _cell(choice: Choice, other: str) -> str:
