@@ -75,8 +75,8 @@ def _shares(measured: importance.Importance) -> dict[str, Any]:
             "arrayminus": parts.numbers([max(0.0, mean - low) for mean, low in zip(means, lows, strict=True)]),
             "thickness": 1,
         }
-        trace = {"type": "bar", "orientation": "h", "name": name, "marker": {"color": colour}, "error_x": error}
-        trace |= {"x": parts.numbers(means), "y": [parts.label(one) for one in shares]}
+        trace: dict[str, Any] = {"type": "bar", "orientation": "h", "name": name, "error_x": error}
+        trace |= {"x": parts.numbers(means), "y": [*map(parts.label, shares)], "marker": {"color": colour}}
         traces.append(trace | {"hovertemplate": "%{y}: %{x:.3f}<extra>" + name + "</extra>"})
     x = {"title": {"text": "share of the variance"}, "rangemode": "tozero"}
     legend = {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "traceorder": "reversed"}

@@ -25,6 +25,7 @@ from pipeline.report import (
     planned,
     precision_recall,
     reproduction,
+    spatial,
     thresholds,
     trade_off,
 )
@@ -42,6 +43,7 @@ SECTIONS = (
     precision_recall,
     thresholds,
     mistakes,
+    spatial,
     pictures,
     failures,
     reproduction,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.evaluation import coco, image_results
-from pipeline.report import contents, coordinates, curves, matches, overview, pictures, thresholds
+from pipeline.report import contents, coordinates, curves, matches, overview, pictures, spatial, thresholds
 from tests import finished_run
 
 LEFT, RIGHT, NOWHERE = [0.1, 0.1, 0.5, 0.4], [0.1, 0.6, 0.5, 0.9], [0.7, 0.1, 0.9, 0.3]
@@ -114,3 +114,21 @@ def test_the_interval_of_the_test_result_holds_it(tmp_path):
     value, low, high = (float(words[place]) for place in (1, words.index("give") + 1, words.index("to") + 1))
     assert low < value < high
     assert "interval" not in overview.result(dataclasses.replace(run, images=None))
+
+
+def test_the_map_of_recall_shows_the_blind_corner(tmp_path):
+    """Twenty images: the object on the right is found, the one at the bottom left never is."""
+    finished_run.write(tmp_path)
+    corner = [0.8, 0.0, 1.0, 0.2]
+    results = [image([(RIGHT, 0), (corner, 1)], [(RIGHT, 0, 0.9)]) for _ in range(20)]
+    section = spatial.make(dataclasses.replace(contents.read(tmp_path), images=images(*results)))
+    text, plot, table = section.parts
+    assert "bottom left (0.00 of 20 objects, elsewhere 1.00)" in text.text
+    everything, *others = plot.figure["data"]
+    assert everything["visible"]
+    assert not any(one["visible"] for one in others)
+    assert everything["z"][-1][0] == 0.0  # the last row is the bottom
+    assert everything["z"][10][24] == 1.0
+    assert everything["z"][0][0] is None
+    assert ("a", 20, 1.0) in table.rows
+    assert ("b", 20, 0.0) in table.rows
