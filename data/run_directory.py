@@ -92,3 +92,15 @@ class RunDirectory:
     def training_logs(self) -> pathlib.Path:
         """TensorBoard's log of the final training."""
         return self.tensorboard / "final"
+
+    def study(self, name: str) -> pathlib.Path:
+        """Trainings and results of a study of settings."""
+        return self.root / "studies" / name
+
+    def study_examples(self, fingerprint: str) -> pathlib.Path:
+        """Examples that the studies train on, by the fingerprint of the dataset."""
+        return self.root / "studies" / "examples" / fingerprint[:12]
+
+    def study_logs(self, name: str) -> pathlib.Path:
+        """TensorBoard's log of a study."""
+        return self.tensorboard / name

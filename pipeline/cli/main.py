@@ -23,6 +23,8 @@ COMMANDS = (
     "run",
     "plan",
     "settings",
+    "lr-range",
+    "ablate",
     "data check",
     "data stats",
     "data show",

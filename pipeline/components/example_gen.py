@@ -1,13 +1,12 @@
 """TFX component that turns any detection source into tf.Examples, through Beam."""
 
-import collections
 import contextlib
 import errno
 import functools
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -17,11 +16,9 @@ from tfx.dsl.components.base import base_beam_component, base_beam_executor, exe
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
 from data import errors, example_rules, progress, sources
-from pipeline.components import ingest
+from pipeline.components import ingest, summarising
 
 _PROGRESS_EVERY_S = 1.0
-# What a split without objects leaves undone.
-_WITHOUT_OBJECTS = {"val": ", so that no settings can be told apart", "test": ", so that no model can be judged"}
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -55,14 +52,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             shards += ingest.plan_shards(split, items, os.path.join(artifact.uri, f"Split-{split}"))
         summaries = self._write_shards(source, shards, artifact.uri)
         report_dir = exec_properties["report_dir"] or artifact.uri
-        check_summaries(source, summaries, report_dir)
+        summarising.check(source, summaries, report_dir)
         for folder in {artifact.uri, report_dir}:
             ingest.write_quarantine(os.path.join(folder, "quarantine.csv"), summaries)
         bad = len(ingest.quarantined(summaries))
         if bad:
             left_out = f"{bad} bad example{' is' if bad == 1 else 's are'} left out"
             progress.emit("note", text=f"{left_out}; {report_dir}/quarantine.csv says why.")
-        description = describe(source, summaries)
+        description = summarising.describe(source, summaries)
         for what, count in description["mended"].items():
             progress.emit("note", text=f"Mended {count} times: {what}.")
         text = json.dumps(description, indent=2) + "\n"
@@ -146,77 +143,6 @@ class DetectionExampleGen(base_beam_component.BaseBeamComponent):
             examples=types.Channel(type=standard_artifacts.Examples),
         )
         super().__init__(spec=spec)
-
-
-def describe(source: sources.Source, summaries: Sequence[ingest.ShardSummary]) -> dict[str, Any]:
-    """Describes a serialised dataset.
-
-    Args:
-        source: it was read from.
-        summaries: of all its shards.
-
-    Returns:
-        The content of dataset.json: class_names, spec, fingerprint; num_examples, num_boxes and
-        num_quarantined by split; mended, how often each thing was; max_boxes, the most boxes of one example.
-    """
-    return {
-        "class_names": list(source.class_names),
-        "spec": source.spec,
-        "fingerprint": source.fingerprint(),
-        "num_examples": _by_split(source, summaries, lambda summary: summary.num_examples),
-        "num_boxes": _by_split(source, summaries, lambda summary: summary.num_boxes),
-        "num_quarantined": dict.fromkeys(source.splits, 0)
-        | collections.Counter(split for split, _, _ in ingest.quarantined(summaries)),
-        "mended": dict(sorted(sum((collections.Counter(s.mended) for s in summaries), collections.Counter()).items())),
-        "max_boxes": max(summary.max_boxes for summary in summaries),
-    }
-
-
-def check_summaries(source: sources.Source, summaries: Sequence[ingest.ShardSummary], report_dir: str) -> None:
-    """Stops a dataset of which too much is bad.
-
-    Args:
-        source: it was read from.
-        summaries: of all its shards.
-        report_dir: folder to write quarantine.csv to before failing.
-
-    Raises:
-        UserError: something about the data is ambiguous, too much of a split is bad, or a split has no objects.
-    """
-    for file, question in (row for summary in summaries for row in summary.questions):
-        raise errors.UserError(f"{file}: {question}")
-    for split in source.splits:
-        own = [summary for summary in summaries if summary.split == split]
-        num_bad = sum(summary.num_bad for summary in own)
-        total = num_bad + sum(summary.num_examples for summary in own)
-        if example_rules.too_many_bad(num_bad, total):
-            report = os.path.join(report_dir, "quarantine.csv")
-            ingest.write_quarantine(report, summaries)
-            reasons = "; ".join(f"{file}: {reason}" for _, file, reason in ingest.quarantined(own)[:3])
-            raise errors.UserError(
-                f"{num_bad} of {total} examples of split {split} of `{source.spec}` are bad, more than the"
-                f" {example_rules.MOST_BAD_SHARE:.0%} that a run continues with: {reasons}."
-                f" Mend or remove them; all are listed in {report}."
-            )
-    num_objects = _by_split(source, summaries, lambda summary: summary.num_objects)
-    for split in source.splits:
-        if not num_objects[split]:
-            classes = ", ".join(source.class_names)
-            raise errors.UserError(
-                f"Split {split} of `{source.spec}` has no box of {classes}{_WITHOUT_OBJECTS.get(split, '')}. Check the"
-                " annotations, or divide the dataset anew with --splits=0.7,0.15,0.15."
-            )
-
-
-def _by_split(
-    source: sources.Source,
-    summaries: Sequence[ingest.ShardSummary],
-    count: Callable[[ingest.ShardSummary], int],
-) -> dict[str, int]:
-    totals = collections.Counter(dict.fromkeys(source.splits, 0))
-    for summary in summaries:
-        totals[summary.split] += count(summary)
-    return dict(totals)
 
 
 def _label(artifact: types.Artifact, splits: Sequence[str], fingerprint: str) -> None:

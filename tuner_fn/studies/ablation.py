@@ -1,0 +1,211 @@
+"""An ablation: the baseline and each variant of it trained with the same seeds, every training kept."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras_tuner
+
+from data import files, progress
+from data.errors import UserError
+from models.evaluation import coco
+from models.hyperparameters import ExperimentConfig
+from tuner_fn import objectives, reporting, search_files
+from tuner_fn.studies.variants import BASELINE, Variant
+from tuner_fn.supervisor import EpochReport, TrainingProcess
+from tuner_fn.worker import Job
+
+_SLOWER, _LEAST_TIMEOUT_S = 20.0, 600.0  # as of the search: a training that takes so much longer hangs
+_BUILDING_S = 13.0  # to build and trace a detector, on two cores
+
+
+@dataclasses.dataclass(frozen=True)
+class Ablation:
+    """What is compared, on what.
+
+    Attributes:
+        baseline: all settings; `training.seed` is the first seed, `training.epochs` the length of each training.
+        variants: changes of it, at least one.
+        repeats: seeds, at least 1.
+        metric: of `objectives.every`, on the val split after the last epoch.
+        class_names: in label order.
+        train_files: GZIP TFRecord files.
+        val_files: GZIP TFRecord files.
+        depends_on: what a training's result depends on beside settings and epochs, as JSON values.
+    """
+
+    baseline: ExperimentConfig
+    variants: tuple[Variant, ...]
+    repeats: int
+    metric: str
+    class_names: tuple[str, ...]
+    train_files: tuple[str, ...]
+    val_files: tuple[str, ...]
+    depends_on: Mapping[str, Any]
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of the repeats."""
+        return range(self.baseline.training.seed, self.baseline.training.seed + self.repeats)
+
+    def trainings(self) -> Iterator[tuple[Variant, int]]:
+        """Yields variant and seed of each training: the baseline with all seeds, then all variants seed by seed."""
+        for seed in self.seeds:
+            yield Variant(BASELINE, {}), seed
+        for seed in self.seeds:
+            for variant in self.variants:
+                yield variant, seed
+
+    def config(self, variant: Variant, seed: int) -> ExperimentConfig:
+        """Returns the settings of a training."""
+        return self.baseline.replace({**variant.settings, "training.seed": seed})
+
+    def key(self, config: ExperimentConfig) -> str:
+        """Names a training by all that decides it: 16 hexadecimal digits."""
+        parts = json.dumps([config.to_dict(), self.class_names, self.depends_on], sort_keys=True)
+        return hashlib.sha256(parts.encode()).hexdigest()[:16]
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """A training that has ended.
+
+    Attributes:
+        variant: name of the variant; `BASELINE` for the baseline.
+        seed: that it was trained with.
+        losses: mean training loss of each epoch, the penalty on the weights included.
+        metrics: of the last epoch, as `coco.coco_metrics` with None for NaN; {} where it failed.
+        failed: why; "" where it did not.
+    """
+
+    variant: str
+    seed: int
+    losses: tuple[float, ...]
+    metrics: Mapping[str, float | None]
+    failed: str = ""
+
+
+def run(ablation: Ablation, folder: pathlib.Path, process: TrainingProcess) -> None:
+    """Trains what has not been trained; `read` returns what has.
+
+    A training that was interrupted goes on from its last epoch.
+
+    Args:
+        ablation: what to compare.
+        folder: of the trainings.
+        process: that trains; it is closed in the end.
+
+    Raises:
+        UserError: the baseline cannot be trained.
+        FatalError: as `TrainingProcess.train`.
+    """
+    todo = list(ablation.trainings())
+    waiting = [one for one in todo if _kept(ablation, folder, *one) is None]
+    try:
+        timeout_s = _announce(ablation, len(todo), len(waiting), process) if waiting else None
+        for number, (variant, seed) in enumerate(todo, start=1):
+            found = _kept(ablation, folder, variant, seed)
+            if found is None:
+                about = {"number": number, "total": len(todo), "trial_id": f"{variant.name}, seed {seed}"}
+                about["hyperparameters"] = {"change": variant.name, "seed": seed}
+                found = _train(ablation, folder, variant, seed, process, timeout_s, about)
+            if variant.name == BASELINE and found.failed:
+                raise UserError(
+                    f"The baseline cannot be trained with seed {seed}, so nothing can be compared: {found.failed}"
+                    " Change the baseline with --set, for example --set=optimizer.learning_rate=0.0005."
+                )
+    finally:
+        process.close()
+
+
+def read(ablation: Ablation, folder: pathlib.Path) -> list[Training]:
+    """Reads the trainings that have ended, in the order of `Ablation.trainings`."""
+    found = [_kept(ablation, folder, *one) for one in ablation.trainings()]
+    return [one for one in found if one is not None]
+
+
+def _announce(ablation: Ablation, total: int, waiting: int, process: TrainingProcess) -> float | None:
+    """Says how much there is to do and how long it takes; returns the seconds after which a training hangs."""
+    epochs = ablation.baseline.training.epochs
+    plan = {"trials": total, "epochs": total * epochs, "done_epochs": (total - waiting) * epochs}
+    seconds = timeout_s = None
+    try:
+        pace = process.measure(_job(ablation, ablation.baseline, ""))
+        each_s = _BUILDING_S + pace.seconds(epochs, 1)
+        seconds, timeout_s = waiting * each_s, max(_SLOWER * each_s, _LEAST_TIMEOUT_S)
+    except keras_tuner.errors.FailedTrialError:
+        pass  # the baseline's training will say why
+    progress.emit("plan", done_trials=total - waiting, seconds=seconds, **plan)
+    return timeout_s
+
+
+def _train(
+    ablation: Ablation,
+    folder: pathlib.Path,
+    variant: Variant,
+    seed: int,
+    process: TrainingProcess,
+    timeout_s: float | None,
+    about: Mapping[str, Any],
+) -> Training:
+    config = ablation.config(variant, seed)
+    path = _file(ablation, folder, config)
+    epochs = config.training.epochs
+    objective = objectives.get(ablation.metric).text
+    progress.emit("trial", state="started", score=None, reason=None, objective=objective, **about)
+
+    def on_epoch(report: EpochReport) -> None:
+        progress.emit("epoch", stage="search", epochs=epochs, **reporting.progress_fields(report))
+
+    state = path.with_suffix(".npz")
+    try:
+        history = process.train(_job(ablation, config, str(state)), on_epoch, timeout_s)
+    except keras_tuner.errors.FailedTrialError as failure:
+        found = Training(variant.name, seed, (), {}, str(failure).partition("\n")[0])
+        progress.emit("trial", state="failed", score=None, reason=found.failed, objective=objective, **about)
+    else:
+        last = {name: value for name, value in history[-1].items() if name in _metric_names(history[-1])}
+        losses = tuple(float(report["loss"]) for report in history)
+        found = Training(variant.name, seed, losses, coco.to_json_numbers(last))
+        score = last[ablation.metric]
+        progress.emit("trial", state="done", score=score, reason=None, objective=objective, **about)
+    files.write_json(path, dataclasses.asdict(found) | {"settings": config.to_dict()})
+    state.unlink(missing_ok=True)
+    return found
+
+
+def _metric_names(report: Mapping[str, float]) -> list[str]:
+    """Names what a validation added to an epoch's report."""
+    return [name for name in report if name.startswith(("AP", "AR")) or name in objectives.every()]
+
+
+def _job(ablation: Ablation, config: ExperimentConfig, checkpoint: str) -> Job:
+    return Job(
+        settings=config.to_dict(),
+        train_files=ablation.train_files,
+        val_files=ablation.val_files,
+        class_names=ablation.class_names,
+        epochs=config.training.epochs,
+        schedule_epochs=config.training.epochs,
+        validate_at=(),
+        checkpoint=checkpoint,
+        objective=ablation.metric,
+    )
+
+
+def _file(ablation: Ablation, folder: pathlib.Path, config: ExperimentConfig) -> pathlib.Path:
+    return folder / f"{ablation.key(config)}.json"
+
+
+def _kept(ablation: Ablation, folder: pathlib.Path, variant: Variant, seed: int) -> Training | None:
+    """Reads a training; one of the same settings counts whatever its variant was called."""
+    names = [field.name for field in dataclasses.fields(Training)]
+
+    def training(saved: Mapping[str, Any]) -> Training:
+        values = {name: saved[name] for name in names} | {"variant": variant.name, "losses": tuple(saved["losses"])}
+        return Training(**values)
+
+    return search_files.read(_file(ablation, folder, ablation.config(variant, seed)), training)
