@@ -18,6 +18,7 @@ KINDS = frozenset(
         "trial",  # number, total, trial_id, hyperparameters, state: started|done|failed, objective, score, reason
         "epoch",  # stage: search|train, epoch, epochs, loss, map, map50, images_per_s, seconds
         "ingest",  # done, total
+        "sweep",  # repeat, repeats, step, steps, learning_rate, loss
         "note",  # text
         "begun",  # epoch: that a training continues from
     }

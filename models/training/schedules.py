@@ -51,6 +51,13 @@ class LiveSchedule(keras.optimizers.schedules.LearningRateSchedule):
         for name, value in values.items():
             self.live[name].assign(value)
 
+    def sweep(self, low: float, high: float, steps: int) -> None:
+        """Makes the rate rise exponentially: `low` in the first step, `high` in the last of `steps`, at least 2."""
+        values = {"kind": KINDS.index("exponential"), "staircase": 0.0, "peak": low, "warmup_steps": 1.0}
+        values |= {"decay_steps": steps - 1, "decay_factor": high / low}
+        for name, value in values.items():
+            self.live[name].assign(value)
+
     def __call__(self, step: Tensor) -> Tensor:
         """Returns the learning rate, a float32 scalar, of a step counted from 0."""
         step = ops.cast(step, "float32")

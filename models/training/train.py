@@ -135,8 +135,15 @@ class Program:
 _programs: collections.OrderedDict[str, Program] = collections.OrderedDict()
 
 
-def _program(config: ExperimentConfig, num_classes: int) -> Program:
-    """Finds or builds the program of an architecture; the last few are kept."""
+def get_program(config: ExperimentConfig, num_classes: int) -> Program:
+    """Finds or builds the program of an architecture, in whatever state its last training left it.
+
+    The last few are kept.
+
+    Args:
+        config: all settings.
+        num_classes: at least 1.
+    """
     shaping = {}
     for path, field, value in config.items():
         if field.metadata["live"] == "above 0":
@@ -210,7 +217,7 @@ def train(
     devices.configure_device()
     split, validation = load_data(config, train_files, val_files, class_names)
     steps = input_pipeline.steps_per_epoch(split.length, config.input.batch_size)
-    program = _program(config, len(class_names))
+    program = get_program(config, len(class_names))
     history = _restore(program, checkpoint, start_from)
     if not history:
         program.start(config, class_names)
@@ -282,7 +289,7 @@ def measure(
     devices.configure_device()
     split, validation = load_data(config, train_files, val_files, class_names)
     steps = input_pipeline.steps_per_epoch(split.length, config.input.batch_size)
-    program = _program(config, len(class_names))
+    program = get_program(config, len(class_names))
     program.restore(program.initial)
     program.configure(config, steps)
     clock = _Clock()
@@ -305,7 +312,7 @@ def restore(config: ExperimentConfig, num_classes: int, checkpoint: str | os.Pat
     """
     if not pathlib.Path(checkpoint).exists():
         raise FileNotFoundError(f"There is no training state {checkpoint}.")
-    program = _program(config, num_classes)
+    program = get_program(config, num_classes)
     if not _restore(program, checkpoint):
         raise UserError(f"The training state {checkpoint} is damaged. Train it again.")
     program.detector.apply_live_settings(config)
@@ -318,7 +325,7 @@ def costs(
 ) -> dict[str, float]:
     """Returns `network_cost.costs` of a configuration that is to be trained; with `network_cost.latency` if asked."""
     devices.configure_device()
-    detector = _program(config, num_classes).detector
+    detector = get_program(config, num_classes).detector
     return network_cost.costs(detector) | (network_cost.latency(detector, formats) if latency else {})
 
 

@@ -250,6 +250,11 @@ class Display:
         self._epoch = f"{_of(fields['done'], fields.get('total'))} images"
         self._plain_now_and_then(self._epoch, always=fields["done"] == fields.get("total"))
 
+    def _on_sweep(self, fields: Mapping[str, Any]) -> None:
+        where = f"repeat {_of(fields['repeat'], fields['repeats'])}  step {_of(fields['step'], fields['steps'])}"
+        self._epoch = f"{where}  learning rate {fields['learning_rate']:.1e}  loss {fields['loss']:.3f}"
+        self._plain_now_and_then(self._epoch, always=fields["step"] == fields["steps"])
+
     def _plain_now_and_then(self, text: str, *, always: bool = False) -> None:
         if self._live or text == self._last_plain:
             return
