@@ -35,7 +35,7 @@ SPACES: Mapping[str, Mapping[str, Any]] = {
         ),
     },
     "quick": dict.fromkeys(("optimizer.learning_rate", "loss.l2", "augment.*_probability", "augment.*_strength")),
-    # What the study of SSD MobileNet v2 on FLIR ADAS changed one by one.
+    # What the study of SSD MobileNet v2 on FLIR ADAS changed one by one, and the noise that it could not try.
     "flir_study": {
         "loss.classification": ["sigmoid", "softmax"],
         "optimizer.name": ["rmsprop", "adam"],
@@ -43,6 +43,7 @@ SPACES: Mapping[str, Mapping[str, Any]] = {
         "optimizer.decay_steps": {"low": 5_000, "high": 800_720, "scale": "log"},
         "augment.patch_probability": [0.0, 0.5],
         "model.dropout_rate": [0.0, 0.2],
+        "augment.noise_max_sigma": [0.0, 10.0],
     },
     "architecture": dict.fromkeys(_ARCHITECTURE),
     "full": {"*": None},

@@ -10,7 +10,7 @@ from data import dataset_info, files, sources
 from data.run_directory import RunDirectory
 from models.export import versions
 from models.hyperparameters import ExperimentConfig
-from pipeline import configs, ingestion
+from pipeline import configs
 from pipeline.cli import data_flags, run
 from pipeline.source_hash import source_hash
 
@@ -62,6 +62,8 @@ def prepare(config: configs.RunConfig, folder: RunDirectory) -> tuple[dataset_in
     Raises:
         UserError: as `ingestion.examples`.
     """
+    from pipeline import ingestion  # Beam is not needed for help and mistakes
+
     source = sources.open_source(config.dataset, config.data)
     examples = folder.study_examples(source.fingerprint())
     info = ingestion.examples(source, examples, _SPLITS)

@@ -46,7 +46,7 @@ def loss_curves(rows: Sequence[Row]) -> bytes:
     """
     figure, axis = _figure(1, (9.0, 5.5))
     axis = axis[0]
-    for number, row in enumerate(rows):
+    for number, row in enumerate(sorted(rows, key=lambda row: row.variant == BASELINE)):
         losses = np.array(list(row.losses.values()))  # [repeats, epochs]
         epochs = np.arange(1, losses.shape[1] + 1)
         style = {
@@ -58,6 +58,8 @@ def loss_curves(rows: Sequence[Row]) -> bytes:
             axis.fill_between(epochs, losses.min(axis=0), losses.max(axis=0), color=_BASELINE_COLOUR, alpha=0.12, lw=0)
         axis.plot(epochs, losses.mean(axis=0), label=row.variant, marker="." if len(epochs) < 3 else "", **style)
     axis.set_yscale("log")
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter("{x:g}")
     axis.set_xlabel("epoch")
     axis.set_ylabel("total training loss, logarithmic")
     axis.set_title(f"Training loss, mean of the repeats; grey: all repeats of the {BASELINE}", fontsize=11)

@@ -79,11 +79,11 @@ def test_every_named_space_can_be_searched(name) -> None:
     assert len(search_space.make_search_space(config, ranges).space) == len(ranges) >= 4
 
 
-def test_the_studys_space_is_its_five_settings() -> None:
+def test_the_studys_space_is_its_five_settings_and_the_noise() -> None:
     ranges = search_space.named_space("flir_study", ExperimentConfig())
     assert ranges["loss.classification"] == {"choices": ["sigmoid", "softmax"]}
     assert ranges["optimizer.decay_steps"] == {"low": 5000, "high": 800_720, "scale": "log"}
-    assert len(ranges) == 6  # the schedule, and its decay's steps
+    assert len(ranges) == 7  # the schedule, and its decay's steps
 
 
 def test_a_file_may_name_any_setting_and_its_range(tmp_path) -> None:

@@ -1,0 +1,46 @@
+"""Both studies of settings with real trainings, as a user runs them; the smallest that there are."""
+
+import csv
+import json
+
+from models.hyperparameters import ExperimentConfig
+from pipeline.cli import main as command_line
+from tuner_fn import search_space
+
+SMALL = ("input.image_size=64", "input.batch_size=2", "model.num_levels=4")
+
+
+def test_a_range_is_found_and_written_and_its_ends_are_compared(tmp_path, capfd) -> None:
+    """A second start trains nothing: it prints the same."""
+    workdir, space = tmp_path / "run", tmp_path / "space.yaml"
+    data = ["--dataset=road_scenes:train=24,val=4,test=4", f"--workdir={workdir}", "--plan=off", "--preset=quick"]
+    data += [f"--set={setting}" for setting in SMALL]
+    sweep = ["lr-range", *data, "--repeats=1", "--steps=24", "--min_rate=1e-5", f"--write_space={space}"]
+    assert command_line.main(sweep) == 0
+    said = capfd.readouterr().out
+    assert "1 sweeps of 24 steps: the time of 2 epochs at most." in said
+    report = json.loads((workdir / "studies" / "lr_range" / "lr_range.json").read_text())
+    found = report["found"]["interval"]
+    ranges = search_space.named_space(str(space), ExperimentConfig())
+    assert ranges["optimizer.learning_rate"]["low"] == float(f"{found['low']:.2g}")
+    assert 1e-5 <= found["low"] < found["high"] <= 1.0
+    assert list((workdir / "tensorboard" / "lr_range" / "seed_0").glob("events*"))
+    sweeps = list((workdir / "studies" / "lr_range" / "sweeps").glob("*.json"))
+    assert len(sweeps) == 1
+
+    compare = ["ablate", *data, f"--space={space}", "--repeats=1", "--epochs=1"]
+    assert command_line.main(compare) == 0
+    said = capfd.readouterr().out
+    assert "One repeat has no interval and no verdict" in said
+    folder = workdir / "studies" / "ablation"
+    with (folder / "ablation.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["variant"] for row in rows] == ["baseline", *(row["variant"] for row in rows[1:])]
+    assert {row["variant"].partition("=")[0] for row in rows[1:]} == {"optimizer.learning_rate"}
+    assert all(row["verdict"] in ("", "fails") for row in rows)
+    assert (folder / "ablation_scores.png").exists()
+    states = {path.name: path.stat().st_mtime_ns for path in (folder / "trainings").iterdir()}
+    assert len(states) == len(rows)
+    assert command_line.main(compare) == 0
+    assert {path.name: path.stat().st_mtime_ns for path in (folder / "trainings").iterdir()} == states
+    assert said.splitlines()[-6:] == capfd.readouterr().out.splitlines()[-6:]

@@ -1,0 +1,75 @@
+"""`ssd-tuner ablate` and `lr-range`: flags of `run`, and mistakes in one line before anything is trained."""
+
+import pytest
+from absl import flags
+
+from pipeline.cli import ablate, lr_range, parsing, run, study_flags
+from pipeline.cli import main as command_line
+
+DATA = "--dataset=road_scenes:train=8,val=4,test=4"
+
+
+@pytest.fixture
+def mistake(capfd, tmp_path):
+    """Runs a command line that is wrong and returns its one line."""
+
+    def check(command: str, *arguments: str) -> str:
+        assert command_line.main([command, DATA, f"--workdir={tmp_path / 'run'}", "--plan=off", *arguments]) == 2
+        out, err = capfd.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert not (tmp_path / "run").exists()
+        return err.strip()
+
+    return check
+
+
+@pytest.mark.parametrize("module", [ablate, lr_range])
+def test_what_decides_the_settings_is_given_as_to_run(module, tmp_path) -> None:
+    """All flags of `run` that are not about searching, exporting or blessing are there, with equal defaults."""
+    own, of_run = parsing.define(module), parsing.define(run)
+    shared = ("dataset", "classes", "splits", "tile", "preset", "config", "plan", "set", "epochs", "seed", "objective")
+    for name in shared:
+        assert (own[name].default, own[name].help) == (of_run[name].default, of_run[name].help)
+    parsing.parse("try", own, [DATA, f"--workdir={tmp_path}", "--set=loss.l2=0.1", "--seed=3", "--preset=cpu"])
+    values = study_flags.values(own)
+    assert (values["set"], values["seed"], values["seed_given"], values["preset"]) == (["loss.l2=0.1"], 3, True, "cpu")
+    assert values["max_trials"] is None
+
+
+def test_flags_of_a_study_do_not_change_those_of_run() -> None:
+    flag_values = flags.FlagValues()
+    lr_range.define_flags(flag_values)
+    assert flag_values["repeats"].default == 3
+    assert parsing.define(run)["repeats"].default is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--space=flir_studi"], "`--space=flir_studi` is no space and no file. Did you mean `flir_study`?"),
+        (["--repeats=0"], "`--repeats` needs"),
+        (["--set=model.drop=1"], "Unknown setting `model.drop`"),
+        (["--splits=0.8,0.2"], "--splits"),
+        (["--sets=1"], "`--sets` is no flag of `ablate`. Did you mean `--set`?"),
+    ],
+)
+def test_a_mistake_of_ablate_is_one_line(mistake, arguments, says) -> None:
+    assert says in mistake("ablate", *arguments)
+
+
+def test_a_space_of_the_baselines_value_alone_is_one_line(mistake, tmp_path) -> None:
+    (tmp_path / "space.yaml").write_text("model.dropout_rate: [0.0]\n")
+    line = mistake("ablate", f"--space={tmp_path / 'space.yaml'}")
+    assert line.startswith("ssd-tuner: error: There is nothing to compare with the baseline. Name other values")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--min_rate=0.1", "--max_rate=0.01"], "`--max_rate` must exceed `--min_rate`: got 0.01 and 0.1."),
+        (["--write_space=."], "`--write_space=.` is a folder"),
+        (["--steps=3"], "`--steps` needs"),
+    ],
+)
+def test_a_mistake_of_lr_range_is_one_line(mistake, arguments, says) -> None:
+    assert says in mistake("lr-range", *arguments)
