@@ -77,7 +77,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         info, data = study_flags.prepare(config, folder)
         screen.note("Starting TensorFlow (about 10 s) ...")
         from data import input_pipeline
-        from tuner_fn import supervisor
+        from tuner_fn import supervisor, worker
         from tuner_fn.studies import ablation
 
         steps = input_pipeline.steps_per_epoch(info.num_examples["train"], config.experiment.input.batch_size)
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
             variants=changes.kept,
             repeats=flag_values["repeats"].value,
             metric=config.search.objective,
-            depends_on=study_flags.depends_on(info, config.experiment),
+            depends_on=study_flags.depends_on(info, config.experiment, worker.TRAINING),
             **data,
         )
         trainings = results / "trainings"

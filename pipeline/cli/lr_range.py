@@ -99,7 +99,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
             repeats=repeats,
             class_names=data["class_names"],
             train_files=data["train_files"],
-            depends_on=study_flags.depends_on(info, experiment),
+            depends_on=study_flags.depends_on(info, experiment, "models.training.rate_sweep"),
         )
         sweeps = lr_range.run(test, results / "sweeps")
         lr_range_report.write(results, test, sweeps)

@@ -71,12 +71,18 @@ def prepare(config: configs.RunConfig, folder: RunDirectory) -> tuple[dataset_in
     return info, {"class_names": tuple(info.class_names), **tfrecords}
 
 
-def depends_on(info: dataset_info.DatasetInfo, config: ExperimentConfig) -> Mapping[str, Any]:
-    """Names what a training's result depends on beside settings: data, code, libraries, weights to start with."""
+def depends_on(info: dataset_info.DatasetInfo, config: ExperimentConfig, module: str) -> Mapping[str, Any]:
+    """Names what a training's result depends on beside settings: data, code, libraries, weights to start with.
+
+    Args:
+        info: of the examples.
+        config: all settings.
+        module: that trains, as "models.training.train".
+    """
     weights = {name: getattr(config.model, name) for name in ("weights", "backbone_weights")}
     return {
         "data": info.fingerprint,
-        "code": source_hash("models.training.train", ignore=("data.progress", "models.foreign_names")),
+        "code": source_hash(module, ignore=("data.progress", "models.foreign_names")),
         "versions": {name: versions.installed()[name] for name in _LIBRARIES},
         "weights": {name: files.digest(path) for name, path in weights.items() if pathlib.Path(path).is_file()},
     }

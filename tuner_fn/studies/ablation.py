@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -169,8 +170,9 @@ def _train(
     else:
         last = {name: value for name, value in history[-1].items() if name in _metric_names(history[-1])}
         losses = tuple(float(report["loss"]) for report in history)
-        found = Training(variant.name, seed, losses, coco.to_json_numbers(last))
         score = last[ablation.metric]
+        no_score = "" if math.isfinite(score) else f"Its val {ablation.metric} is {score}."
+        found = Training(variant.name, seed, losses, coco.to_json_numbers(last), no_score)
         progress.emit("trial", state="done", score=score, reason=None, objective=objective, **about)
     files.write_json(path, dataclasses.asdict(found) | {"settings": config.to_dict()})
     state.unlink(missing_ok=True)

@@ -49,7 +49,7 @@ def loss_curves(rows: Sequence[Row]) -> bytes:
     for number, row in enumerate(sorted(rows, key=lambda row: row.variant == BASELINE)):
         losses = np.array(list(row.losses.values()))  # [repeats, epochs]
         epochs = np.arange(1, losses.shape[1] + 1)
-        style = {
+        style: dict[str, Any] = {
             "color": _COLOURS[number % len(_COLOURS)],
             "linestyle": _STYLES[number // len(_COLOURS) % len(_STYLES)],
         }

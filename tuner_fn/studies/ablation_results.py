@@ -72,18 +72,18 @@ def rows(ablation: Ablation, trainings: Sequence[Training]) -> list[Row]:
     """
     changes = {BASELINE: {}} | {variant.name: variant.settings for variant in ablation.variants}
     by_variant = {name: [one for one in trainings if one.variant == name] for name in changes}
-    baseline = {one.seed: one.metrics[ablation.metric] for one in by_variant[BASELINE] if not one.failed}
+    baseline = _scores(ablation.metric, by_variant[BASELINE])
     found = []
     for name, own in by_variant.items():
         if not own:
             continue
         good = [one for one in own if not one.failed]
-        scores = {one.seed: one.metrics[ablation.metric] for one in good}
+        scores = _scores(ablation.metric, good)
         pairs = [seed for seed in scores if seed in baseline]
         effect = None
         if name != BASELINE and pairs:
-            both = [[of[seed] for seed in pairs] for of in (scores, baseline)]
-            effect = paired_effect.effect(*both, num_tests=len(ablation.variants))
+            own_scores, theirs = ([of[seed] for seed in pairs] for of in (scores, baseline))
+            effect = paired_effect.effect(own_scores, theirs, len(ablation.variants))
         classes = {
             label: {
                 one.seed: value for one in good if (value := one.metrics.get(f"{ablation.metric}/{label}")) is not None
@@ -178,6 +178,11 @@ def conclusions(ablation: Ablation, found: Sequence[Row]) -> list[str]:
     if missing:
         texts.append(f"{missing} trainings are still to come; the same command goes on with them.")
     return texts
+
+
+def _scores(metric: str, trainings: Sequence[Training]) -> dict[int, float]:
+    """Returns {seed: score} of the trainings that ended well."""
+    return {one.seed: value for one in trainings if not one.failed and (value := one.metrics[metric]) is not None}
 
 
 def _mean(values: Mapping[int, float]) -> float | None:

@@ -85,7 +85,8 @@ def together(intervals: Sequence[Interval]) -> Repeated:
     """
     ends = np.log([[one.low, one.high] for one in intervals])  # [N, 2]
     low, high = np.exp(ends.mean(axis=0))
-    spreads = np.exp(np.ptp(ends, axis=0)) if len(intervals) > 1 else (None, None)
-    return Repeated(
-        Interval(float(low), float(high)), *(None if s is None else float(s) for s in spreads), len(intervals)
-    )
+    mean = Interval(float(low), float(high))
+    if len(intervals) == 1:
+        return Repeated(mean, None, None, 1)
+    low_spread, high_spread = np.exp(np.ptp(ends, axis=0))
+    return Repeated(mean, float(low_spread), float(high_spread), len(intervals))
