@@ -21,6 +21,7 @@ KINDS = frozenset(
         "sweep",  # repeat, repeats, step, steps, learning_rate, loss
         "note",  # text
         "begun",  # epoch: that a training continues from
+        "validated",  # summary: of `tuner_fn.validation_summary`
     }
 )
 

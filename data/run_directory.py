@@ -64,6 +64,11 @@ class RunDirectory:
         """What the libraries had to say."""
         return self.root / "logs" / "run.log"
 
+    @property
+    def mlflow(self) -> pathlib.Path:
+        """MLflow's SQLite file and artifacts, and the name that a tracking server knows the run directory by."""
+        return self.root / "mlflow"
+
     def searches(self) -> list[pathlib.Path]:
         """Lists the folders of all searches, the one with the newest trial first."""
         found = (self.root / "search").glob("[!.]*/")  # what begins with a dot is a copy that was never finished

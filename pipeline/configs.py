@@ -30,6 +30,7 @@ class RunConfig:
         search: settings of the search.
         direct_num_workers: processes that ingestion uses.
         beam_args: options for Beam, each as "--NAME=VALUE".
+        profile: whether a few steps of the final training are recorded for TensorBoard's profiler.
         min_map: a model is blessed from this value of the search's objective on the test split on, in [0, 1].
         max_p_worse: nor is it blessed if it is worse than the last blessed one with more than this probability.
         export: names of `models.export.formats.FORMATS` to push beside the SavedModel.
@@ -48,6 +49,7 @@ class RunConfig:
     max_drop: float = 0.02
     direct_num_workers: int = 1
     beam_args: tuple[str, ...] = ()
+    profile: bool = False
 
     @property
     def paths(self) -> RunDirectory:
@@ -98,6 +100,7 @@ class RunConfig:
             max_drop=values["max_drop"],
             direct_num_workers=values.get("direct_num_workers", 1),
             beam_args=tuple(values.get("beam_args") or ()),
+            profile=values.get("profile", False),
         )
 
 

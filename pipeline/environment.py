@@ -37,6 +37,8 @@ _LIBRARIES = {
         "tensorflow_model_analysis": "tensorflow-model-analysis",
         "tensorboard": "tensorboard",
     },
+    "mlflow": {"mlflow": "mlflow"},
+    "dashboard": {"optuna_dashboard": "optuna-dashboard"},
 }
 # Libraries with releases that need a newer C++ runtime than some systems have, and their extension module.
 _NATIVE_LIBRARIES = {

@@ -136,7 +136,8 @@ def _tuner_settings(run: RunConfig) -> dict[str, Any]:
 
 
 def _trainer_settings(run: RunConfig) -> dict[str, Any]:
-    return {
+    wishes = {"profile": True} if run.profile else {}  # without one nothing is added, and the cache holds
+    return wishes | {
         "config": run.experiment.to_dict(),
         "objective": run.search.objective,
         "workdir": str(run.workdir),

@@ -36,6 +36,7 @@ def train(
     validate_at,
     resampled,
     on_epoch,
+    on_validation,
     should_stop,
 ):
     """Counts epochs in the checkpoint and commits the fault in the second one."""

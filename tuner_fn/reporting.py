@@ -7,31 +7,42 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import keras_tuner
-import optuna
+import numpy as np
 import tensorflow as tf
 from keras_tuner.engine.trial import Trial
 from tensorboard.plugins.hparams import api as hparams
+from tensorboard.plugins.hparams import api_pb2, summary
+from tensorboard.plugins.image import metadata as image_metadata
+from tensorboard.plugins.pr_curve import summary as pr_curves
 
+from models.evaluation import metrics
 from models.training.train import EpochReport
-from tuner_fn import cost_limits
+from tuner_fn import cost_limits, objectives
 from tuner_fn.early_stopping import STOPPED
 from tuner_fn.oracles.base import INHERITED
 from tuner_fn.search_space import Ranges
+from tuner_fn.validation_summary import ValidationSummary
 
 RUNG = "rung"  # the epochs that a trial trains up to
-STUDY_FILE = "study.journal"
-_MOST_REASON = 2000  # characters
 SCALARS = ("loss", "learning_rate", "AP", "AP50", "AP75", "images_per_s")
+_ABOUT_PICTURES = "Ground truth on the left, detections on the right."
+_EVENTS = "events.out.tfevents.*"  # TensorBoard's files
 
 
-def write_hparams_domain(logdir: str | os.PathLike[str], ranges: Ranges) -> None:
-    """Writes which hyperparameters and metrics TensorBoard's HParams page shows.
+def write_hparams_domain(logdir: str | os.PathLike[str], ranges: Ranges, metric: str) -> None:
+    """Writes which hyperparameters and metrics TensorBoard's HParams page shows, the objective before other metrics.
+
+    The page takes one such list for all logs that are opened together, so those of earlier searches are removed: it
+    shows the columns of the newest one.
 
     Args:
-        logdir: the search's TensorBoard folder.
+        logdir: the search's TensorBoard folder; those of other searches lie beside it.
         ranges: what is searched, as `search_space.named_space` returns.
+        metric: the objective's, of `objectives.every`.
     """
+    logdir = pathlib.Path(logdir)
+    for older in {*logdir.glob(_EVENTS), *logdir.parent.glob(f"search_*/{_EVENTS}")}:
+        older.unlink()
     columns = []
     for name, entry in ranges.items():
         if "choices" in entry:
@@ -41,9 +52,11 @@ def write_hparams_domain(logdir: str | os.PathLike[str], ranges: Ranges) -> None
             domain = interval(entry["low"], entry["high"])
         columns.append(hparams.HParam(name, domain))
     columns.append(hparams.HParam(RUNG, display_name="rung (epochs)"))
-    metrics = [hparams.Metric("AP", display_name="val AP"), hparams.Metric("AP50", display_name="val AP50")]
+    names = dict.fromkeys((metric, *objectives.COCO))
+    shown = [hparams.Metric(name, display_name=f"val {objectives.get(name).text}") for name in names]
+    shown.append(hparams.Metric("loss", display_name="train loss"))
     with tf.summary.create_file_writer(str(logdir)).as_default():
-        hparams.hparams_config(hparams=columns, metrics=metrics)
+        hparams.hparams_config(hparams=columns, metrics=shown)
 
 
 class TrialLog:
@@ -58,6 +71,7 @@ class TrialLog:
             name: shown as the trial's.
         """
         self.writer = tf.summary.create_file_writer(str(logdir))
+        self._has_values = bool(values)
         if values:
             with self.writer.as_default():
                 hparams.hparams(dict(values), trial_id=name)
@@ -66,15 +80,39 @@ class TrialLog:
         """Writes the scalars of an epoch."""
         with self.writer.as_default(step=int(report["epoch"])):
             for name, value in report.items():
-                if (name in SCALARS or name.startswith("AP50/")) and value == value:
+                is_shown = name in SCALARS or name in metrics.REGISTERED or name.startswith("AP50/")
+                if is_shown and value == value:
                     tf.summary.scalar(name, value)
         self.writer.flush()
 
-    def images(self, name: str, images: Any, step: int) -> None:
-        """Writes uint8 images [B, H, W, 3] under a name."""
-        with self.writer.as_default(step=step):
-            tf.summary.image(name, images, max_outputs=len(images))
+    def validation(self, found: ValidationSummary) -> None:
+        """Writes the precision-recall curves and the pictures of a validation."""
+        with self.writer.as_default(step=found.epoch):
+            for name, curve in found.curves.items():
+                misses = curve.num_objects - curve.true_positives
+                counts = [curve.true_positives, curve.false_positives, np.zeros_like(misses), misses]
+                shares = {"precision": curve.precision, "recall": curve.recall, "num_thresholds": len(misses)}
+                one = pr_curves.raw_data_pb(f"val/{name}", *counts, **shares, display_name=f"val {name}, IoU 0.5")
+                tf.summary.experimental.write_raw_pb(one.SerializeToString())
+            for number, picture in enumerate(found.pictures, start=1):
+                about = image_metadata.create_summary_metadata(display_name=None, description=_ABOUT_PICTURES)
+                content = [str(picture.width).encode(), str(picture.height).encode(), picture.jpeg]
+                tf.summary.write(f"val/image_{number}", tf.constant(content), metadata=about)
         self.writer.flush()
+
+    def graph(self, graph: Any) -> None:
+        """Writes a `tf.Graph` for the page of graphs."""
+        with self.writer.as_default():
+            tf.summary.graph(graph)
+        self.writer.flush()
+
+    def close(self, *, succeeded: bool) -> None:
+        """Ends the log; the HParams page shows how the trial ended."""
+        if self._has_values:
+            status = api_pb2.STATUS_SUCCESS if succeeded else api_pb2.STATUS_FAILURE
+            with self.writer.as_default(step=0):
+                tf.summary.experimental.write_raw_pb(summary.session_end_pb(status).SerializeToString())
+        self.writer.close()
 
 
 def leaderboard(trials: Iterable[Trial], fidelity: str = "") -> list[dict[str, Any]]:
@@ -132,58 +170,6 @@ def csv_table(rows: Sequence[Mapping[str, Any]]) -> str:
 def stopped_early(values: Mapping[str, Any]) -> str:
     """Says after how many epochs a trial with these values was stopped; "" where it was not."""
     return f"stopped early after {values[STOPPED]} of {values['tuner/epochs']} epochs" if STOPPED in values else ""
-
-
-def write_study(
-    path: str | os.PathLike[str], trials: Iterable[Trial], space: keras_tuner.HyperParameters, direction: str
-) -> None:
-    """Writes the trials as a study of Optuna, a journal file that `optuna-dashboard` opens.
-
-    Args:
-        path: of the file, which is replaced whole.
-        trials: in the order in which they were started.
-        space: of the search.
-        direction: "max" or "min".
-    """
-    path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    for leftover in path.parent.glob(f"{temporary.name}*"):  # of a kill: Optuna would wait for its lock file
-        leftover.unlink()
-    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(temporary)))
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(storage=storage, study_name="search", direction=f"{direction}imize")
-    distributions = {parameter.name: _distribution(parameter) for parameter in space.space}
-    study.add_trials([_optuna_trial(trial, distributions) for trial in trials])
-    os.replace(temporary, path)
-
-
-def _distribution(parameter: Any) -> optuna.distributions.BaseDistribution:
-    if hasattr(parameter, "min_value"):
-        is_int = isinstance(parameter.min_value, int)
-        kind = optuna.distributions.IntDistribution if is_int else optuna.distributions.FloatDistribution
-        return kind(parameter.min_value, parameter.max_value, log=parameter.sampling == "log")
-    return optuna.distributions.CategoricalDistribution(parameter.values)
-
-
-def _optuna_trial(trial: Trial, distributions: Mapping[str, Any]) -> optuna.trial.FrozenTrial:
-    values = trial.hyperparameters.values
-    params = {name: value for name, value in values.items() if name in distributions}
-    states = {"COMPLETED": optuna.trial.TrialState.COMPLETE, "FAILED": optuna.trial.TrialState.FAIL}
-    state = states.get(trial.status, optuna.trial.TrialState.WAITING)
-    if STOPPED in values:
-        state = optuna.trial.TrialState.PRUNED
-    epochs = values.get(STOPPED, values.get("tuner/epochs"))
-    about = {"trial": trial.trial_id, "rung": epochs, "parent": values.get("tuner/trial_id")}
-    about["inherited"] = values.get(INHERITED)
-    about["reason"] = None if trial.message is None else trial.message[:_MOST_REASON]
-    return optuna.trial.create_trial(
-        state=state,
-        value=trial.score if trial.status == "COMPLETED" else None,
-        params=params,
-        distributions={name: distributions[name] for name in params},
-        user_attrs={name: value for name, value in about.items() if value is not None},
-        intermediate_values={epochs: trial.score} if trial.status == "COMPLETED" else {},
-    )
 
 
 def _last(trial: Trial, metric: str) -> float | None:

@@ -91,6 +91,12 @@ def prepare(folder: pathlib.Path, logs: pathlib.Path, parts: Parts) -> pathlib.P
     return logs / _logs_name(folder)
 
 
+def logs_name(folder: pathlib.Path) -> str:
+    """Names a search's folder of logs, which is its number, too; "" where it has none yet."""
+    path = folder / LOGS_FILE
+    return path.read_text() if path.exists() else ""
+
+
 def _logs_name(folder: pathlib.Path) -> str:
     """Returns the name of a search's folder of logs, the next number where it has none."""
     path = folder / LOGS_FILE

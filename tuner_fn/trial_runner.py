@@ -17,7 +17,17 @@ from data import files, progress
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
 from models.network import layers
-from tuner_fn import allotment, cost_limits, disk, objectives, pareto_report, reporting, search_files, search_space
+from tuner_fn import (
+    allotment,
+    cost_limits,
+    disk,
+    objectives,
+    optuna_study,
+    pareto_report,
+    reporting,
+    search_files,
+    search_space,
+)
 from tuner_fn.clock import Clock, TimeIsUpError
 from tuner_fn.early_stopping import keep_curve, make_rule
 from tuner_fn.finalists import DECISION_FILE, Finalists, heirs
@@ -188,7 +198,7 @@ class DetectionTuner(keras_tuner.Tuner):
         self.save()  # so that a search killed in its first trial is found again
         self._allot(None)
         self._free_disk()
-        reporting.write_hparams_domain(self.logdir, self.ranges)
+        reporting.write_hparams_domain(self.logdir, self.ranges, self.metric)
         self._pace = pace = self._measure()
         self._allot(pace)
         trials, epochs = self.oracle.planned_trials(), self.oracle.planned_epochs()
@@ -318,6 +328,12 @@ class DetectionTuner(keras_tuner.Tuner):
             trained.append(int(report["epoch"]))
             log.epoch(report)
 
+        def on_event(kind: str, fields: Mapping[str, Any]) -> None:
+            if kind == "begun":
+                trained.append(fields["epoch"])
+            elif kind == "validated":
+                log.validation(fields["summary"])
+
         try:
             job = self._job(
                 _valid_configuration(self._trial_config, values),
@@ -328,14 +344,16 @@ class DetectionTuner(keras_tuner.Tuner):
                 stopping=make_rule(self.early_stopping, map(self.oracle.trials.get, self.oracle.end_order), epochs),
             )
             cost = self._check_costs(values)
-            with progress.listen(lambda kind, fields: trained.append(fields["epoch"]) if kind == "begun" else None):
+            with progress.listen(on_event):
                 history = self._train(job, self._after_s, on_epoch)
         except keras_tuner.errors.FailedTrialError as failure:
+            log.close(succeeded=False)
             values[SPENT] = min(trained[-1] + 1, epochs)
             self._failures[trial.trial_id] = str(failure)
             reason = str(failure).partition("\n")[0]
             progress.emit("trial", state="failed", score=None, reason=reason, **about)
             raise
+        log.close(succeeded=True)
         last = history[-1]
         keep_curve(trial, history, self.metric)
         about["total"] = self.oracle.planned_trials()
@@ -552,8 +570,8 @@ class DetectionTuner(keras_tuner.Tuner):
 
     def _write_study(self) -> None:
         trials = (self.oracle.trials[trial_id] for trial_id in self.oracle.start_order)
-        path = pathlib.Path(self.project_dir) / reporting.STUDY_FILE
-        reporting.write_study(path, trials, self.oracle.hyperparameters, self.oracle.objective.direction)
+        path = pathlib.Path(self.project_dir) / optuna_study.STUDY_FILE
+        optuna_study.write(path, trials, self.oracle.hyperparameters, self.oracle.objective.direction)
 
     def _write_results(self) -> None:
         rows, decision = self.leaderboard(), self._finalists.decision(self._trial_rows())

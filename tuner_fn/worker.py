@@ -100,6 +100,14 @@ def serve(connection: Connection, training: ModuleType) -> None:
 
 def _train(training: ModuleType, job: Job, connection: Connection) -> list[dict[str, float]]:
     begun: list[int] = []
+    summariser: list[Any] = []
+
+    def on_validation(epoch: int, results: Sequence[Any]) -> None:
+        if not summariser:
+            from tuner_fn import validation_summary  # brings TensorFlow, as the training has by now
+
+            summariser.append(validation_summary.Summariser(job.val_files, job.class_names))
+        progress.emit("validated", summary=summariser[0].summarise(epoch, results))
 
     def ends(history: Sequence[Mapping[str, float]]) -> bool:
         if not begun:
@@ -120,6 +128,7 @@ def _train(training: ModuleType, job: Job, connection: Connection) -> list[dict[
         validate_at=job.validate_at,
         resampled=job.objective if job.resample else None,
         on_epoch=lambda report: connection.send(("epoch", report)),
+        on_validation=on_validation,
         should_stop=ends,
     ).history
 

@@ -78,6 +78,11 @@ class ServingModule(tf.Module):
         return {name: tf.identity(value, name=name) for name, value in found.items()}
 
 
+def network_graph(detector: Detector) -> Any:
+    """Traces the network alone, from float images to logits and deltas; returns the `tf.Graph`, for a picture of it."""
+    return ServingModule(detector).network_outputs.get_concrete_function().graph
+
+
 def export_saved_model(detector: Detector, class_names: Sequence[str], folder: str | os.PathLike[str]) -> None:
     """Writes a SavedModel with `serving_default`, `serving_bytes` and `serving_tensor`.
 

@@ -180,7 +180,9 @@ def train(
     resampled: str | None = None,
     best_by: str | None = None,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
+    on_validation: Callable[[int, Sequence[coco.ImageResult]], None] = lambda epoch, results: None,
     should_stop: Callable[[Sequence[EpochReport]], bool] = lambda history: False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> TrainingResult:
     """Trains one configuration and scores it on the validation split.
 
@@ -204,8 +206,11 @@ def train(
             is continued among them; None for the last epoch.
         on_epoch: called after every epoch with its report: epoch (from 1), loss, images_per_s, seconds and, where it
             was validated, the metrics of `detection_metrics.coco_metrics`.
+        on_validation: called before it with each validated epoch, from 1, and what was found in the validation images,
+            in the order of the files.
         should_stop: asked with all reports, before the first epoch and after each one, whether training ends here;
             "seconds" of the last one are still missing then.
+        callbacks: of Keras, called before the rest at the end of an epoch; they may only watch.
 
     Returns:
         The trained detector and the reports.
@@ -233,9 +238,9 @@ def train(
         batches = training_batches(split, config, first_epoch=len(history), epochs=epochs)
         images = steps * min(config.input.batch_size, split.length)
         lengths = {"initial_epoch": len(history), "epochs": epochs, "steps_per_epoch": steps}
-        asked = (validate_at, resampled, checkpoint, best, on_epoch, should_stop)
+        asked = (validate_at, resampled, checkpoint, best, on_epoch, on_validation, should_stop)
         report = _Reporter(program, validation, history, images, epochs, *asked)
-        program.detector.fit(batches, **lengths, verbose=0, callbacks=[report])
+        program.detector.fit(batches, **lengths, verbose=0, callbacks=[*callbacks, report])
     program.detector.optimizer.finalize_variable_values(program.detector.trainable_variables)
     if best is not None and best.report:
         best.put_back(network)
@@ -362,13 +367,14 @@ class _Reporter(keras.callbacks.Callback):
         checkpoint: str | os.PathLike[str] | None,
         best: best_epoch.BestEpoch | None,
         on_epoch: Callable[[EpochReport], None],
+        on_validation: Callable[[int, Sequence[coco.ImageResult]], None],
         should_stop: Callable[[Sequence[EpochReport]], bool],
     ) -> None:
         super().__init__()
         self.program, self.validation, self.history, self.images = program, validation, history, images
         self.validate_at = range(1, epochs + 1) if validate_at is None else {*validate_at, epochs}
         self.checkpoint, self.epochs, self.resampled, self.best = checkpoint, epochs, resampled, best
-        self.report_epoch, self.should_stop = on_epoch, should_stop
+        self.report_epoch, self.report_validation, self.should_stop = on_epoch, on_validation, should_stop
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.started = time.perf_counter()
@@ -406,6 +412,7 @@ class _Reporter(keras.callbacks.Callback):
             report.update(coco.coco_metrics(results, self.validation.class_names))
             if self.best is not None:
                 self.best.consider(report, detector.variables)
+        self.report_validation(int(report["epoch"]), results)
         if self.resampled is not None and report["epoch"] == self.epochs:
             self._write_resampled(results)
 

@@ -35,6 +35,8 @@ COMMANDS = (
     "predict",
     "export",
     "importance",
+    "board",
+    "mlflow",
     "import-config",
     "import-weights",
     "kubeflow",

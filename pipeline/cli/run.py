@@ -1,6 +1,7 @@
 """`ssd-tuner run`: the main job, from a dataset to a pushed model."""
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,13 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         None,
         "Run directory, new or of an earlier run: artifacts, search, TensorBoard logs, report, pushed models.",
         required=True,
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "mlflow",
+        None,
+        "Keep MLflow up to date with the run: a tracking URI, or local for a SQLite file in the run directory."
+        " `ssd-tuner mlflow` does the same later.",
         flag_values=flag_values,
     )
     flags.DEFINE_float(
@@ -90,6 +98,12 @@ def define_experiment_flags(flag_values: flags.FlagValues) -> None:
         "An option for Apache Beam, for example --beam_args=--runner=DataflowRunner. May be given several times.",
         flag_values=flag_values,
     )
+    flags.DEFINE_boolean(
+        "profile",
+        False,
+        "Record a few steps of the final training for TensorBoard's profiler (docs/review.md).",
+        flag_values=flag_values,
+    )
     flags.DEFINE_integer("seed", 0, "Seed of the search and of training.", lower_bound=0, flag_values=flag_values)
     _define_blessing_flags(flag_values)
     export.define_format_flags(flag_values, "export", None)
@@ -118,6 +132,7 @@ def experiment_values(flag_values: flags.FlagValues) -> dict[str, Any]:
         "max_drop",
         "direct_num_workers",
         "beam_args",
+        "profile",
     )
     values = {name: flag_values[name].value for name in names}
     return values | {"data": data_flags.options(flag_values), "seed_given": bool(flag_values["seed"].present)}
@@ -134,6 +149,9 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         0 where the model was pushed with every format asked for, `STATUS_NOT_BLESSED` where one was not good enough.
     """
     parsing.no_arguments("run", arguments, "dataset")
+    tracking_uri = flag_values["mlflow"].value
+    if tracking_uri is not None:
+        environment.check_environment("mlflow")
     values = experiment_values(flag_values) | {"workdir": flag_values["workdir"].value}
     # A mistake in the dataset or the weights' path should not wait for TFX, nor leave a folder.
     with display.open_display(flag_values["verbosity"].value):
@@ -153,8 +171,10 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         environment.share_threads(config.experiment.input.size)
         environment.share_gpu()
         from pipeline.runners import local
+        from pipeline.tracking import follow
 
-        result = local.run(config)
+        with follow.follow(folder, tracking_uri):
+            result = local.run(config)
         _show(screen, result, config, folder)
         _write_page(screen, folder)
     pushed_all = result.blessed and all(one["kept"] for one in result.export["formats"])
@@ -212,7 +232,7 @@ def _facts(result: "local.RunResult", folder: RunDirectory) -> dict[str, str]:
     facts["report"] = str(folder.report)
     if result.pareto:
         facts["Pareto front"] = str(folder.report / pareto.PLOT_FILE)
-    facts["TensorBoard"] = f"tensorboard --logdir={folder.tensorboard}"
+    facts["TensorBoard"] = f"ssd-tuner board {shlex.quote(str(folder.root))}"
     return facts
 
 

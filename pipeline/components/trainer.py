@@ -2,8 +2,6 @@
 
 import dataclasses
 import hashlib
-import io
-import itertools
 import json
 import math
 import pathlib
@@ -11,20 +9,16 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from data import dataset_info, files, input_pipeline, progress
+from data import dataset_info, files, progress
 from data.run_directory import RunDirectory
 from models.evaluation import coco, detections
-from models.export import model_card, predict, saved_model, versions
+from models.export import model_card, saved_model, versions
 from models.hyperparameters import ExperimentConfig
 from models.training import train
-from tuner_fn import objectives, reporting, search_space, trial_runner
+from pipeline.components import step_profile
+from tuner_fn import objectives, reporting, search_space, trial_runner, validation_summary
 
 HISTORY_FILE = f"{detections.EXTRAS}/history.json"  # epoch by epoch, beside the model
-PICTURES = 8  # validation images with predictions in TensorBoard
-PICTURE_SCORE = 0.3
 VALIDATIONS = 6  # during the training; each costs a fraction of an epoch
 
 
@@ -40,7 +34,8 @@ def run_fn(fn_args: Any) -> None:
     Args:
         fn_args: TFX's FnArgs; `hyperparameters` is the best trial's, `custom_config` holds "config"
             (`ExperimentConfig.to_dict`), "objective" (the metric that the best epoch is chosen by), "workdir", "origin"
-            (goes to `training.json`) and "trials" (as `search_folder.search_parts`).
+            (goes to `training.json`), "trials" (as `search_folder.search_parts`) and, to record a few steps for
+            TensorBoard's profiler, "profile".
     """
     settings = fn_args.custom_config
     values = fn_args.hyperparameters.get("values", {})
@@ -54,12 +49,17 @@ def run_fn(fn_args: Any) -> None:
     log = reporting.TrialLog(paths.training_logs, {}, "final")
     epochs = config.training.epochs
 
-    trained = []
+    summariser = validation_summary.Summariser(val_files, info.class_names)
+    trained, summarised = [], []
 
     def on_epoch(report: train.EpochReport) -> None:
         trained.append(report["epoch"])
         log.epoch(report)
         progress.emit("epoch", stage="train", epochs=epochs, **reporting.progress_fields(report))
+
+    def on_validation(epoch: int, results: Sequence[coco.ImageResult]) -> None:
+        summarised.append(epoch)
+        log.validation(summariser.summarise(epoch, results))
 
     result = train.train(
         config,
@@ -72,11 +72,16 @@ def run_fn(fn_args: Any) -> None:
         validate_at=range(0, epochs, max(1, epochs // VALIDATIONS)),
         best_by=settings["objective"],
         on_epoch=on_epoch,
+        on_validation=on_validation,
+        callbacks=[step_profile.StepProfile(paths.training_logs)] if settings.get("profile") else [],
     )
     for text in exported_texts(result.history, result.epoch, settings["objective"], values.get(trial_runner.SCORE)):
         progress.emit("note", text=text)
     for report in result.history[: len(result.history) - len(trained)]:
         log.epoch(report)  # trained by the search, or before an interruption
+    if result.epoch not in summarised:
+        validation = train.Validation(tuple(val_files), config, info.class_names)
+        on_validation(result.epoch, validation.results(result.detector))
     model_dir = pathlib.Path(fn_args.serving_model_dir)
     saved_model.export_saved_model(result.detector, info.class_names, model_dir)
     files.write_json(
@@ -90,32 +95,9 @@ def run_fn(fn_args: Any) -> None:
         },
     )
     files.write_json(model_dir / HISTORY_FILE, [coco.to_json_numbers(one) for one in result.history])
-    log.images("val/predictions", draw_predictions(str(model_dir), val_files), epochs)
+    log.graph(saved_model.network_graph(result.detector))
+    log.close(succeeded=True)
     shutil.rmtree(state.parent, ignore_errors=True)
-
-
-def draw_predictions(model_dir: str, tfrecords: Sequence[str]) -> np.ndarray:
-    """Draws an exported model's detections and the ground truth on the first images that hold objects.
-
-    Args:
-        model_dir: SavedModel's folder.
-        tfrecords: GZIP TFRecord files.
-
-    Returns:
-        uint8 [B, H, W, 3], all of the first one's size; B at most `PICTURES`.
-    """
-    detector = predict.load_detector(model_dir)
-    with_objects = (record for record in input_pipeline.read_records(tfrecords) if len(record.labels))
-    chosen = list(itertools.islice(with_objects, PICTURES))
-    pictures = []
-    for record, found in zip(chosen, detector.detect(record.encoded for record in chosen), strict=True):
-        shown = found.above(PICTURE_SCORE)
-        image = Image.open(io.BytesIO(record.encoded))
-        picture = predict.draw_detections(
-            image, shown.boxes, shown.classes, shown.scores, detector.class_names, gt_boxes=record.boxes
-        )
-        pictures.append(picture if not pictures else picture.resize(pictures[0].size))
-    return np.stack([np.asarray(picture) for picture in pictures])
 
 
 def exported_texts(

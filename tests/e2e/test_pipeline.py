@@ -124,7 +124,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_a_pushed_model_and_a_report
     for path in (workdir / "report").glob("*.json"):
         json.loads(path.read_text(), parse_constant=lambda name, path=path: pytest.fail(f"{name} in {path}"))
     assert str(summary["pushed_model"]) in done.stdout
-    assert "tensorboard --logdir" in done.stdout
+    assert "ssd-tuner board" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
 

@@ -154,7 +154,7 @@ def test_every_declared_hyperparameter_can_be_searched_and_shown(tmp_path) -> No
     for parameter in search_space.make_search_space(config, ranges).space:
         for draw in (0.0, 0.5, 0.999):
             search_space.configuration(config, {parameter.name: parameter.prob_to_value(draw)})
-    reporting.write_hparams_domain(tmp_path, ranges)
+    reporting.write_hparams_domain(tmp_path, ranges, "AP50")
 
 
 @pytest.mark.parametrize("name", presets.PRESETS)

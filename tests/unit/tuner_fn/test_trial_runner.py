@@ -15,7 +15,7 @@ import pytest
 from data import files, progress
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import oracles, pareto, reporting, search_space
+from tuner_fn import optuna_study, oracles, pareto, reporting, search_space
 from tuner_fn.trial_runner import DetectionTuner, make_objective
 from tuner_fn.worker import should_stop
 
@@ -573,20 +573,20 @@ def test_a_disk_limit_gives_up_the_finalists_states_last(process, tmp_path) -> N
 def test_a_study_cut_short_by_a_kill_does_not_hold_up_the_next_one(process, tmp_path, monkeypatch) -> None:
     """Optuna locks a journal by a link of this name and waits half a minute for one that nobody removes."""
     tuner = make(tmp_path, process, max_trials=1)
-    journal = tmp_path / "search" / f".{reporting.STUDY_FILE}.tmp"
+    journal = tmp_path / "search" / f".{optuna_study.STUDY_FILE}.tmp"
     files.write_text(journal, "")
     lock = journal.with_name(f"{journal.name}.lock")
     lock.symlink_to(journal)
     monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("It waits."))
     search(tuner)
-    assert (tmp_path / "search" / reporting.STUDY_FILE).exists()
+    assert (tmp_path / "search" / optuna_study.STUDY_FILE).exists()
     assert not lock.is_symlink()
 
 
 def test_the_study_opens_in_optuna(process, tmp_path) -> None:
     process.actions = {1: keras_tuner.errors.FailedTrialError("NaN\nlog")}
     rows = search(make(tmp_path, process, "hyperband", inherit=True))
-    path = str(tmp_path / "search" / reporting.STUDY_FILE)
+    path = str(tmp_path / "search" / optuna_study.STUDY_FILE)
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
     study = optuna.load_study(study_name="search", storage=storage)
     best = max((row for row in rows if row["rank"]), key=lambda row: row["score"])
@@ -885,7 +885,7 @@ def test_epochs_that_stopped_trials_were_not_trained_go_back_to_the_budget(proce
     known = [len(job.stopping.curves) for job in process.jobs]
     assert known[:9] == list(range(9))
     assert known[-1] < len(rows) - len(stopped)  # what was stopped or cut is not an example of a whole training
-    path = str(tmp_path / "search" / reporting.STUDY_FILE)
+    path = str(tmp_path / "search" / optuna_study.STUDY_FILE)
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
     states = [trial.state.name for trial in optuna.load_study(study_name="search", storage=storage).trials]
     assert states.count("PRUNED") == len(stopped)

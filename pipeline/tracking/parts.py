@@ -1,0 +1,234 @@
+"""What a tracking server shows of a run directory, read from its files: searches, their trials and final models."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tensorboard.backend.event_processing import event_file_loader
+from tensorboard.util import tensor_util
+
+from data import files
+from data.run_directory import RunDirectory
+from models.evaluation.coco import SUMMARY_KEYS
+from tuner_fn import cost_limits, search_folder
+
+_MS = 1000  # a second
+_OUTSIDE_NAMES = re.compile(r"[^\w\-. :/]")  # what MLflow does not take in a name
+_STATUS = {"completed": "FINISHED", "failed": "FAILED"}
+_REPORT_FILES = ("*.json", "*.csv", "*.md", "*.png", "*.html")
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """A value of a metric.
+
+    Attributes:
+        name: of the metric.
+        value: finite.
+        time_ms: since 1970.
+        step: the epoch.
+    """
+
+    name: str
+    value: float
+    time_ms: int
+    step: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What becomes one run of the tracking server.
+
+    Attributes:
+        key: names it within the run directory, for ever.
+        name: for people.
+        parent: key of the part that it belongs to, None for a search.
+        status: FINISHED, FAILED or RUNNING.
+        params: settings, which never change.
+        points: of all metrics.
+        tags: what else there is to say, by name.
+        artifacts: files to keep with it.
+        model: folder of a pushed SavedModel, None for none.
+    """
+
+    key: str
+    name: str
+    parent: str | None
+    status: str
+    params: dict[str, str]
+    points: tuple[Point, ...]
+    tags: dict[str, str] = dataclasses.field(default_factory=dict)
+    artifacts: tuple[pathlib.Path, ...] = ()
+    model: pathlib.Path | None = None
+
+    def digest(self) -> str:
+        """Returns 64 hexadecimal digits of all that is shown, the content of files included."""
+        known: list[Any] = [self.key, self.name, self.parent, self.status, self.params, self.tags, str(self.model)]
+        # A file that was written again has another time and says the same.
+        known.append(sorted((point.name, point.value, point.step) for point in self.points))
+        known += [(path.name, files.digest(path)) for path in self.artifacts]
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def read(folder: RunDirectory) -> Iterator[Part]:
+    """Reads a run directory, also one whose run has not ended or was killed.
+
+    Args:
+        folder: of the run.
+
+    Yields:
+        A search, then its trials, then the final model that came of it; the oldest search first.
+    """
+    found = [search for search in folder.searches() if (search / search_folder.FILE_NAME).exists()]
+    searches = sorted(found, key=lambda search: int(search_folder.logs_name(search).rpartition("_")[2] or 0))
+    of_report = _search_of_report(folder, searches)
+    for search in searches:
+        rows = _json(search / "leaderboard.json") or []
+        has_ended = search == of_report
+        yield _search_part(folder, search, rows, has_ended)
+        for row in sorted(rows, key=lambda one: one["trial"]):
+            yield _trial_part(folder, search, row)
+        if has_ended:
+            yield _final_part(folder, search)
+
+
+def dataset(folder: RunDirectory) -> str:
+    """Names the dataset of a run directory."""
+    return (_json(folder.dataset) or {"dataset": "unknown"})["dataset"]
+
+
+def _search_of_report(folder: RunDirectory, searches: Sequence[pathlib.Path]) -> pathlib.Path | None:
+    """Finds the search that the report is about: the one with its leaderboard; None where that has gone on since."""
+    if not (folder.report / "summary.json").exists():
+        return None
+    reported = _json(folder.report / "leaderboard.json")
+    return next((search for search in searches[::-1] if _json(search / "leaderboard.json") == reported), None)
+
+
+def _search_part(
+    folder: RunDirectory, search: pathlib.Path, rows: Sequence[Mapping[str, Any]], has_ended: bool
+) -> Part:
+    about = _json(search / search_folder.FILE_NAME)
+    name = search_folder.logs_name(search)
+    params = _flat(about["settings"]) | _flat(about["search"], "search.")
+    ended = [row for row in rows if row["status"] in _STATUS]
+    points = []
+    if ended:
+        time_ms = _time_ms(search / "leaderboard.json")
+        scores = [row["score"] for row in ended if row["score"] is not None]
+        values = {"trials": len(ended), "failed_trials": len(ended) - len(scores)}
+        values |= {"best_score": max(scores)} if scores else {}
+        points = [Point(key, float(value), time_ms, len(ended)) for key, value in values.items()]
+    kept = [search / file for file in ("leaderboard.csv", "best_config.json") if (search / file).exists()]
+    return Part(
+        key=search.name,
+        name=f"{folder.root.resolve().name} {name}",
+        parent=None,
+        status="FINISHED" if has_ended else "RUNNING",
+        params=params,
+        points=tuple(points),
+        tags={f"version.{library}": version for library, version in about.get("versions", {}).items()},
+        artifacts=tuple(kept),
+    )
+
+
+def _trial_part(folder: RunDirectory, search: pathlib.Path, row: Mapping[str, Any]) -> Part:
+    log = folder.tensorboard / search_folder.logs_name(search) / f"trial_{row['trial']}"
+    points = list(read_scalars(log))
+    epoch = int(row["epochs"] or 0)
+    time_ms = points[-1].time_ms if points else _time_ms(search / f"trial_{row['trial']}" / "trial.json")
+    last = {name: row.get(name) for name in ("score", "epochs", "seconds", *cost_limits.UNITS)}
+    points += [Point(name, float(value), time_ms, epoch) for name, value in last.items() if value is not None]
+    about = {name: row[name] for name in ("reason", "parent", "inherited", "fidelity") if row.get(name)}
+    return Part(
+        key=f"{search.name}/{row['trial']}",
+        name=f"trial {row['trial']}",
+        parent=search.name,
+        status=_STATUS.get(row["status"], "RUNNING"),
+        params={name: str(value) for name, value in row["hyperparameters"].items()},
+        points=tuple(points),
+        tags={name: str(value) for name, value in about.items()},
+    )
+
+
+def _final_part(folder: RunDirectory, search: pathlib.Path) -> Part:
+    """Reads the final training from the report; another one of the same search has other settings or another course."""
+    summary, config = _json(folder.report / "summary.json"), _json(folder.report / "config.json")
+    history = _json(folder.report / "history.json")
+    training = hashlib.sha256(json.dumps([config, history], sort_keys=True).encode()).hexdigest()[:12]
+    time_ms = _time_ms(folder.report / "history.json")
+    points = []
+    for report in history:
+        for name, value in report.items():
+            if name != "epoch" and value is not None:
+                points.append(Point(metric_name(name), float(value), time_ms, int(report["epoch"])))
+    epoch = int(summary["final_val"]["epoch"])
+    for name, value in summary["metrics"].items():
+        if value is not None:
+            points.append(Point(metric_name(f"test/{name}"), float(value), time_ms, epoch))
+    found = (path for pattern in _REPORT_FILES for path in folder.report.glob(pattern))
+    pushed = summary["pushed_model"]
+    # The folder may have moved since; the model has its place in it.
+    model = None if pushed is None else folder.serving_model / pathlib.Path(pushed).name
+    return Part(
+        key=f"{search.name}/final/{training}",
+        name="final model",
+        parent=search.name,
+        status="FINISHED",
+        params=_flat(config),
+        points=tuple(points),
+        tags={"blessed": str(summary["blessed"]), "reasons": "; ".join(summary["reasons"])},
+        artifacts=tuple(sorted(found)),
+        model=model if model is not None and model.is_dir() else None,
+    )
+
+
+def read_scalars(logdir: pathlib.Path) -> Iterator[Point]:
+    """Reads the scalars of a log of TensorBoard's; an event that was cut off ends it.
+
+    Args:
+        logdir: of one trial.
+
+    Yields:
+        A point a scalar, in the order of writing.
+    """
+    for path in sorted(logdir.glob("*tfevents*")):
+        for event in event_file_loader.EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                if value.metadata.plugin_data.plugin_name == "scalars":
+                    number = float(tensor_util.make_ndarray(value.tensor))
+                    yield Point(metric_name(value.tag), number, int(event.wall_time * _MS), event.step)
+
+
+def metric_name(name: str) -> str:
+    """Names a metric as a tracking server takes it; COCO's numbers without a split are those of val."""
+    if name.partition("/")[0] in SUMMARY_KEYS:
+        name = f"val/{name}"
+    return _OUTSIDE_NAMES.sub("_", name)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Makes {"optimizer.learning_rate": "0.01"} of groups of settings; the range of a space is one value."""
+    flat: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, dict) and not {"choices", "low"} & value.keys():
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = json.dumps(value) if isinstance(value, dict | list) else str(value)
+    return flat
+
+
+def _json(path: pathlib.Path) -> Any:
+    """Reads a JSON file; None where it is missing."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+def _time_ms(path: pathlib.Path) -> int:
+    return int(path.stat().st_mtime * _MS) if path.exists() else 0
