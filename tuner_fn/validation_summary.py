@@ -14,9 +14,10 @@ from models.export import predict
 
 PICTURES = 4  # of the validation images; always the same ones
 PICTURE_SCORE = 0.3
-_SUREST = 3  # detections that are drawn whatever their score: a model that has learned little shows something, too
-_SIDE_PX = 320  # the shorter side of each half; a picture takes about 30 KB
-_JPEG_QUALITY = 75
+_SUREST = 3  # detections are drawn where none has that score: a model that has learned little shows something, too
+_MOST_DRAWN = 20  # after an epoch or two some networks are sure of a hundred boxes
+_SIDE_PX = 256  # the shorter side of each half; a picture takes about 20 KB
+_JPEG_QUALITY = 70
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,7 +80,7 @@ class Summariser:
 def draw(image: Image.Image, result: coco.ImageResult, class_names: Sequence[str]) -> Picture:
     """Draws ground truth and detections side by side.
 
-    Detections with a score of at least `PICTURE_SCORE` are drawn, and the three surest in any case.
+    Detections with a score of at least `PICTURE_SCORE` are drawn; where there is none, the three surest.
 
     Args:
         image: that the result is of.
@@ -87,7 +88,8 @@ def draw(image: Image.Image, result: coco.ImageResult, class_names: Sequence[str
         class_names: in label order.
     """
     order = np.argsort(-np.asarray(result.det_scores), kind="stable")
-    kept = np.array([row for rank, row in enumerate(order) if rank < _SUREST or _is_sure(result, row)], np.int64)
+    kept = order[np.asarray(result.det_scores)[order] >= PICTURE_SCORE]
+    kept = kept[:_MOST_DRAWN] if len(kept) else order[:_SUREST]
     detections = (result.det_boxes[kept], result.det_classes[kept], result.det_scores[kept])
     found = predict.draw_detections(image, *detections, class_names, smallest_side_px=_SIDE_PX)
     truth = image.convert("RGB").resize(found.size, Image.Resampling.BICUBIC)
@@ -112,7 +114,3 @@ def _small(encoded: bytes) -> Image.Image:
     image = Image.fromarray(input_pipeline.decode_pixels(encoded).numpy())
     share = min(1.0, _SIDE_PX / min(image.size))
     return image.resize((round(share * image.width), round(share * image.height)), Image.Resampling.LANCZOS)
-
-
-def _is_sure(result: coco.ImageResult, row: int) -> bool:
-    return bool(result.det_scores[row] >= PICTURE_SCORE)

@@ -72,6 +72,8 @@ def facts(found: "mlflow_store.Exported", uri: str) -> dict[str, str]:
         "runs": f"{found.runs}, {found.written} of them new or renewed",
         "tracking URI": found.uri,
     }
+    if found.model is not None:
+        shown["model"] = found.model
     if uri == "local":
         shown["look at it"] = f"mlflow server --backend-store-uri {shlex.quote(found.uri)}"
     return shown

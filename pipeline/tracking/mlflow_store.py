@@ -7,6 +7,7 @@ import logging
 import os
 import pathlib
 import uuid
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,12 +43,14 @@ class Exported:
         experiment: its name.
         runs: how many there are of this run directory.
         written: how many of them were made or renewed.
+        model: URI of the newest pushed model, for `mlflow.pyfunc.load_model`; None where there is none.
     """
 
     uri: str
     experiment: str
     runs: int
     written: int
+    model: str | None
 
 
 def tracking_uri(folder: RunDirectory, uri: str = LOCAL) -> str:
@@ -78,6 +81,7 @@ def export(folder: RunDirectory, uri: str = LOCAL) -> Exported:
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"mlflow\.")
     found = tracking_uri(folder, uri)
     folder.mlflow.mkdir(exist_ok=True)
     try:
@@ -85,7 +89,7 @@ def export(folder: RunDirectory, uri: str = LOCAL) -> Exported:
             mlflow.set_tracking_uri(found)
             store = _Store(folder, mlflow.MlflowClient(tracking_uri=found), is_local=uri == LOCAL)
             written = [store.put(part) for part in parts.read(folder)]
-            return Exported(found, store.experiment, len(written), sum(written))
+            return Exported(found, store.experiment, len(written), sum(written), store.model)
     except (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
         raise UnreachableError(f"MLflow at {found} cannot be used: {_first_line(error)}") from error
 
@@ -109,6 +113,7 @@ class _Store:
         self._experiment_id = found.experiment_id if found else client.create_experiment(self.experiment, where)
         self._of = self._identity()
         self._known = {run.data.tags[_KEY]: run for run in self._runs()}
+        self.model: str | None = None
 
     def _identity(self) -> str:
         """Returns a name of the run directory that stays when it is moved."""
@@ -129,13 +134,16 @@ class _Store:
     def put(self, part: parts.Part) -> bool:
         """Writes a part; tells whether there was anything to write."""
         run, digest = self._known.get(part.key), part.digest()
+        models = [] if run is None else run.outputs.model_outputs
+        if models:
+            self.model = f"models:/{models[-1].model_id}"
         if run is not None and run.data.tags.get(_DIGEST) == digest:
             return False
         if run is None:
             run = self._create(part)
         self._log(run.info.run_id, part)
-        if part.model is not None and not run.outputs.model_outputs:
-            _log_model(run.info.run_id, part.model)
+        if part.model is not None and not models:
+            self.model = _log_model(run.info.run_id, part.model)
         end_ms = max((point.time_ms for point in part.points), default=None)
         self._client.set_terminated(run.info.run_id, part.status, end_ms)
         self._client.set_tag(run.info.run_id, _DIGEST, digest)  # the last: an export that was cut off is done again
@@ -146,9 +154,8 @@ class _Store:
         if part.parent is not None:
             tags["mlflow.parentRunId"] = self._known[part.parent].info.run_id
         start_ms = min((point.time_ms for point in part.points), default=None)
-        run = self._client.create_run(self._experiment_id, start_ms, tags, part.name)
-        self._known[part.key] = run
-        return self._client.get_run(run.info.run_id)
+        run = self._known[part.key] = self._client.create_run(self._experiment_id, start_ms, tags, part.name)
+        return run
 
     def _log(self, run_id: str, part: parts.Part) -> None:
         from mlflow import entities
@@ -164,8 +171,8 @@ class _Store:
             self._client.log_artifact(run_id, str(path))
 
 
-def _log_model(run_id: str, model: pathlib.Path) -> None:
-    """Keeps a SavedModel with a run, with its signature and the code that serves it."""
+def _log_model(run_id: str, model: pathlib.Path) -> str:
+    """Keeps a SavedModel with a run, with its signature and the code that serves it; returns its URI."""
     import mlflow
     import numpy
     import pandas
@@ -186,13 +193,13 @@ def _log_model(run_id: str, model: pathlib.Path) -> None:
     )
     libraries = (tensorflow, numpy, pandas)
     with mlflow.start_run(run_id=run_id):
-        mlflow.pyfunc.log_model(
+        return mlflow.pyfunc.log_model(
             name=_MODEL,
             python_model=str(_SERVED),
             artifacts={"detector": str(model)},
             signature=signature,
             pip_requirements=[f"{one.__name__}=={one.__version__}" for one in libraries],
-        )
+        ).model_uri
 
 
 def _first_line(error: BaseException) -> str:

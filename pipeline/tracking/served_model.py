@@ -23,7 +23,7 @@ class ServedDetector(mlflow.pyfunc.PythonModel):
         text = (folder / "assets.extra" / "labels.txt").read_text(encoding="utf-8")
         self._class_names = [line for line in text.splitlines() if line.strip()]
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> pd.DataFrame:
+    def predict(self, context, model_input, params=None):  # noqa: ANN001, ANN201 - MLflow would take hints for the signature
         """Detects.
 
         Args:

@@ -47,20 +47,21 @@ def test_the_same_images_are_drawn_after_each_epoch_truth_on_the_left(summariser
         assert len(after.jpeg) < 80_000
 
 
-def test_detections_of_little_score_are_left_out_but_for_the_surest(records) -> None:
+def test_the_surest_detections_are_drawn_where_none_is_sure_and_at_most_twenty(records) -> None:
     record = records[1]
     image = Image.fromarray(np.full((96, 96, 3), 90, np.uint8))
     grid = [(y / 8, x / 8, y / 8 + 0.1, x / 8 + 0.1) for y in range(8) for x in range(8)]
-    drawn = []
-    for count in (0, 3, 64):
-        boxes = np.array(grid[:count], np.float32).reshape(-1, 4)
-        found = detections.Detections(boxes, np.full(count, 0.1, np.float32), np.zeros(count, np.int32))
-        result = detections.image_result(record, found)
-        picture = pixels(validation_summary.draw(image, result, CLASS_NAMES))
-        drawn.append(picture[:, picture.shape[1] // 2 + 8 :])
-    nothing, three, many = drawn
-    assert np.abs(three - nothing).max() > 50
-    np.testing.assert_array_equal(three, many)
+
+    def right_half(scores) -> np.ndarray:
+        boxes = np.array(grid[: len(scores)], np.float32).reshape(-1, 4)
+        found = detections.Detections(boxes, np.array(scores, np.float32), np.zeros(len(scores), np.int32))
+        picture = pixels(validation_summary.draw(image, detections.image_result(record, found), CLASS_NAMES))
+        return picture[:, picture.shape[1] // 2 + 8 :]
+
+    assert np.abs(right_half([0.1] * 3) - right_half([])).max() > 50
+    np.testing.assert_array_equal(right_half([0.1] * 3), right_half([0.1] * 64))
+    np.testing.assert_array_equal(right_half([0.4]), right_half([0.4] + [0.1] * 63))
+    np.testing.assert_array_equal(right_half([0.4] * 20), right_half([0.4] * 64))
 
 
 def test_a_validation_is_logged_small_and_as_tensorboard_reads_it(summariser, records, tmp_path) -> None:
