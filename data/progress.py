@@ -5,6 +5,7 @@ command line. With no listener an event is one line in the log.
 """
 
 import contextlib
+import contextvars
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ Listener = Callable[[str, dict[str, Any]], None]
 _logger = logging.getLogger(__name__)
 _lock = threading.Lock()
 _listeners: list[Listener] = []
+_is_silent: contextvars.ContextVar[bool] = contextvars.ContextVar("is_silent", default=False)
 
 
 def emit(kind: str, **fields: Any) -> None:
@@ -46,6 +48,8 @@ def emit(kind: str, **fields: Any) -> None:
     """
     if kind not in KINDS:
         raise ValueError(f"`kind` must be one of {', '.join(sorted(KINDS))}: got {kind!r}. See `KINDS`.")
+    if _is_silent.get():
+        return
     with _lock:
         listeners = list(_listeners)
     if not listeners:
@@ -71,3 +75,13 @@ def listen(callback: Listener) -> Iterator[None]:
     finally:
         with _lock:
             _listeners.remove(callback)
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Drops the events of this thread while the context is open, as where data is only looked at."""
+    token = _is_silent.set(True)
+    try:
+        yield
+    finally:
+        _is_silent.reset(token)

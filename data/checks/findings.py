@@ -136,6 +136,9 @@ KINDS = {
     "duplicate_box": Kind(Severity.MENDED, "duplicate box removed"),
     "mended": Kind(Severity.MENDED, "mended"),
     # Facts.
+    "told_twice": Kind(
+        Severity.NOTE, "annotations in two formats", "Name the kind, as --dataset=voc:PATH, for the other."
+    ),
     "unlabelled_image": Kind(Severity.NOTE, "image without a label file", "It counts as an image without objects."),
     "repeated_picture": Kind(Severity.NOTE, "same picture twice in a split"),
     "repeated_name": Kind(Severity.NOTE, "same name in two splits"),

@@ -15,9 +15,9 @@ from data.sources import (
     cvat,
     datumaro,
     flir,
-    foreign,
     kitti,
     labelme,
+    recognition,
     road_scenes,
     selection,
     supervisely,
@@ -120,9 +120,12 @@ def open_reader(spec: str, options: DataOptions) -> base.Reader:
         return READERS[kind].open(spec, argument, answers)
     path = Path(spec).expanduser()
     if spec and path.exists():
-        kind, reason = _recognise(spec, path)
-        progress.emit("note", text=f"Recognised {spec} as {kind}, because {reason}.")
-        return READERS[kind].open(spec, str(path), answers)
+        found = recognition.recognise(spec, path, READERS)
+        progress.emit("note", text=f"Recognised {spec} as {found.kind}, because {found.reason}.")
+        reader = READERS[found.kind].open(spec, str(path), answers)
+        if isinstance(reader, annotated.AnnotatedSource):
+            reader.notices += found.notices
+        return reader
     if not colon and (path.is_absolute() or len(path.parts) > 1):
         raise errors.UserError(f"Dataset `{spec}`: there is no such path. Give an existing folder, or KIND:PATH.")
     hint = errors.nearest(kind, READERS) or f" Known: {', '.join(READERS)}."
@@ -141,28 +144,11 @@ def canonical(spec: str) -> str:
     kind, colon, argument = spec.partition(":")
     if kind not in READERS or (argument and not colon):
         path = Path(spec).expanduser()
-        kind, argument = (_recognise(spec, path)[0], spec) if path.exists() else (spec, "")
+        kind, argument = (recognition.recognise(spec, path, READERS).kind, spec) if path.exists() else (spec, "")
     path = Path(argument).expanduser()
     if argument and path.exists():
         argument = str(path.resolve())
     return f"{kind}:{argument}" if argument else kind
-
-
-def _recognise(spec: str, path: Path) -> tuple[str, str]:
-    """Finds the kind of a folder or file, and why it is that."""
-    reasons = {kind: reason for kind, reader in READERS.items() if (reason := reader.recognises(path))}
-    if len(reasons) > 1:
-        found = "; ".join(f"{kind}, because {reason}" for kind, reason in reasons.items())
-        raise errors.UserError(f"Dataset `{spec}` could be {found}. Say which, as {next(iter(reasons))}:{spec}.")
-    if not reasons and (named := foreign.name_of(path)):
-        raise errors.UserError(f"Dataset `{spec}`: {named}")
-    if not reasons:
-        raise errors.UserError(
-            f"Dataset `{spec}`: its layout is not recognised; it holds {base.found_in(path)}."
-            f" Say which one it is with KIND:PATH; kinds: {', '.join(READERS)}."
-        )
-    ((kind, reason),) = reasons.items()
-    return kind, reason
 
 
 def _say_notices(source: Source) -> None:

@@ -98,7 +98,6 @@ class AnnotatedSource(base.Reader):
 
     Attributes:
         notices: what was found wrong besides single images.
-        roots: folders and files that the data lies in.
     """
 
     def __init__(
@@ -106,7 +105,6 @@ class AnnotatedSource(base.Reader):
         spec: str,
         images: Mapping[str, Sequence[AnnotatedImage]],
         class_names: Sequence[str],
-        roots: Sequence[Path],
         options: base.ReadOptions,
         notices: Sequence[Notice] = (),
     ) -> None:
@@ -116,7 +114,6 @@ class AnnotatedSource(base.Reader):
             spec: what the user typed.
             images: by split.
             class_names: C names in label order.
-            roots: folders and files whose change changes the data.
             options: answers to what the data leaves open.
             notices: what was found wrong besides single images.
 
@@ -125,7 +122,7 @@ class AnnotatedSource(base.Reader):
         """
         self.spec, self.class_names, self.options = spec, tuple(class_names), options
         self.splits = tuple(split for split in base.SPLITS if split in images)
-        self.roots, self.notices = tuple(roots), tuple(notices)
+        self.notices = tuple(notices)
         if not self.class_names:
             problems = (image.problem for of_split in images.values() for image in of_split if image.problem)
             why = next((f"no annotation can be read. First problem: {problem}" for problem in problems), "")

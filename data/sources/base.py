@@ -117,10 +117,12 @@ class Reader(Source):
     Attributes:
         kind: the word before the colon in `--dataset=KIND:ARGUMENT`.
         argument_help: one line on what the argument may be.
+        looks_below: whether files in any folder below a path make it recognise the path.
     """
 
     kind: ClassVar[str]
     argument_help: ClassVar[str]
+    looks_below: ClassVar[bool] = False
 
     @classmethod
     @abc.abstractmethod

@@ -17,7 +17,6 @@ import collections
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,9 +72,7 @@ class CocoSource(annotated.AnnotatedSource):
         paths = {image.path for of_split in images.values() for image in of_split}
         for folder in folders:
             notices += layout.unnamed_images(folder, paths)
-        elsewhere = sorted({os.path.dirname(path) for path in paths if os.path.isfile(path)})
-        roots = [*(entry.annotations for entry in files.values()), *folders, *map(Path, elsewhere)]
-        super().__init__(spec, images, class_names, layout.outermost(roots), options, [*notices, *finder.notices()])
+        super().__init__(spec, images, class_names, options, [*notices, *finder.notices()])
 
     @classmethod
     def open(cls, spec: str, argument: str, options: base.ReadOptions) -> "CocoSource":

@@ -70,11 +70,10 @@ class CsvSource(annotated.AnnotatedSource):
         paths = {file for file, _ in places.values()}
         images, class_names = annotated.label_by_name(found)
         folders = sorted({path.parent for path in paths if path.parent.is_dir()})
-        roots = layout.outermost([*tables.values(), *folders])
         notices += finder.notices()
         for folder in folders:
             notices += layout.unnamed_images(folder, set(map(str, paths)), "no row names it", deep=False)
-        return cls(spec, images, class_names, roots, options, notices)
+        return cls(spec, images, class_names, options, notices)
 
     @classmethod
     def recognises(cls, path: Path) -> str | None:

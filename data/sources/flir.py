@@ -89,8 +89,7 @@ class FlirSource(annotated.AnnotatedSource):
             images[split] = _read_folder(place) if is_v1 else _read_coco(place, notices)
             notices += layout.unnamed_images(place.images, [image.path for image in images[split]])
         layout.check_any(spec, images)
-        roots = [path for place in places.values() for path in (place.annotations, place.images)]
-        return cls(spec, images, CLASS_NAMES, roots, options, notices)
+        return cls(spec, images, CLASS_NAMES, options, notices)
 
     @classmethod
     def recognises(cls, path: Path) -> str | None:

@@ -46,6 +46,7 @@ class KittiSource(annotated.AnnotatedSource):
 
     kind = "kitti"
     argument_help = ":PATH[,score=ignore] (a folder with image_2/ and label_2/, also below training/)"
+    looks_below = True
 
     @classmethod
     def open(cls, spec: str, argument: str, options: base.ReadOptions) -> "KittiSource":
@@ -81,8 +82,7 @@ class KittiSource(annotated.AnnotatedSource):
                 progress.emit("note", text=f"{file} is not a split (train, val or test) by its name; it is left out.")
         layout.check_any(spec, found)
         images, class_names = annotated.label_by_name(found)
-        given = [path for place in places.values() for path in (place.list_file, place.labels, place.images) if path]
-        return cls(spec, images, class_names, layout.outermost(given), options, list(dict.fromkeys(notices)))
+        return cls(spec, images, class_names, options, list(dict.fromkeys(notices)))
 
     @classmethod
     def recognises(cls, path: Path) -> str | None:

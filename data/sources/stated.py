@@ -57,6 +57,7 @@ class StatedSource(annotated.AnnotatedSource):
     box_form: ClassVar[str] = "xyxy_px"
     looked_for: ClassVar[str]
     whole_splits: ClassVar[bool] = False
+    looks_below = True
 
     @classmethod
     @abc.abstractmethod
@@ -111,7 +112,7 @@ class StatedSource(annotated.AnnotatedSource):
         for folder in folders:
             notices += layout.unnamed_images(folder, paths)
         images, class_names = annotated.label_by_name(found)
-        return cls(spec, images, class_names, layout.outermost([*files, *folders]), options, notices)
+        return cls(spec, images, class_names, options, notices)
 
     @classmethod
     def recognises(cls, path: Path) -> str | None:

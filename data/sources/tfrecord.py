@@ -35,6 +35,7 @@ class TfrecordSource(base.Reader):
     """Object Detection API TFRecords, plain or GZIP."""
 
     kind = "tfrecord"
+    looks_below = True
     argument_help = (
         ":PATH[,classes=label|text] (folder, file or pattern of TFRecord files with the Object Detection API's keys)"
     )

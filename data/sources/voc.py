@@ -5,7 +5,7 @@ Layouts:
   also train.txt, ... beside the folders, and below VOCdevkit/VOC2007/);
 - folders train/, val/, test/ of images, with the XML files beside them, in a folder of XML below each, or in one folder
   of XML beside all three (`ANNOTATION_FOLDERS`, or any folder that holds XML of this kind);
-- otherwise all of it is "train".
+- otherwise all of it is "train"; several folders with XML and images, as one a recording, are read together.
 
 Folders below these are read, too. Names of folders and splits count in any case.
 
@@ -26,9 +26,10 @@ Source: Everingham et al., The PASCAL Visual Object Classes Challenge 2012 devel
 
 import dataclasses
 import functools
+import os
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data import errors, progress
@@ -75,6 +76,7 @@ class VocSource(annotated.AnnotatedSource):
 
     kind = "voc"
     argument_help = ":PATH (JPEGImages/, Annotations/, ImageSets/Main/; or XML files beside the images)"
+    looks_below = True
 
     @classmethod
     def open(cls, spec: str, argument: str, options: base.ReadOptions) -> "VocSource":
@@ -98,8 +100,7 @@ class VocSource(annotated.AnnotatedSource):
             notices += [*place.notices, *place.left_over(used, read)]
         _note_lists(root, places)
         images, class_names = annotated.label_by_name(found)
-        roots = dict.fromkeys(root for place in places.values() for root in place.roots())
-        return cls(spec, images, class_names, list(roots), options, list(dict.fromkeys(notices)))
+        return cls(spec, images, class_names, options, list(dict.fromkeys(notices)))
 
     @classmethod
     def recognises(cls, path: Path) -> str | None:
@@ -147,10 +148,6 @@ class _Place:
             notices = [annotated.Notice("lost_annotation", str(file), "no image has its name") for file in lost]
         with_xml = {str(self.images / name) for name in self.files if self._xml_of(layout.stem(name))}
         return [*notices, *layout.unnamed_images(self.images, read | with_xml, "it has no XML file")]
-
-    def roots(self) -> list[Path]:
-        """Lists what the split's data lies in."""
-        return [path for path in (self.list_file, self.annotations, self.images) if path]
 
     def _read_listed(self, name: str) -> annotated.NamedImage:
         file = self._xml_of(name)
@@ -211,7 +208,7 @@ class _Place:
         if exact:
             return (None if layout.stem(exact) in self.xml else exact), None  # another XML file has its name
         stems = self._stems.matches(name)
-        matches = [image for each in stems for image in self._by_stem[each]]
+        matches = [image for each in _nearest(name, stems) for image in self._by_stem[each]]
         matches = [image for image in matches if image.rpartition("/")[2].casefold() == said.casefold()] or matches
         matches = matches or self._names.matches(filename)
         if len(matches) == 1:
@@ -248,6 +245,12 @@ class _Place:
         return annotated.NamedImage(image, names)
 
 
+def _nearest(name: str, others: Sequence[str]) -> list[str]:
+    """Returns the paths that share the most folders with another one, from the first folder on."""
+    shared = [len(os.path.commonprefix([name.split("/"), other.split("/")])) for other in others]
+    return [other for other, count in zip(others, shared, strict=True) if count == max(shared)]
+
+
 def _find_splits(root: Path) -> dict[str, "_Place"]:
     """Returns where each split lies."""
     lists = _lists(root)
@@ -261,7 +264,7 @@ def _find_splits(root: Path) -> dict[str, "_Place"]:
             places[split] = _Place(_folder_of_images(folder), own or shared, shared=own is None)
     if places:
         return places
-    return {"train": _Place(images, shared)} if shared else {}
+    return {"train": _Place(images, _above_all(root, shared))} if shared else {}
 
 
 def _lists(root: Path) -> dict[str, Path]:
@@ -301,6 +304,12 @@ def _folder_of_xml(folder: Path) -> Path | None:
         if files and (path in named or _is_voc(files[0])):
             return path
     return None
+
+
+def _above_all(root: Path, annotations: Path) -> Path:
+    """Returns the root where several folders hold XML files beside their images, as one a recording."""
+    others = [path for path in layout.subfolders(root) if layout.files(path, ".xml", deep=True)]
+    return root if annotations in others and len(others) > 1 and layout.image_names(annotations) else annotations
 
 
 def _folder_of_images(folder: Path) -> Path:

@@ -62,13 +62,10 @@ class YoloSource(annotated.AnnotatedSource):
                 f"Dataset `{spec}`: no split of `{config.file}` has images with label files. Correct its"
                 " `train`, `val` and `test`, or put the labels into `labels/` beside `images/`."
             )
-        roots = [config.file, *(place for split in images for place in config.places[split])]
-        roots += [label_file.parent for _, label_file in pairs if label_file.parent.is_dir()]
-        roots += [file.parent for file, _ in pairs if file.parent.is_dir()]
         notices += [*finder.notices(), *_lost_labels(config, pairs)]
         unlabelled = (file for file, label_file in pairs if file.is_file() and not label_file.is_file())
         notices += [annotated.Notice("unlabelled_image", str(file), "") for file in unlabelled]
-        return cls(spec, images, class_names, layout.outermost(roots), options, notices)
+        return cls(spec, images, class_names, options, notices)
 
     @classmethod
     def recognises(cls, path: Path) -> str | None:
