@@ -10,6 +10,8 @@ from tests import coco_folder
 
 NUM_IMAGES = {"train": 3, "val": 2, "test": 2}
 
+Files = dict[str, bytes | str | None]  # path below the root: content, or None for a file that is missing
+
 
 class Corpus:
     """A whole COCO dataset of seven images with a car and a person each, to be broken by a case."""
@@ -38,6 +40,14 @@ class Corpus:
         for split, table in self.tables.items():
             (self.root / f"{split}.json").write_text(json.dumps(table))
 
+    def write_files(self, files: Files) -> None:
+        """Writes files of another format."""
+        for name, content in files.items():
+            if content is not None:
+                path = self.root / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
     def check(self) -> dataset.CheckReport:
         """Checks what was written."""
         return dataset.check(sources.open_source(f"coco:{self.root}"))
@@ -55,3 +65,59 @@ class Corpus:
     def set_size(self, height: int, width: int) -> None:
         """Changes the size that the JSON states of the first training image, px."""
         self.tables["train"]["images"][0].update(height=height, width=width)
+
+
+def coco_files(corpus: Corpus) -> Files:
+    """Writes the corpus as COCO files: {path: content}."""
+    return corpus.images | {f"{split}.json": json.dumps(table) for split, table in corpus.tables.items()}
+
+
+def yolo_files(corpus: Corpus) -> Files:
+    """Writes the corpus as YOLO files: {path: content}."""
+    files = {"data.yaml": "train: images/train\nval: images/val\ntest: images/test\nnames: [car, person]\n"}
+    for name, encoded in corpus.images.items():
+        files[f"images/{name}"] = encoded
+        files[f"labels/{name[:-4]}.txt"] = "0 0.3 0.4 0.2 0.2\n1 0.7 0.4 0.1 0.3\n"
+    return files
+
+
+def voc_files(corpus: Corpus) -> Files:
+    """Writes the corpus as VOC files: {path: content}."""
+    files = {}
+    for name, encoded in corpus.images.items():
+        split, stem = name[:-4].split("/")
+        files[f"JPEGImages/{stem}.jpg"] = encoded
+        objects = "".join(
+            f"<object><name>{label}</name><bndbox><xmin>{x}</xmin><ymin>5</ymin><xmax>{x + 20}</xmax><ymax>15</ymax>"
+            "</bndbox></object>"
+            for label, x in (("car", 4), ("person", 30))
+        )
+        size = "<size><width>64</width><height>48</height><depth>1</depth></size>"
+        files[f"Annotations/{stem}.xml"] = f"<annotation>{size}{objects}</annotation>"
+        listed = f"ImageSets/Main/{split}.txt"
+        files[listed] = files.get(listed, "") + f"{stem}\n"
+    return files
+
+
+def csv_files(corpus: Corpus) -> Files:
+    """Writes the corpus as CSV tables: {path: content}."""
+    files = dict(corpus.images)
+    for split in NUM_IMAGES:
+        rows = [f"{name},{box},{label}" for name in corpus.images for box, label in CSV_BOXES if name.startswith(split)]
+        files[f"{split}.csv"] = "\n".join(["filename,xmin,ymin,xmax,ymax,class", *rows, ""])
+    return files
+
+
+def kitti_files(corpus: Corpus) -> Files:
+    """Writes the corpus as KITTI files: {path: content}."""
+    files = {}
+    for name, encoded in corpus.images.items():
+        split, stem = name[:-4].split("/")
+        files[f"{split}/image_2/{stem}.jpg"] = encoded
+        rows = ("Car 0 0 0 4 5 24 15 1 1 1 1 1 1 0", "Pedestrian 0 0 0 30 8 39 33 1 1 1 1 1 1 0")
+        files[f"{split}/label_2/{stem}.txt"] = "\n".join([*rows, ""])
+    return files
+
+
+CSV_BOXES = (("4,5,24,15", "car"), ("30,8,39,33", "person"))
+FORMATS = {"coco": coco_files, "yolo": yolo_files, "voc": voc_files, "csv": csv_files, "kitti": kitti_files}

@@ -4,9 +4,9 @@ import pathlib
 import time
 from typing import Any
 
-import psutil
 from tfx.components.tuner.component import TunerFnResult
 
+import data
 from data import dataset_info
 from data.run_directory import RunDirectory
 from models.hyperparameters import ExperimentConfig
@@ -62,7 +62,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         logdir=logdir,
         max_minutes=search.max_minutes,
         max_trainings=search.max_trainings,
-        reserved_s=allotment.AFTER_S + time.time() - psutil.Process().create_time(),
+        reserved_s=allotment.AFTER_S + time.monotonic() - data.STARTED_S,
         repeats=search.repeats,
         min_confidence=search.min_confidence,
         inherit=search.inherit,

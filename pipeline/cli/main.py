@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import importlib.metadata
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -74,7 +75,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def entry_point() -> None:
-    """Runs the process's command line and exits; the console script."""
+    """Runs the process's command line and exits; the console script. SIGTERM, as Kubernetes sends it, is a Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     status = main(sys.argv[1:])
     if status == failures.STATUS_INTERRUPTED:
         # Beam's worker threads would first finish what they have; who presses Ctrl-C does not want to wait.

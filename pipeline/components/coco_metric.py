@@ -18,10 +18,11 @@ from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
 from data import examples
-from models.evaluation import coco, detections, image_results, paired_bootstrap
+from models.evaluation import coco, constancy, detections, image_results, paired_bootstrap
 
 NUM_IMAGES_KEY = "num_images"
 IMAGES_KEY = "image_results"  # the candidate's, as bytes of `ImageResults`
+CONSTANCY_KEY = "constancy"  # of `constancy.constancy`
 # The candidate's numbers beside a baseline. The baseline has the last one, too: TFMA's change thresholds are for
 # differences, and no model is worse than itself.
 COMPARISON_KEYS = ("difference", "low", "high", "p_worse")
@@ -42,7 +43,7 @@ class Row(NamedTuple):
 
 
 class CocoMetrics(metric_types.Metric):
-    """COCO's twelve numbers, AP and AP50 of each class, and `num_images`, for each model; how two models compare.
+    """COCO's numbers, AP and AP50 of each class, `num_images` and `constancy`, for each model; how two compare.
 
     The candidate's detections are kept beside its numbers.
     """
@@ -165,7 +166,7 @@ class _CocoCombineFn(beam.CombineFn):
         numbers: dict[metric_types.MetricKey, Any] = {_key(IMAGES_KEY, candidate): images}
         for model_name, results in by_model.items():
             metrics = coco.coco_metrics(results, class_names)
-            metrics[NUM_IMAGES_KEY] = float(len(rows))
+            metrics |= {NUM_IMAGES_KEY: float(len(rows)), CONSTANCY_KEY: constancy.constancy(results)}
             numbers |= {_key(name, model_name): value for name, value in metrics.items()}
         return numbers | self._comparison(by_model, class_names)
 

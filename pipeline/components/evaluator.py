@@ -15,7 +15,7 @@ from tfx.dsl.components.common import resolver
 from tfx.dsl.input_resolution.strategies import latest_blessed_model_strategy
 from tfx.types import standard_artifacts
 
-from models.evaluation import coco, metrics, paired_bootstrap
+from models.evaluation import coco, constancy, metrics, paired_bootstrap
 from pipeline.components import coco_metric
 from pipeline.configs import MAX_P_WORSE
 from tuner_fn import objectives
@@ -37,6 +37,8 @@ class Evaluation:
         objective: the number that decides, for example "AP50".
         min_map: the least value of it that is blessed.
         max_p_worse: the highest `comparison.p_worse` that is blessed; None where there was no other model.
+        constancy: of the candidate's detections, as `constancy.constancy`.
+        max_constancy: the highest that is blessed; None where it does not count.
     """
 
     metrics: dict[str, float]
@@ -46,6 +48,8 @@ class Evaluation:
     objective: str
     min_map: float
     max_p_worse: float | None
+    constancy: float = 0.0
+    max_constancy: float | None = None
 
 
 class LastBlessedOtherModelStrategy(latest_blessed_model_strategy.LatestBlessedModelStrategy):
@@ -93,8 +97,10 @@ def eval_config(
 ) -> config_pb2.EvalConfig:
     """Makes TFMA's settings: one metric, blessed at or above a value and where not shown to be below the baseline's.
 
+    A model that answers much the same whatever it sees is not blessed either.
+
     Args:
-        min_map: least value that is blessed, in [0, 1].
+        min_map: least value that is blessed, in [0, 1]; at 0 any model is, also one whose answer is always the same.
         objective: one of `objectives.every`, what the search went by.
         max_p_worse: highest probability of being worse than the baseline that is blessed, in [0, 1].
         source_hash: of the code the numbers depend on; a new one makes TFX's cache evaluate again.
@@ -125,6 +131,10 @@ def eval_config(
             )
         ),
     }
+    if min_map > 0:
+        thresholds[coco_metric.CONSTANCY_KEY] = config_pb2.MetricThreshold(
+            value_threshold=config_pb2.GenericValueThreshold(upper_bound={"value": constancy.MOST})
+        )
     return config_pb2.EvalConfig(
         # Named, the type spares TFMA an attempt to load each model as a Keras file.
         model_specs=[config_pb2.ModelSpec(signature_name="serving_default", model_type="tf_generic")],
@@ -189,7 +199,7 @@ def read_evaluation(evaluation_dir: str) -> Evaluation:
                 numbers = baseline if entry.key.model_name in baseline_names else candidate
                 numbers[entry.key.name] = entry.value.double_value.value
     thresholds = config.metrics_specs[0].thresholds
-    (objective,) = thresholds.keys() - {coco_metric.P_WORSE_KEY}
+    (objective,) = thresholds.keys() - {coco_metric.P_WORSE_KEY, coco_metric.CONSTANCY_KEY}
     compared = all(name in candidate for name in coco_metric.COMPARISON_KEYS)
     return Evaluation(
         metrics=_in_coco_order(candidate),
@@ -199,6 +209,8 @@ def read_evaluation(evaluation_dir: str) -> Evaluation:
         objective=objective,
         min_map=thresholds[objective].value_threshold.lower_bound.value,
         max_p_worse=thresholds[coco_metric.P_WORSE_KEY].change_threshold.absolute.value if baseline_names else None,
+        constancy=candidate.get(coco_metric.CONSTANCY_KEY, 0.0),
+        max_constancy=constancy.MOST if coco_metric.CONSTANCY_KEY in thresholds else None,
     )
 
 
@@ -247,6 +259,11 @@ def _reasons(evaluation: Evaluation) -> tuple[list[str], list[str]]:
         passed.append(f"{name} {value:.4f} reaches the threshold {least:.4f}")
     else:
         failed.append(f"{name} {value:.4f} is below the threshold {least:.4f}")
+    if evaluation.max_constancy is not None and evaluation.constancy > evaluation.max_constancy:
+        failed.append(
+            f"{evaluation.constancy:.0%} of what it detects is the same in other images, where the objects are"
+            f" others (at most {evaluation.max_constancy:.0%} is allowed): the model hardly looks at the image"
+        )
     if evaluation.comparison is None:
         passed.append("no model was blessed before, so the threshold alone decides")
         return failed, passed

@@ -30,7 +30,7 @@ def results():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, results):
-    """Holds the datasets `examples` and `empty`, and the models `good`, `worse`, `unlucky` and `reordered`."""
+    """Holds the datasets `examples` and `empty`, and the models `good`, `worse`, `unlucky`, `reordered`, `blind`."""
     folder = tmp_path_factory.mktemp("evaluator")
     records = tiny_detector.records_of(results)
     tiny_detector.write_split(folder / "examples" / "Split-test", records, CLASS_NAMES)
@@ -55,11 +55,14 @@ def folder(tmp_path_factory, results):
     ]
     order = np.array([2, 3, 0])  # the same detections, from a model with other label numbers
     reordered = [dataclasses.replace(r, det_classes=order[r.det_classes]) for r in results]
+    same = {name: getattr(results[0], name) for name in ("det_boxes", "det_scores", "det_classes")}
+    blind = [dataclasses.replace(r, **same) for r in results]
     for name, answers, classes in (
         ("good", results, CLASS_NAMES),
         ("worse", worse, CLASS_NAMES),
         ("unlucky", unlucky, CLASS_NAMES),
         ("reordered", reordered, ["car", "dog", "person", "bicycle"]),
+        ("blind", blind, CLASS_NAMES),
     ):
         tiny_detector.export(folder / name / "Format-Serving", answers, classes)
     return folder
@@ -148,6 +151,23 @@ def test_a_model_shown_to_be_worse_than_the_last_blessed_one_is_not_blessed(fold
         f"{before:.4f} (difference {found.difference:+.4f}, 95 % interval {found.low:+.4f} to {found.high:+.4f}, worse "
         f"with probability {found.p_worse:.3f}, at most 0.95 allowed)"
     ]
+
+
+@pytest.mark.parametrize("baseline", [None, "blind"])
+def test_a_model_whose_answer_is_always_the_same_is_not_blessed(folder, baseline):
+    paths = _evaluate(folder, "blind", baseline, min_map=1e-6)
+    blessed, reasons, metrics = evaluator.read_blessing(*paths)
+    assert metrics["AP50"] > 1e-6
+    assert evaluator.read_evaluation(paths[0]).constancy == pytest.approx(1.0)
+    assert not blessed
+    assert reasons == [
+        "100% of what it detects is the same in other images, where the objects are others (at most 50% is allowed):"
+        " the model hardly looks at the image"
+    ]
+
+
+def test_without_a_threshold_any_model_is_blessed(folder):
+    assert evaluator.read_blessing(*_evaluate(folder, "blind", min_map=0))[0]
 
 
 @pytest.mark.parametrize("baseline", ["worse", "good"])

@@ -12,71 +12,16 @@ def corpus(tmp_path):
     return broken_corpus.Corpus(tmp_path / "set")
 
 
-def yolo_files(corpus):
-    """Writes the corpus as YOLO files: {path: content}."""
-    files = {"data.yaml": "train: images/train\nval: images/val\ntest: images/test\nnames: [car, person]\n"}
-    for name, encoded in corpus.images.items():
-        files[f"images/{name}"] = encoded
-        files[f"labels/{name[:-4]}.txt"] = "0 0.3 0.4 0.2 0.2\n1 0.7 0.4 0.1 0.3\n"
-    return files
-
-
-def voc_files(corpus):
-    """Writes the corpus as VOC files: {path: content}."""
-    files = {}
-    for name, encoded in corpus.images.items():
-        split, stem = name[:-4].split("/")
-        files[f"JPEGImages/{stem}.jpg"] = encoded
-        objects = "".join(
-            f"<object><name>{label}</name><bndbox><xmin>{x}</xmin><ymin>5</ymin><xmax>{x + 20}</xmax><ymax>15</ymax>"
-            "</bndbox></object>"
-            for label, x in (("car", 4), ("person", 30))
-        )
-        size = "<size><width>64</width><height>48</height><depth>1</depth></size>"
-        files[f"Annotations/{stem}.xml"] = f"<annotation>{size}{objects}</annotation>"
-        listed = f"ImageSets/Main/{split}.txt"
-        files[listed] = files.get(listed, "") + f"{stem}\n"
-    return files
-
-
-def csv_files(corpus):
-    """Writes the corpus as CSV tables: {path: content}."""
-    files = dict(corpus.images)
-    for split in broken_corpus.NUM_IMAGES:
-        rows = [f"{name},{box},{label}" for name in corpus.images for box, label in CSV_BOXES if name.startswith(split)]
-        files[f"{split}.csv"] = "\n".join(["filename,xmin,ymin,xmax,ymax,class", *rows, ""])
-    return files
-
-
-def kitti_files(corpus):
-    """Writes the corpus as KITTI files: {path: content}."""
-    files = {}
-    for name, encoded in corpus.images.items():
-        split, stem = name[:-4].split("/")
-        files[f"{split}/image_2/{stem}.jpg"] = encoded
-        rows = ("Car 0 0 0 4 5 24 15 1 1 1 1 1 1 0", "Pedestrian 0 0 0 30 8 39 33 1 1 1 1 1 1 0")
-        files[f"{split}/label_2/{stem}.txt"] = "\n".join([*rows, ""])
-    return files
-
-
-CSV_BOXES = (("4,5,24,15", "car"), ("30,8,39,33", "person"))
-FORMATS = {"yolo": yolo_files, "voc": voc_files, "csv": csv_files, "kitti": kitti_files}
-
-
 def check_format(corpus, kind, edits):
     """Writes the corpus in another format, with edited or (None) missing files, and checks it."""
-    files = FORMATS[kind](corpus)
+    files = broken_corpus.FORMATS[kind](corpus)
     for name, edit in edits.items():
         files[name] = edit(files[name]) if callable(edit) else edit
-    for name, content in files.items():
-        if content is not None:
-            path = corpus.root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    corpus.write_files(files)
     return dataset.check(sources.open_source(f"{kind}:{corpus.root}"))
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", broken_corpus.FORMATS)
 def test_a_sound_dataset_of_any_format_has_no_findings(corpus, kind):
     report = check_format(corpus, kind, {})
     assert report.findings.kinds() == []

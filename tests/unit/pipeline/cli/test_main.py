@@ -284,6 +284,22 @@ def test_ctrl_c_ends_the_process_at_once_whatever_its_threads_do():
     assert result.stderr == "ssd-tuner: interrupted; the same command continues where this one stopped.\n"
 
 
+@pytest.mark.parametrize("before", ["", "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"])  # as `nohup` and `&` have it
+def test_sigterm_ends_the_process_as_ctrl_c_does(before):
+    code = (
+        f"import os, signal, time\n{before}"
+        "from pipeline.cli import main\n"
+        "def busy(arguments):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(60)\n"
+        "main._dispatch = busy\n"
+        "main.entry_point()\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert result.returncode == 130
+    assert result.stderr == "ssd-tuner: interrupted; the same command goes on where this one stopped.\n"
+
+
 @pytest.mark.parametrize(
     "arguments", [("run", "--help"), ("data", "check", "--dataset=road_scenes:train=2,val=1,test=1,size=64x64")]
 )
