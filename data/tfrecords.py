@@ -22,6 +22,7 @@ DAMAGED = "its bytes do not match their checksum"
 
 _HEADER_BYTES = 12  # length and its checksum
 _FOOTER_BYTES = 4  # checksum of the bytes
+_MOST_BYTES = 1 << 28  # of a record: far above an image's, and little enough to be held in memory
 _GZIP_MAGIC = b"\x1f\x8b"
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
 
@@ -77,7 +78,7 @@ def scan(path: str | os.PathLike[str], compressed: bool) -> Iterator[Record]:
         The records; one at a time is in memory.
 
     Raises:
-        UserError: the file ends within a record, or the length of a record is damaged; says at which byte.
+        UserError: the file ends within a record, or a record's length is damaged or above 256 MB; says at which byte.
     """
     offset, size = 0, None if compressed else os.path.getsize(path)
     with gzip.open(path, "rb") if compressed else open(path, "rb") as file:
@@ -88,6 +89,8 @@ def scan(path: str | os.PathLike[str], compressed: bool) -> Iterator[Record]:
             length = _length(header)
             if length is None:
                 raise _broken(path, offset, "a damaged length" if len(header) == _HEADER_BYTES else "the file ends")
+            if length > _MOST_BYTES:
+                raise _broken(path, offset, f"a length of {length} bytes, which no image has,")
             end = offset + _HEADER_BYTES + length + _FOOTER_BYTES
             if size is not None and end > size:
                 raise _broken(path, offset, "the file ends")

@@ -2,10 +2,12 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from data import errors
 from data.examples import DetectionRecord
 
 SPLITS = ("train", "val", "test")
@@ -20,6 +22,7 @@ SPLIT_NAMES = {
     "test": "test",
 }
 
+_UNSPEAKABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # control characters, half characters
 _IGNORE_NAMES = ("dontcare", "ignore", "ignored", "ignoreregion", "ignoredregion", "ignoredregions")
 
 
@@ -163,6 +166,24 @@ def split_named(name: str) -> str | None:
 def is_ignore_category(name: str) -> bool:
     """Says whether a category marks regions to ignore (DontCare, ignore, "ignored regions", in any case)."""
     return "".join(letter for letter in name.casefold() if letter.isalnum()) in _IGNORE_NAMES
+
+
+def check_class_names(spec: str, names: Iterable[str]) -> None:
+    """Checks that names fit into files with one a line, as labels.txt, and into XML.
+
+    Args:
+        spec: what the user typed, for the error.
+        names: of the classes.
+
+    Raises:
+        UserError: one is blank, or holds a line break or another control character.
+    """
+    for name in names:
+        if not name.strip() or _UNSPEAKABLE.search(name):
+            raise errors.UserError(
+                f"Dataset `{spec}`: the class name {name!r} is blank or holds a control character. Rename the class in"
+                " the annotations, or leave it out with --classes."
+            )
 
 
 def found_in(folder: Path, most: int = 8) -> str:

@@ -113,6 +113,8 @@ class SelectedSource(base.Source):
             raise errors.UserError(f"`--min_box_px` needs a number of pixels: got {options.min_box_px}.")
         if options.test_classes and not options.test_dataset:
             raise errors.UserError("`--test_classes` only works with --test_dataset. Add it, or use --classes.")
+        chosen_names = [name for one in options.classes or () if (name := one.partition("=")[0]).strip()]
+        base.check_class_names(source.spec, chosen_names or source.class_names)
         self.class_names, targets = map_classes(source.class_names, options.classes)
         self._origins, self._targets = [source], [targets]
         self.carving = None if options.splits else _carve(source, options)

@@ -1,5 +1,6 @@
 """Writes `model_card.md`: what is known of a model, from the files that travel with it and nothing else."""
 
+import html
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ FILE_NAME = "model_card.md"
 TRAINING_FILE = "training.json"  # dataset, options, search_seed, versions: written by the Trainer
 EVALUATION_FILE = "evaluation.json"  # what the Evaluator measured
 SOURCES = ("labels.txt", "config.json", TRAINING_FILE, EVALUATION_FILE, formats.REPORT_FILE)
+_BAR = r"\|"  # in a cell of a Markdown table
 _METRICS = (
     ("AP", "mAP@[.5:.95]"),
     ("AP50", "mAP@.5"),
@@ -49,7 +51,8 @@ def write(extras: Mapping[str, str | None]) -> str:
 def _head(names: Sequence[str], config: Mapping[str, Any]) -> Iterator[str]:
     yield "# Model card"
     yield ""
-    yield f"A single-shot object detector (SSD) for {len(names)} classes: {', '.join(names) or 'unknown'}."
+    listed = ", ".join(map(html.escape, names)) or "unknown"
+    yield f"A single-shot object detector (SSD) for {len(names)} classes: {listed}."
     if config:
         model, (height, width) = config["model"], InputConfig(**config["input"]).size
         yield f"Backbone {model['backbone']}, width {model['alpha']:g}, input {width} x {height} px."
@@ -90,7 +93,9 @@ def _metrics(evaluation: Mapping[str, Any], names: Sequence[str], config: Mappin
     yield ""
     yield from _table(["metric", "value"], [(text, _score(metrics.get(key))) for key, text in _METRICS])
     yield ""
-    rows = [(name, _score(metrics.get(f"AP/{name}")), _score(metrics.get(f"AP50/{name}"))) for name in names]
+    rows = [
+        (html.escape(name), _score(metrics.get(f"AP/{name}")), _score(metrics.get(f"AP50/{name}"))) for name in names
+    ]
     yield from _table(["class", "mAP@[.5:.95]", "mAP@.5"], rows)
 
 
@@ -167,4 +172,4 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]
     yield f"| {' | '.join(heads)} |"
     yield f"|{'---|' * len(heads)}"
     for row in rows:
-        yield f"| {' | '.join('-' if cell is None else str(cell).replace('|', '/') for cell in row)} |"
+        yield f"| {' | '.join('-' if cell is None else str(cell).replace('|', _BAR) for cell in row)} |"

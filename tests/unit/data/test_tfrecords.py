@@ -2,6 +2,7 @@ import _compression
 import gzip
 import struct
 import threading
+import tracemalloc
 
 import google_crc32c
 import pytest
@@ -161,3 +162,17 @@ def test_a_broken_label_map_is_an_error(tmp_path, text, message):
     (tmp_path / "f").write_text(text)
     with pytest.raises(errors.UserError, match=message):
         label_map.read(tmp_path / "f")
+
+
+def test_a_record_that_would_fill_the_memory_is_refused_before_it_is_unpacked(tmp_path):
+    """8 GB of zeros are 8 MB of GZIP; the header alone tells it."""
+    header = struct.pack("<Q", 8 << 30)
+    header += tfrecords._checksum(header)
+    path = tmp_path / "bomb.record.gz"
+    path.write_bytes(gzip.compress(header + bytes(1 << 20)))
+    tracemalloc.start()
+    with pytest.raises(errors.UserError, match=r"a length of 8589934592 bytes, which no image has, within the record"):
+        list(tfrecords.scan(path, compressed=True))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20

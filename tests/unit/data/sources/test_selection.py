@@ -243,3 +243,18 @@ def test_one_file_with_other_boxes_in_another_split_cannot_be_divided(tmp_path):
     root = coco_folder.write(tmp_path / "set", **tables)
     with pytest.raises(errors.UserError, match=r"has other boxes in val than in train\. Leave it out of one of them\."):
         sources.open_source(f"coco:{root}", sources.DataOptions(splits=(0.5, 0.5, 0.0)))
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\x07", "a\x85b", "a\u2028b", "\ud800"])
+def test_a_class_name_that_no_list_of_names_can_hold_is_refused(name):
+    source = MemorySource({"train": [record("a")]}, ("car", name))
+    with pytest.raises(errors.UserError, match="is blank or holds a control character") as caught:
+        selection.SelectedSource(source, selection.DataOptions())
+    assert "\n" not in str(caught.value)
+    assert selection.SelectedSource(source, selection.DataOptions(classes=("car",))).class_names == ("car",)
+
+
+@pytest.mark.parametrize("name", ["a/b", "c|d", "<b>", "Ünïcode 車", "it's 100 %"])
+def test_other_class_names_are_taken(name):
+    source = MemorySource({"train": [record("a")]}, ("car", name))
+    assert selection.SelectedSource(source, selection.DataOptions()).class_names == ("car", name)

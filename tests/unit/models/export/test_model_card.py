@@ -91,7 +91,7 @@ def test_what_is_not_known_is_said_to_be():
 
 def test_a_name_cannot_break_a_table():
     card = _card(**{"labels.txt": "per|son\ncar\n"})
-    assert "| per/son | no ground truth | no ground truth |" in card
+    assert r"| per\|son | no ground truth | no ground truth |" in card
 
 
 def test_what_was_not_calibrated_or_scored_is_not_claimed():
@@ -101,3 +101,11 @@ def test_what_was_not_calibrated_or_scored_is_not_claimed():
     card = _card(**{"export.json": json.dumps(untried)})
     assert "mAP on the split" not in card
     assert "| tflite_int8 | left out: not tried |" in card
+
+
+def test_class_names_are_shown_as_they_are():
+    names = ["a/b", "c|d", "<script>alert(1)</script>"]
+    card = _card(**{"labels.txt": "".join(f"{name}\n" for name in names)})
+    assert "for 3 classes: a/b, c|d, &lt;script&gt;alert(1)&lt;/script&gt;." in card
+    assert r"| c\|d | no ground truth |" in card
+    assert "<script>" not in card
