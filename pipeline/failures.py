@@ -12,6 +12,8 @@ STATUS_BUG = 1
 STATUS_USER_ERROR = 2
 STATUS_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
+# What makes a path unusable wherever it is met first: its name, links in a circle, a disk that cannot be written.
+_BAD_PATH_NUMBERS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS)
 _DISK_FULL_NUMBERS = (errno.ENOSPC, errno.EDQUOT)
 # As errno, TensorFlow's file system, SQLite (through ml-metadata) and Beam's re-raised texts say it.
 _DISK_FULL_TEXT = re.compile(
@@ -57,7 +59,7 @@ def explain(error: BaseException) -> Failure:
         error: what ended the command.
 
     Returns:
-        Status 2 for a user's mistake or a full disk, 130 for Ctrl-C, 1 for everything else.
+        Status 2 for a user's mistake, an unusable path or a full disk, 130 for Ctrl-C, 1 for everything else.
     """
     chain = list(_chain(error))
     if is_interruption(error):
@@ -66,6 +68,8 @@ def explain(error: BaseException) -> Failure:
         if is_disk_full(link):
             return Failure(STATUS_USER_ERROR, _disk_full_message(link))
     for link in chain:
+        if isinstance(link, OSError) and link.errno in _BAD_PATH_NUMBERS:
+            return Failure(STATUS_USER_ERROR, _one_line(f"{link.strerror}: {link.filename}. Name another path."))
         if isinstance(link, errors.UserError):
             return Failure(STATUS_USER_ERROR, _one_line(_BEAM_SUFFIX.sub("", str(link))))
         if isinstance(link, _MISTAKES_OF_CODE) and link.__cause__ is None:

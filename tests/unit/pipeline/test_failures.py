@@ -1,6 +1,7 @@
 """What each kind of error says to the user, wrapped as the libraries wrap it."""
 
 import errno
+import os
 import pathlib
 
 import pytest
@@ -95,3 +96,14 @@ def test_a_bug_names_the_original_error_the_log_and_its_last_lines():
 
 def test_a_long_text_is_cut():
     assert len(failures.explain(ValueError("x " * 5000)).message) <= 600
+
+
+@pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS])
+def test_a_path_that_cannot_be_used_is_the_users_mistake(number):
+    failure = failures.explain(OSError(number, os.strerror(number), "/runs/x"))
+    assert failure == failures.Failure(2, f"{os.strerror(number)}: /runs/x. Name another path.")
+
+
+def test_a_users_mistake_counts_before_the_path_behind_it():
+    error = wrapped(OSError(errno.ELOOP, "loop", "/runs/x"), UserError("the folder is not there"))
+    assert failures.explain(error).message == "the folder is not there"
