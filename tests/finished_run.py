@@ -34,7 +34,7 @@ def write(root: pathlib.Path, *, num_trials: int = 12, class_names: Sequence[str
 
     Args:
         root: the run directory.
-        num_trials: every fourth goes on from the one before it, the last one failed.
+        num_trials: every fourth continues from the one before it, the last one failed.
         class_names: three of them.
         seed: of scores and detections.
     """

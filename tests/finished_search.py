@@ -10,7 +10,7 @@ from models.hyperparameters import ExperimentConfig
 
 
 def write(root, ranges, score, *, count, epochs=(4,), promoted=0.5, key="0123456789ab", seed=0, objective="AP50"):
-    """Writes a search whose better configurations go on to the next of `epochs`, in trials of their own.
+    """Writes a search whose better configurations continue to the next of `epochs`, in trials of their own.
 
     Args:
         root: run directory.
@@ -18,7 +18,7 @@ def write(root, ranges, score, *, count, epochs=(4,), promoted=0.5, key="0123456
         score: of values and epoch.
         count: configurations.
         epochs: rungs.
-        promoted: share that goes on.
+        promoted: share that continues.
         key: of the search.
         seed: of the values.
         objective: of the search.

@@ -56,7 +56,7 @@ def named_space(name: str, config: ExperimentConfig) -> Ranges:
     Args:
         name: of `SPACES`, or the path of a YAML or JSON file: {hyperparameter or pattern: range}, a range being a list
             of values, a mapping of "low", "high" and "scale" ("linear" or "log"), or nothing for the declared one. What
-            has one value instead is no part of the space; see `pinned_settings`.
+            has one value instead is not a part of the space; see `pinned_settings`.
         config: base settings.
 
     Returns:

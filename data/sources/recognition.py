@@ -18,7 +18,7 @@ from data import errors, progress
 from data.sources import annotated, base, foreign, layout
 
 _MOST_LISTED = 8
-_WITHOUT_FILES = ("tfrecord", "tfds")  # kinds whose images are no files of their own
+_WITHOUT_FILES = ("tfrecord", "tfds")  # kinds whose images are not files of their own
 _TOLERANCE_PX = 1.0  # of a corner: formats count whole pixels, from 0 or from 1
 _NOWHERE = annotated.AnnotatedImage("", "")
 

@@ -19,7 +19,7 @@ def constancy(results: Sequence[coco.ImageResult]) -> float:
     Each image is compared with the one half the list away, so that neighbouring frames are not compared. What two
     images have in common is the Dice coefficient of their detections, weighted by score: each detection counts with
     its IoU with the likest one of its class in the other image. The same coefficient of the objects is the part of it
-    that a perfect model would have, too: a fixed camera that sees parked cars is no fault of the model.
+    that a perfect model would have, too: a fixed camera that sees parked cars is not a fault of the model.
 
     Args:
         results: one entry an image, in the order of their names.

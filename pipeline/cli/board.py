@@ -80,7 +80,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
 
 
 def serve_logs(folder: RunDirectory, port: int) -> str:
-    """Starts TensorBoard in a thread of this process; new logs appear while a run goes on.
+    """Starts TensorBoard in a thread of this process; new logs appear while a run continues.
 
     Args:
         folder: of a run.
@@ -153,7 +153,7 @@ def _check(folder: RunDirectory, what: str) -> None:
     if not root.is_dir():
         raise errors.UserError(f"`{root}` does not exist. Name the --workdir of a run. Example: {EXAMPLE}")
     if not folder.metadata.exists() and not folder.tensorboard.exists():
-        raise errors.UserError(f"`{root}` is no run directory. Name the --workdir of a run. Example: {EXAMPLE}")
+        raise errors.UserError(f"`{root}` is not a run directory. Name the --workdir of a run. Example: {EXAMPLE}")
     if what == "logs" and not any(folder.tensorboard.rglob("*tfevents*")):
         raise errors.UserError(f"`{root}` has no TensorBoard logs yet: they begin with the search. Try again later.")
     if what == "searches" and not folder.searches():

@@ -34,7 +34,7 @@ def define_flags(flag_values: flags.FlagValues, others: Sequence[str] = ()) -> N
     flags.DEFINE_string(
         "workdir",
         None,
-        "Run directory, new or of an earlier run or study; the same command goes on where it was interrupted.",
+        "Run directory, new or of an earlier run or study; the same command continues where it was interrupted.",
         required=True,
         flag_values=flag_values,
     )

@@ -73,7 +73,7 @@ def check(
             reasons = "; ".join(f"{file}: {reason}" for _, file, reason in ingest.quarantined(own)[:3])
             raise errors.UserError(
                 f"{num_bad} of {total} examples of split {split} of `{source.spec}` are bad, more than the"
-                f" {example_rules.MOST_BAD_SHARE:.0%} that a run goes on with: {reasons}."
+                f" {example_rules.MOST_BAD_SHARE:.0%} that a run continues with: {reasons}."
                 f" Mend or remove them; all are listed in {report}."
             )
     num_objects = _by_split(splits, summaries, lambda summary: summary.num_objects)

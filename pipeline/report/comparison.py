@@ -135,7 +135,7 @@ def compare(roots: Sequence[pathlib.Path]) -> Comparison:
         The comparison.
 
     Raises:
-        UserError: fewer than two are named, one twice, or one is no run.
+        UserError: fewer than two are named, one twice, or one is not a run.
     """
     if len(roots) < 2:
         raise errors.UserError(f"`compare` needs at least two run directories: got {len(roots)}.")

@@ -24,8 +24,8 @@ class Trial:
 
     Attributes:
         status: "RUNNING", "COMPLETED", "FAILED" or another of Keras Tuner's.
-        curve: (epoch, score) of each validation, those of the trial it went on from included.
-        parent: the trial that it went on from, None where it began anew.
+        curve: (epoch, score) of each validation, those of the trial it continued from included.
+        parent: the trial that it continued from, None where it began anew.
     """
 
     status: str
@@ -108,7 +108,7 @@ def read(root: pathlib.Path) -> Contents:
     """
     folder = RunDirectory(root)
     if not root.is_dir():
-        raise errors.UserError(f"`{root}` is no folder. Name the --workdir of a run.")
+        raise errors.UserError(f"`{root}` is not a folder. Name the --workdir of a run.")
     if not any(path.exists() for path in (folder.report, folder.metadata, folder.pipeline, *folder.searches())):
         raise errors.UserError(f"`{root}` holds no run. Name the --workdir of a run.")
     files = _Files(root)

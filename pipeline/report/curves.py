@@ -28,9 +28,9 @@ def make(run: Contents) -> Section:
 
 
 def of_trials(run: Contents) -> list[Line]:
-    """Lists the curves of the trials that no other one went on from, the best first.
+    """Lists the curves of the trials that no other one continued from, the best first.
 
-    A trial's curve begins with those it went on from.
+    A trial's curve begins with those it continued from.
     """
     parents = {trial.parent for trial in run.trials.values()}
     order = {row["trial"]: number for number, row in enumerate(run.rows)}
@@ -39,7 +39,7 @@ def of_trials(run: Contents) -> list[Line]:
 
 
 def rungs(run: Contents) -> list[int]:
-    """Lists the epochs at which at least two trials ended, or one that another went on from."""
+    """Lists the epochs at which at least two trials ended, or one that another continued from."""
     parents = {trial.parent for trial in run.trials.values()}
     ends = [trial.curve[-1][0] for trial in run.trials.values() if trial.curve]
     ends += [trial.curve[-1][0] for name, trial in run.trials.items() if trial.curve and name in parents]

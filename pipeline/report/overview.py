@@ -90,7 +90,7 @@ def _search(run: Contents) -> Iterator[tuple[str, str]]:
 
 
 def trained_epochs(run: Contents) -> int:
-    """Counts the epochs that the trials trained; those of a trial that another one went on from count once."""
+    """Counts the epochs that the trials trained; those of a trial that another one continued from count once."""
     epochs = {row["trial"]: int(row["epochs"] or 0) for row in run.rows}
     return sum(max(0, epochs[row["trial"]] - epochs.get(row.get("parent"), 0)) for row in run.rows)
 

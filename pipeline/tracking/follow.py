@@ -1,4 +1,4 @@
-"""Keeps MLflow up to date while a run goes on. A server that is away costs a warning, never the run."""
+"""Keeps MLflow up to date while a run continues. A server that is away costs a warning, never the run."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ class Follower:
         except mlflow_store.UnreachableError as error:
             self._is_away = True
             again = f"`ssd-tuner mlflow {self._folder.root} --tracking_uri={self._uri}`"
-            progress.emit("note", text=f"Warning: {error}. The run goes on; {again} makes up for it.")
+            progress.emit("note", text=f"Warning: {error}. The run continues; {again} makes up for it.")
             return None
 
 

@@ -61,11 +61,11 @@ def tracking_uri(folder: RunDirectory, uri: str = LOCAL) -> str:
 def export(folder: RunDirectory, uri: str = LOCAL) -> Exported:
     """Brings a tracking server up to date with a run directory.
 
-    A search becomes a run, and its trials and final models become runs nested in it. A search that went on since is the
-    same run. Nothing is deleted there.
+    A search becomes a run, and its trials and final models become runs nested in it. A search that has continued since
+    is the same run. Nothing is deleted there.
 
     Args:
-        folder: of a run, which may be going on.
+        folder: of a run, which may be continuing.
         uri: of the tracking server; `LOCAL` for a SQLite file in the run directory.
 
     Returns:

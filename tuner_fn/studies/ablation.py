@@ -92,7 +92,7 @@ class Training:
 def run(ablation: Ablation, folder: pathlib.Path, process: TrainingProcess) -> None:
     """Trains what has not been trained; `read` returns what has.
 
-    A training that was interrupted goes on from its last epoch.
+    A training that was interrupted continues from its last epoch.
 
     Args:
         ablation: what to compare.

@@ -176,7 +176,7 @@ def conclusions(ablation: Ablation, found: Sequence[Row]) -> list[str]:
             texts.append(f"{row.variant}: {count} of {len(row.failed) + len(row.scores)} trainings failed: {reason}")
     missing = sum(1 for _ in ablation.trainings()) - sum(len(row.failed) + len(row.scores) for row in found)
     if missing:
-        texts.append(f"{missing} trainings are still to come; the same command goes on with them.")
+        texts.append(f"{missing} trainings are still to come; the same command continues with them.")
     return texts
 
 

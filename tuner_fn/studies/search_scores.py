@@ -105,7 +105,7 @@ def read(paths: RunDirectory, epochs: int | None = None) -> SearchScores:
         UserError: there is no such folder or no search in it, or no configuration has a score after `epochs`.
     """
     if not paths.root.is_dir():
-        raise UserError(f"`{paths.root}` is no folder. Give the --workdir of a run.")
+        raise UserError(f"`{paths.root}` is not a folder. Give the --workdir of a run.")
     folders = [path.parent for path in paths.search("*").parent.glob(f"[!.]*/{search_folder.FILE_NAME}")]
     if not folders:
         raise UserError(f"`{paths.root}` has no search: give the --workdir of a `ssd-tuner run`.")
@@ -153,7 +153,7 @@ def _trials(folder: pathlib.Path) -> Iterator[Mapping[str, Any] | None]:
 def _configurations(
     trials: Iterator[Mapping[str, Any] | None], objective: str
 ) -> tuple[Sequence[tuple[dict[str, Any], dict[int, float]]], int, int]:
-    """Puts trials that go on from each other together.
+    """Puts trials that continue from each other together.
 
     Returns:
         Values and curve of each configuration that has a score; how many have none because they failed; how many have

@@ -31,7 +31,7 @@ def write_range(path: str, setting: str, entry: Mapping[str, Any]) -> None:
         entry: "low", "high" and "scale".
 
     Raises:
-        UserError: the file exists and is no space.
+        UserError: the file exists and is not a space.
     """
     text, entries = _read(path)
     wanted = {**entries, setting: dict(entry)}
@@ -61,7 +61,7 @@ def _read(path: str) -> tuple[str, dict[str, Any]]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"`--write_space={path}` exists and is neither YAML nor JSON. Name another file.") from error
     if entries is not None and not isinstance(entries, dict):
-        raise UserError(f"`--write_space={path}` exists and is no space. Name another file.")
+        raise UserError(f"`--write_space={path}` exists and is not a space. Name another file.")
     return text, entries or {}
 
 

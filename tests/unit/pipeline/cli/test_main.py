@@ -297,7 +297,7 @@ def test_sigterm_ends_the_process_as_ctrl_c_does(before):
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30)
     assert result.returncode == 130
-    assert result.stderr == "ssd-tuner: interrupted; the same command goes on where this one stopped.\n"
+    assert result.stderr == "ssd-tuner: interrupted; the same command continues where this one stopped.\n"
 
 
 @pytest.mark.parametrize(

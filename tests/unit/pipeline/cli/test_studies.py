@@ -46,11 +46,11 @@ def test_flags_of_a_study_do_not_change_those_of_run() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--space=flir_studi"], "`--space=flir_studi` is no space and no file. Did you mean `flir_study`?"),
+        (["--space=flir_studi"], "`--space=flir_studi` is neither a space nor a file. Did you mean `flir_study`?"),
         (["--repeats=0"], "`--repeats` needs"),
         (["--set=model.drop=1"], "Unknown setting `model.drop`"),
         (["--splits=0.8,0.2"], "--splits"),
-        (["--sets=1"], "`--sets` is no flag of `ablate`. Did you mean `--set`?"),
+        (["--sets=1"], "`--sets` is not a flag of `ablate`. Did you mean `--set`?"),
     ],
 )
 def test_a_mistake_of_ablate_is_one_line(mistake, arguments, says) -> None:

@@ -70,7 +70,7 @@ def test_files_and_screen(runs, tmp_path, capfd):
     [
         (["first"], "at least two"),
         (["first", "first"], "twice"),
-        (["first", "nothing"], "is no folder"),
+        (["first", "nothing"], "is not a folder"),
     ],
 )
 def test_mistakes_get_one_line(runs, names, words):

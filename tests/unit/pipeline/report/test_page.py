@@ -93,7 +93,7 @@ def test_a_folder_without_a_run_is_named(tmp_path, capfd):
     assert command_line.main(["report", str(tmp_path)]) == 2
     assert "holds no run" in capfd.readouterr().err
     assert command_line.main(["report", str(tmp_path / "none")]) == 2
-    assert "is no folder" in capfd.readouterr().err
+    assert "is not a folder" in capfd.readouterr().err
     assert command_line.main(["report"]) == 2
     assert "needs one run directory" in capfd.readouterr().err
     assert not (tmp_path / "report").exists()

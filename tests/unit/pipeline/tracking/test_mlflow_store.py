@@ -1,4 +1,4 @@
-"""MLflow's copy of a run directory: a search that goes on is the same run, and nothing is written twice."""
+"""MLflow's copy of a run directory: a search that continues is the same run, and nothing is written twice."""
 
 import socket
 

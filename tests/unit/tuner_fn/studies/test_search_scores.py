@@ -70,7 +70,7 @@ def test_the_search_that_changed_last_is_read(tmp_path) -> None:
 
 
 def test_what_is_missing_is_said(tmp_path) -> None:
-    with pytest.raises(UserError, match="`.*nothing` is no folder"):
+    with pytest.raises(UserError, match="`.*nothing` is not a folder"):
         read(tmp_path / "nothing")
     with pytest.raises(UserError, match="has no search: give the --workdir of a `ssd-tuner run`"):
         read(tmp_path)

@@ -56,7 +56,7 @@ def test_a_json_file_stays_json(tmp_path) -> None:
     assert json.loads(path.read_text()) == {"loss.l2": [1e-05], RATE: ENTRY}
 
 
-@pytest.mark.parametrize(("text", "says"), [("- a list\n", "is no space"), ("{", "neither YAML nor JSON")])
+@pytest.mark.parametrize(("text", "says"), [("- a list\n", "is not a space"), ("{", "neither YAML nor JSON")])
 def test_what_is_no_space_is_left_alone(tmp_path, text, says) -> None:
     path = tmp_path / "notes.yaml"
     path.write_text(text)
