@@ -4,12 +4,12 @@ import io
 import shutil
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
 from data import files, progress
 from data.run_directory import RunDirectory
 from models.evaluation import image_results, spatial_recall, spatial_recall_plot
-from tuner_fn import reporting
 
 TAG = "test/recall by position"
 
@@ -30,6 +30,7 @@ def write(paths: RunDirectory, images: bytes, epoch: int) -> None:
     files.write_bytes(paths.report / spatial_recall.PLOT_NAME, picture)
     shutil.rmtree(paths.test_logs, ignore_errors=True)  # of an earlier model
     pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
-    reporting.TrialLog(paths.test_logs, {}, "test").images(TAG, pixels[None], epoch)
+    with tf.summary.create_file_writer(str(paths.test_logs)).as_default(step=epoch):
+        tf.summary.image(TAG, pixels[None])
     for text in recall.texts():
         progress.emit("note", text=text)

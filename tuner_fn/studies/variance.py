@@ -5,8 +5,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-Array = np.ndarray
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Design:
@@ -17,7 +15,7 @@ class Design:
             setting from B; then, for each setting, B with that setting from A.
     """
 
-    genes: Array
+    genes: np.ndarray
 
     @classmethod
     def draw(cls, num_settings: int, num_points: int, seed: int) -> "Design":
@@ -39,7 +37,7 @@ class Design:
             )
         )
 
-    def evaluate(self, function: Callable[[Array], Array]) -> Array:
+    def evaluate(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Returns float64 [2 + 2P, N], the function's values at the points; it takes [M, P] and returns [M]."""
         sets, count, width = self.genes.shape
         return np.asarray(function(self.genes.reshape(-1, width)), np.float64).reshape(sets, count)
@@ -55,12 +53,12 @@ class Shares:
         pairs: float64 [P, P], symmetric with 0 on the diagonal: of two settings together beyond each alone.
     """
 
-    alone: Array
-    total: Array
-    pairs: Array
+    alone: np.ndarray
+    total: np.ndarray
+    pairs: np.ndarray
 
 
-def shares(values: Array) -> Shares:
+def shares(values: np.ndarray) -> Shares:
     """Estimates the shares from a function's values at a design's points.
 
     Args:
