@@ -31,23 +31,23 @@ class ServingModule(tf.Module):
         self.detector = detector
         self.image_size = detector.config.input.size
         self.grid = tiles.parse_grid(detector.config.input.tile)
-        self.cells = tf.constant(self.grid.cells())
+        self.decoder = decoder_of(detector)
         # No signature, but saved with the model: what other formats are converted from, without the Keras code.
         spec = tf.TensorSpec([None, *self.image_size, 3], tf.float32, name="images")
-        self.network_outputs = tf.function(self._network_outputs, input_signature=[spec])
+        self.network_outputs = tf.function(self._network_outputs, input_signature=[spec], autograph=False)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")], autograph=False)
     def serving_default(self, examples: Tensor) -> dict[str, Tensor]:
         """Detects in serialized tf.Examples (`image/encoded`)."""
         feature = tf.io.FixedLenFeature([], tf.string)
         return self._detect_encoded(tf.io.parse_example(examples, {"image/encoded": feature})["image/encoded"])
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False)
     def serving_bytes(self, image_bytes: Tensor) -> dict[str, Tensor]:
         """Detects in JPEG or PNG bytes, turned as EXIF says; images of one batch may differ in size."""
         return self._detect_encoded(image_bytes)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")], autograph=False)
     def serving_tensor(self, images: Tensor) -> dict[str, Tensor]:
         """Detects in uint8 images [B, H, W, 3] of any size."""
         return self._detect(*input_pipeline.resize_tiles(images, self.image_size, self.grid))
@@ -71,10 +71,12 @@ class ServingModule(tf.Module):
 
     def _detect(self, images: Tensor, windows: Tensor) -> dict[str, Tensor]:
         """Detects in tiles uint8 [B, T, H, W, 3]; one tile is the whole image."""
-        if self.grid.count == 1:
-            found = self.detector.detect(images[:, 0], suppression.detect)
-        else:
-            found = self.detector.detect_tiles(images, windows, self.cells, suppression.detect)
+        # All signatures call the one traced network: tracing and loading it thrice would take three times as long.
+        outputs = self.network_outputs(tf.cast(tf.reshape(images, (-1, *self.image_size, 3)), tf.float32))
+        logits, deltas = (
+            tf.reshape(outputs[name], (-1, self.grid.count, *outputs[name].shape[1:])) for name in ("logits", "deltas")
+        )
+        found = self.decoder.detect(logits, deltas, windows, suppression.detect)
         return {name: tf.identity(value, name=name) for name, value in found.items()}
 
 

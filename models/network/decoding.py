@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +12,7 @@ from models.hyperparameters import PostprocessConfig
 from models.network import box_coder, postprocess
 
 Tensor = Any
+Suppression = Callable[[Tensor, Tensor, PostprocessConfig], dict[str, Tensor]]
 FILE_NAME = "decoder.json"
 
 
@@ -69,13 +71,16 @@ class Decoder:
         """Converts logits [..., C or C + 1] to scores [..., C] in [0, 1]."""
         return postprocess.to_scores(logits, self.score_converter, self.has_background)
 
-    def detect(self, logits: Tensor, deltas: Tensor, windows: Tensor) -> dict[str, Tensor]:
+    def detect(
+        self, logits: Tensor, deltas: Tensor, windows: Tensor, suppress: Suppression = postprocess.detect
+    ) -> dict[str, Tensor]:
         """Turns the network's outputs on the tiles of whole images into detections.
 
         Args:
             logits: float32 [B, T, A, C or C + 1]; one tile is the whole image.
             deltas: float32 [B, T, A, 4].
             windows: float32 [B, T, 4] ymin, xmin, ymax, xmax of each tile as fractions of the image.
+            suppress: selects the detections, with the arguments and results of `postprocess.detect`.
 
         Returns:
             As `postprocess.detect`.
@@ -83,6 +88,6 @@ class Decoder:
         boxes = box_coder.decode(deltas, self.anchors, self.variances)
         scores = self.scores(logits)
         if self.grid.count == 1:
-            return postprocess.detect(boxes[:, 0], scores[:, 0], self.postprocess)
+            return suppress(boxes[:, 0], scores[:, 0], self.postprocess)
         boxes, scores = postprocess.merge_tiles(boxes, scores, windows, self.grid.cells())
-        return postprocess.join_fragments(postprocess.detect(boxes, scores, self.postprocess), windows)
+        return postprocess.join_fragments(suppress(boxes, scores, self.postprocess), windows)

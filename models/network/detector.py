@@ -1,18 +1,17 @@
 """The MobileNet-SSD: network, training objective and detection in one Keras model."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
-from models.hyperparameters import ExperimentConfig, PostprocessConfig
+from models.hyperparameters import ExperimentConfig
 from models.network import anchors as anchor_grid
 from models.network import backbones, box_coder, heads, layers, levels, losses, matcher, postprocess
 
 Tensor = Any
-Suppression = Callable[[Tensor, Tensor, PostprocessConfig], dict[str, Tensor]]
 LIVE_LOSS_SETTINGS = (
     "matched_iou",
     "unmatched_iou",
@@ -155,38 +154,16 @@ class Detector(keras.Model):
             + scalars["l2"] * penalty
         )
 
-    def detect(self, images: Tensor, suppress: Suppression = postprocess.detect) -> dict[str, Tensor]:
+    def detect(self, images: Tensor) -> dict[str, Tensor]:
         """Detects objects.
 
         Args:
             images: [B, H, W, 3] in [0, 255].
-            suppress: selects the detections, with the arguments and results of `postprocess.detect`.
 
         Returns:
             As `postprocess.detect`.
         """
-        return suppress(*self._boxes_and_scores(images), self.config.postprocess)
-
-    def detect_tiles(
-        self, tiles: Tensor, windows: Tensor, cells: Tensor, suppress: Suppression = postprocess.detect
-    ) -> dict[str, Tensor]:
-        """Detects objects of whole images in their tiles.
-
-        Args:
-            tiles: [B, T, H, W, 3] in [0, 255].
-            windows: float32 [B, T, 4], as `postprocess.merge_tiles`.
-            cells: float32 [T, 4], as `postprocess.merge_tiles`.
-            suppress: as `detect` takes it.
-
-        Returns:
-            As `postprocess.detect`, with boxes as fractions of the whole image.
-        """
-        count = tiles.shape[1]
-        boxes, scores = self._boxes_and_scores(ops.reshape(tiles, (-1, *tiles.shape[2:])))
-        boxes = ops.reshape(boxes, (-1, count, *boxes.shape[1:]))
-        scores = ops.reshape(scores, (-1, count, *scores.shape[1:]))
-        merged = postprocess.merge_tiles(boxes, scores, windows, cells)
-        return postprocess.join_fragments(suppress(*merged, self.config.postprocess), windows)
+        return postprocess.detect(*self._boxes_and_scores(images), self.config.postprocess)
 
     def _boxes_and_scores(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Returns decoded boxes float32 [B, A, 4] and scores float32 [B, A, C]."""
