@@ -162,6 +162,13 @@ class SearchConfig:
         help="Stop trials that are unlikely to become the best. The value is the accepted chance of stopping one that"
         " would, 0.05 for example. For strategies that train every configuration to the end.",
     )
+    prune_after: int | None = option(
+        int,
+        None,
+        low=20,
+        help="After this many configurations, and again whenever their number has doubled, settings that are shown to"
+        " have little or no effect keep the best configuration's values.",
+    )
     formats: tuple[str, ...] = ()  # of --export, where the time of an image counts
     max_trainings: int | None = dataclasses.field(default=None, metadata={"decides": False})
     fidelity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -181,6 +188,11 @@ class SearchConfig:
             raise UserError(
                 f"`early_stopping` is for searches that train every configuration whole: got `{self.strategy}`, which"
                 f" decides itself which continue. Leave it out, or search by one of {others}."
+            )
+        if self.prune_after is not None and self.strategy == "grid":
+            raise UserError(
+                "`prune_after` is for searches that choose what to try: `grid` tries everything in order. Leave it out,"
+                " or search by another strategy."
             )
         repeated = self.repeated_epochs
         if self.max_epochs_total is not None and repeated >= self.max_epochs_total:

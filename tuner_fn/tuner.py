@@ -49,6 +49,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         hyperparameters=search_space.make_search_space(config, search.ranges),
         max_epochs=search.max_epochs,
         seed=search.seed,
+        prune_after=search.prune_after,
         max_trials=search.max_trials,
         max_epochs_total=None if search.max_epochs_total is None else search.max_epochs_total - search.repeated_epochs,
         **{name: value for name, value in options.items() if name in options_of(search.strategy)},

@@ -11,6 +11,7 @@ import numpy as np
 
 from data.errors import UserError
 from tuner_fn.early_stopping import CURVE, STOPPED
+from tuner_fn.oracles.pinned import PinnedSettings
 from tuner_fn.oracles.saved import SavedOracle
 from tuner_fn.oracles.space import Space
 
@@ -89,6 +90,7 @@ class SeededOracle(SavedOracle, abc.ABC):
     Attributes:
         end_reason: why the search ended, "" before that.
         was_extended: whether the trials before a reload were drawn from another space.
+        pinned: settings that new configurations no longer vary.
         rungs: epochs at which a configuration's training may end, ascending; the last is `max_epochs`.
         donors: trials whose weights are at hand: a new configuration starts with those of the nearest one, which it
             carries in `tuner/inherited`. None by default.
@@ -103,6 +105,7 @@ class SeededOracle(SavedOracle, abc.ABC):
         seed: int,
         max_trials: int | None = None,
         max_epochs_total: int | None = None,
+        prune_after: int | None = None,
     ) -> None:
         """Creates the oracle.
 
@@ -114,13 +117,15 @@ class SeededOracle(SavedOracle, abc.ABC):
             max_trials: ends the search, at least 1; a continued trial counts again. None for no limit.
             max_epochs_total: ends the search when so many epochs were given out, at least 1; the last trial is cut to
                 fit. None for no limit.
+            prune_after: configurations with a score after which settings are pinned, as `PinnedSettings.after`.
 
         Raises:
             UserError: a number below 1, or several metrics as the objective.
         """
         if isinstance(objective, list | tuple):
             raise UserError("`objective` must be one metric: got several. Let training report what should count.")
-        for name, number in (("max_trials", max_trials), ("max_epochs_total", max_epochs_total)):
+        counts = {"max_trials": max_trials, "max_epochs_total": max_epochs_total, "prune_after": prune_after}
+        for name, number in counts.items():
             if number is not None:
                 check_range(name, number, 1)
         check_range("max_epochs", max_epochs, 1)
@@ -144,7 +149,8 @@ class SeededOracle(SavedOracle, abc.ABC):
         self._tried: set[bytes] = set()  # keys of their genes
         self._counted: set[str] = set()  # trials whose results are in `configurations`
         self._index: dict[str, int] = {}  # {trial: its configuration}
-        self._retired: list[str] = []  # trials that none continues from
+        self._retired: list[str] = []  # trials that none goes on from
+        self.pinned = PinnedSettings(prune_after)
 
     @abc.abstractmethod
     def propose(self, rng: np.random.Generator) -> Proposal:
@@ -171,7 +177,7 @@ class SeededOracle(SavedOracle, abc.ABC):
             own = [self.seed] if self.seed >= 0 else [-self.seed, 1]  # numpy takes no negative ones
             rng = np.random.default_rng([own[0], len(self.trials), *own[1:]])
             start = None if self.trials else Proposal(self.space.defaults(), self.start_epochs())
-            proposal = start or self.propose(rng)
+            proposal = start or self._with_pinned(self.propose(rng), rng)
         except Exhausted as reason:
             return {"status": "IDLE"} if self.ongoing_trials else self._stop(str(reason))
         before = 0 if proposal.known is None else self.configurations[proposal.known].epochs
@@ -209,6 +215,18 @@ class SeededOracle(SavedOracle, abc.ABC):
         """Ends the search with its first trial, of so many epochs."""
         self.max_epochs = self.max_epochs_total = epochs
         self.rungs = [epochs]
+
+    def _with_pinned(self, proposal: Proposal, rng: np.random.Generator) -> Proposal:
+        """Gives a new configuration the values that are pinned; where that was tried, another one is drawn."""
+        self.pinned.look(self.space, self.configurations, self.seed)
+        if proposal.values is None or not self.pinned.values:
+            return proposal
+        values = self.pinned.apply(self.space, proposal.values)
+        for _ in range(_DRAWS):
+            if len(self.not_tried(self.space.genes(values)[None])):
+                return dataclasses.replace(proposal, values=values)
+            values = self.pinned.draw(self.space, rng)
+        raise Exhausted("all configurations with the pinned settings were tried")
 
     def planned_trials(self) -> int | None:
         """Counts the most trials that the search starts if none fails or is stopped; None where nothing limits them.
@@ -383,8 +401,8 @@ class SeededOracle(SavedOracle, abc.ABC):
         return super()._compute_values_hash({k: v for k, v in values.items() if not k.startswith("tuner/")})
 
     def get_state(self) -> dict[str, Any]:
-        """Adds the trials given up to Keras Tuner's state."""
-        return super().get_state() | {"retired": self._retired}
+        """Adds the trials given up and the settings pinned to Keras Tuner's state."""
+        return super().get_state() | {"retired": self._retired, "pinned": self.pinned.to_state()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores `get_state`'s result; what was gathered is gathered anew from the trials.
@@ -396,6 +414,7 @@ class SeededOracle(SavedOracle, abc.ABC):
         self.was_extended = json.dumps(space.get_config()) != json.dumps(self.hyperparameters.get_config())
         self.hyperparameters = space
         self._retired = state["retired"]
+        self.pinned.restore(state["pinned"])
         self.configurations, self._tried, self._counted, self._index = [], set(), set(), {}
         self.space = Space(self.hyperparameters)
 

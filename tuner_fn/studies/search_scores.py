@@ -94,22 +94,20 @@ def read(paths: RunDirectory, epochs: int | None = None) -> SearchScores:
     """Reads the last search of a run directory; one that is running is read as far as it is.
 
     Scores are compared after equally many epochs, because a configuration that was stopped early looks worse than it
-    is beside one that was not. Where strategies give up what is behind, few configurations reach the last epoch and
-    all of them are good; then an earlier epoch is taken: the latest that at least half of the configurations reached.
+    is beside one that was not.
 
     Args:
         paths: of the run.
-        epochs: to compare after; None for the choice above.
+        epochs: to compare after; None for `common_epochs`.
 
     Raises:
         UserError: there is no such folder or no search in it, or no configuration has a score after `epochs`.
     """
     if not paths.root.is_dir():
-        raise UserError(f"`{paths.root}` is not a folder. Give the --workdir of a run.")
-    folders = [path.parent for path in paths.search("*").parent.glob(f"[!.]*/{search_folder.FILE_NAME}")]
-    if not folders:
+        raise UserError(f"`{paths.root}` is no folder. Give the --workdir of a run.")
+    folder = next((one for one in paths.searches() if (one / search_folder.FILE_NAME).exists()), None)
+    if folder is None:
         raise UserError(f"`{paths.root}` has no search: give the --workdir of a `ssd-tuner run`.")
-    folder = max(folders, key=_last_change)
     try:
         parts = json.loads((folder / search_folder.FILE_NAME).read_text(encoding="utf-8"))
         search, config = parts["search"], ExperimentConfig.from_dict(parts["settings"])
@@ -123,7 +121,6 @@ def read(paths: RunDirectory, epochs: int | None = None) -> SearchScores:
     if epochs is not None and epochs not in counts:
         known = ", ".join(f"{epoch} ({counts[epoch]} configurations)" for epoch in sorted(counts)) or "none"
         raise UserError(f"`--epochs={epochs}`: no configuration has a score after {epochs} epochs. There are: {known}.")
-    half = [epoch for epoch, count in counts.items() if 2 * count >= len(config_of)]
     return SearchScores(
         folder=folder,
         objective=objective,
@@ -131,14 +128,25 @@ def read(paths: RunDirectory, epochs: int | None = None) -> SearchScores:
         ranges=ranges,
         max_epochs=max_epochs,
         configurations=tuple(config_of),
-        epochs=epochs or max(half, default=0),
+        epochs=epochs or common_epochs([one.curve for one in config_of]),
         num_failed=failed,
         num_open=unread,
     )
 
 
-def _last_change(folder: pathlib.Path) -> int:
-    return max(path.stat().st_mtime_ns for path in folder.glob("*.json"))
+def common_epochs(curves: Sequence[Mapping[int, float]]) -> int:
+    """Chooses the epochs after which configurations are compared: the latest that at least half of them reached.
+
+    Where a strategy gives up what is behind, few configurations reach the last epoch, and all of them are good.
+
+    Args:
+        curves: {epoch: score} of each configuration.
+
+    Returns:
+        The epoch; 0 where there is no score.
+    """
+    counts = collections.Counter(epoch for curve in curves for epoch in curve)
+    return max((epoch for epoch, count in counts.items() if 2 * count >= len(curves)), default=0)
 
 
 def _trials(folder: pathlib.Path) -> Iterator[Mapping[str, Any] | None]:
