@@ -4,6 +4,8 @@ Functions with known shares, LCBench's surrogate, whose shares come from evaluat
 The error is the mean over the settings of the absolute difference to the known share of the setting alone. A setting
 is missed where it is called idle although its share with interactions is 5 % or more.
 
+Optuna's evaluator takes minutes for 1,000 trials; it measures the searches of up to `--optuna_trials`.
+
     python -m benchmarks.importance [--seeds=3] [--tasks=7593,126025,167104] [--trials=40,100,1000]
 
 Needs `requirements/benchmarks.txt`, and the surrogate in `$SSD_TUNER_SHARED_DATA/lcbench` or `../shared/data/lcbench`.
@@ -46,6 +48,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tasks", default="7593,126025,167104", help="of LCBench, by comma")
     parser.add_argument("--trials", default="40,100,1000", help="by comma")
+    parser.add_argument("--optuna_trials", type=int, default=100, help="most trials that Optuna measures")
     arguments = parser.parse_args()
     trials = [int(number) for number in arguments.trials.split(",")]
     rounds.print_heading("python -m benchmarks.importance", ["scikit-learn", "optuna", "numpy"])
@@ -53,8 +56,9 @@ def main() -> int:
     for name, function in (("Ishigami, 4 idle", ishigami), ("sum, 4 idle", weighted_sum)):
         known = _known(function, 7, _POINTS)
         for count in trials:
-            _report(name, count, known, [_drawn(function, 7, count, seed) for seed in range(arguments.seeds)])
-    _lcbench(arguments.tasks.split(","), trials, arguments.seeds)
+            searches = [_drawn(function, 7, count, seed) for seed in range(arguments.seeds)]
+            _report(name, known, searches, beside=count <= arguments.optuna_trials)
+    _lcbench(arguments.tasks.split(","), trials, arguments.seeds, arguments.optuna_trials)
     _recorded()
     return 0
 
@@ -79,8 +83,8 @@ def _drawn(
     ]
 
 
-def _report(name: str, count: int, known: Any, searches: Sequence[Sequence[Row]]) -> None:
-    """Prints the means over searches of a task."""
+def _report(name: str, known: Any, searches: Sequence[Sequence[Row]], *, beside: bool) -> None:
+    """Prints the means over searches of a task, beside Optuna's or not."""
     from tuner_fn.studies import importance
 
     settings = [key for key in searches[0][0] if key != "score"]
@@ -91,14 +95,16 @@ def _report(name: str, count: int, known: Any, searches: Sequence[Sequence[Row]]
         measured = importance.measure(rows, "score", settings)
         seconds.append(time.process_time() - began)
         errors.append(np.mean([abs(measured.shares[s][0] - v) for s, v in zip(settings, known.alone, strict=True)]))
-        optunas = _optuna(rows, settings)
-        others.append(np.mean([abs(optunas[s] - v) for s, v in zip(settings, known.alone, strict=True)]))
+        if beside:
+            optunas = _optuna(rows, settings)
+            others.append(np.mean([abs(optunas[s] - v) for s, v in zip(settings, known.alone, strict=True)]))
         r2.append(measured.r2)
         found += len(idle & {*measured.no_effect})
         missed += len({*measured.no_effect} - idle)
+    other = f"{np.mean(others):.3f}" if beside else "-"
     shown = f"{found}/{len(idle) * len(searches)}"
     print(
-        f"{name:<22} {count:>6} {np.mean(r2):>6.2f} {np.mean(errors):>7.3f} {np.mean(others):>7.3f} {shown:>9}"
+        f"{name:<22} {len(searches[0]):>6} {np.mean(r2):>6.2f} {np.mean(errors):>7.3f} {other:>7} {shown:>9}"
         f" {missed:>7} {np.mean(seconds):>6.1f}",
         flush=True,
     )
@@ -120,7 +126,7 @@ def _optuna(rows: Sequence[Row], settings: Sequence[str]) -> dict[str, float]:
     return optuna.importance.get_param_importances(study, evaluator=evaluator)
 
 
-def _lcbench(tasks: Sequence[str], trials: Sequence[int], seeds: int) -> None:
+def _lcbench(tasks: Sequence[str], trials: Sequence[int], seeds: int, optuna_trials: int) -> None:
     from benchmarks import lcbench
 
     for name in tasks:
@@ -136,7 +142,7 @@ def _lcbench(tasks: Sequence[str], trials: Sequence[int], seeds: int) -> None:
         print(f"LCBench {name}: " + ", ".join(f"{key} {share:.2f}" for key, share in shares), flush=True)
         for count in trials:
             searches = [_drawn(accuracy, len(lcbench.INPUTS), count, seed, noise=0.0) for seed in range(seeds)]
-            _report(f"LCBench {name}", count, known, searches)
+            _report(f"LCBench {name}", known, searches, beside=count <= optuna_trials)
 
 
 def _recorded() -> None:

@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 from data import progress
 from data.errors import UserError
-from tuner_fn.studies import importance, search_scores
+from tuner_fn.studies import sensitivity
+from tuner_fn.studies.equal_epochs import common_epochs
 
 if TYPE_CHECKING:
     from tuner_fn.oracles.base import Configuration
     from tuner_fn.oracles.space import Space
+
+_SCORE = "score"
 
 
 def pins(space: "Space", configurations: "Sequence[Configuration]", seed: int) -> dict[str, Any]:
@@ -23,12 +26,12 @@ def pins(space: "Space", configurations: "Sequence[Configuration]", seed: int) -
     Returns:
         {setting: value}; {} where nothing is shown.
     """
-    epochs = search_scores.common_epochs([one.curve for one in configurations])
+    epochs = common_epochs([one.curve for one in configurations])
     compared = [one for one in configurations if epochs in one.curve]
-    rows = [{**one.values, search_scores.SCORE: one.curve[epochs]} for one in compared]
+    rows = [{**one.values, _SCORE: one.curve[epochs]} for one in compared]
     names = [parameter.name for parameter in space.parameters]
     try:
-        found = importance.measure(rows, search_scores.SCORE, names, seed, space=space)
+        found = sensitivity.measure(rows, _SCORE, names, seed, space=space)
     except UserError:
         return {}
     best = max(configurations, key=lambda one: one.best).values

@@ -12,6 +12,7 @@ from data.run_directory import RunDirectory
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import search_folder, search_space
 from tuner_fn.early_stopping import CURVE
+from tuner_fn.studies.equal_epochs import common_epochs
 
 if TYPE_CHECKING:
     from tuner_fn.oracles.space import Space
@@ -132,21 +133,6 @@ def read(paths: RunDirectory, epochs: int | None = None) -> SearchScores:
         num_failed=failed,
         num_open=unread,
     )
-
-
-def common_epochs(curves: Sequence[Mapping[int, float]]) -> int:
-    """Chooses the epochs after which configurations are compared: the latest that at least half of them reached.
-
-    Where a strategy gives up what is behind, few configurations reach the last epoch, and all of them are good.
-
-    Args:
-        curves: {epoch: score} of each configuration.
-
-    Returns:
-        The epoch; 0 where there is no score.
-    """
-    counts = collections.Counter(epoch for curve in curves for epoch in curve)
-    return max((epoch for epoch, count in counts.items() if 2 * count >= len(curves)), default=0)
 
 
 def _trials(folder: pathlib.Path) -> Iterator[Mapping[str, Any] | None]:
