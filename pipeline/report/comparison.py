@@ -18,6 +18,7 @@ from tuner_fn import cost_limits
 
 _METRICS = ("AP50", "AP", "AP75", "AP_small", "AP_medium", "AP_large")
 _MOST_CLASSES = 12  # with an interval each
+NUM_RESAMPLES = paired_bootstrap.NUM_RESAMPLES
 _PAIRED = (
     "Differences are to the first run on the same test images, with the 95 % interval of a paired bootstrap over the"
     " images; it does not cover what another seed of the training would change."
@@ -167,7 +168,11 @@ def metrics(names: Sequence[str], runs: Sequence[Contents], unpaired: Mapping[st
             pair = None
             if number and name not in unpaired and runs[0].images is not None and run.images is not None:
                 pair = paired_bootstrap.compare(
-                    run.images.results, runs[0].images.results, run.images.class_names, metric
+                    run.images.results,
+                    runs[0].images.results,
+                    run.images.class_names,
+                    metric,
+                    num_resamples=NUM_RESAMPLES,
                 )
             found.append(Difference(metric, name, known[number].get(metric), pair))
     return found

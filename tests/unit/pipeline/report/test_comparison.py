@@ -12,6 +12,11 @@ from pipeline.report import comparison
 from tests import finished_run
 
 
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch):
+    monkeypatch.setattr(comparison, "NUM_RESAMPLES", 50)
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """`first` and `second` found other things in the same images."""
@@ -31,7 +36,7 @@ def test_settings_metrics_and_cost_beside_one_another(runs):
     assert found.settings["optimizer.learning_rate"][1] == 0.5
     (pair,) = [one for one in found.metrics if one.metric == "AP50" and one.run == "second"]
     images = [run.images.results for run in found.runs]
-    expected = paired_bootstrap.compare(images[1], images[0], finished_run.CLASS_NAMES, "AP50")
+    expected = paired_bootstrap.compare(images[1], images[0], finished_run.CLASS_NAMES, "AP50", num_resamples=50)
     assert pair.comparison == expected
     assert pair.comparison.difference == pytest.approx(pair.value - found.runs[0].summary["metrics"]["AP50"], abs=1e-9)
     assert found.costs["trials"] == [12, 12]
