@@ -36,14 +36,14 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     Raises:
         UserError: as `comparison.compare`, or the output cannot be written.
     """
-    from pipeline.report import comparison, page
-
     output = flag_values.output
     if output is not None:
         if pathlib.Path(output).suffix not in _SUFFIXES:
             raise errors.UserError(f"`--output={output}` needs a name that ends in {' or '.join(_SUFFIXES)}.")
         files.check_writable(output, "--output")
     with display.open_display(flag_values.verbosity) as screen:
+        from pipeline.report import comparison, rendering
+
         found = comparison.compare([pathlib.Path(root).expanduser() for root in arguments])
         for table in found.tables():
             screen.print_table(table.caption, table.columns, table.cells, first_is_whole=True)
@@ -53,6 +53,6 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
             if output.endswith(".json"):
                 files.write_json(output, found.to_dict())
             else:
-                files.write_text(output, page.render("Comparison of runs", found.sections()))
+                files.write_text(output, rendering.render("Comparison of runs", found.sections()))
             screen.note(f"Written to {output}")
     return 0

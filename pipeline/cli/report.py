@@ -32,11 +32,11 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     Raises:
         UserError: not one run directory is named.
     """
-    from pipeline.report import page
-
     if len(arguments) != 1:
         raise errors.UserError(f"`report` needs one run directory: got {len(arguments)}. Example: {EXAMPLE}")
     with display.open_display(flag_values.verbosity) as screen:
+        from pipeline.report import page  # what TensorFlow says while it is imported goes to the log
+
         path = page.write(pathlib.Path(arguments[0]).expanduser())
         screen.note(f"Written to {path}")
     return 0

@@ -166,7 +166,9 @@ def metrics(names: Sequence[str], runs: Sequence[Contents], unpaired: Mapping[st
     for metric in [name for name in (*_METRICS, *classes) if any(name in one for one in known)]:
         for number, (name, run) in enumerate(zip(names, runs, strict=True)):
             pair = None
-            if number and name not in unpaired and runs[0].images is not None and run.images is not None:
+            value, first = known[number].get(metric), known[0].get(metric)
+            is_known = value is not None and first is not None and number > 0 and name not in unpaired
+            if is_known and run.images is not None and runs[0].images is not None:
                 pair = paired_bootstrap.compare(
                     run.images.results,
                     runs[0].images.results,
@@ -174,7 +176,7 @@ def metrics(names: Sequence[str], runs: Sequence[Contents], unpaired: Mapping[st
                     metric,
                     num_resamples=NUM_RESAMPLES,
                 )
-            found.append(Difference(metric, name, known[number].get(metric), pair))
+            found.append(Difference(metric, name, value, pair))
     return found
 
 

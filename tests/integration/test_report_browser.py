@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.report import comparison, page
+from pipeline.report import comparison, page, rendering
 from tests import chromium, finished_run
 
 HOSTILE = ("</script><script>window.hacked = 1</script>", "<img src=x onerror=window.hacked=2>", "<b>bold & brave</b>")
@@ -39,7 +39,7 @@ def test_a_comparison_draws_too(run, tmp_path):
     finished_run.write(tmp_path / "other", class_names=HOSTILE, seed=1)
     found = comparison.compare([run, tmp_path / "other"])
     path = tmp_path / "comparison.html"
-    path.write_text(page.render("Comparison of runs", found.sections()), encoding="utf-8")
+    path.write_text(rendering.render("Comparison of runs", found.sections()), encoding="utf-8")
     with chromium.open_page() as browser:
         browser.open(path, 1280)
         assert browser.evaluate(_DRAWN)

@@ -115,3 +115,12 @@ def test_the_command_line_starts_without_heavy_libraries():
     )
     loaded = result.stdout.rpartition("loaded:")[2].split()
     assert heavy.isdisjoint(loaded)
+
+
+def test_runs_are_compared_without_tensorflow():
+    """Its import takes longer than the comparison."""
+    code = "import sys\nfrom pipeline.report import comparison, rendering\nprint('loaded:', ' '.join(sys.modules))\n"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert {"tensorflow", "keras"}.isdisjoint(result.stdout.rpartition("loaded:")[2].split())

@@ -94,3 +94,14 @@ def test_a_run_that_has_not_ended_beside_one_that_has(runs, tmp_path):
     assert found.unpaired == {"running": "running has kept no detections on test images."}
     assert found.costs["epochs of the final model"] == [finished_run.EPOCHS, None]
     assert [one.value for one in found.metrics if one.run == "running"] == [None] * (len(found.metrics) // 2)
+
+
+def test_runs_of_other_classes_beside_a_pair(runs, tmp_path):
+    """A class that only the third run has is no metric of the pair."""
+    finished_run.write(tmp_path / "third", class_names=("ace", "king", "queen"))
+    found = comparison.compare([runs / "first", runs / "second", tmp_path / "third"])
+    assert list(found.unpaired) == ["third"]
+    assert "classes differ" in found.unpaired["third"]
+    values = {one.run: (one.value, one.comparison) for one in found.metrics if one.metric == "AP50/ace"}
+    assert values["first"] == values["second"] == (None, None)
+    assert values["third"][0] is not None

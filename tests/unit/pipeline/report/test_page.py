@@ -9,7 +9,7 @@ from plotly import graph_objects
 from data import errors
 from data.run_directory import RunDirectory
 from pipeline.cli import main as command_line
-from pipeline.report import contents, importances, page, parts
+from pipeline.report import contents, importances, page, parts, rendering
 from tests import finished_run
 
 HOSTILE = ("</script><script>alert(1)</script>", "<img src=x onerror=alert(2)>", "<b>&amp;")
@@ -180,14 +180,14 @@ def test_a_thousand_trials_stay_below_the_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(importances, "MOST_TRIALS", 20)
     finished_run.write(tmp_path, num_trials=1000)
     text = page.write(tmp_path).read_text(encoding="utf-8")
-    assert len(text.encode()) <= page.MOST_BYTES
+    assert len(text.encode()) <= rendering.MOST_BYTES
     assert "969 more trials are in report/leaderboard.csv" in text
 
 
 def test_pictures_give_way_where_the_page_would_be_too_large(monkeypatch):
-    monkeypatch.setattr(page, "MOST_BYTES", 20_000)
+    monkeypatch.setattr(rendering, "MOST_BYTES", 20_000)
     picture = parts.Pictures("Worst", [("data:image/jpeg;base64," + "A" * 30_000, "one")])
-    text = page.render("Run", [parts.Section("Images", [picture, parts.Text("kept")])])
+    text = rendering.render("Run", [parts.Section("Images", [picture, parts.Text("kept")])])
     assert len(text) < 20_000
     assert "Left out" in text
     assert "kept" in text
