@@ -123,6 +123,8 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_a_pushed_model_and_a_report
     assert list((workdir / "tensorboard" / "final").glob("events*"))
     for path in (workdir / "report").glob("*.json"):
         json.loads(path.read_text(), parse_constant=lambda name, path=path: pytest.fail(f"{name} in {path}"))
+    page = (workdir / "report" / "report.html").read_text(encoding="utf-8")
+    assert "has kept no detections" not in page  # every section about test images is there
     assert str(summary["pushed_model"]) in done.stdout
     assert "ssd-tuner board" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
