@@ -24,7 +24,6 @@ INTERVAL = 0.9  # of the intervals of shares
 _RESAMPLES = 30
 _MOST_MEANS = 5  # values of a setting that errors get a mean each for
 _FEW_VALUES = 15  # whole numbers with no more values than this are choices where no space is given
-_LOG_RATIO = 100.0  # a range of positive values that is wider is taken as logarithmic where no space is given
 
 Share = tuple[float, float, float]  # mean over resamples of the trials, low and high end of its interval
 
@@ -176,8 +175,16 @@ def _register(space: "keras_tuner.HyperParameters", name: str, values: Sequence[
         space.Choice(name, sorted(values), ordered=True)
     else:
         low, high = float(min(values)), float(max(values))
-        is_log = low > 0 and high / low >= _LOG_RATIO
-        space.Float(name, low, high, sampling="log" if is_log else "linear")
+        space.Float(name, low, high, sampling="log" if _is_logarithmic(values) else "linear")
+
+
+def _is_logarithmic(values: Sequence[float]) -> bool:
+    """Tells whether values spread more evenly over a logarithmic range than over a linear one: by their median."""
+    low, middle, high = np.quantile(np.asarray(values, np.float64), [0.0, 0.5, 1.0])
+    if low <= 0:
+        return False
+    linear = (middle - low) / (high - low)
+    return bool(abs(np.log(middle / low) / np.log(high / low) - 0.5) < abs(linear - 0.5))
 
 
 def _explained(errors: np.ndarray, genes: np.ndarray) -> float:

@@ -120,3 +120,11 @@ def test_one_setting_has_all_of_the_variance() -> None:
     assert found.shares["rate"][0] == pytest.approx(1.0, abs=0.02)
     assert found.interactions == {}
     assert found.no_effect == ()
+
+
+def test_without_a_space_values_tell_whether_their_range_is_logarithmic() -> None:
+    """Values drawn evenly from [0, 1] hold one near 0, which makes no logarithmic range of them."""
+    rng = np.random.default_rng(1)
+    rows = [{"even": float(rng.random()), "log": float(10 ** rng.uniform(-5, -1))} for _ in range(400)]
+    space = sensitivity._space_of(rows, ["even", "log"])
+    assert [parameter.sampling for parameter in space.parameters] == ["linear", "log"]
