@@ -16,6 +16,7 @@ _WIDTH_INCHES, _ROW_INCHES, _PANEL_INCHES = 12.0, 0.32, 2.8
 _COLUMNS = 3
 _ALONE, _TOGETHER, _BAND = "#0072b2", "#9ecae1", "#d55e00"
 _LOG_RATIO = 15.0  # values of a curve that span more are drawn on a logarithmic axis
+_FEW_DECADES = 100.0  # an axis that spans less has ticks within a decade
 
 
 def plot(found: Importance, title: str, score: str) -> bytes:
@@ -82,13 +83,24 @@ def _plot_curve(axis: Any, name: str, levels: "Sequence[Level]") -> None:
         axis.plot(values, means, color=_BAND)
         axis.fill_between(values, lows, highs, color=_BAND, alpha=0.2, linewidth=0)
         if min(values) > 0 and max(values) / min(values) > _LOG_RATIO:
-            axis.set_xscale("log")
+            _make_logarithmic(axis, max(values) / min(values))
     else:
         errors = [2.0 * spread for spread in spreads]
         axis.errorbar([str(value) for value in values], means, yerr=errors, color=_BAND, marker="o", capsize=3, ls="")
         axis.margins(x=0.2)
     axis.set_xlabel(name)
     _tidy(axis)
+
+
+def _make_logarithmic(axis: Any, ratio: float) -> None:
+    """Gives an axis logarithmic ticks, few enough for their labels to fit."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_xscale("log")
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    if ratio <= _FEW_DECADES:
+        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
 def _same_heights(axes: Sequence[Any]) -> None:
