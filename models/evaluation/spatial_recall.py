@@ -182,9 +182,9 @@ class Counter:
     def result(self) -> SpatialRecall:
         """Returns what was counted so far."""
         objects, found = self._steps[..., :-1, :-1].cumsum(axis=2).cumsum(axis=3)
+        part_objects, part_found = self._parts.copy()
         ratio = self._aspect_ratios / self._num_images if self._num_images else 1.0
-        parts, parts_found = self._parts.copy()
-        return SpatialRecall(self._class_names, self._min_score, objects, found, parts, parts_found, ratio)
+        return SpatialRecall(self._class_names, self._min_score, objects, found, part_objects, part_found, ratio)
 
     def _add(self, counted: int, group: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
         """Adds boxes of groups [N], from cells [N, 2] to cells [N, 2] exclusive."""
