@@ -70,9 +70,10 @@ class RunDirectory:
         return self.root / "mlflow"
 
     def searches(self) -> list[pathlib.Path]:
-        """Lists the folders of all searches, the one with the newest trial first."""
+        """Lists the folders of all searches, the one with the newest results first."""
         found = (self.root / "search").glob("[!.]*/")  # what begins with a dot is a copy that was never finished
-        return sorted(found, key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
+        changed = {folder: [path.stat().st_mtime_ns for path in folder.glob("*.json")] for folder in found}
+        return sorted(changed, key=lambda folder: max(changed[folder], default=0), reverse=True)
 
     @property
     def ingested(self) -> list[pathlib.Path]:

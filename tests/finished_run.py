@@ -106,7 +106,7 @@ def write_search(root: pathlib.Path, *, num_trials: int, seed: int = 0, num_runn
         row["rank"] = rank
     search = {"strategy": "hyperband", "objective": "AP50", "seed": 0, "ranges": RANGES, "max_epochs": EPOCHS}
     parts = {"search": search, "code": "c0de", "settings": ExperimentConfig().to_dict()}
-    files = {"leaderboard": rows, "search": parts, "clock": {"seconds": 300.0}}
+    files = {"leaderboard": rows, "search": parts}
     if len(rows) > 2:
         decision = {"start": "0000", "challenger": rows[0]["trial"], "gain": 0.04, "low": -0.01, "high": 0.09}
         files["decision"] = decision | {"confidence": 0.93, "replaced": True, "seeds": 2}

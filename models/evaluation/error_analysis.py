@@ -4,10 +4,9 @@ import dataclasses
 from collections import Counter
 
 import numpy as np
-from keras import ops
+from hotcoco import mask
 
 from models.evaluation.coco import ImageResult
-from models.network import matcher
 
 # Kinds of false detections, and objects that nothing accounts for.
 CLASS, LOCATION, BOTH, DUPLICATE, BACKGROUND, MISSED = (
@@ -58,8 +57,9 @@ def image_errors(result: ImageResult, min_score: float) -> ImageErrors:
 
     Source: Bolya et al. 2020 (arXiv:2008.08115), section 2.2.
     """
-    overlaps = ops.convert_to_numpy(matcher.iou(result.det_boxes, result.gt_boxes))  # [D, G]
     is_object = ~np.asarray(result.gt_is_crowd, bool)
+    overlaps = _overlaps(result.det_boxes, result.gt_boxes, is_region=False)  # [D, G]
+    is_ignored = _overlaps(result.det_boxes, result.gt_boxes[~is_object], is_region=True).max(axis=1, initial=0) >= 0.5
     taken = np.zeros(len(result.gt_labels), bool)
     accounted = np.zeros(len(result.gt_labels), bool)  # by a detection of a wrong class or place
     kinds = [""] * len(result.det_scores)
@@ -71,7 +71,7 @@ def image_errors(result: ImageResult, min_score: float) -> ImageErrors:
         if free.size and free.max() >= MATCH_IOU:
             taken[free.argmax()] = True
             continue
-        if _is_ignored(result, row):
+        if is_ignored[row]:
             continue
         kinds[row], explained = _kind(overlaps[row], is_object, same)
         if explained is not None:
@@ -94,11 +94,8 @@ def _kind(overlaps: np.ndarray, is_object: np.ndarray, same: np.ndarray) -> tupl
     return BACKGROUND, None
 
 
-def _is_ignored(result: ImageResult, row: int) -> bool:
-    """Whether at least half of a detection lies in a region to ignore."""
-    regions = result.gt_boxes[np.asarray(result.gt_is_crowd, bool)]
-    if not len(regions):
-        return False
-    box = result.det_boxes[row : row + 1]
-    inside = ops.convert_to_numpy(matcher.intersection(box, regions) / ops.maximum(matcher.area(box), 1e-12)[:, None])
-    return bool(inside.max() >= 0.5)
+def _overlaps(boxes: np.ndarray, others: np.ndarray, *, is_region: bool) -> np.ndarray:
+    """Computes IoU [N, M] of boxes; with regions to ignore, the share of each box that lies in each region."""
+    corners = [np.asarray(one, np.float64).reshape(-1, 4) for one in (boxes, others)]
+    xywh = [np.concatenate([one[:, 1::-1], (one[:, 2:] - one[:, :2])[:, ::-1]], axis=1) for one in corners]
+    return np.asarray(mask.iou(*xywh, [int(is_region)] * len(xywh[1]))).reshape(len(xywh[0]), len(xywh[1]))

@@ -43,7 +43,6 @@ class Contents:
         rows: the leaderboard, the winner first.
         trials: by their ids.
         search: `search.json`: what the trials depend on.
-        search_s: seconds that the search has taken.
         decision: between what the search began with and its best.
         plan: settings derived from the data.
         config: settings of the final model.
@@ -60,7 +59,6 @@ class Contents:
     rows: Sequence[Mapping[str, Any]]
     trials: Mapping[str, Trial]
     search: Mapping[str, Any]
-    search_s: float | None
     decision: finalists.Decision | None
     plan: plan.Plan | None
     config: Mapping[str, Any] | None
@@ -119,7 +117,7 @@ def read(root: pathlib.Path) -> Contents:
     ingested = folder.ingested[0] if folder.ingested else folder.pipeline
     return Contents(
         folder=folder,
-        summary=files.json(folder.report / "summary.json", _with("metrics", "objective", "reasons")),
+        summary=files.json(folder.report / "summary.json", _with("metrics", "objective", "blessed", "reasons")),
         rows=rows or (),
         trials={
             path.parent.name.removeprefix("trial_"): trial
@@ -127,7 +125,6 @@ def read(root: pathlib.Path) -> Contents:
             if (trial := files.json(path, _trial)) is not None
         },
         search=files.json(search / "search.json", _with("search")) or {},
-        search_s=files.json(search / "clock.json", lambda value: float(value["seconds"])),
         decision=files.json(search / finalists.DECISION_FILE, lambda value: value and finalists.Decision(**value)),
         plan=files.json(folder.report / plan.JSON_FILE, lambda value: plan.Plan.from_dict(value["plan"])),
         config=files.json(folder.report / "config.json", _with("input")),
