@@ -1,7 +1,7 @@
 """Importance: which settings the score depends on, and how."""
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -9,7 +9,10 @@ from data import errors
 from pipeline.report import coordinates, parts
 from pipeline.report.contents import Contents
 from pipeline.report.parts import Plot, Section, Table, Text
-from tuner_fn.studies import forest, importance, search_scores
+from tuner_fn.studies import forest
+
+if TYPE_CHECKING:
+    from tuner_fn.studies import importance, search_scores
 
 TITLE = "Importance of settings"
 MOST_TRIALS = 400  # more take longer than a report may, and hardly change the shares
@@ -21,13 +24,14 @@ _BAR_PX = 30
 
 def make(run: Contents) -> Section:
     """Makes the section."""
+    if len(run.ranked) < forest.LEAST_ROWS:
+        return Section(
+            TITLE, missing=f"At least {forest.LEAST_ROWS} finished trials are needed: there are {len(run.ranked)}."
+        )
+    from tuner_fn.studies import importance, search_scores  # import TensorFlow
+
     try:
         found = search_scores.read(run.folder)
-        if len(found.rows) < forest.LEAST_ROWS:  # before the import of Keras Tuner, which takes 10 s
-            raise errors.UserError(
-                f"At least {forest.LEAST_ROWS} configurations with a score after equally many epochs are needed:"
-                f" there are {len(found.rows)}."
-            )
         measured = importance.of_search(_sample(found))
     except errors.UserError as error:
         return Section(TITLE, missing=str(error))
@@ -46,7 +50,7 @@ def make(run: Contents) -> Section:
     return Section(TITLE, shown)
 
 
-def _sample(found: search_scores.SearchScores) -> search_scores.SearchScores:
+def _sample(found: "search_scores.SearchScores") -> "search_scores.SearchScores":
     """Keeps at most `MOST_TRIALS` configurations, drawn evenly."""
     scored = [one for one in found.configurations if found.epochs in one.curve]
     if len(scored) <= MOST_TRIALS:
@@ -55,7 +59,7 @@ def _sample(found: search_scores.SearchScores) -> search_scores.SearchScores:
     return dataclasses.replace(found, configurations=tuple(scored[index] for index in sorted(kept)))
 
 
-def _words(measured: importance.Importance, found: search_scores.SearchScores) -> str:
+def _words(measured: "importance.Importance", found: "search_scores.SearchScores") -> str:
     of = f" of {len(found.rows)}" if measured.trials < len(found.rows) else ""
     return (
         f"A forest was fitted to the scores of {measured.trials}{of} configurations after {found.epochs} epochs. It"
@@ -63,7 +67,7 @@ def _words(measured: importance.Importance, found: search_scores.SearchScores) -
     )
 
 
-def _shares(measured: importance.Importance) -> dict[str, Any]:
+def _shares(measured: "importance.Importance") -> dict[str, Any]:
     traces = []
     kinds = (("with interactions", measured.totals, "#9ecae9"), ("alone", measured.shares, parts.COLOURS[0]))
     for name, shares, colour in kinds:
@@ -84,7 +88,7 @@ def _shares(measured: importance.Importance) -> dict[str, Any]:
     return parts.figure(traces, x=x, y={"autorange": "reversed"}, height=min(height, 900), legend=legend)
 
 
-def _marginals(measured: importance.Importance, objective_text: str) -> dict[str, Any]:
+def _marginals(measured: "importance.Importance", objective_text: str) -> dict[str, Any]:
     names = [*measured.marginals][:_NUM_CURVES]
     short = coordinates.short_names([*measured.marginals])
     rows = -(-len(names) // _CURVES_A_ROW)

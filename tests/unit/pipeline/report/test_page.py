@@ -60,7 +60,7 @@ def test_a_run_that_has_ended_has_every_section_and_only_the_page_is_written(tmp
 
 def test_too_few_trials_for_importance(tmp_path):
     finished_run.write_search(tmp_path, num_trials=9)
-    assert "At least 10 configurations" in sections_of(tmp_path)["Importance of settings"].missing
+    assert "At least 10 finished trials" in sections_of(tmp_path)["Importance of settings"].missing
 
 
 def test_names_from_the_data_are_text_everywhere(tmp_path):
