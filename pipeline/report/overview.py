@@ -12,6 +12,7 @@ from models.hyperparameters import ExperimentConfig
 from pipeline.report.contents import Contents
 from pipeline.report.parts import Section, Table, Text
 from pipeline.screen import tables
+from tuner_fn import objectives
 
 TITLE = "Summary"
 _NUM_RESAMPLES = 400  # the interval's ends are then known to a fifth of its half width
@@ -56,7 +57,8 @@ def result(run: Contents) -> str:
     if value is None:
         return "the test split has no objects"
     text = f"{run.objective_text} {value:.3f} on {run.summary.get('num_test_images', 0):,} images"
-    if run.images is None or not run.images.results:
+    # A metric of a plug-in is known only where `--plugin` names that.
+    if run.images is None or not run.images.results or run.summary["objective"] not in objectives.every():
         return text
     drawn = paired_bootstrap.resampled(
         run.images.results, run.images.class_names, run.summary["objective"], num_resamples=_NUM_RESAMPLES

@@ -210,3 +210,13 @@ def test_a_report_in_a_folder_that_cannot_be_written(run, monkeypatch):
     monkeypatch.setattr(page.files, "write_text", refuse)
     with pytest.raises(errors.UserError, match="cannot be written"):
         page.write(run)
+
+
+def test_the_metric_of_a_plug_in_that_is_not_loaded(tmp_path):
+    finished_run.write(tmp_path)
+    for path in (RunDirectory(tmp_path).report / "summary.json", *tmp_path.glob("search/*/search.json")):
+        value = json.loads(path.read_text().replace('"objective": "AP50"', '"objective": "mine"'))
+        value.get("metrics", {})["mine"] = 0.5
+        path.write_text(json.dumps(value))
+    assert dict(sections_of(tmp_path)["Summary"].parts[0].rows)["test result"] == "mine 0.500 on 8 images"
+    page.write(tmp_path)
