@@ -1,12 +1,12 @@
 """`ssd-tuner ablate`: which changes of the settings help or hurt, each with the same seeds as the baseline."""
 
 import pathlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from data import errors
+from data import dataset_info, errors
 from pipeline import configs, environment, planning, workdir
 from pipeline.cli import parsing, run, study_flags
 from pipeline.screen import display
@@ -76,28 +76,48 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         environment.share_gpu()
         info, data = study_flags.prepare(config, folder)
         screen.note("Starting TensorFlow (about 10 s) ...")
-        from data import input_pipeline
-        from tuner_fn import supervisor, worker
-        from tuner_fn.studies import ablation
-
-        steps = input_pipeline.steps_per_epoch(info.num_examples["train"], config.experiment.input.batch_size)
-        changes = _changes(space, config, steps * config.experiment.training.epochs)
-        for text in changes.left_out:
-            screen.note(f"Left out: {text}.")
-        study = ablation.Ablation(
-            baseline=config.experiment,
-            variants=changes.kept,
-            repeats=flag_values["repeats"].value,
-            metric=config.search.objective,
-            depends_on=study_flags.depends_on(info, config.experiment, worker.TRAINING),
-            **data,
-        )
-        trainings = results / "trainings"
-        try:
-            ablation.run(study, trainings, supervisor.TrainingProcess(results / "worker.log"))
-        finally:
-            _show(screen, study, ablation.read(study, trainings), folder.study(_NAME))
+        study = _study(screen, space, config, info, flag_values["repeats"].value, data)
+        _run(screen, study, results)
     return 0
+
+
+def _study(
+    screen: display.Display,
+    space: str,
+    config: configs.RunConfig,
+    info: dataset_info.DatasetInfo,
+    repeats: int,
+    data: Mapping[str, Any],
+) -> "ablation.Ablation":
+    """Builds the study; notes say what is left out of it."""
+    from data import input_pipeline
+    from tuner_fn import worker
+    from tuner_fn.studies import ablation
+
+    steps = input_pipeline.steps_per_epoch(info.num_examples["train"], config.experiment.input.batch_size)
+    changes = _changes(space, config, steps * config.experiment.training.epochs)
+    for text in changes.left_out:
+        screen.note(f"Left out: {text}.")
+    return ablation.Ablation(
+        baseline=config.experiment,
+        variants=changes.kept,
+        repeats=repeats,
+        metric=config.search.objective,
+        depends_on=study_flags.depends_on(info, config.experiment, worker.TRAINING),
+        **data,
+    )
+
+
+def _run(screen: display.Display, study: "ablation.Ablation", folder: pathlib.Path) -> None:
+    """Trains, and shows what there is in the end, of an interrupted study too."""
+    from tuner_fn import supervisor
+    from tuner_fn.studies import ablation
+
+    trainings = folder / "trainings"
+    try:
+        ablation.run(study, trainings, supervisor.TrainingProcess(folder / "worker.log"))
+    finally:
+        _show(screen, study, ablation.read(study, trainings), folder)
 
 
 def _changes(space: str, config: configs.RunConfig, total_steps: int) -> variants.Variants:
@@ -111,7 +131,7 @@ def _changes(space: str, config: configs.RunConfig, total_steps: int) -> variant
 def _show(
     screen: display.Display, study: "ablation.Ablation", trainings: Sequence["ablation.Training"], folder: pathlib.Path
 ) -> None:
-    """Writes and prints what there is, of an interrupted study too."""
+    """Writes and prints the results."""
     from tuner_fn.studies import ablation_plots, ablation_results
 
     found = ablation_results.rows(study, trainings)
@@ -129,7 +149,7 @@ def _show(
     )
     for text in ablation_results.conclusions(study, found):
         screen.note(text)
-    if all(row.failed for row in found[1:]) and len(found) > len(study.variants):
+    if len(found) > len(study.variants) and not any(row.scores for row in found[1:]):
         raise errors.UserError(f"Every variant failed; {folder / ablation_results.JSON_FILE} has the reasons.")
     names = (ablation_results.TABLE_FILE, ablation_plots.LOSS_FILE, ablation_plots.SCORES_FILE)
     screen.print_facts({"written": ", ".join([str(folder / names[0]), *names[1:]])})

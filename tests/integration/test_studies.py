@@ -18,7 +18,7 @@ def test_a_range_is_found_and_written_and_its_ends_are_compared(tmp_path, capfd)
     sweep = ["lr-range", *data, "--repeats=1", "--steps=24", "--min_rate=1e-5", f"--write_space={space}"]
     assert command_line.main(sweep) == 0
     said = capfd.readouterr().out
-    assert "1 sweeps of 24 steps: the time of 2 epochs at most." in said
+    assert "1 times 24 mini-batches: the time of 2 epochs at most." in said
     report = json.loads((workdir / "studies" / "lr_range" / "lr_range.json").read_text())
     found = report["found"]["interval"]
     ranges = search_space.named_space(str(space), ExperimentConfig())

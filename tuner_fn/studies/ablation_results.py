@@ -105,11 +105,12 @@ def rows(ablation: Ablation, trainings: Sequence[Training]) -> list[Row]:
 
 
 def cells(row: Row) -> list[Any]:
-    """Returns a row's cells below `COLUMNS`, None where there is no number."""
+    """Returns a row's cells below `COLUMNS`, None where there is no number; what fails has no interval."""
     effect = row.effect
-    numbers = [None] * 4 if effect is None else [effect.difference, effect.low, effect.high, effect.p_value]
-    needed = None if effect is None or row.verdict != paired_effect.NOT_SHOWN else effect.needed_repeats
-    return [row.variant, row.mean, row.deviation, *numbers, row.verdict, needed]
+    cells = [row.variant, row.mean, row.deviation, None if effect is None else effect.difference]
+    if effect is None or row.failed:
+        return [*cells, None, None, None, row.verdict, None]
+    return [*cells, effect.low, effect.high, effect.p_value, row.verdict, effect.needed_repeats]
 
 
 def printed(row: Row) -> list[Any]:

@@ -13,7 +13,6 @@ from models.training import rate_sweep
 from tuner_fn import search_files
 from tuner_fn.studies import rate_interval
 
-SETTING = "optimizer.learning_rate"
 EPOCHS = 2  # that all sweeps take together, where the user does not say how many steps
 FEW_STEPS = 50  # of a sweep: with fewer the interval is rough
 _MOST_STEPS, _LEAST_STEPS = 300, 10

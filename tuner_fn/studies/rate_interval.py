@@ -11,7 +11,8 @@ from models.training import rate_sweep
 WIDE_SPREAD = 3.0  # times, between the repeats, from which on an end of the interval is hardly known
 _FLAT_SHARE = 0.2  # of the steps: at the first rates nothing is learned
 _BEGUN_SHARE = 0.1  # of the whole fall, after which the loss is falling
-_CLEAR = 3.0  # a fall is one from so many standard deviations of the flat part on
+_CLEAR = 5.0  # a fall is one from so many standard deviations of the smoothed loss on
+_MEDIAN_TO_DEVIATION = 1.4826  # of normal noise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,8 @@ def falling(rates: Sequence[float], losses: Sequence[float]) -> Interval | None:
     lowest = int(np.argmin(smoothed))
     fall = before - smoothed[lowest]
     momentum = rate_sweep.smoothing(steps)
-    noise = float(np.std(losses[:flat])) * math.sqrt((1.0 - momentum) / (1.0 + momentum))  # of the smoothed loss
+    steps_apart = float(np.median(np.abs(np.diff(losses[: lowest + 1])))) if lowest else 0.0
+    noise = _MEDIAN_TO_DEVIATION * steps_apart / math.sqrt(2.0) * math.sqrt((1.0 - momentum) / (1.0 + momentum))
     if lowest < flat or fall <= _CLEAR * noise:
         return None
     above = np.flatnonzero(smoothed[:lowest] >= before - _BEGUN_SHARE * fall)

@@ -38,6 +38,20 @@ def test_a_loss_that_does_not_fall_clearly_has_no_interval(losses) -> None:
     assert rate_interval.falling(RATES, losses) is None
 
 
+def test_noise_alone_is_hardly_ever_a_fall() -> None:
+    draws = np.random.default_rng(3)
+    for steps, most in ((141, 2), (12, 10)):
+        rates = rate_sweep.rates(1e-7, 1.0, steps)
+        found = [rate_interval.falling(rates, 4.0 + draws.normal(size=steps)) for _ in range(200)]
+        assert sum(one is not None for one in found) <= most
+
+
+def test_a_dozen_steps_find_a_clear_fall() -> None:
+    rates = rate_sweep.rates(1e-7, 1.0, 12)
+    found = rate_interval.falling(rates, [9.0, 9.1, 8.9, 9.0, 9.1, 8.8, 8.0, 6.5, 5.0, 7.0, 12.0])
+    assert (found.low, found.high) == (rates[6], rates[8])
+
+
 def test_repeats_are_joined_by_geometric_means_and_their_spread() -> None:
     found = rate_interval.together([Interval(1e-4, 1e-2), Interval(4e-4, 1e-2)])
     assert (found.interval.low, found.interval.high) == pytest.approx((2e-4, 1e-2))
