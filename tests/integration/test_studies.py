@@ -7,7 +7,7 @@ from models.hyperparameters import ExperimentConfig
 from pipeline.cli import main as command_line
 from tuner_fn import search_space
 
-SMALL = ("input.image_size=64", "input.batch_size=2", "model.num_levels=4")
+SMALL = ("input.image_size=64", "input.batch_size=4", "model.num_levels=4")
 
 
 def test_a_range_is_found_and_written_and_its_ends_are_compared(tmp_path, capfd) -> None:
@@ -15,15 +15,15 @@ def test_a_range_is_found_and_written_and_its_ends_are_compared(tmp_path, capfd)
     workdir, space = tmp_path / "run", tmp_path / "space.yaml"
     data = ["--dataset=road_scenes:train=24,val=4,test=4", f"--workdir={workdir}", "--plan=off", "--preset=quick"]
     data += [f"--set={setting}" for setting in SMALL]
-    sweep = ["lr-range", *data, "--repeats=1", "--steps=24", "--min_rate=1e-5", f"--write_space={space}"]
+    sweep = ["lr-range", *data, "--repeats=1", "--steps=40", "--min_rate=1e-6", f"--write_space={space}"]
     assert command_line.main(sweep) == 0
     said = capfd.readouterr().out
-    assert "1 times 24 mini-batches: the time of 2 epochs at most." in said
+    assert "1 times 40 mini-batches: the time of 6.7 epochs at most." in said
     report = json.loads((workdir / "studies" / "lr_range" / "lr_range.json").read_text())
     found = report["found"]["interval"]
     ranges = search_space.named_space(str(space), ExperimentConfig())
     assert ranges["optimizer.learning_rate"]["low"] == float(f"{found['low']:.2g}")
-    assert 1e-5 <= found["low"] < found["high"] <= 1.0
+    assert 1e-6 <= found["low"] < found["high"] <= 1.0
     assert list((workdir / "tensorboard" / "lr_range" / "seed_0").glob("events*"))
     sweeps = list((workdir / "studies" / "lr_range" / "sweeps").glob("*.json"))
     assert len(sweeps) == 1

@@ -93,7 +93,9 @@ def plot(test: RangeTest, sweeps: Sequence[Sweep]) -> bytes:
         axis.axvspan(found.interval.low, found.interval.high, color="#000000", alpha=0.08, lw=0, label=text)
     axis.set_xscale("log")
     axis.set_xlim(test.low, test.high)
-    if drawn:  # what diverges would flatten the rest
+    if drawn:
+        axis.legend(fontsize=8, frameon=False, loc="lower left")
+        # What diverges would flatten the rest.
         start = max(one.losses[0] for one in drawn)
         lowest = min(float(rate_sweep.smooth(one.losses, test.steps).min()) for one in drawn)
         axis.set_ylim(max(0.0, lowest - 0.15 * (start - lowest)), start + 0.35 * max(start - lowest, 0.1 * start))
@@ -101,7 +103,6 @@ def plot(test: RangeTest, sweeps: Sequence[Sweep]) -> bytes:
     axis.set_xlabel("learning rate, logarithmic")
     axis.set_ylabel("training loss of a mini-batch")
     axis.set_title("Learning-rate range test: dots are mini-batches, lines are smoothed", fontsize=11)
-    axis.legend(fontsize=8, frameon=False, loc="lower left")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

@@ -160,6 +160,15 @@ def test_the_last_epoch_is_always_printed(screen):
     assert [line.split()[1] for line in screen.lines if "epoch" in line] == ["2/2"]
 
 
+def test_a_sweep_of_learning_rates_is_printed_now_and_then_and_at_its_end(screen):
+    for step in (1, 2, 3):
+        screen.emit("sweep", repeat=1, repeats=2, step=step, steps=3, learning_rate=10.0 ** (step - 4), loss=4.0 - step)
+    assert screen.lines == [
+        "        repeat 1/2  step 1/3  learning rate 1.0e-03  loss 3.000",
+        "        repeat 1/2  step 3/3  learning rate 1.0e-01  loss 1.000",
+    ]
+
+
 def test_missing_numbers_are_left_out(screen):
     screen.clock.now_s += 60
     epoch(screen, 1, map=None, map50=None)
