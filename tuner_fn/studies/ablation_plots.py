@@ -108,7 +108,8 @@ def _bars(axis: Any, names: Sequence[str], scores: Sequence[Mapping[int, float]]
         if name == BASELINE:
             axis.axvline(np.mean(values), color=_BASELINE_COLOUR, linewidth=1.2, zorder=2)
             axis.axvspan(min(values), max(values), color=_BASELINE_COLOUR, alpha=0.12, lw=0, zorder=0)
-    axis.set_xlim(0, None)
+    most = max((value for own in scores for value in own.values()), default=0.0)
+    axis.set_xlim(0.0, 1.05 * most if most > 0.0 else 1.0)
 
 
 def _figure(columns: int, inches: tuple[float, float]) -> tuple[Any, list[Any]]:

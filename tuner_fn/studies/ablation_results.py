@@ -16,6 +16,7 @@ from tuner_fn.studies.variants import BASELINE
 
 JSON_FILE, TABLE_FILE = "ablation.json", "ablation.csv"
 FAILS = "fails"
+_NO_SIGNAL = 0.01  # a score below it is that of a network that has hardly learned anything
 COLUMNS = ("variant", "mean", "deviation", "difference", "low", "high", "p", "verdict", "needed repeats")
 PRINTED = ("variant", "mean (deviation)", "difference", "interval", "p", "verdict", "needed repeats")
 
@@ -166,6 +167,11 @@ def conclusions(ablation: Ablation, found: Sequence[Row]) -> list[str]:
     ]
     if ablation.repeats == 1:
         texts = ["One repeat has no interval and no verdict: a difference may be the seed's. Give --repeats=3 or more."]
+    if found and found[0].mean is not None and found[0].mean < _NO_SIGNAL:
+        texts.append(
+            f"The {BASELINE} has hardly learned anything (val {name} {found[0].mean:.3f}), so differences say little."
+            " More epochs (--epochs), pretrained weights or larger images (--set) would help."
+        )
     if any(row.verdict == paired_effect.NOT_SHOWN for row in found):
         texts.append(
             f"Needed repeats: seeds that would show a difference of the size seen with a chance of"

@@ -88,3 +88,13 @@ def test_the_figures_are_drawn_whatever_is_missing(tmp_path) -> None:
 def test_no_figure_is_drawn_where_every_training_failed(tmp_path) -> None:
     ablation_plots.write(tmp_path, make(), ablation_results.rows(make(), train(BASELINE, None)))
     assert not list(tmp_path.iterdir())
+
+
+def test_scores_of_0_are_drawn_and_said_to_tell_little(tmp_path) -> None:
+    found = ablation_results.rows(make(), train(BASELINE, 0.0, 0.0) + train("dropout", 0.0, 0.0))
+    ablation_plots.write(tmp_path, make(), found)
+    assert (tmp_path / ablation_plots.SCORES_FILE).exists()
+    assert any(
+        "hardly learned anything (val mAP@.5 0.000)" in text for text in ablation_results.conclusions(make(), found)
+    )
+    assert found[1].verdict == paired_effect.NOT_SHOWN
