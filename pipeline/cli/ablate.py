@@ -60,7 +60,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     """
     parsing.no_arguments("ablate", arguments, "dataset")
     space = flag_values["space"].value
-    values = study_flags.values(flag_values) | {"space": "default"}
+    values = study_flags.values(flag_values)
     with display.open_display(flag_values["verbosity"].value):
         config, found, key = planning.plan_run(values)
         _changes(space, config, 1)  # a mistake in the space should not wait for the data

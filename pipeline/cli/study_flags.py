@@ -44,7 +44,7 @@ def values(flag_values: flags.FlagValues) -> dict[str, Any]:
     """Collects what `planning.plan_run` takes; `run`'s flags that a study does not have are at their defaults."""
     every = _flags_of_run()
     for name in every:
-        if name in flag_values:
+        if name in flag_values and flag_values[name].help == every[name].help:  # `repeats` means something else here
             every[name].value, every[name].present = flag_values[name].value, flag_values[name].present
     return run.experiment_values(every) | {"workdir": flag_values["workdir"].value}
 

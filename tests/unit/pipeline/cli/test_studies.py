@@ -3,6 +3,7 @@
 import pytest
 from absl import flags
 
+from pipeline import planning
 from pipeline.cli import ablate, lr_range, parsing, run, study_flags
 from pipeline.cli import main as command_line
 
@@ -34,6 +35,16 @@ def test_what_decides_the_settings_is_given_as_to_run(module, tmp_path) -> None:
     values = study_flags.values(own)
     assert (values["set"], values["seed"], values["seed_given"], values["preset"]) == (["loss.l2=0.1"], 3, True, "cpu")
     assert values["max_trials"] is None
+
+
+def test_what_a_study_calls_as_a_search_does_is_not_the_searchs(tmp_path) -> None:
+    """50 repeats of a search's finalists would be more than its budget."""
+    own = parsing.define(ablate)
+    wanted = ["--repeats=50", "--space=quick", "--preset=standard"]
+    parsing.parse("ablate", own, [DATA, f"--workdir={tmp_path}", *wanted])
+    values = study_flags.values(own)
+    assert (values["repeats"], values["space"]) == (None, "default")
+    assert planning.plan_run(values | {"plan": "off"})[0].preset == "standard"
 
 
 def test_flags_of_a_study_do_not_change_those_of_run() -> None:
