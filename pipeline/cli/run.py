@@ -101,7 +101,7 @@ def define_experiment_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_boolean(
         "profile",
         False,
-        "Record a few steps of the final training for TensorBoard's profiler (docs/review.md).",
+        "Record a few steps of the final training for XProf, TensorBoard's profiler (docs/review.md).",
         flag_values=flag_values,
     )
     flags.DEFINE_integer("seed", 0, "Seed of the search and of training.", lower_bound=0, flag_values=flag_values)

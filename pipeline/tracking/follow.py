@@ -1,6 +1,8 @@
 """Keeps MLflow up to date while a run continues. A server that is away costs a warning, never the run."""
 
 import contextlib
+import math
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,9 +10,11 @@ from data import progress
 from data.run_directory import RunDirectory
 from pipeline.tracking import mlflow_store
 
+_EVERY_S = 30.0  # at most; trials may take less
+
 
 class Follower:
-    """Exports a run directory each time that a trial has ended, until that fails once."""
+    """Exports a run directory when a trial has ended, until that fails once."""
 
     def __init__(self, folder: RunDirectory, uri: str) -> None:
         """Prepares.
@@ -20,21 +24,25 @@ class Follower:
             uri: as `mlflow_store.export` takes it.
         """
         self._folder, self._uri = folder, uri
-        self._is_away = False
+        self._is_away, self._next_s = False, -math.inf
 
     def handle(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Exports where a trial begins: by then the one before it is in the files."""
-        if kind == "trial" and fields["state"] == "started" and not self._is_away:
+        begins = kind == "trial" and fields["state"] == "started"
+        if begins and not self._is_away and time.monotonic() >= self._next_s:
             self.update()
+            self._next_s = time.monotonic() + _EVERY_S
 
     def update(self) -> mlflow_store.Exported | None:
         """Exports; None and a warning where MLflow cannot be used."""
         try:
             return mlflow_store.export(self._folder, self._uri)
-        except mlflow_store.UnreachableError as error:
+        except Exception as error:  # whatever it is, it is not worth a run
             self._is_away = True
+            is_known = isinstance(error, mlflow_store.UnreachableError)
+            reason = str(error) if is_known else f"the export to MLflow failed ({type(error).__name__}: {error})"
             again = f"`ssd-tuner mlflow {self._folder.root} --tracking_uri={self._uri}`"
-            progress.emit("note", text=f"Warning: {error}. The run continues; {again} makes up for it.")
+            progress.emit("note", text=f"Warning: {reason}. The run goes on; {again} makes up for it.")
             return None
 
 

@@ -8,7 +8,7 @@ import os
 import pathlib
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from data import files
@@ -26,7 +26,7 @@ _ENVIRONMENT = {
 _OF, _KEY, _DIGEST = "ssd_tuner.run_directory", "ssd_tuner.key", "ssd_tuner.digest"  # tags
 _BATCH = 500  # points a request; MLflow takes at most 1,000
 _MOST_PARAMS = 100  # a request
-_MODEL = "model"
+_MODEL, _MIN_SCORE = "model", 0.3
 _SERVED = pathlib.Path(__file__).with_name("served_model.py")
 
 
@@ -141,10 +141,11 @@ class _Store:
             return False
         if run is None:
             run = self._create(part)
-        self._log(run.info.run_id, part)
+        points = part.all_points()
+        self._log(run.info.run_id, part, points)
         if part.model is not None and not models:
             self.model = _log_model(run.info.run_id, part.model)
-        end_ms = max((point.time_ms for point in part.points), default=None)
+        end_ms = max((point.time_ms for point in points), default=None)
         self._client.set_terminated(run.info.run_id, part.status, end_ms)
         self._client.set_tag(run.info.run_id, _DIGEST, digest)  # the last: an export that was cut off is done again
         return True
@@ -153,19 +154,19 @@ class _Store:
         tags = {_OF: self._of, _KEY: part.key, "mlflow.source.name": "ssd-tuner"}
         if part.parent is not None:
             tags["mlflow.parentRunId"] = self._known[part.parent].info.run_id
-        start_ms = min((point.time_ms for point in part.points), default=None)
+        start_ms = min((point.time_ms for point in part.all_points()), default=None)
         run = self._known[part.key] = self._client.create_run(self._experiment_id, start_ms, tags, part.name)
         return run
 
-    def _log(self, run_id: str, part: parts.Part) -> None:
+    def _log(self, run_id: str, part: parts.Part, points: Sequence[parts.Point]) -> None:
         from mlflow import entities
 
         params = [entities.Param(name, value) for name, value in part.params.items()]
         for start in range(0, len(params), _MOST_PARAMS):
             self._client.log_batch(run_id, params=params[start : start + _MOST_PARAMS])
-        points = [entities.Metric(one.name, one.value, one.time_ms, one.step) for one in part.points]
-        for start in range(0, len(points), _BATCH):
-            self._client.log_batch(run_id, metrics=points[start : start + _BATCH])
+        metrics = [entities.Metric(one.name, one.value, one.time_ms, one.step) for one in points]
+        for start in range(0, len(metrics), _BATCH):
+            self._client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
         self._client.log_batch(run_id, tags=[entities.RunTag(name, value) for name, value in part.tags.items()])
         for path in part.artifacts:
             self._client.log_artifact(run_id, str(path))
@@ -189,7 +190,7 @@ def _log_model(run_id: str, model: pathlib.Path) -> str:
     signature = models.ModelSignature(
         inputs=types.Schema([types.ColSpec(types.DataType.binary, "image")]),
         outputs=types.Schema(outputs),
-        params=types.ParamSchema([types.ParamSpec("min_score", types.DataType.double, 0.3)]),
+        params=types.ParamSchema([types.ParamSpec("min_score", types.DataType.double, _MIN_SCORE)]),
     )
     libraries = (tensorflow, numpy, pandas)
     with mlflow.start_run(run_id=run_id):

@@ -49,10 +49,11 @@ class Part:
         parent: key of the part that it belongs to, None for a search.
         status: FINISHED, FAILED or RUNNING.
         params: settings, which never change.
-        points: of all metrics.
+        points: of metrics, but for those of `log`.
         tags: what else there is to say, by name.
         artifacts: files to keep with it.
         model: folder of a pushed SavedModel, None for none.
+        log: folder of TensorBoard's log of it, None for none; it is read only where it is wanted.
     """
 
     key: str
@@ -64,6 +65,12 @@ class Part:
     tags: dict[str, str] = dataclasses.field(default_factory=dict)
     artifacts: tuple[pathlib.Path, ...] = ()
     model: pathlib.Path | None = None
+    log: pathlib.Path | None = None
+
+    def all_points(self) -> list[Point]:
+        """Lists the values of all metrics, those of the log first; of an epoch that was trained again, the last one."""
+        logged = {} if self.log is None else {(one.name, one.step): one for one in read_scalars(self.log)}
+        return [*logged.values(), *self.points]
 
     def digest(self) -> str:
         """Returns 64 hexadecimal digits of all that is shown, the content of files included."""
@@ -71,6 +78,7 @@ class Part:
         # A file that was written again has another time and says the same.
         known.append(sorted((point.name, point.value, point.step) for point in self.points))
         known += [(path.name, files.digest(path)) for path in self.artifacts]
+        known += [(path.name, path.stat().st_size) for path in _events(self.log)]
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
@@ -138,11 +146,10 @@ def _search_part(
 
 def _trial_part(folder: RunDirectory, search: pathlib.Path, row: Mapping[str, Any]) -> Part:
     log = folder.tensorboard / search_folder.logs_name(search) / f"trial_{row['trial']}"
-    points = list(read_scalars(log))
     epoch = int(row["epochs"] or 0)
-    time_ms = points[-1].time_ms if points else _time_ms(search / f"trial_{row['trial']}" / "trial.json")
+    time_ms = _time_ms(search / f"trial_{row['trial']}" / "trial.json")
     last = {name: row.get(name) for name in ("score", "epochs", "seconds", *cost_limits.UNITS)}
-    points += [Point(name, float(value), time_ms, epoch) for name, value in last.items() if value is not None]
+    points = [Point(name, float(value), time_ms, epoch) for name, value in last.items() if value is not None]
     about = {name: row[name] for name in ("reason", "parent", "inherited", "fidelity") if row.get(name)}
     return Part(
         key=f"{search.name}/{row['trial']}",
@@ -152,6 +159,7 @@ def _trial_part(folder: RunDirectory, search: pathlib.Path, row: Mapping[str, An
         params={name: str(value) for name, value in row["hyperparameters"].items()},
         points=tuple(points),
         tags={name: str(value) for name, value in about.items()},
+        log=log,
     )
 
 
@@ -196,12 +204,16 @@ def read_scalars(logdir: pathlib.Path) -> Iterator[Point]:
     Yields:
         A point a scalar, in the order of writing.
     """
-    for path in sorted(logdir.glob("*tfevents*")):
+    for path in _events(logdir):
         for event in event_file_loader.EventFileLoader(str(path)).Load():
             for value in event.summary.value:
                 if value.metadata.plugin_data.plugin_name == "scalars":
                     number = float(tensor_util.make_ndarray(value.tensor))
                     yield Point(metric_name(value.tag), number, int(event.wall_time * _MS), event.step)
+
+
+def _events(logdir: pathlib.Path | None) -> list[pathlib.Path]:
+    return [] if logdir is None else sorted(logdir.glob("*tfevents*"))
 
 
 def metric_name(name: str) -> str:

@@ -10,8 +10,6 @@ import mlflow
 import pandas as pd
 import tensorflow as tf
 
-MIN_SCORE = 0.3
-
 
 class ServedDetector(mlflow.pyfunc.PythonModel):
     """Detects objects in JPEG or PNG files."""
@@ -34,8 +32,7 @@ class ServedDetector(mlflow.pyfunc.PythonModel):
         Returns:
             A row an image: `boxes` (normalised ymin, xmin, ymax, xmax), `scores` and `classes` (names), surest first.
         """
-        min_score = (params or {}).get("min_score", MIN_SCORE)
-        return pd.DataFrame([self._detect(encoded, min_score) for encoded in model_input["image"]])
+        return pd.DataFrame([self._detect(encoded, params["min_score"]) for encoded in model_input["image"]])
 
     def _detect(self, encoded: bytes, min_score: float) -> dict[str, list[Any]]:
         found = self._model.signatures["serving_bytes"](image_bytes=tf.constant([encoded]))

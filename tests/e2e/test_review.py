@@ -215,6 +215,8 @@ def test_mlflow_has_trials_metrics_and_a_model_that_predicts_as_we_do(workdir, t
     table = model.predict([{"image": image.read_bytes()}], params={"min_score": 0.01})
     assert len(table) == 1
     assert len(expected) > 0
+    (surest,) = model.predict([{"image": image.read_bytes()}])["scores"]
+    assert len(surest) == sum(one["score"] >= 0.3 for one in expected)
     np.testing.assert_allclose(table["boxes"][0], [one["box"] for one in expected], atol=1e-5)
     np.testing.assert_allclose(table["scores"][0], [one["score"] for one in expected], atol=1e-5)
     assert table["classes"][0] == [one["category_name"] for one in expected]

@@ -6,6 +6,7 @@ import pytest
 
 from models.evaluation import coco
 from pipeline.tracking import parts
+from tuner_fn import reporting
 
 
 def test_a_search_that_was_killed_is_shown_as_far_as_it_came(recorded) -> None:
@@ -18,9 +19,9 @@ def test_a_search_that_was_killed_is_shown_as_far_as_it_came(recorded) -> None:
     assert {point.name: point.value for point in first.points} == {"trials": 2, "failed_trials": 1, "best_score": 0.5}
     assert trial.parent == failed.parent == "first"
     assert trial.params == {"loss.l2": "0.1"}
-    by_epoch = [(point.step, point.value) for point in trial.points if point.name == "val/AP50"]
+    by_epoch = [(point.step, point.value) for point in trial.all_points() if point.name == "val/AP50"]
     assert by_epoch == [(1, pytest.approx(0.3)), (2, 0.5)]
-    assert {"loss", "val/AP50/big car _1", "score", "epochs", "seconds"} <= {point.name for point in trial.points}
+    assert {"loss", "val/AP50/big car _1", "score", "epochs", "seconds"} <= {point.name for point in trial.all_points()}
     assert failed.tags["reason"] == "NaN"
 
 
@@ -38,6 +39,14 @@ def test_a_finished_run_shows_its_final_model_with_the_search_that_it_came_from(
 def test_a_report_older_than_the_search_does_not_count_as_its_end(recorded) -> None:
     recorded.finish(recorded.rows[:1])
     assert [part.key for part in parts.read(recorded.folder)] == ["first", "first/0000", "first/0001", "second"]
+
+
+def test_of_an_epoch_that_was_trained_again_the_last_value_counts(recorded) -> None:
+    log = reporting.TrialLog(recorded.folder.tensorboard / "search_1" / "trial_0000", {}, "again")
+    log.epoch({"epoch": 2, "loss": 0.25})
+    log.close(succeeded=True)
+    trial = next(part for part in parts.read(recorded.folder) if part.key == "first/0000")
+    assert [(one.step, one.value) for one in trial.all_points() if one.name == "loss"] == [(1, 1.0), (2, 0.25)]
 
 
 def test_a_log_that_was_cut_off_is_read_up_to_there(recorded) -> None:
