@@ -50,10 +50,17 @@ def run_fn(fn_args: Any) -> None:
     epochs = config.training.epochs
 
     summariser = validation_summary.Summariser(val_files, info.class_names)
-    trained, summarised = [], []
+    begun, summarised = [], []
+
+    def begin(history: Sequence[train.EpochReport]) -> bool:
+        """Logs what was trained before, ahead of the rest: TensorBoard drops the epochs that precede an earlier one."""
+        if not begun:
+            begun.append(len(history))
+            for report in history:
+                log.epoch(report)
+        return False
 
     def on_epoch(report: train.EpochReport) -> None:
-        trained.append(report["epoch"])
         log.epoch(report)
         progress.emit("epoch", stage="train", epochs=epochs, **reporting.progress_fields(report))
 
@@ -73,13 +80,13 @@ def run_fn(fn_args: Any) -> None:
         best_by=settings["objective"],
         on_epoch=on_epoch,
         on_validation=on_validation,
+        should_stop=begin,
         callbacks=[step_profile.StepProfile(paths.training_logs)] if settings.get("profile") else [],
     )
     for text in exported_texts(result.history, result.epoch, settings["objective"], values.get(trial_runner.SCORE)):
         progress.emit("note", text=text)
-    for report in result.history[: len(result.history) - len(trained)]:
-        log.epoch(report)  # trained by the search, or before an interruption
-    if result.epoch not in summarised:
+    begin(result.history)  # where the search has trained it all
+    if not summarised:
         validation = train.Validation(tuple(val_files), config, info.class_names)
         on_validation(result.epoch, validation.results(result.detector))
     model_dir = pathlib.Path(fn_args.serving_model_dir)
