@@ -167,8 +167,8 @@ def test_optunas_dashboard_shows_the_search(workdir) -> None:
         (study,) = json.loads(ask("api/studies"))["study_summaries"]
         assert study["study_name"] == "search_1"
         found = json.loads(ask(f"api/studies/{study['study_id']}"))
-        scores = {one["values"][0] for one in found["trials"] if one["state"] == "Complete"}
-        assert scores == pytest.approx({row["score"] for row in rows if row["status"] == "completed"})
+        scores = sorted(one["values"][0] for one in found["trials"] if one["state"] == "Complete")
+        assert scores == pytest.approx(sorted(row["score"] for row in rows if row["status"] == "completed"))
 
 
 @pytest.mark.usefixtures("run")
