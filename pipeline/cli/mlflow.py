@@ -9,6 +9,7 @@ from absl import flags
 
 from data import errors
 from data.run_directory import RunDirectory
+from pipeline import environment
 from pipeline.screen import display
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 SUMMARY = "Put a run with its trials, metrics and models into MLflow; again, it adds what is new."
 USAGE = "WORKDIR [--tracking_uri=URI]"
 EXAMPLE = "ssd-tuner mlflow runs/demo --tracking_uri=http://localhost:5000"
-EXTRA = "mlflow"
+EXTRA = "pipeline"
+
+_MLFLOW = "mlflow"  # the extra with MLflow
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         0, where MLflow is up to date.
 
     Raises:
-        UserError: not one run directory is named, it has no search yet, or MLflow cannot be reached.
+        UserError: not one run directory is named, it has no search yet, MLflow is not installed or cannot be reached.
     """
     if len(arguments) != 1:
         raise errors.UserError(f"`mlflow` needs one run directory: got {len(arguments)}. Example: {EXAMPLE}")
@@ -49,9 +52,8 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     if not folder.root.is_dir():
         raise errors.UserError(f"`{folder.root}` does not exist. Name the --workdir of a run. Example: {EXAMPLE}")
     if not folder.searches():
-        raise errors.UserError(
-            f"`{folder.root}` holds no search. Name the --workdir of a run that has begun to search."
-        )
+        raise errors.UserError(f"`{folder.root}` has no search yet. Name the --workdir of a run that has begun one.")
+    environment.check_environment(_MLFLOW)
     uri = flag_values["tracking_uri"].value
     with display.open_display(flag_values["verbosity"].value) as screen:
         screen.note("Starting MLflow ...")

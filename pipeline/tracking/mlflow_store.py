@@ -204,4 +204,4 @@ def _log_model(run_id: str, model: pathlib.Path) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
+    return str(error).strip().partition("\n")[0].rstrip(".")
