@@ -25,13 +25,13 @@ from tuner_fn.validation_summary import ValidationSummary
 
 RUNG = "rung"  # the epochs that a trial trains up to
 SCALARS = ("loss", "learning_rate", "AP", "AP50", "AP75", "images_per_s")
-_FIRST_GROUPS = ("optimizer", "model", "input", "loss")
+_FIRST_GROUPS = ("optimizer.", "model.")
 _ABOUT_PICTURES = "Ground truth on the left, detections on the right."
 _EVENTS = "events.out.tfevents.*"  # TensorBoard's files
 
 
 def write_hparams_domain(logdir: str | os.PathLike[str], ranges: Ranges, metric: str) -> None:
-    """Writes what TensorBoard's HParams page shows: the rung, then hyperparameters, the objective and other metrics.
+    """Writes what TensorBoard's HParams page shows: hyperparameters with the rung, the objective, other metrics.
 
     The page takes one such list for all logs that are opened together, so those of earlier searches are removed: it
     shows the columns of the newest one.
@@ -44,25 +44,22 @@ def write_hparams_domain(logdir: str | os.PathLike[str], ranges: Ranges, metric:
     logdir = pathlib.Path(logdir)
     for older in {*logdir.glob(_EVENTS), *logdir.parent.glob(f"search_*/{_EVENTS}")}:
         older.unlink()
-    columns = [hparams.HParam(RUNG, display_name="rung (epochs)")]
-    for name, entry in sorted(ranges.items(), key=_column_order):
+    columns = [api_pb2.HParamInfo(name=RUNG, display_name="rung (epochs)", differs=True)]
+    for name, entry in ranges.items():
         if "choices" in entry:
             domain = hparams.Discrete(entry["choices"])
         else:
             interval = hparams.IntInterval if isinstance(entry["low"], int) else hparams.RealInterval
             domain = interval(entry["low"], entry["high"])
-        columns.append(hparams.HParam(name, domain))
+        # The page sorts what "differs" before the rest, and shows five columns until the user ticks more.
+        columns.append(api_pb2.HParamInfo(name=name, differs=name.startswith(_FIRST_GROUPS)))
+        domain.update_hparam_info(columns[-1])
     names = dict.fromkeys((metric, *objectives.COCO))
     shown = [hparams.Metric(name, display_name=f"val {objectives.get(name).text}") for name in names]
     shown.append(hparams.Metric("loss", display_name="train loss"))
-    with tf.summary.create_file_writer(str(logdir)).as_default():
-        hparams.hparams_config(hparams=columns, metrics=shown)
-
-
-def _column_order(item: tuple[str, Any]) -> int:
-    """Sorts hyperparameters by their group; the page hides all columns but the first five at first."""
-    group = item[0].partition(".")[0]
-    return _FIRST_GROUPS.index(group) if group in _FIRST_GROUPS else len(_FIRST_GROUPS)
+    config = summary.experiment_pb(columns, [one.as_proto() for one in shown])
+    with tf.summary.create_file_writer(str(logdir)).as_default(step=0):
+        tf.summary.experimental.write_raw_pb(config.SerializeToString())
 
 
 class TrialLog:

@@ -124,8 +124,8 @@ def test_tensorboard_shows_scalars_hparams_images_curves_and_the_graph(workdir) 
 
         experiment = json.loads(ask("data/plugin/hparams/experiment", {"experimentName": ""}))
         names = [one.get("displayName") or one["name"] for one in experiment["hparamInfos"]]
-        assert names == ["rung (epochs)", "optimizer.learning_rate", "loss.matched_iou"]
-        domain = experiment["hparamInfos"][1]["domainInterval"]
+        assert names == ["optimizer.learning_rate", "rung (epochs)", "loss.matched_iou"]
+        domain = experiment["hparamInfos"][0]["domainInterval"]
         assert 0 < domain["minValue"] < domain["maxValue"] < 1
         assert experiment["metricInfos"][0]["displayName"] == "val mAP@.5"
         wanted = {"experimentName": "", "startIndex": 0, "sliceSize": 100, "colParams": []}
