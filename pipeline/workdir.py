@@ -8,6 +8,7 @@ import os
 import pathlib
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from typing import TextIO
 
@@ -34,8 +35,8 @@ def open_workdir(path: str | os.PathLike[str], min_free_gb: float = 0.0) -> Iter
         The locked run directory.
 
     Raises:
-        errors.UserError: another process uses it, it is not a run directory, it cannot be written, or its
-            disk is too full.
+        errors.UserError: another process uses it, it is no run directory, it cannot be written, its disk is too full,
+            or the clock is behind its last pushed model.
     """
     root = pathlib.Path(path).expanduser().absolute()
     made = not root.exists()
@@ -43,6 +44,7 @@ def open_workdir(path: str | os.PathLike[str], min_free_gb: float = 0.0) -> Iter
     try:
         with _locked(root):
             check_free_space(root, min_free_gb)
+            check_clock(RunDirectory(root).serving_model)
             yield RunDirectory(root)
     except errors.UserError:
         if made:
@@ -57,6 +59,23 @@ def check_free_space(folder: pathlib.Path, min_free_gb: float) -> None:
         raise errors.UserError(
             f"the disk of {folder} has {free_gb:.1f} GB left, and a run needs {min_free_gb:g} GB. "
             "Free some space, choose a --workdir on another disk, or lower --min_free_gb."
+        )
+
+
+def check_clock(serving_model: pathlib.Path) -> None:
+    """Checks that a model that is pushed now gets a higher version than the others, as servers take the highest.
+
+    Args:
+        serving_model: folder of the pushed models, named by their seconds since 1970; it need not exist.
+
+    Raises:
+        errors.UserError: the clock was set back.
+    """
+    newest = max((int(path.name) for path in serving_model.glob("*/") if path.name.isdecimal()), default=0)
+    if newest > time.time():
+        raise errors.UserError(
+            f"{serving_model} holds version {newest}, but by the clock it is {time.time():.0f} s since 1970: a newer"
+            " model would count as the older one. Set the clock, or choose another --workdir."
         )
 
 

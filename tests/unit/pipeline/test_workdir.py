@@ -126,3 +126,14 @@ def test_a_full_disk_stays_a_full_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(pathlib.Path, "mkdir", full)
     with pytest.raises(OSError, match="No space left"), workdir.open_workdir(tmp_path / "demo"):
         pass
+
+
+def test_a_clock_that_was_set_back_is_found_before_a_newer_model_counts_as_older(tmp_path, monkeypatch):
+    with workdir.open_workdir(tmp_path / "run") as folder:
+        (folder.serving_model / "1795936681").mkdir(parents=True)
+    monkeypatch.setattr(time, "time", lambda: 1795936000.4)
+    with pytest.raises(UserError, match="holds version 1795936681, but by the clock it is 1795936000 s since"):
+        workdir.open_workdir(tmp_path / "run").__enter__()
+    monkeypatch.setattr(time, "time", lambda: 1795936682.0)
+    with workdir.open_workdir(tmp_path / "run"):
+        pass
