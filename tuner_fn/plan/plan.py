@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import html
 import json
 import pathlib
 from collections.abc import Collection, Mapping
@@ -58,7 +59,7 @@ class Plan:
         cells = [COLUMNS, ["---"] * len(COLUMNS), *self.rows()]
         lines += [f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |" for row in cells]
         lines += ["", "## What it was derived from", ""]
-        lines += [f"- {name}: {value}" for name, value in self.about.items()]
+        lines += [f"- {name}: {html.escape(str(value), quote=False)}" for name, value in self.about.items()]
         return "\n".join(lines) + "\n"
 
     def to_dict(self) -> dict[str, Any]:

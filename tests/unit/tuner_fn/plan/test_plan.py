@@ -241,3 +241,9 @@ def test_the_network_is_the_one_that_a_trained_detector_has(tmp_path) -> None:
     planned = config.replace(plan.make(about(np.linspace(0.7, 0.95, 50)), config).settings)
     assert {path: planned.flat()[path] for path in settings} == settings
     assert planned.anchors.reduce_lowest_level == config.anchors.reduce_lowest_level
+
+
+def test_a_class_name_is_no_markup_in_the_plans_text() -> None:
+    found = plan.make(about(classes=("<script>alert(1)</script>",)), CPU)
+    assert "<script>" not in found.markdown()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in found.markdown()
