@@ -112,18 +112,16 @@ def _check_one(spec: str, path: Path, reasons: Mapping[str, str], readers: Reade
 def _datasets_in(path: Path, readers: Readers) -> Iterator[tuple[Path, tuple[str, ...]]]:
     """Yields the folders in a path that are whole datasets, with their kinds."""
     for folder in layout.subfolders(path):
-        if layout.split_within(folder.name):
+        is_image = [layout.is_image(name) for _, names in layout.walk(folder) for name in names]
+        if all(is_image) or layout.split_within(folder.name):
             continue
+        asked = readers if any(is_image) else {kind: readers[kind] for kind in _WITHOUT_FILES if kind in readers}
         try:
-            kinds = tuple(_reasons(folder, readers))
+            kinds = tuple(_reasons(folder, asked))
         except errors.UserError:  # as two files for one split
             continue
-        if kinds and (kinds[0] in _WITHOUT_FILES or _has_image(folder)):
+        if kinds:
             yield folder, kinds
-
-
-def _has_image(folder: Path) -> bool:
-    return any(layout.is_image(name) for _, names in layout.walk(folder) for name in names)
 
 
 def _are_several(below: Mapping[Path, tuple[str, ...]], readers: Readers) -> bool:
