@@ -66,10 +66,12 @@ def with_tables(edit):
 
 
 def each_image(edit):
+    """Makes the corpus as COCO after `edit(split, image)` of every image in its tables."""
     return with_tables(lambda split, table: [edit(split, image) for image in table["images"]])
 
 
 def each_annotation(edit):
+    """Makes the corpus as COCO after `edit(split, annotation)` of every box."""
     return with_tables(lambda split, table: [edit(split, one) for one in table["annotations"]])
 
 
@@ -80,8 +82,9 @@ def in_text(old, new, ending=""):
     )
 
 
-def beside(files, kind, extra):
-    return lambda corpus: broken_corpus.FORMATS[kind](corpus) | {files: extra}
+def with_file(name, content, kind):
+    """Makes the corpus in a format, with one more file."""
+    return lambda corpus: broken_corpus.FORMATS[kind](corpus) | {name: content}
 
 
 def mask(seed=50):
@@ -251,13 +254,15 @@ YOLO = {
     ),
     "photo and mask of one name": Case(
         "yolo",
-        beside("images/train/train_a.png", "yolo", mask()),
+        with_file("images/train/train_a.png", mask(), "yolo"),
         ("broken_annotation",),
         NUM_IMAGES | {"train": 2},
         {"car": 6, "person": 6},
     ),
     "classes.txt that contradicts data.yaml": Case(
-        "yolo", beside("classes.txt", "yolo", "person\ncar\n"), stops="names the classes car, person; .* decides what"
+        "yolo",
+        with_file("classes.txt", "person\ncar\n", "yolo"),
+        stops="names the classes car, person; .* decides what",
     ),
 }
 
@@ -314,7 +319,7 @@ VOC = {
         changed("voc", lambda name: name.replace("Annotations", "annots").replace("JPEGImages", "images")),
     ),
     "flat and nested files": Case("voc", nested, ("missing_split",), {"train": 7}),
-    "files of macOS": Case("voc", beside("Annotations/._train_a.xml", "voc", b"\0\5\x16\7\0\2\0\0Mac OS X")),
+    "files of macOS": Case("voc", with_file("Annotations/._train_a.xml", b"\0\5\x16\7\0\2\0\0Mac OS X", "voc")),
     "polygons": Case("voc", changed("voc", content=polygons)),
     "file names without an ending": Case("voc", without_endings, ("missing_split", "inexact_name"), {"train": 7}),
     "photo and mask, filename decides": Case("voc", with_mask(".jpg")),
@@ -350,7 +355,7 @@ KITTI = {
     ),
     "photo and mask of one name in KITTI": Case(
         "kitti",
-        beside("train/image_2/train_a.png", "kitti", mask()),
+        with_file("train/image_2/train_a.png", mask(), "kitti"),
         ("broken_annotation",),
         NUM_IMAGES | {"train": 2},
         {"Car": 6, "Pedestrian": 6},
