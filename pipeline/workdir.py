@@ -35,8 +35,8 @@ def open_workdir(path: str | os.PathLike[str], min_free_gb: float = 0.0) -> Iter
         The locked run directory.
 
     Raises:
-        errors.UserError: another process uses it, it is no run directory, it cannot be written, its disk is too full,
-            or the clock is behind its last pushed model.
+        errors.UserError: another process uses it, it is not a run directory, it cannot be written, its disk is too
+            full, or the clock is behind its last pushed model.
     """
     root = pathlib.Path(path).expanduser().absolute()
     made = not root.exists()

@@ -232,7 +232,7 @@ def _facts(result: "local.RunResult", folder: RunDirectory) -> dict[str, str]:
     facts["report"] = str(folder.report)
     if result.pareto:
         facts["Pareto front"] = str(folder.report / pareto.PLOT_FILE)
-    facts["TensorBoard"] = f"tensorboard --logdir={shlex.quote(str(folder.tensorboard))}"
+    facts["TensorBoard"] = f"ssd-tuner board {shlex.quote(str(folder.root))}"
     return facts
 
 

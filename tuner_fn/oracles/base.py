@@ -149,7 +149,7 @@ class SeededOracle(SavedOracle, abc.ABC):
         self._tried: set[bytes] = set()  # keys of their genes
         self._counted: set[str] = set()  # trials whose results are in `configurations`
         self._index: dict[str, int] = {}  # {trial: its configuration}
-        self._retired: list[str] = []  # trials that none goes on from
+        self._retired: list[str] = []  # trials that none continues from
         self.pinned = PinnedSettings(prune_after)
 
     @abc.abstractmethod

@@ -105,7 +105,7 @@ def read(paths: RunDirectory, epochs: int | None = None) -> SearchScores:
         UserError: there is no such folder or no search in it, or no configuration has a score after `epochs`.
     """
     if not paths.root.is_dir():
-        raise UserError(f"`{paths.root}` is no folder. Give the --workdir of a run.")
+        raise UserError(f"`{paths.root}` is not a folder. Give the --workdir of a run.")
     folder = next((one for one in paths.searches() if (one / search_folder.FILE_NAME).exists()), None)
     if folder is None:
         raise UserError(f"`{paths.root}` has no search: give the --workdir of a `ssd-tuner run`.")

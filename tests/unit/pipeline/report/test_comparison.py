@@ -97,7 +97,7 @@ def test_a_run_that_has_not_ended_beside_one_that_has(runs, tmp_path):
 
 
 def test_runs_of_other_classes_beside_a_pair(runs, tmp_path):
-    """A class that only the third run has is no metric of the pair."""
+    """A class that only the third run has is not a metric of the pair."""
     finished_run.write(tmp_path / "third", class_names=("ace", "king", "queen"))
     found = comparison.compare([runs / "first", runs / "second", tmp_path / "third"])
     assert list(found.unpaired) == ["third"]
