@@ -13,6 +13,7 @@ from models.network import box_coder, postprocess
 
 Tensor = Any
 Suppression = Callable[[Tensor, Tensor, PostprocessConfig], dict[str, Tensor]]
+_SUPPRESS: Suppression = postprocess.detect  # the class below has a field of the module's name
 FILE_NAME = "decoder.json"
 
 
@@ -72,7 +73,7 @@ class Decoder:
         return postprocess.to_scores(logits, self.score_converter, self.has_background)
 
     def detect(
-        self, logits: Tensor, deltas: Tensor, windows: Tensor, suppress: Suppression = postprocess.detect
+        self, logits: Tensor, deltas: Tensor, windows: Tensor, suppress: Suppression = _SUPPRESS
     ) -> dict[str, Tensor]:
         """Turns the network's outputs on the tiles of whole images into detections.
 
