@@ -43,8 +43,9 @@ class Importance:
         trials: that were measured.
         reliable: whether the forest predicts well enough for the rest to mean anything; `doubt` says why not.
         no_effect: settings that are shown to have little or no effect: less than `LITTLE`, at the upper end of the
-            interval. Counted are the total and the share of the variance by which the forest's errors on other trials
-            depend on the setting. Empty where the forest is not reliable.
+            interval. Counted are the total, the share of the variance by which the forest's errors on other trials
+            depend on the setting, and the setting's even part of the variance that the forest does not explain. Empty
+            where the forest is not reliable.
     """
 
     shares: dict[str, Share]
@@ -114,7 +115,9 @@ def measure(
         explained = [_explained(errors[drawn], genes[drawn, column]) for column in columns]
         missed.append(np.array(explained) * errors.var() / scores.var())
     alone, total, pairs = (np.stack([getattr(one, name) for one, _ in found]) for name in ("alone", "total", "pairs"))
-    most = np.quantile(total + np.stack(missed), (1.0 + INTERVAL) / 2.0, axis=0)
+    # What the forest does not explain may be interactions: every setting is charged with its part of that.
+    unexplained = (1.0 - r2) / len(varied)
+    most = np.quantile(total + np.stack(missed), (1.0 + INTERVAL) / 2.0, axis=0) + unexplained
     order = np.argsort(-total.mean(axis=0), kind="stable").tolist()
     is_reliable = r2 >= LEAST_R2 and len(scores) >= LEAST_TRIALS
     counts = [sum(row.get(name) is not None for row in scored) for name in varied]

@@ -40,7 +40,7 @@ def test_a_search_becomes_a_smaller_one(tmp_path) -> None:
     def score(values, epoch):
         return 0.02 * epoch + 0.1 * np.log10(values["optimizer.learning_rate"]) + 0.02 * values["input.batch_size"]
 
-    finished_search.write(tmp_path, ranges, score, count=120, epochs=(2, 6))
+    finished_search.write(tmp_path, ranges, score, count=120, epochs=(2, 6), promoted=0.4)
     scores = search_scores.read(RunDirectory(tmp_path))
     found = importance.of_search(scores)
     assert found.no_effect == ("loss.l2",)

@@ -65,7 +65,7 @@ def test_the_search_that_changed_last_is_read(tmp_path) -> None:
     first = finished_search.write(tmp_path, RANGES, l2_and_epoch, count=2, key="aaaaaaaaaaaa")
     second = finished_search.write(tmp_path, RANGES, l2_and_epoch, count=3, key="bbbbbbbbbbbb")
     for folder, time_s in ((first, 2_000), (second, 1_000)):
-        os.utime(folder, (time_s, time_s))
+        os.utime(folder / "search.json", (time_s, time_s))
     assert read(tmp_path).folder == first
 
 
