@@ -18,7 +18,7 @@ JSON_FILE, TABLE_FILE = "ablation.json", "ablation.csv"
 FAILS = "fails"
 _NO_SIGNAL = 0.01  # a score below it is that of a network that has hardly learned anything
 COLUMNS = ("variant", "mean", "deviation", "difference", "low", "high", "p", "verdict", "needed repeats")
-PRINTED = ("variant", "mean (deviation)", "difference", "interval", "p", "verdict", "needed repeats")
+PRINTED = ("variant", "mean (sd)", "difference", "interval", "verdict", "needed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,15 +116,11 @@ def cells(row: Row) -> list[Any]:
 
 def printed(row: Row) -> list[Any]:
     """Returns a row's cells below `PRINTED`: fewer and rounded, for the screen."""
-    name, mean, deviation, difference, low, high, p_value, verdict, needed = cells(row)
+    name, mean, deviation, difference, low, high, _, verdict, needed = cells(row)
     if mean is not None:
         mean = f"{mean:.3f}" + ("" if deviation is None else f" ({deviation:.3f})")
     interval = None if low is None else f"{low:+.3f} to {high:+.3f}"
-    shown = [
-        None if number is None else form.format(number)
-        for form, number in (("{:+.3f}", difference), ("{:.3f}", p_value))
-    ]
-    return [name, mean, shown[0], interval, shown[1], verdict or None, needed]
+    return [name, mean, None if difference is None else f"{difference:+.3f}", interval, verdict or None, needed]
 
 
 def write(folder: pathlib.Path, ablation: Ablation, found: Sequence[Row]) -> None:
@@ -174,7 +170,7 @@ def conclusions(ablation: Ablation, found: Sequence[Row]) -> list[str]:
         )
     if any(row.verdict == paired_effect.NOT_SHOWN for row in found):
         texts.append(
-            f"Needed repeats: seeds that would show a difference of the size seen with a chance of"
+            f"Needed: repeats that would show a difference of the size seen with a chance of"
             f" {paired_effect.POWER:.0%}; - is more than {paired_effect.MOST_REPEATS}."
         )
     for row in found:

@@ -11,7 +11,7 @@ LEVEL = 0.95  # of all intervals of a study together
 POWER = 0.8  # chance with which the needed repeats show an effect that is there
 MOST_REPEATS = 1000  # more are not worth counting
 HELPS, HURTS, NOT_SHOWN = "helps", "hurts", "no effect shown"
-_LARGEST_EFFECT = 30.0  # standard deviations; the power is 1 from far below on
+_QUANTILES = 2000  # of the variance, over which the power is averaged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,13 +96,23 @@ def needed_repeats(difference: float, deviation: float, num_tests: int) -> int |
     _check_tests(num_tests)
     if difference == 0.0:
         return None
-    size = min(abs(difference) / deviation, _LARGEST_EFFECT) if deviation > 0.0 else _LARGEST_EFFECT
-    counts = np.arange(2, MOST_REPEATS + 1)
-    critical = stats.t.ppf(1.0 - _each(num_tests) / 2.0, counts - 1)
-    shifts = size * np.sqrt(counts)
-    power = stats.nct.sf(critical, counts - 1, shifts) + stats.nct.cdf(-critical, counts - 1, shifts)
-    enough = np.flatnonzero(~(power < POWER))  # far above 1 the noncentral t has no number
-    return int(counts[enough[0]]) if enough.size else None
+    size = abs(difference) / deviation if deviation > 0.0 else math.inf
+    low, high = 2, MOST_REPEATS + 1  # bisection: the power grows with the repeats
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _power(size, middle, num_tests) >= POWER else (middle + 1, high)
+    return low if low <= MOST_REPEATS else None
+
+
+def _power(size: float, count: int, num_tests: int) -> float:
+    """Returns the chance that `count` pairs show a difference of `size` standard deviations.
+
+    It is the mean over quantiles of the estimated variance, because SciPy's noncentral t has no number for large sizes.
+    """
+    critical = stats.t.ppf(1.0 - _each(num_tests) / 2.0, count - 1)
+    variances = stats.chi2.ppf((np.arange(_QUANTILES) + 0.5) / _QUANTILES, count - 1) / (count - 1)
+    thresholds, shift = critical * np.sqrt(variances), size * math.sqrt(count)
+    return float(np.mean(stats.norm.sf(thresholds - shift) + stats.norm.cdf(-thresholds - shift)))
 
 
 def _each(num_tests: int) -> float:

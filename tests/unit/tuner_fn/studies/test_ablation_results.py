@@ -66,7 +66,7 @@ def test_the_files_say_what_the_rows_say(tmp_path) -> None:
 def test_one_repeat_has_no_interval_and_says_so() -> None:
     study = make(repeats=1)
     found = ablation_results.rows(study, train(BASELINE, 0.5) + train("dropout", 0.6))
-    assert ablation_results.printed(found[1]) == ["dropout", "0.600", "+0.100", None, None, None, None]
+    assert ablation_results.printed(found[1]) == ["dropout", "0.600", "+0.100", None, None, None]
     texts = ablation_results.conclusions(study, found)
     assert texts[0].startswith("One repeat has no interval and no verdict")
     assert "2 trainings are still to come" in texts[-1]

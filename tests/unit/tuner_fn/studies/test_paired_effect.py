@@ -89,6 +89,21 @@ def test_needed_repeats_have_the_power_in_a_simulation() -> None:
     assert power(count - 1) < 0.8
 
 
+def test_a_large_difference_that_two_repeats_do_not_show_needs_more() -> None:
+    """0.114 with a deviation of 0.005: t is 31, its critical value with one degree of freedom and 8 tests 102."""
+    found = paired_effect.effect([0.0168, 0.0096], [0.1338, 0.1201], 8)
+    assert found.verdict == NOT_SHOWN
+    assert found.needed_repeats == 3
+
+
+def test_the_power_is_that_of_the_noncentral_t() -> None:
+    for size, count, tests in ((0.5, 34, 1), (1.5, 6, 8), (0.1, 400, 3)):
+        critical = stats.t.ppf(1 - 0.05 / tests / 2, count - 1)
+        shift = size * np.sqrt(count)
+        exact = stats.nct.sf(critical, count - 1, shift) + stats.nct.cdf(-critical, count - 1, shift)
+        assert paired_effect._power(size, count, tests) == pytest.approx(exact, abs=2e-4)
+
+
 def test_needed_repeats_at_the_ends() -> None:
     assert paired_effect.needed_repeats(0.0, 0.03, 1) is None
     assert paired_effect.needed_repeats(0.001, 0.1, 1) is None
