@@ -1,11 +1,13 @@
 """The command line as tests call it: in a process of its own, or, where nothing is trained, in this one."""
 
 import contextlib
-import io
 import os
 import pathlib
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from typing import TextIO
 
 from pipeline.cli import main
 
@@ -28,7 +30,29 @@ def ssd_tuner(*arguments: str, cwd: pathlib.Path = ROOT, timeout_s: float = 1200
 
 def ssd_tuner_here(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs the command line in this process, which has TensorFlow already: another one takes 10 s to import it."""
-    output, problems = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(problems):
+    with _captured("stdout", 1) as output, _captured("stderr", 2) as problems:
         status = main.main(arguments)
-    return subprocess.CompletedProcess(arguments, status, output.getvalue(), problems.getvalue())
+        texts = [_read(file) for file in (output, problems)]
+    return subprocess.CompletedProcess(arguments, status, *texts)
+
+
+@contextlib.contextmanager
+def _captured(name: str, descriptor: int) -> Iterator[TextIO]:
+    """Leads a stream and its file descriptor, which the screen writes to, into a file."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
+        before, kept = getattr(sys, name), os.dup(descriptor)
+        before.flush()
+        os.dup2(file.fileno(), descriptor)
+        setattr(sys, name, file)
+        try:
+            yield file
+        finally:
+            setattr(sys, name, before)
+            os.dup2(kept, descriptor)
+            os.close(kept)
+
+
+def _read(file: TextIO) -> str:
+    file.flush()
+    file.seek(0)
+    return file.read()
