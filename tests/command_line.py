@@ -30,6 +30,7 @@ def ssd_tuner(*arguments: str, cwd: pathlib.Path = ROOT, timeout_s: float = 1200
 
 def ssd_tuner_here(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs the command line in this process, which has TensorFlow already: another one takes 10 s to import it."""
+    os.environ.pop("TF_USE_LEGACY_KERAS", None)  # tensorflow_transform sets it, which some tests import
     with _captured("stdout", 1) as output, _captured("stderr", 2) as problems:
         status = main.main(arguments)
         texts = [_read(file) for file in (output, problems)]
