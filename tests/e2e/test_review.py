@@ -25,8 +25,8 @@ import pytest
 from PIL import Image
 
 from data.road_scenes import scenes
+from tests.command_line import ROOT, ssd_tuner
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATASET = "road_scenes:train=24,val=12,test=8"
 SMALL = ("--set=input.image_size=64", "--set=input.batch_size=8", "--tune=optimizer.learning_rate,loss.matched_iou")
 SMALL += ("--max_epochs=2", "--max_epochs_total=4", "--epochs=3", "--min_map=0", "--profile")
@@ -39,12 +39,6 @@ def command(*arguments: str) -> list[str]:
 def environment() -> dict[str, str]:
     known = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
     return known | {"PYTHONPATH": str(ROOT)}
-
-
-def ssd_tuner(*arguments: str, cwd: pathlib.Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Runs the command line in a process of its own."""
-    about = {"cwd": cwd, "env": environment(), "capture_output": True, "text": True, "check": False}
-    return subprocess.run(command(*arguments), **about, timeout=1200)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +65,12 @@ def run(workdir, closed_port) -> subprocess.CompletedProcess[str]:
 def board(*arguments: str) -> Iterator[Callable[..., bytes]]:
     """Starts `ssd-tuner board`, gives a function that asks it, and ends it with Ctrl-C."""
     process = subprocess.Popen(
-        command("board", *arguments), cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
+        command("board", *arguments),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background have it ignored
     )
     found = (re.search(r"http://127\.0\.0\.1:\d+/", line) for line in process.stdout)
     url = next(one.group() for one in found if one)
