@@ -50,7 +50,7 @@ if [ -n "$lacks_venv" ]; then
 	package=python$(version_of "$lacks_venv")-venv
 elif [ -n "$is_named" ]; then
 	version=$(version_of "$1")
-	why="it needs Python $wanted here (glibc $glibc), and $1 is ${version:+Python }${version:-no interpreter}"
+	why="it needs Python $wanted here (glibc $glibc), and $1 is ${version:+Python }${version:-not an interpreter}"
 else
 	why="it needs Python $wanted here (glibc $glibc) and found $(python3 --version 2>/dev/null || echo none)"
 fi

@@ -116,5 +116,5 @@ def test_a_missing_feature_is_named():
 
 
 def test_bytes_that_are_no_example_are_refused():
-    with pytest.raises(ValueError, match=r"no serialised tf.Example \(5 bytes\)"):
+    with pytest.raises(ValueError, match=r"not a serialised tf.Example \(5 bytes\)"):
         examples.decode_example(b"\xff\xff\xff\xff\xff")
