@@ -64,10 +64,10 @@ def _bias_scores(detector: Detector, pixels: np.ndarray) -> None:
 
 
 def _contestants(detector: Detector, bare: keras.Model, pixels: tf.Tensor, calls: int) -> dict[str, Any]:
-    serve = saved_model.ServingModule(detector).serving_tensor
+    module = saved_model.ServingModule(detector)  # its functions do not keep it alive
     forward = tf.function(lambda images: bare(tf.cast(images, tf.float32) / 127.5 - 1.0, training=False))
     return {
-        "detector with NMS": lambda: [serve(pixels) for _ in range(calls)],
+        "detector with NMS": lambda: [module.serving_tensor(pixels) for _ in range(calls)],
         "bare MobileNetV2": lambda: [forward(pixels) for _ in range(calls)],
     }
 
