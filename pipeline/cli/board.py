@@ -1,6 +1,5 @@
 """`ssd-tuner board`: a run in TensorBoard, or its searches in Optuna's dashboard, on this machine alone."""
 
-import pathlib
 import socket
 import threading
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from absl import flags
 from data import errors
 from data.run_directory import RunDirectory
 from pipeline import environment
+from pipeline.cli import parsing
 from pipeline.screen import display
 
 if TYPE_CHECKING:
@@ -58,9 +58,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         UserError: not one run directory is named, it has nothing to show yet, the port is taken, or a library is
             missing.
     """
-    if len(arguments) != 1:
-        raise errors.UserError(f"`board` needs one run directory: got {len(arguments)}. Example: {EXAMPLE}")
-    folder = RunDirectory(pathlib.Path(arguments[0]).expanduser())
+    folder = parsing.run_directory("board", arguments, EXAMPLE)
     port = flag_values["port"].value
     has_optuna = flag_values["optuna"].value
     _check(folder, "searches" if has_optuna else "logs")
@@ -150,8 +148,6 @@ def read_studies(folder: RunDirectory) -> "optuna.storages.InMemoryStorage":
 def _check(folder: RunDirectory, what: str) -> None:
     """Raises `errors.UserError` where there is no run, or one that has neither logs nor searches."""
     root = folder.root
-    if not root.is_dir():
-        raise errors.UserError(f"`{root}` does not exist. Name the --workdir of a run. Example: {EXAMPLE}")
     if not folder.metadata.exists() and not folder.tensorboard.exists():
         raise errors.UserError(f"`{root}` is not a run directory. Name the --workdir of a run. Example: {EXAMPLE}")
     if what == "logs" and not any(folder.tensorboard.rglob("*tfevents*")):

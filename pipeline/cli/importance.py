@@ -1,13 +1,12 @@
 """`ssd-tuner importance`: which settings of a search matter, and a smaller space without those that do not."""
 
-import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from data import errors, files
-from data.run_directory import RunDirectory
+from data import files
+from pipeline.cli import parsing
 from pipeline.screen import display
 from tuner_fn import objectives
 
@@ -57,14 +56,12 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     Raises:
         UserError: the folder has no search, nothing can be said about it, or the smaller space cannot be made.
     """
-    if len(arguments) != 1:
-        raise errors.UserError(f"`importance` needs one run directory: got {len(arguments)}. Example: {EXAMPLE}")
+    paths = parsing.run_directory("importance", arguments, EXAMPLE)
     output = flag_values["write_space"].value
     if output is not None:
         files.check_writable(output, "--write_space")
     from tuner_fn.studies import importance, importance_plot, search_scores
 
-    paths = RunDirectory(pathlib.Path(arguments[0]))
     scores = search_scores.read(paths, flag_values["epochs"].value)
     with display.open_display(flag_values["verbosity"].value) as screen:
         screen.note(f"Fitting forests to {len(scores.rows)} configurations ...")

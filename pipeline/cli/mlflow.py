@@ -1,6 +1,5 @@
 """`ssd-tuner mlflow`: a run directory in MLflow, at any time and as often as wanted."""
 
-import pathlib
 import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -8,8 +7,8 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from data import errors
-from data.run_directory import RunDirectory
 from pipeline import environment
+from pipeline.cli import parsing
 from pipeline.screen import display
 
 if TYPE_CHECKING:
@@ -46,11 +45,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     Raises:
         UserError: not one run directory is named, it has no search yet, MLflow is not installed or cannot be reached.
     """
-    if len(arguments) != 1:
-        raise errors.UserError(f"`mlflow` needs one run directory: got {len(arguments)}. Example: {EXAMPLE}")
-    folder = RunDirectory(pathlib.Path(arguments[0]).expanduser())
-    if not folder.root.is_dir():
-        raise errors.UserError(f"`{folder.root}` does not exist. Name the --workdir of a run. Example: {EXAMPLE}")
+    folder = parsing.run_directory("mlflow", arguments, EXAMPLE)
     if not folder.searches():
         raise errors.UserError(f"`{folder.root}` has no search yet. Name the --workdir of a run that has begun one.")
     environment.check_environment(_MLFLOW)

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import pathlib
 import re
 import shutil
 import textwrap
@@ -11,6 +12,7 @@ from typing import Any
 from absl import flags
 
 from data import errors, plugins
+from data.run_directory import RunDirectory
 from models import foreign_names
 from pipeline.screen import logs
 
@@ -105,6 +107,25 @@ def no_arguments(command: str, arguments: Sequence[str], flag: str) -> None:
         if is_pair and not os.path.exists(arguments[0]):  # as Ultralytics' command line takes settings
             hint = foreign_names.flag_hint(name).replace("=...", f"={value}") or f" Did you mean `--{name}={value}`?"
         raise errors.UserError(f"`{command}` takes flags only: got `{arguments[0]}`.{hint}")
+
+
+def run_directory(command: str, arguments: Sequence[str], example: str) -> RunDirectory:
+    """Takes the one run directory that a command needs.
+
+    Args:
+        command: its name.
+        arguments: what follows the flags.
+        example: of a call.
+
+    Raises:
+        UserError: there is none or more than one, or it is not a folder.
+    """
+    if len(arguments) != 1:
+        raise errors.UserError(f"`{command}` needs one run directory: got {len(arguments)}. Example: {example}")
+    root = pathlib.Path(arguments[0]).expanduser()
+    if not root.is_dir():
+        raise errors.UserError(f"`{root}` is not a folder. Name the --workdir of a run. Example: {example}")
+    return RunDirectory(root)
 
 
 def help_text(command: str, module: Any) -> str:

@@ -1,11 +1,10 @@
 """`ssd-tuner report`: what a run found, as one HTML page."""
 
-import pathlib
 from collections.abc import Sequence
 
 from absl import flags
 
-from data import errors
+from pipeline.cli import parsing
 from pipeline.screen import display
 
 SUMMARY = "Write what a run found as one HTML page that opens offline: report/report.html."
@@ -32,11 +31,10 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     Raises:
         UserError: not one run directory is named.
     """
-    if len(arguments) != 1:
-        raise errors.UserError(f"`report` needs one run directory: got {len(arguments)}. Example: {EXAMPLE}")
+    folder = parsing.run_directory("report", arguments, EXAMPLE)
     with display.open_display(flag_values.verbosity) as screen:
         from pipeline.report import page  # what TensorFlow says while it is imported goes to the log
 
-        path = page.write(pathlib.Path(arguments[0]).expanduser())
+        path = page.write(folder.root)
         screen.note(f"Written to {path}")
     return 0

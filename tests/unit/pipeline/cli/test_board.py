@@ -51,7 +51,7 @@ def make_search(root, name: str, number: int) -> HyperParameters:
 
 def test_what_is_missing_is_said_in_one_line(mistake, tmp_path) -> None:
     assert "needs one run directory: got 0" in mistake()
-    assert "does not exist. Name the --workdir of a run." in mistake(tmp_path / "nowhere")
+    assert "is not a folder. Name the --workdir of a run." in mistake(tmp_path / "nowhere")
     assert "is not a run directory" in mistake(tmp_path)
     (tmp_path / "metadata.db").touch()
     assert "has no TensorBoard logs yet: they begin with the search" in mistake(tmp_path)

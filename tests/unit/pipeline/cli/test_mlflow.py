@@ -27,7 +27,7 @@ def without_mlflow(monkeypatch):
 
 def test_what_is_missing_is_said_in_one_line(mistake, tmp_path) -> None:
     assert "needs one run directory: got 0" in mistake("mlflow")
-    assert "does not exist. Name the --workdir of a run." in mistake("mlflow", tmp_path / "nowhere")
+    assert "is not a folder. Name the --workdir of a run." in mistake("mlflow", tmp_path / "nowhere")
     assert "has no search yet" in mistake("mlflow", tmp_path)
 
 
