@@ -31,8 +31,8 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "space",
         "flir_study",
         f"What to change: flir_study, the changes of the published study; another space, one of"
-        f" {', '.join(search_space.SPACES)}; or a YAML file as of `run`. Of a list every value is tried, of a range"
-        " both ends.",
+        f" {', '.join(search_space.SPACES)}; or a YAML file, as `run` takes it. Every value of a list"
+        " and both ends of a range are tried.",
         flag_values=flag_values,
     )
     flags.DEFINE_integer(

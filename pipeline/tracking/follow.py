@@ -42,7 +42,7 @@ class Follower:
             is_known = isinstance(error, mlflow_store.UnreachableError)
             reason = str(error) if is_known else f"the export to MLflow failed ({type(error).__name__}: {error})"
             again = f"`ssd-tuner mlflow {self._folder.root} --tracking_uri={self._uri}`"
-            progress.emit("note", text=f"Warning: {reason}. The run continues; {again} makes up for it.")
+            progress.emit("note", text=f"Warning: {reason}. The run continues. Export it later by {again}.")
             return None
 
 

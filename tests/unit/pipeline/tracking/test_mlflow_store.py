@@ -59,4 +59,4 @@ def test_a_server_that_is_away_is_warned_of_once(recorded, monkeypatch) -> None:
             raise KeyError("stands for what ends a run")
         (text,) = notes
         assert text.startswith(f"Warning: MLflow at {uri} cannot be used: ")
-        assert f"`ssd-tuner mlflow {recorded.folder.root} --tracking_uri={uri}` makes up for it." in text
+        assert f"Export it later by `ssd-tuner mlflow {recorded.folder.root} --tracking_uri={uri}`." in text
