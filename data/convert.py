@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from data import errors, example_rules, files, loading, progress, writers
+from data import errors, files, image_decoding, loading, progress, writers
 from data.sources import base
 
 FORMATS = tuple(writers.WRITERS)
@@ -130,7 +130,7 @@ def _write_splits(source: base.Source, writer: writers.Writer) -> tuple[dict[str
         writer.start(split, len(items[split]))
         for loaded in loading.load_items(source, items[split]):
             done += 1
-            if isinstance(loaded, example_rules.AmbiguousImageError):
+            if isinstance(loaded, image_decoding.AmbiguousImageError):
                 raise errors.UserError(f"{loaded.file}: {loaded.reason}") from loaded
             if isinstance(loaded, errors.BadExampleError):
                 left_out.append(LeftOut(split, loaded.file, loaded.reason))

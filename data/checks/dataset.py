@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from data import errors, example_rules, loading, progress, sources
+from data import errors, example_rules, image_decoding, loading, progress, sources
 from data.checks import images, pictures
 from data.checks.findings import Findings, Severity
 from data.examples import DetectionRecord
@@ -17,8 +17,8 @@ from data.sources import annotated, base, selection
 
 _PROGRESS_EVERY = 16  # images
 _KIND_OF_MENDED = {
-    example_rules.TURNED: "image_turned",
-    example_rules.STRETCHED: "image_stretched",
+    image_decoding.TURNED: "image_turned",
+    image_decoding.STRETCHED: "image_stretched",
     example_rules.CLIPPED: "box_clipped",
     example_rules.DUPLICATE: "duplicate_box",
 }
@@ -145,7 +145,7 @@ def _examine(
     add = functools.partial(findings.add, split=split, file=_file_of(source, item))
     header = _header(raw.path) if raw else None
     record = None
-    if isinstance(loaded, example_rules.AmbiguousImageError):
+    if isinstance(loaded, image_decoding.AmbiguousImageError):
         add("exif_in_doubt", detail=f"orientation {header.orientation}" if header else loaded.reason)
     elif isinstance(loaded, errors.BadExampleError):
         if raw is not None and header is not None and loaded.kind in example_rules.BROKEN_BOX_KINDS:
@@ -159,7 +159,7 @@ def _examine(
     if header is not None:
         for kind, detail in header.facts(raw.path if raw else ""):
             add(kind, detail=detail)
-        if record is not None and header.orientation != 1 and example_rules.TURNED not in record.mended:
+        if record is not None and header.orientation != 1 and image_decoding.TURNED not in record.mended:
             add("exif_ignored", detail=f"orientation {header.orientation}, boxes fit the image as it is stored")
     if raw is not None and header is not None:
         _add_doubts(origin, raw, header, add)

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from data import example_rules
+from data import image_decoding
 
 _BYTES_READ = 32  # at most, before Pillow reads on
 _FORMATS_OF_SUFFIX = {
@@ -49,7 +49,7 @@ class Header:
             exif: as `validation.check_image`.
         """
         is_turned = exif == "apply" or (exif == "auto" and stated_size == self.size[::-1])
-        return self.size[::-1] if self.orientation >= example_rules.FIRST_SIDEWAYS and is_turned else self.size
+        return self.size[::-1] if self.orientation >= image_decoding.FIRST_SIDEWAYS and is_turned else self.size
 
     def facts(self, file: str) -> list[tuple[str, str]]:
         """Lists what is worth a note.
@@ -86,10 +86,10 @@ def read_header(file: BinaryIO) -> Header | None:
         start = file.read(_BYTES_READ)
         file.seek(0)
         image = Image.open(file)
-        orientation = example_rules.read_orientation(image)
+        orientation = image_decoding.read_orientation(image)
     except Exception:  # whatever it is, decoding the image says so with a reason
         return None
-    is_deep_png = image.format == "PNG" and start[example_rules.PNG_BIT_DEPTH_AT] == 16
+    is_deep_png = image.format == "PNG" and start[image_decoding.PNG_BIT_DEPTH_AT] == 16
     return Header(
         format=image.format or "unknown",
         mode=image.mode,

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from data import errors, example_rules
+from data import errors, example_rules, image_decoding
 from data.examples import DetectionRecord
 from data.sources import base
 
@@ -177,7 +177,7 @@ class AnnotatedSource(base.Reader):
         """
         if item.problem:
             raise errors.BadExampleError(item.path, item.problem, item.problem_kind)
-        image = example_rules.read_image(item.path, self.options.exif, item.size, has_boxes=bool(item.boxes))
+        image = image_decoding.read_image(item.path, self.options.exif, item.size, has_boxes=bool(item.boxes))
         return to_record(image, item, self.form_of(item), len(self.class_names))
 
     def glance(self, item: AnnotatedImage) -> base.Glance:
@@ -194,8 +194,8 @@ class AnnotatedSource(base.Reader):
         try:
             num_bytes = os.path.getsize(item.path)
         except (OSError, ValueError) as error:  # a name may hold a NUL
-            raise example_rules.missing_image(item.path) from error
-        return base.Glance(object_labels(item), num_bytes, lambda: example_rules.read_file(item.path))
+            raise image_decoding.missing_image(item.path) from error
+        return base.Glance(object_labels(item), num_bytes, lambda: image_decoding.read_file(item.path))
 
     def form_of(self, item: AnnotatedImage) -> str:
         """Returns the form that an image's boxes are read in: its own, in the units that the user has said.
@@ -394,7 +394,7 @@ def to_xywh_px(boxes: Sequence[Sequence[float]], form: str, height: int, width: 
 
 
 def to_record(
-    image: example_rules.CheckedImage, stated: AnnotatedImage, form: str, num_classes: int
+    image: image_decoding.CheckedImage, stated: AnnotatedImage, form: str, num_classes: int
 ) -> DetectionRecord:
     """Checks and mends what an annotation states of an image.
 
@@ -440,7 +440,7 @@ def to_record(
     )
 
 
-def _check_boxes(item: AnnotatedImage, xywh_px: np.ndarray, image: example_rules.CheckedImage) -> np.ndarray:
+def _check_boxes(item: AnnotatedImage, xywh_px: np.ndarray, image: image_decoding.CheckedImage) -> np.ndarray:
     """Checks boxes; an error names the size that the annotation states where the file has another."""
     try:
         return example_rules.check_boxes(xywh_px, image.height, image.width, item.path)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from data import errors, example_rules, examples, progress, tfrecords
+from data import errors, examples, image_decoding, progress, tfrecords
 from data.examples import DetectionRecord
 from data.sources import annotated, base
 
@@ -115,7 +115,7 @@ def to_record(
     Raises:
         BadExampleError: the image or a box is unusable.
     """
-    image = example_rules.check_image(encoded, stated.path, options.exif, stated.size, has_boxes=len(stated.boxes) > 0)
+    image = image_decoding.check_image(encoded, stated.path, options.exif, stated.size, has_boxes=len(stated.boxes) > 0)
     return annotated.to_record(image, stated, stated.box_form, num_classes)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from data import boxes as box_forms
-from data import errors, example_rules, progress, tiles
+from data import errors, image_decoding, progress, tiles
 from data.examples import DetectionRecord
 from data.sources import annotated, base, carving
 
@@ -267,7 +267,7 @@ def cut_tile(record: DetectionRecord, image: Image.Image, grid: tiles.TileGrid, 
     visible = _area(clipped) / np.maximum(_area(moved), 1e-12)
     cut = dataclasses.replace(
         record,
-        encoded=example_rules.as_png(tile),
+        encoded=image_decoding.as_png(tile),
         image_format="png",
         height=height,
         width=width,

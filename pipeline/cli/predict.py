@@ -10,7 +10,7 @@ from typing import Any
 from absl import flags
 from PIL import Image
 
-from data import errors, example_rules, files
+from data import errors, files, image_decoding
 from data.sources import layout
 from pipeline.screen import display
 
@@ -104,7 +104,7 @@ class _Run:
         self._results: list[tuple[str, tuple[int, int], Any]] = []
         self._names = collections.Counter()
 
-    def detect(self, detector: Any, images: Sequence[tuple[str, example_rules.CheckedImage]]) -> None:
+    def detect(self, detector: Any, images: Sequence[tuple[str, image_decoding.CheckedImage]]) -> None:
         """Detects in a batch of images, writes their pictures, and keeps the numbers."""
         from models.export import predict
 
@@ -160,11 +160,11 @@ def _expand(argument: str) -> list[str]:
 
 def _read_images(
     paths: Sequence[str],
-) -> tuple[list[tuple[str, example_rules.CheckedImage]], list[errors.BadExampleError]]:
+) -> tuple[list[tuple[str, image_decoding.CheckedImage]], list[errors.BadExampleError]]:
     images, bad = [], []
     for path in paths:
         try:
-            images.append((path, example_rules.read_image(path, exif="apply")))  # as serving does
+            images.append((path, image_decoding.read_image(path, exif="apply")))  # as serving does
         except errors.BadExampleError as error:
             bad.append(error)
     return images, bad

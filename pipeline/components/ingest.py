@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from apache_beam.io import filesystem, filesystems
 
-from data import errors, example_rules, examples, loading, sources, tfrecords
+from data import errors, examples, image_decoding, loading, sources, tfrecords
 from pipeline import environment
 
 _EXAMPLES_PER_SHARD = 64
@@ -114,7 +114,7 @@ def write_shard(shard: Shard, source: sources.Source) -> ShardSummary:
         for loaded in loading.load_items(source, shard.items):
             if isinstance(loaded, errors.BadExampleError):
                 quarantined.append((loaded.file, loaded.reason))
-                if isinstance(loaded, example_rules.AmbiguousImageError):
+                if isinstance(loaded, image_decoding.AmbiguousImageError):
                     questions.append((loaded.file, loaded.reason))
                 continue
             example = examples.encode_example(loaded, source.class_names)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data import boxes as box_forms
-from data import convert, errors, example_rules, image_names, progress, writers
+from data import convert, errors, image_decoding, image_names, progress, writers
 from data.sources import annotated, base, coco, tfrecord, voc, yolo
 from tests import coco_folder
 from tests.memory_source import MemorySource, record
@@ -205,7 +205,7 @@ def test_bad_examples_are_left_out_counted_and_listed(tmp_path):
 
 
 def test_a_question_about_one_image_stops_with_it(tmp_path):
-    question = example_rules.AmbiguousImageError("2.jpg", "turned (--exif=apply) or not (--exif=ignore)?")
+    question = image_decoding.AmbiguousImageError("2.jpg", "turned (--exif=apply) or not (--exif=ignore)?")
     with pytest.raises(errors.UserError, match=r"2.jpg: turned \(--exif=apply\)"):
         convert.convert(MemorySource({"train": [record("1.jpg"), question]}, ["car"]), "coco", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

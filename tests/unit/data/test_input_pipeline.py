@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import ExifTags, Image, ImageOps
 from tiny_data import scene_record, write_split
 
-from data import augment, example_rules, examples, input_pipeline
+from data import augment, examples, image_decoding, input_pipeline
 from models.hyperparameters import AugmentConfig
 
 OFF = AugmentConfig(flip_probability=0.0, crop_probability=0.0, photometric_strength=0.0)
@@ -184,7 +184,7 @@ def test_a_file_is_turned_as_a_viewer_and_as_ingestion_turn_it(image_format, ori
     assert served.shape == upright.shape
     assert np.abs(served.astype(int) - upright).mean() < 2  # JPEG decoders differ a little
     for exif in ("apply", "ignore"):
-        ingested = example_rules.check_image(encoded, "f", exif=exif).encoded
+        ingested = image_decoding.check_image(encoded, "f", exif=exif).encoded
         trained_on = input_pipeline.decode_pixels(ingested).numpy()
         np.testing.assert_array_equal(decode(ingested).numpy(), trained_on)
 

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from data import errors, example_rules, progress, sources
+from data import errors, image_decoding, progress, sources
 from data.sources import annotated, base, coco
 from tests import coco_folder
 
@@ -387,7 +387,7 @@ def test_hituav_is_read_whole(hituav):
 def test_hituav_keeps_the_files_bytes(hituav):
     item = hituav.items("val")[0]
     assert hituav.load(item).encoded == pathlib.Path(item.path).read_bytes()
-    assert example_rules.read_image(item.path).image_format == "jpeg"
+    assert image_decoding.read_image(item.path).image_format == "jpeg"
 
 
 def test_a_split_without_its_folder_of_images_is_not_left_out_in_silence(tmp_path):

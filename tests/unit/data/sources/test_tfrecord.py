@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from data import errors, example_rules, examples, label_map, progress, tfrecords
+from data import errors, examples, image_decoding, label_map, progress, tfrecords
 from data.sources import base, tfrecord
 from tests import coco_folder
 from tests.memory_source import record
@@ -264,8 +264,8 @@ def test_an_exif_turned_image_goes_by_the_size_that_the_record_states(tmp_path):
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", exif=exif)
     turned = load_one(tmp_path, example(encoded=[buffer.getvalue()], height=[48], width=[64]))
-    assert (turned.height, turned.width, turned.mended) == (48, 64, (example_rules.TURNED,))
-    with pytest.raises(example_rules.AmbiguousImageError, match="--exif=apply"):
+    assert (turned.height, turned.width, turned.mended) == (48, 64, (image_decoding.TURNED,))
+    with pytest.raises(image_decoding.AmbiguousImageError, match="--exif=apply"):
         load_one(tmp_path, example(encoded=[buffer.getvalue()], drop=["height", "width"]))
 
 
