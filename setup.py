@@ -43,12 +43,20 @@ EXTRAS = {
     # CUDA and cuDNN as wheels, for machines with an NVIDIA driver and no CUDA of their own.
     "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
     # Compiler and client of Kubeflow Pipelines v2: what TFX's own extra asks for, which is empty above Python 3.11.
-    "kubeflow": ["kfp>=2.6,<2.17", "kfp-pipeline-spec>=0.3,<2.17"],
+    "kubeflow": [
+        "kfp>=2.16,<2.17",
+        "kfp-pipeline-spec>=2.16,<2.17",
+        "kfp-kubernetes>=2.16,<2.17",  # the document of volumes, GPUs and secrets; with kfp, as both write one package
+    ],
     # Tests, lint, types, docs, notebooks, and pycocotools as the reference that metrics and benchmarks compare with.
     "dev": [
         "hypothesis",
         "jax",  # the second backend that models are checked on
         "ipykernel",
+        "moto[s3]>=5",  # an S3 server, for the tests of what runs on Kubeflow Pipelines; the extra `server` is all of AWS
+        "flask",  # what that server runs on
+        "flask-cors",
+        "boto3",  # the client that copies artifacts there, as KFP's launcher does
         "nbclient",
         "nbformat",
         "mkdocs",

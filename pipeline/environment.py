@@ -38,6 +38,7 @@ _LIBRARIES = {
         "tensorboard": "tensorboard",
     },
     "mlflow": {"mlflow": "mlflow"},
+    "kubeflow": {"kfp": "kfp"},
     "dashboard": {"optuna_dashboard": "optuna-dashboard"},
 }
 # Libraries with releases that need a newer C++ runtime than some systems have, and their extension module.

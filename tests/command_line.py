@@ -31,14 +31,14 @@ def ssd_tuner(*arguments: str, cwd: pathlib.Path = ROOT, timeout_s: float = 1200
 def ssd_tuner_here(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs the command line in this process, which has TensorFlow already: another one takes 10 s to import it."""
     os.environ.pop("TF_USE_LEGACY_KERAS", None)  # tensorflow_transform sets it, which some tests import
-    with _captured("stdout", 1) as output, _captured("stderr", 2) as problems:
+    with captured("stdout", 1) as output, captured("stderr", 2) as problems:
         status = main.main(arguments)
-        texts = [_read(file) for file in (output, problems)]
+        texts = [text_of(file) for file in (output, problems)]
     return subprocess.CompletedProcess(arguments, status, *texts)
 
 
 @contextlib.contextmanager
-def _captured(name: str, descriptor: int) -> Iterator[TextIO]:
+def captured(name: str, descriptor: int) -> Iterator[TextIO]:
     """Leads a stream and its file descriptor, which the screen writes to, into a file."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
         before, kept = getattr(sys, name), os.dup(descriptor)
@@ -53,7 +53,8 @@ def _captured(name: str, descriptor: int) -> Iterator[TextIO]:
             os.close(kept)
 
 
-def _read(file: TextIO) -> str:
+def text_of(file: TextIO) -> str:
+    """Returns all that a file holds."""
     file.flush()
     file.seek(0)
     return file.read()

@@ -1,37 +1,69 @@
 """`ssd-tuner kubeflow compile`: writes the pipeline for Kubeflow Pipelines v2."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from absl import flags
 
-from data import errors
-from pipeline import planning
+from data import errors, files
+from pipeline import environment, planning
 from pipeline.cli import run
+from pipeline.cluster import checks, pods
 from pipeline.screen import display
 
 SUMMARY = "Compile the pipeline of `run` for Kubeflow Pipelines v2."
-USAGE = "compile --dataset=DATASET --workdir=FOLDER --pipeline_root=URI --image=IMAGE [--output=FILE] [flags]"
+USAGE = (
+    "compile --dataset=DATASET --preset=PRESET --workdir=FOLDER --volume=CLAIM:FOLDER --pipeline_root=URI --image=IMAGE"
+    " [flags]"
+)
 EXTRA = "pipeline"
 EXAMPLE = (
-    "ssd-tuner kubeflow compile --dataset=road_scenes --workdir=/mnt/demo --pipeline_root=gs://bucket/demo "
-    "--image=registry.example/ssd-tuner:0.1.0 --output=pipeline.yaml"
+    "ssd-tuner kubeflow compile --dataset=road_scenes --preset=quick --workdir=/mnt/demo --volume=ssd-tuner:/mnt "
+    "--pipeline_root=minio://mlpipeline/v2/artifacts --image=registry.example/ssd-tuner:0.1.0 --output=pipeline.yaml"
 )
 
 _ACTIONS = ("compile",)
-_ENDINGS = (".yaml", ".yml", ".json")
+_ENDINGS = (".yaml", ".yml")
+_POD_FLAGS = {
+    "volume": (
+        "A PersistentVolumeClaim and the folder where all containers mount it, for example ssd-tuner:/mnt; the run"
+        " directory and the data lie there. May be given several times."
+    ),
+    "node_selector": "Run on nodes with this label, as LABEL=VALUE. May be given several times.",
+    "toleration": (
+        "Run on nodes with this taint, too, as KEY[=VALUE][:EFFECT], for example nvidia.com/gpu:NoSchedule. May be given"
+        " several times."
+    ),
+    "secret_env": (
+        "Give the containers a key of a secret as a variable, as SECRET:KEY=VARIABLE. May be given several times."
+    ),
+    "image_pull_secret": "Secret that pulls --image. May be given several times.",
+}
+_SIZES = {
+    "cpu": "CPU of each step, requested and at most, for example 4.",
+    "memory": "Memory of each step, requested and at most, for example 16Gi.",
+    "shared_memory": "Size of /dev/shm, for example 2Gi. By default the container runtime's, 64 MB.",
+}
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
     """Adds the command's flags."""
     run.define_experiment_flags(flag_values)
     texts = {
-        "workdir": "Run directory as the cluster's containers see it, on a volume that all of them mount.",
-        "pipeline_root": "Where the cluster keeps the artifacts, as gs://bucket/runs.",
-        "image": "Container image that has ssd-tuner installed.",
+        "workdir": "Run directory as the cluster's containers see it, on a --volume.",
+        "pipeline_root": "Where the cluster keeps the artifacts: minio://, s3:// or gs://, a bucket and a path.",
+        "image": "Container image that has ssd-tuner installed (deploy/Dockerfile).",
     }
     for name, text in texts.items():
         flags.DEFINE_string(name, None, text, required=True, flag_values=flag_values)
-    flags.DEFINE_string("output", "pipeline.yaml", "File to write, .yaml or .json.", flag_values=flag_values)
+    flags.DEFINE_string(
+        "dataset_here",
+        None,
+        "Name of the dataset on this machine, which reads it for the plan and for the cache; by default --dataset.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string("output", "pipeline.yaml", "File to write, .yaml.", flag_values=flag_values)
+    _define_pod_flags(flag_values)
 
 
 def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
@@ -47,22 +79,67 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     _check_action(arguments)
     output = flag_values["output"].value
     if not output.endswith(_ENDINGS):
-        raise errors.UserError(f"`--output` needs a name that ends in .yaml or .json: got `{output}`.")
+        raise errors.UserError(f"`--output` needs a name that ends in .yaml or .yml: got `{output}`.")
+    files.check_writable(output, "--output")
+    pod = _pod(flag_values)
+    environment.check_environment("kubeflow")
     with display.open_display(flag_values["verbosity"].value) as screen:
         values = run.experiment_values(flag_values) | {"workdir": flag_values["workdir"].value}
-        config, found, _ = planning.plan_run(values, here=False)
+        dataset, here = values["dataset"], flag_values["dataset_here"].value
+        config, found, _ = planning.plan_run(values | {"dataset": here or dataset}, here=False)
+        checks.check_weights(config.experiment, pod)
         run.print_plan(screen, found)
         screen.note("Starting TFX (about 15 s) ...")
         from pipeline.runners import kubeflow
 
         path = kubeflow.compile_pipeline(
-            config,
+            dataclasses.replace(config, dataset=dataset),
             pipeline_root=flag_values["pipeline_root"].value,
             image=flag_values["image"].value,
+            pod=pod,
             output=output,
+            dataset_here=here,
         )
         screen.note(f"Wrote {path}")
     return 0
+
+
+def _pod(flag_values: flags.FlagValues) -> pods.Pod:
+    """Checks what can be checked before the dataset is read; returns what each step's pod is given."""
+    if flag_values["preset"].value is None:
+        raise errors.UserError(
+            "`kubeflow compile` needs `--preset`, since the machine that compiles is not the one that trains:"
+            " --preset=standard for a GPU, cpu without one, quick for road_scenes."
+        )
+    checks.check_root(flag_values["pipeline_root"].value)
+    pod = pods.parse({name: flag_values[name].value for name in (*_POD_FLAGS, *_SIZES, "gpus", "gpu_resource", "retries")})
+    options = run.data_flags.options(flag_values)
+    checks.check_paths(flag_values["dataset"].value, options, flag_values["workdir"].value, pod)
+    return pod
+
+
+def _define_pod_flags(flag_values: flags.FlagValues) -> None:
+    for name, text in _POD_FLAGS.items():
+        flags.DEFINE_multi_string(name, None, text, flag_values=flag_values)
+    for name, text in _SIZES.items():
+        flags.DEFINE_string(name, None, text, flag_values=flag_values)
+    flags.DEFINE_integer(
+        "gpus",
+        0,
+        f"GPUs of each of {', '.join(pods.GPU_STEPS)}.",
+        lower_bound=0,
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "gpu_resource", pods.Pod.gpu_resource, "What Kubernetes calls the GPU.", flag_values=flag_values
+    )
+    flags.DEFINE_integer(
+        "retries",
+        pods.Pod.retries,
+        "How often a step that failed is tried again; search and training go on from their last epoch.",
+        lower_bound=0,
+        flag_values=flag_values,
+    )
 
 
 def _check_action(arguments: Sequence[str]) -> None:

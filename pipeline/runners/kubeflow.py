@@ -1,29 +1,49 @@
-"""Compiles the pipeline for Kubeflow Pipelines v2."""
+"""Compiles the pipeline for Kubeflow Pipelines v2, with the document that says what the pods are given."""
 
 import os
 import pathlib
+from typing import Any
 
-from tfx.dsl.components.common.resolver import Resolver
-from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
+import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
-from tfx.types import BaseChannel, Channel, standard_artifacts
+from tfx.types import BaseChannel
 
+from data import files, plugins
 from data.sources import open_source
+from pipeline.cluster import entrypoint
+from pipeline.cluster.pods import Pod
+from pipeline.components import last_blessed
 from pipeline.configs import NAME, RunConfig
 from pipeline.pipeline import make_components
+from pipeline.runners import local
+from pipeline.source_hash import source_hash
+
+# -P: a folder `data` or `models` where the container starts would otherwise take the place of the kit's packages.
+COMMAND = ("python", "-P", "-m", entrypoint.__name__)
+_ENVIRONMENT = {"TF_USE_LEGACY_KERAS": "0", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 
 
 def compile_pipeline(
-    config: RunConfig, *, pipeline_root: str, image: str, output: str | os.PathLike[str]
+    config: RunConfig,
+    *,
+    pipeline_root: str,
+    image: str,
+    pod: Pod,
+    output: str | os.PathLike[str],
+    dataset_here: str | None = None,
 ) -> pathlib.Path:
     """Writes the pipeline that `ssd-tuner run` runs as a Kubeflow Pipelines v2 specification.
 
     Args:
-        config: settings; `workdir` is the run directory as the cluster's containers see it.
-        pipeline_root: of the artifacts, for example gs://bucket/runs.
+        config: settings; `workdir` and `dataset` are as the cluster's containers see them.
+        pipeline_root: of the artifacts, for example minio://mlpipeline/v2/artifacts.
         image: container image with this package installed.
-        output: file to write, .yaml or .json.
+        pod: what each step is given.
+        output: YAML file to write: the pipeline, then the platform.
+        dataset_here: name of the dataset on this machine, None where it is the same.
 
     Returns:
         The file's path.
@@ -32,28 +52,65 @@ def compile_pipeline(
         UserError: the dataset cannot be opened.
     """
     output = pathlib.Path(output).resolve()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    components = make_components(config, open_source(config.dataset, config.data), _latest_blessed)
-    pipeline = tfx_pipeline.Pipeline(
-        pipeline_name=NAME.replace("_", "-"),
-        pipeline_root=pipeline_root,
-        components=components,
-        enable_cache=True,
-        beam_pipeline_args=list(config.beam_args),
-    )
-    settings = kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(default_image=image)
-    runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
-        config=settings, output_dir=str(output.parent), output_filename=output.name
-    )
-    runner.run(pipeline, write_out=True)
+    spec = _tfx_spec(config, pipeline_root, image, dataset_here)
+    platform = _finish(spec, pod)
+    json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())  # a field that KFP does not know is an error here
+    json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
+    files.write_text(output, yaml.safe_dump_all([spec, platform], sort_keys=True))
     return output
 
 
-def _latest_blessed(candidate: BaseChannel) -> Resolver:
-    """Makes the only baseline resolver that Kubeflow Pipelines knows."""
-    del candidate
-    return Resolver(
-        strategy_class=LatestBlessedModelStrategy,
-        model=Channel(type=standard_artifacts.Model),
-        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-    ).with_id("last_blessed_model")
+def _tfx_spec(config: RunConfig, pipeline_root: str, image: str, dataset_here: str | None) -> dict[str, Any]:
+    """Compiles with TFX; returns KFP's `PipelineSpec`."""
+    source = open_source(dataset_here or config.dataset, config.data)
+
+    def last_blessed_model(candidate: BaseChannel) -> Any:
+        return last_blessed.LastBlessedModel(
+            candidate=candidate,
+            serving_model=str(config.paths.serving_model),
+            source_hash=source_hash(last_blessed.__name__),
+        )
+
+    pipeline = tfx_pipeline.Pipeline(
+        pipeline_name=NAME.replace("_", "-"),
+        pipeline_root=pipeline_root,
+        components=make_components(config, source, last_blessed_model),
+        enable_cache=True,
+        beam_pipeline_args=_beam_arguments(config),
+    )
+    settings = kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
+        default_image=image, default_commands=list(COMMAND), use_pipeline_spec_2_1=True
+    )
+    job = kubeflow_v2_dag_runner.KubeflowV2DagRunner(config=settings).run(pipeline, write_out=False)
+    return job["pipelineSpec"] | {"defaultPipelineRoot": pipeline_root}
+
+
+def _beam_arguments(config: RunConfig) -> list[str]:
+    """Returns Beam's options: the runner of `ssd-tuner run`, unless the user names one."""
+    if any(argument.startswith("--runner=") for argument in config.beam_args):
+        return list(config.beam_args)
+    return [*local.BEAM_ARGUMENTS, *config.beam_args]
+
+
+def _finish(spec: dict[str, Any], pod: Pod) -> dict[str, Any]:
+    """Adds to a specification what TFX has no word for; returns KFP's `PlatformSpec`."""
+    environment = [{"name": name, "value": value} for name, value in _environment().items()]
+    executors, on_kubernetes = spec["deploymentSpec"]["executors"], {}
+    for step, task in spec["root"]["dag"]["tasks"].items():
+        label = spec["components"][task["componentRef"]["name"]]["executorLabel"]
+        container = executors[label]["container"]
+        container["env"] = environment
+        if resources := pod.resources(step):
+            container["resources"] = resources
+        if pod.retries:
+            task["retryPolicy"] = pod.retry_policy()
+        on_kubernetes[label] = pod.platform()
+    # What lies on the volume is not part of KFP's cache key.
+    del spec["root"]["dag"]["tasks"][last_blessed.LastBlessedModel.__name__]["cachingOptions"]
+    return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": on_kubernetes}}}}
+
+
+def _environment() -> dict[str, str]:
+    """Returns the variables that each container gets."""
+    named = os.environ.get(plugins.VARIABLE, "")
+    return _ENVIRONMENT | ({plugins.VARIABLE: named} if named else {})
