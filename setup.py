@@ -53,7 +53,7 @@ EXTRAS = {
         "hypothesis",
         "jax",  # the second backend that models are checked on
         "ipykernel",
-        "moto[s3]>=5",  # an S3 server, for the tests of what runs on Kubeflow Pipelines; the extra `server` is all of AWS
+        "moto[s3]>=5",  # an S3 server for the tests; its extra `server` is all of AWS
         "flask",  # what that server runs on
         "flask-cors",
         "boto3",  # the client that copies artifacts there, as KFP's launcher does

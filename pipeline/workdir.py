@@ -15,6 +15,7 @@ from typing import TextIO
 from data import errors
 from data.run_directory import RunDirectory
 from pipeline import failures
+from pipeline.cluster import uris
 
 _LOCK = ".lock"
 # Either file tells that a folder is a run directory; a copy made without hidden files has lost the first.
@@ -36,8 +37,9 @@ def open_workdir(path: str | os.PathLike[str], min_free_gb: float = 0.0) -> Iter
 
     Raises:
         errors.UserError: another process uses it, it is not a run directory, it cannot be written, its disk is too
-            full, or the clock is behind its last pushed model.
+            full, the clock is behind its last pushed model, or it is a URI.
     """
+    uris.check_folder(str(path), "--workdir")
     root = pathlib.Path(path).expanduser().absolute()
     made = not root.exists()
     _prepare(root)

@@ -9,7 +9,13 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # helpers beside this file, importable from every folder
 
 # Files that take minutes, which begin first: two processes share the files, and the last to end is waited for.
-LONGEST = ("e2e/test_pipeline.py", "e2e/test_training.py", "e2e/test_data_options.py", "integration/test_search.py")
+LONGEST = (
+    "e2e/test_pipeline.py",
+    "e2e/test_training.py",
+    "e2e/test_kubeflow.py",
+    "e2e/test_data_options.py",
+    "integration/test_search.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

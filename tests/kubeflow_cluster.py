@@ -8,6 +8,7 @@ Written after kubeflow/pipelines, backend/src/v2: component/launcher_v2.go, driv
 metadata/client.go, objectstore/object_store.go.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -18,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import boto3
@@ -27,6 +28,7 @@ from botocore import exceptions
 from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
+from moto import server as moto_server
 
 from pipeline.cluster import entrypoint
 from tests import command_line
@@ -156,12 +158,12 @@ class Cluster:
     _cache: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     _artifacts: int = 0
 
-    def run(self, compiled: Compiled, until: str | None = None) -> dict[str, dict[str, Any]]:
+    def run(self, compiled: Compiled, only: Collection[str] = ()) -> dict[str, dict[str, Any]]:
         """Runs a pipeline.
 
         Args:
             compiled: the pipeline.
-            until: the last task to run; None for all.
+            only: the tasks to run; empty for all.
 
         Returns:
             {task: {output: KFP's RuntimeArtifact}}.
@@ -172,9 +174,8 @@ class Cluster:
         run_id, outputs = str(uuid.uuid4()), {}
         self.states, self.logs = {}, {}
         for task in compiled.order():
-            outputs[task] = self._run_task(compiled, task, outputs, run_id)
-            if task == until:
-                break
+            if task in only or not only:
+                outputs[task] = self._run_task(compiled, task, outputs, run_id)
         return outputs
 
     def _run_task(self, compiled: Compiled, task: str, outputs: dict[str, Any], run_id: str) -> dict[str, Any]:
@@ -195,7 +196,7 @@ class Cluster:
             self.states[task] = "cached"
             return self._cache[key]
         tries = 1 + spec.get("retryPolicy", {}).get("maxRetryCount", 0)
-        for number in range(1, tries + 1):
+        for _ in range(tries):
             pod = self.pods / f"{task}-{uuid.uuid4().hex[:6]}"
             try:
                 found = self._launch(compiled, task, inputs, run_id, pod)
@@ -204,7 +205,7 @@ class Cluster:
             if found is not None:
                 break
         else:
-            raise StepFailedError(f"{task} failed {number} times; its last log:\n{self.logs[task][-1][-6000:]}")
+            raise StepFailedError(f"{task} failed {tries} times; its last log:\n{self.logs[task][-1][-6000:]}")
         self.states[task] = "done"
         if caches:
             self._cache[key] = found
@@ -302,6 +303,26 @@ def in_a_process(words: list[str], pod: pathlib.Path, variables: Mapping[str, st
         check=False,
     )
     return done.returncode, done.stdout
+
+
+@contextlib.contextmanager
+def object_store(bucket: str) -> Iterator[Bucket]:
+    """Serves an S3 store with one empty bucket."""
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        client = boto3.client(
+            "s3",
+            endpoint_url=f"http://{host}:{port}",
+            aws_access_key_id="key",
+            aws_secret_access_key="secret",
+            region_name="us-east-1",
+        )
+        client.create_bucket(Bucket=bucket)
+        yield Bucket(client)
+    finally:
+        server.stop()
 
 
 def in_this_process(words: list[str], pod: pathlib.Path, variables: Mapping[str, str]) -> tuple[int, str]:

@@ -1,6 +1,7 @@
 """`ssd-tuner kubeflow compile`: writes the pipeline for Kubeflow Pipelines v2."""
 
 import dataclasses
+import pathlib
 from collections.abc import Sequence
 
 from absl import flags
@@ -31,8 +32,8 @@ _POD_FLAGS = {
     ),
     "node_selector": "Run on nodes with this label, as LABEL=VALUE. May be given several times.",
     "toleration": (
-        "Run on nodes with this taint, too, as KEY[=VALUE][:EFFECT], for example nvidia.com/gpu:NoSchedule. May be given"
-        " several times."
+        "Run also on nodes with this taint, as KEY[=VALUE][:EFFECT], for example nvidia.com/gpu:NoSchedule. May be"
+        " given several times."
     ),
     "secret_env": (
         "Give the containers a key of a secret as a variable, as SECRET:KEY=VARIABLE. May be given several times."
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         from pipeline.runners import kubeflow
 
         path = kubeflow.compile_pipeline(
-            dataclasses.replace(config, dataset=dataset),
+            dataclasses.replace(config, dataset=dataset, workdir=pathlib.Path(values["workdir"])),  # not resolved here
             pipeline_root=flag_values["pipeline_root"].value,
             image=flag_values["image"].value,
             pod=pod,
@@ -112,7 +113,8 @@ def _pod(flag_values: flags.FlagValues) -> pods.Pod:
             " --preset=standard for a GPU, cpu without one, quick for road_scenes."
         )
     checks.check_root(flag_values["pipeline_root"].value)
-    pod = pods.parse({name: flag_values[name].value for name in (*_POD_FLAGS, *_SIZES, "gpus", "gpu_resource", "retries")})
+    names = (*_POD_FLAGS, *_SIZES, "gpus", "gpu_resource", "retries")
+    pod = pods.parse({name: flag_values[name].value for name in names})
     options = run.data_flags.options(flag_values)
     checks.check_paths(flag_values["dataset"].value, options, flag_values["workdir"].value, pod)
     return pod

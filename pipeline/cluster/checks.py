@@ -56,8 +56,8 @@ def check_weights(experiment: ExperimentConfig, pod: Pod) -> None:
         value = str(getattr(experiment.model, name))
         if "/" in value and pod.mount_of(value) is None:
             raise UserError(
-                f"`--set=model.{name}={value}`: the containers do not see this file, which lies on no volume. Copy it to"
-                " a volume, and name its place there."
+                f"`--set=model.{name}={value}`: the containers do not see this file, which lies on no volume. Copy it"
+                " to a volume, and name its place there."
             )
 
 

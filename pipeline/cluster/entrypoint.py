@@ -65,9 +65,8 @@ def inputs_here(invocation: dict[str, Any]) -> dict[str, Any]:
     inputs, outputs = dict(invocation.get("inputs", {})), dict(invocation["outputs"])
     inputs["artifacts"] = uris.map_artifacts(inputs.get("artifacts", {}), uris.to_path)
     for name, value in inputs["artifacts"].items():
-        value["artifacts"] = [
-            {"name": name, **artifact} for artifact in value["artifacts"] if not artifact.get("metadata", {}).get(uris.EMPTY)
-        ]
+        given = [artifact for artifact in value["artifacts"] if not artifact.get("metadata", {}).get(uris.EMPTY)]
+        value["artifacts"] = [artifact | {"name": artifact.get("name") or name} for artifact in given]
     outputs["artifacts"] = uris.map_artifacts(outputs.get("artifacts", {}), uris.to_path)
     return {**invocation, "inputs": inputs, "outputs": outputs}
 

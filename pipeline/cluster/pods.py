@@ -16,7 +16,7 @@ _RETRY_AFTER_S, _RETRY_FACTOR, _RETRY_AT_MOST_S = 30, 2.0, 600
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|[KMGT]i?)?")
 _UNITS = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")  # of an object of Kubernetes
-_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - the mount point of the kernel's shared memory, not a temporary file
+_SHARED_MEMORY = "/dev/shm"
 _RESERVED = (*uris.FOLDERS.values(), "/dev", "/proc", "/sys", "/kfp-launcher")
 
 
@@ -150,7 +150,7 @@ def _volumes(texts: Sequence[str]) -> dict[str, str]:
                 " mount it, for example --volume=ssd-tuner:/mnt."
             )
         taken = next((one for one in _RESERVED if path.is_relative_to(one)), None)
-        if taken or str(path) in ("/", "/tmp"):  # noqa: S108
+        if taken or str(path) in ("/", "/tmp"):
             raise UserError(
                 f"`--volume={text}`: `{taken or path}` is the container's or KFP's own. Choose another folder, as /mnt."
             )

@@ -13,7 +13,6 @@ import sys
 import time
 
 import pytest
-import yaml
 
 from data.road_scenes import scenes
 from tests.command_line import ROOT, ssd_tuner, ssd_tuner_here
@@ -187,18 +186,3 @@ def test_the_pushed_model_predicts_and_evaluates_as_the_pipeline_did(run_argumen
     found = json.loads(output.read_text())["metrics"]
     expected = json.loads((workdir.parent / "first_summary.json").read_text())["metrics"]
     assert found == pytest.approx(expected, abs=1e-6)
-
-
-def test_the_pipeline_compiles_for_kubeflow_with_the_options_given_to_beam(tmp_path) -> None:
-    arguments = ("--workdir=/mnt/demo", "--pipeline_root=gs://bucket/runs", "--image=registry.example/ssd-tuner:1")
-    beam = ("--beam_args=--runner=DataflowRunner", "--beam_args=--project=cars")
-    output = tmp_path / "pipeline.yaml"
-    done = ssd_tuner_here("kubeflow", "compile", f"--dataset={DATASET}", *arguments, *beam, f"--output={output}")
-    assert done.returncode == 0, done.stdout + done.stderr
-    job = next(yaml.safe_load_all(output.read_text()))
-    assert {"DetectionExampleGen", "Tuner", "Trainer", "Evaluator", "Exporter", "ServingCheck", "Pusher"} <= set(
-        job["components"]
-    )
-    container = job["deploymentSpec"]["executors"]["DetectionExampleGen_executor"]["container"]
-    assert container["image"] == "registry.example/ssd-tuner:1"
-    assert {"--runner=DataflowRunner", "--project=cars"} <= set(container["args"])

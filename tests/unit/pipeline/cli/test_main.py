@@ -195,12 +195,54 @@ def test_a_positional_argument_of_run(mistake, tmp_path):
         ([], "`kubeflow` needs an action: compile."),
         (["compil"], "`compil` is not an action of `kubeflow`. Did you mean `compile`?"),
         (["compile", "more"], "takes flags only: got `more`"),
-        (["compile", "--output=pipeline.txt"], "ends in .yaml or .json: got `pipeline.txt`"),
+        (["compile", "--output=pipeline.txt"], "ends in .yaml or .yml: got `pipeline.txt`"),
+        (["compile", "--pipeline_root=/mnt/artifacts"], "`--pipeline_root=/mnt/artifacts` is not a place"),
+        (["compile", "--pipeline_root=https://x/y"], "Give one of minio://BUCKET/PATH, s3://BUCKET/PATH, gs://BUCKET"),
+        (["compile", "--workdir=/other/x"], "`--workdir=/other/x` lies on no volume"),
+        (["compile", "--workdir=gs://bucket/x"], "`--workdir=gs://bucket/x` is a URI"),
+        (["compile", "--dataset=coco:/data/street"], "the containers do not see `/data/street`"),
+        (["compile", "--dataset=coco:/data/street"], "for example --dataset=coco:/mnt/street"),
+        (["compile", "--dataset=street"], "the containers do not see `street`"),
+        (["compile", "--test_dataset=/data/night"], "`--test_dataset=/data/night`: the containers do not see"),
+        (["compile", "--volume=claim"], "`--volume=claim` needs CLAIM:FOLDER"),
+        (["compile", "--volume=claim:/minio/x"], "`/minio` is the container's or KFP's own"),
+        (["compile", "--volume=claim:/mnt"], "`/mnt` is taken by the claim `runs`"),
+        (["compile", "--memory=16 GB"], "`--memory=16 GB` is not a quantity"),
+        (["compile", "--cpu=0"], "`--cpu=0` is not a quantity"),
+        (["compile", "--toleration=gpu:NoSchedul"], "Did you mean `NoSchedule`?"),
+        (["compile", "--node_selector=gpu"], "`--node_selector=gpu` needs LABEL=VALUE"),
+        (["compile", "--secret_env=mlflow"], "`--secret_env=mlflow` needs SECRET:KEY=VARIABLE"),
     ],
 )
-def test_mistakes_of_kubeflow(mistake, arguments, text):
-    needed = ["--dataset=road_scenes", "--workdir=/mnt/x", "--pipeline_root=gs://x", "--image=x"]
-    assert text in mistake("kubeflow", *arguments, *needed)
+def test_mistakes_of_kubeflow(mistake, arguments, text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    needed = [
+        "--dataset=road_scenes",
+        "--preset=quick",
+        "--workdir=/mnt/x",
+        "--volume=runs:/mnt",
+        "--pipeline_root=minio://x/y",
+        "--image=x",
+    ]
+    assert text in mistake("kubeflow", *arguments[:1], *needed, *arguments[1:])
+    assert not list(tmp_path.iterdir())
+
+
+def test_kubeflow_compile_does_not_choose_the_preset_by_the_machine_that_compiles(mistake):
+    needed = [
+        "--dataset=road_scenes",
+        "--workdir=/mnt/x",
+        "--volume=runs:/mnt",
+        "--pipeline_root=s3://x/y",
+        "--image=x",
+    ]
+    assert "needs `--preset`, since the machine that compiles" in mistake("kubeflow", "compile", *needed)
+
+
+def test_a_run_directory_is_no_uri(mistake, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "`--workdir=gs://bucket/run` is a URI" in mistake(*RUN, "--workdir=gs://bucket/run")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_broken_environment_is_one_line(mistake, monkeypatch, tmp_path):

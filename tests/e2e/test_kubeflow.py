@@ -1,0 +1,152 @@
+"""The compiled pipeline as Kubeflow Pipelines runs it: artifacts through an S3 server, a folder of its own for each step.
+
+The tests of this file run in order on one volume; each states what the one before it left.
+"""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from tests import kubeflow_cluster
+from tests.command_line import ssd_tuner_here
+
+BUCKET, ROOT = "mlpipeline", "minio://mlpipeline/v2/artifacts"
+SMALL = (
+    "--dataset=road_scenes:train=48,val=12,test=12",
+    "--preset=quick",
+    "--min_map=0",
+    "--max_p_worse=1",
+    "--tune=optimizer.learning_rate,loss.localization_weight",
+    "--set=input.image_size=64",
+    "--set=model.alpha=0.35",
+    "--set=input.batch_size=8",
+)
+SHORT = ("--max_epochs=1", "--max_epochs_total=2", "--epochs=1")
+LIGHT = ("StatisticsGen", "SchemaGen", "ExampleValidator")
+
+
+@pytest.fixture(scope="module")
+def volume(tmp_path_factory) -> pathlib.Path:
+    return tmp_path_factory.mktemp("volume")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with kubeflow_cluster.object_store(BUCKET) as bucket:
+        pods = tmp_path_factory.mktemp("pods")
+        yield kubeflow_cluster.Cluster(bucket, pods, kubeflow_cluster.in_this_process)
+
+
+def compile_here(volume: pathlib.Path, *arguments: str) -> kubeflow_cluster.Compiled:
+    output = volume.parent / "pipeline.yaml"
+    needed = (f"--workdir={volume}/demo", f"--volume=runs:{volume}", f"--pipeline_root={ROOT}", "--image=ssd-tuner:1")
+    done = ssd_tuner_here("kubeflow", "compile", *SMALL, *needed, *arguments, f"--output={output}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return kubeflow_cluster.read(output)
+
+
+def test_the_pipeline_compiles_with_the_options_given_to_beam(volume) -> None:
+    compiled = compile_here(volume, "--beam_args=--runner=DataflowRunner", "--beam_args=--project=cars")
+    container = compiled.container("DetectionExampleGen")
+    assert {"--runner=DataflowRunner", "--project=cars"} <= set(container["args"])
+    assert "--runner=FnApiRunner" not in container["args"]
+
+
+def test_what_kubeflow_refuses_is_not_compiled(volume, tmp_path) -> None:
+    """What TFX writes by default: schema 2.0.0, resolvers, underscores in names."""
+    compiled = compile_here(volume, *SHORT)
+    label = compiled.component("Tuner")["executorLabel"]
+    for path, value in (
+        (("schemaVersion",), "2.0.0"),
+        (("deploymentSpec", "executors", label), {"resolver": {}}),
+        (("root", "dag", "tasks", "last_blessed_model"), compiled.tasks["Tuner"]),
+    ):
+        changed = json.loads(json.dumps(compiled.pipeline))
+        inner = changed
+        for name in path[:-1]:
+            inner = inner[name]
+        inner[path[-1]] = value
+        (tmp_path / "changed.yaml").write_text(yaml.safe_dump_all([changed, compiled.platform]))
+        with pytest.raises(kubeflow_cluster.RefusedError):
+            kubeflow_cluster.read(tmp_path / "changed.yaml")
+
+
+def test_the_first_run_ends_with_a_pushed_model(cluster, volume) -> None:
+    outputs = cluster.run(compile_here(volume, *SHORT))
+    assert set(cluster.states.values()) == {"done"}
+    assert len(cluster.states) == 11
+    assert outputs["LastBlessedModel"]["model"]["metadata"]["is_empty"] == 1
+    blessing = outputs["Evaluator"]["blessing"]["metadata"]
+    assert blessing["blessed"] == 1
+    assert blessing["current_model"] == outputs["Trainer"]["model"]["uri"]
+    assert "baseline_model" not in blessing
+    for of_task in outputs.values():
+        for artifact in of_task.values():
+            assert artifact["uri"].startswith(f"{ROOT}/ssd-tuner/")
+    (version,) = (volume / "demo" / "serving_model").iterdir()
+    assert (version / "saved_model.pb").is_file()
+    assert "| test | 12 |" in (version / "assets.extra" / "model_card.md").read_text()
+    assert not list(cluster.pods.iterdir())
+
+
+@pytest.mark.slow
+def test_the_second_run_is_compared_with_the_first_ones_model(cluster, volume) -> None:
+    """Another seed: the data's steps come from the cache, and two models are pushed in the end."""
+    (first,) = (volume / "demo" / "serving_model").iterdir()
+    outputs = cluster.run(compile_here(volume, *SHORT, "--seed=1"))
+    cached = {task for task, state in cluster.states.items() if state == "cached"}
+    assert cached == {"DetectionExampleGen", *LIGHT}
+    baseline = outputs["LastBlessedModel"]["model"]
+    assert baseline["metadata"]["pushed_as"] == str(first)
+    blessing = outputs["Evaluator"]["blessing"]["metadata"]
+    assert blessing["baseline_model"] == baseline["uri"]
+    assert blessing["current_model"] == outputs["Trainer"]["model"]["uri"]
+    assert len(list((volume / "demo" / "serving_model").iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_a_step_that_is_stopped_goes_on_when_it_is_tried_again(tmp_path) -> None:
+    """SIGTERM in the middle of the search, as when a node is drained, to a step in a process of its own."""
+    volume, took = tmp_path / "volume", []
+
+    def start(words, pod, variables):
+        if "--executor_class_path" not in words or took or "tuner" not in " ".join(words[:7]):
+            return kubeflow_cluster.in_a_process(words, pod, variables)
+        process = subprocess.Popen(
+            [sys.executable, *words[1:]],
+            cwd=pod,
+            env=kubeflow_cluster.plain_environment() | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        deadline = time.monotonic() + 600
+        while not list(volume.glob("demo/search/*/trial_0001/state.npz")) and time.monotonic() < deadline:
+            assert process.poll() is None
+            time.sleep(0.1)
+        stopped = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        log, _ = process.communicate(timeout=120)
+        took.append(time.monotonic() - stopped)
+        return process.returncode, log
+
+    volume.mkdir()
+    compiled = compile_here(volume, "--max_epochs=2", "--max_epochs_total=8", "--epochs=2")
+    (tmp_path / "pods").mkdir()
+    with kubeflow_cluster.object_store(BUCKET) as bucket:
+        cluster = kubeflow_cluster.Cluster(bucket, tmp_path / "pods", start)
+        cluster.run(compiled, only={"DetectionExampleGen", "Tuner"})
+    first, second = cluster.logs["Tuner"]
+    assert "ssd-tuner: interrupted" in first
+    assert "Traceback" not in first.rpartition("ssd-tuner: interrupted")[2]
+    assert took[0] < 30
+    rows = json.loads(next(volume.glob("demo/search/*/leaderboard.json")).read_text())
+    begun = {row["trial"]: next((one["epochs"] for one in rows if one["trial"] == row["parent"]), 0) for row in rows}
+    assert sum(row["epochs"] - begun[row["trial"]] for row in rows) == 8
+    assert "done_trials=1" in second
