@@ -1,4 +1,4 @@
-"""`ssd-tuner kubeflow compile`: writes the pipeline for Kubeflow Pipelines v2."""
+"""`ssd-tuner kubeflow compile`: writes the pipeline for Kubeflow Pipelines v2, and starts it."""
 
 import dataclasses
 import pathlib
@@ -9,10 +9,10 @@ from absl import flags
 from data import errors, files
 from pipeline import environment, planning
 from pipeline.cli import run
-from pipeline.cluster import checks, pods
+from pipeline.cluster import checks, pods, submit
 from pipeline.screen import display
 
-SUMMARY = "Compile the pipeline of `run` for Kubeflow Pipelines v2."
+SUMMARY = "Compile the pipeline of `run` for Kubeflow Pipelines v2, and start it there."
 USAGE = (
     "compile --dataset=DATASET --preset=PRESET --workdir=FOLDER --volume=CLAIM:FOLDER --pipeline_root=URI --image=IMAGE"
     " [flags]"
@@ -65,6 +65,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     )
     flags.DEFINE_string("output", "pipeline.yaml", "File to write, .yaml.", flag_values=flag_values)
     _define_pod_flags(flag_values)
+    _define_server_flags(flag_values)
 
 
 def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         flag_values: parsed flags.
 
     Returns:
-        0 once the file is written.
+        0 once the file is written, and the run started where one is asked for.
     """
     _check_action(arguments)
     output = flag_values["output"].value
@@ -102,6 +103,14 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
             dataset_here=here,
         )
         screen.note(f"Wrote {path}")
+        if flag_values["submit"].value is not None:
+            page = submit.submit(
+                path,
+                flag_values["submit"].value,
+                experiment=flag_values["experiment"].value,
+                namespace=flag_values["namespace"].value,
+            )
+            screen.print_facts({"run": page})
     return 0
 
 
@@ -113,6 +122,7 @@ def _pod(flag_values: flags.FlagValues) -> pods.Pod:
             " --preset=standard for a GPU, cpu without one, quick for road_scenes."
         )
     checks.check_root(flag_values["pipeline_root"].value)
+    checks.check_beam(flag_values["beam_args"].value or ())
     names = (*_POD_FLAGS, *_SIZES, "gpus", "gpu_resource", "retries")
     pod = pods.parse({name: flag_values[name].value for name in names})
     options = run.data_flags.options(flag_values)
@@ -141,6 +151,25 @@ def _define_pod_flags(flag_values: flags.FlagValues) -> None:
         "How often a step that failed is tried again; search and training go on from their last epoch.",
         lower_bound=0,
         flag_values=flag_values,
+    )
+
+
+def _define_server_flags(flag_values: flags.FlagValues) -> None:
+    flags.DEFINE_string(
+        "submit",
+        None,
+        "Start a run on the Kubeflow Pipelines server at this address, for example http://localhost:8080, and print the"
+        " run's page.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "experiment",
+        submit.EXPERIMENT,
+        "Kubeflow's experiment that --submit shows the run in.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "namespace", "", "A user's namespace, for --submit to a shared Kubeflow platform.", flag_values=flag_values
     )
 
 

@@ -1,6 +1,7 @@
 """Checks before a pipeline is compiled: what the cluster's containers will not find is said here, not there."""
 
 import pathlib
+from collections.abc import Sequence
 
 from data import sources
 from data.errors import UserError
@@ -8,6 +9,7 @@ from models.hyperparameters import ExperimentConfig
 from pipeline.cluster import uris
 from pipeline.cluster.pods import Pod
 
+_RUNNERS = ("FnApiRunner", "DirectRunner", "BundleBasedDirectRunner")  # those that work in the step's own pod
 _WEIGHTS = ("weights", "backbone_weights")  # of `model.`
 
 
@@ -20,6 +22,17 @@ def check_root(pipeline_root: str) -> None:
             f"`--pipeline_root={pipeline_root}` is not a place that Kubeflow Pipelines copies artifacts to. Give one of"
             f" {known}; minio://mlpipeline/v2/artifacts is the one that it installs."
         )
+
+
+def check_beam(arguments: Sequence[str]) -> None:
+    """Raises `UserError` where Beam would work on other machines: those do not see the folders of a step's pod."""
+    for argument in arguments:
+        name, _, runner = argument.partition("=")
+        if name == "--runner" and runner.rpartition(".")[2] not in _RUNNERS:
+            raise UserError(
+                f"`--beam_args={argument}`: KFP's launcher puts a step's artifacts into folders of its pod, which"
+                f" Beam's workers elsewhere do not see. Leave it out, or give one of {', '.join(_RUNNERS)}."
+            )
 
 
 def check_paths(dataset: str, options: sources.DataOptions, workdir: str, pod: Pod) -> None:

@@ -1,4 +1,4 @@
-"""The compiled pipeline as Kubeflow Pipelines runs it: artifacts through an S3 server, a folder of its own for each step.
+"""The compiled pipeline as Kubeflow Pipelines runs it: artifacts through an S3 server, a folder for each step alone.
 
 The tests of this file run in order on one volume; each states what the one before it left.
 """
@@ -52,9 +52,9 @@ def compile_here(volume: pathlib.Path, *arguments: str) -> kubeflow_cluster.Comp
 
 
 def test_the_pipeline_compiles_with_the_options_given_to_beam(volume) -> None:
-    compiled = compile_here(volume, "--beam_args=--runner=DataflowRunner", "--beam_args=--project=cars")
+    compiled = compile_here(volume, "--beam_args=--runner=DirectRunner", "--beam_args=--direct_num_workers=3")
     container = compiled.container("DetectionExampleGen")
-    assert {"--runner=DataflowRunner", "--project=cars"} <= set(container["args"])
+    assert {"--runner=DirectRunner", "--direct_num_workers=3"} <= set(container["args"])
     assert "--runner=FnApiRunner" not in container["args"]
 
 

@@ -210,6 +210,7 @@ def test_a_positional_argument_of_run(mistake, tmp_path):
         (["compile", "--memory=16 GB"], "`--memory=16 GB` is not a quantity"),
         (["compile", "--cpu=0"], "`--cpu=0` is not a quantity"),
         (["compile", "--toleration=gpu:NoSchedul"], "Did you mean `NoSchedule`?"),
+        (["compile", "--beam_args=--runner=DataflowRunner"], "Beam's workers elsewhere do not see"),
         (["compile", "--node_selector=gpu"], "`--node_selector=gpu` needs LABEL=VALUE"),
         (["compile", "--secret_env=mlflow"], "`--secret_env=mlflow` needs SECRET:KEY=VARIABLE"),
     ],
