@@ -5,7 +5,6 @@ them to, and writes the URIs into what goes back.
 """
 
 import argparse
-import contextlib
 import json
 import logging
 import os
@@ -77,8 +76,7 @@ def entry_point() -> None:
     status = main(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    with contextlib.suppress(OSError):
-        os._exit(status)  # threads of Beam and TensorFlow would be waited for
+    os._exit(status)  # threads of Beam and TensorFlow would be waited for
 
 
 def _prepare() -> None:

@@ -12,9 +12,11 @@ from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
 from data import files
+from models.evaluation import detections
 from pipeline.cluster import uris
 
 _NOTE = "no_model.txt"
+_LABELS = "labels.txt"
 _WEIGHTS = "variables/variables.data-00000-of-00001"
 
 
@@ -47,7 +49,7 @@ def LastBlessedModel(  # noqa: N802 - the name is the component's, as TFX shows 
 
 
 def last_model(serving_model: pathlib.Path, candidate: pathlib.Path) -> pathlib.Path | None:
-    """Finds the newest pushed model that has other weights than the candidate.
+    """Finds the newest pushed model of the same classes that has other weights than the candidate.
 
     Args:
         serving_model: folder of the pushed models, named by their seconds since 1970; it need not exist.
@@ -56,9 +58,11 @@ def last_model(serving_model: pathlib.Path, candidate: pathlib.Path) -> pathlib.
     Returns:
         Its folder, None where there is none.
     """
-    own = files.digest(candidate / _WEIGHTS)
+    own, labels = files.digest(candidate / _WEIGHTS), detections.read_extra(candidate, _LABELS)
     versions = sorted((path for path in serving_model.glob("*/") if path.name.isdecimal()), key=lambda p: int(p.name))
     for version in reversed(versions):
-        if (version / "saved_model.pb").is_file() and files.digest(version / _WEIGHTS) != own:
+        if not (version / "saved_model.pb").is_file() or detections.read_extra(version, _LABELS) != labels:
+            continue
+        if files.digest(version / _WEIGHTS) != own:
             return version
     return None

@@ -13,7 +13,8 @@ import time
 import pytest
 import yaml
 
-from tests import kubeflow_cluster
+from data import sources
+from tests import coco_folder, kubeflow_cluster
 from tests.command_line import ssd_tuner_here
 
 BUCKET, ROOT = "mlpipeline", "minio://mlpipeline/v2/artifacts"
@@ -56,6 +57,17 @@ def test_the_pipeline_compiles_with_the_options_given_to_beam(volume) -> None:
     container = compiled.container("DetectionExampleGen")
     assert {"--runner=DirectRunner", "--direct_num_workers=3"} <= set(container["args"])
     assert "--runner=FnApiRunner" not in container["args"]
+
+
+def test_the_dataset_may_have_another_name_on_this_machine(volume, tmp_path) -> None:
+    here = coco_folder.write(tmp_path / "street", **{split: coco_folder.table(4) for split in ("train", "val", "test")})
+    named = f"coco:{volume}/street"
+    compiled = compile_here(volume, f"--dataset={named}", f"--dataset_here=coco:{here}")
+    parameters = compiled.tasks["DetectionExampleGen"]["inputs"]["parameters"]
+    assert parameters["dataset"]["runtimeValue"]["constant"] == named
+    fingerprint = sources.open_source(f"coco:{here}").fingerprint()
+    assert parameters["fingerprint"]["runtimeValue"]["constant"] == fingerprint
+    assert str(here) not in json.dumps(compiled.pipeline)
 
 
 def test_what_kubeflow_refuses_is_not_compiled(volume, tmp_path) -> None:

@@ -5,8 +5,10 @@ import pytest
 from pipeline.components import last_blessed
 
 
-def make_model(folder: pathlib.Path, weights: str) -> pathlib.Path:
+def make_model(folder: pathlib.Path, weights: str, labels: str = "person") -> pathlib.Path:
     (folder / "variables").mkdir(parents=True)
+    (folder / "assets.extra").mkdir()
+    (folder / "assets.extra" / "labels.txt").write_text(labels)
     (folder / "saved_model.pb").write_text("graph")
     (folder / "variables" / "variables.data-00000-of-00001").write_text(weights)
     return folder
@@ -32,4 +34,5 @@ def test_the_candidate_itself_and_what_is_no_model_are_passed_over(tmp_path, can
     make_model(tmp_path / "serving" / "6", "candidate")
     (tmp_path / "serving" / "7").mkdir()
     make_model(tmp_path / "serving" / "8.tmp", "half")
+    make_model(tmp_path / "serving" / "9", "of other classes", "car")
     assert last_blessed.last_model(tmp_path / "serving", candidate).name == "5"
