@@ -13,7 +13,7 @@ from pipeline.cluster import submit
 
 PIPELINE = {
     "pipelineInfo": {"name": "ssd-tuner"},
-    "root": {"dag": {"tasks": {}}},
+    "root": {"dag": {}},
     "schemaVersion": "2.1.0",
     "sdkVersion": "tfx-1.21.0",
 }
