@@ -8,7 +8,7 @@ from absl import flags
 
 from data import errors, files
 from pipeline import environment, planning
-from pipeline.cli import run
+from pipeline.cli import data_flags, run
 from pipeline.cluster import checks, pods, submit
 from pipeline.screen import display
 
@@ -125,7 +125,7 @@ def _pod(flag_values: flags.FlagValues) -> pods.Pod:
     checks.check_beam(flag_values["beam_args"].value or ())
     names = (*_POD_FLAGS, *_SIZES, "gpus", "gpu_resource", "retries")
     pod = pods.parse({name: flag_values[name].value for name in names})
-    options = run.data_flags.options(flag_values)
+    options = data_flags.options(flag_values)
     checks.check_paths(flag_values["dataset"].value, options, flag_values["workdir"].value, pod)
     return pod
 
