@@ -15,17 +15,15 @@ import functools
 import hashlib
 import json
 import multiprocessing
-import os
 import pathlib
 import statistics
 from typing import Any
 
-from benchmarks import rounds
+from benchmarks import rounds, trainings
 from data import files, sources
 from models.hyperparameters import ExperimentConfig
 from models.training import train as training
 from pipeline import configs
-from pipeline.components import ingest
 from tuner_fn import presets
 
 METRICS = ("AP50", "AP")
@@ -53,11 +51,13 @@ def main() -> int:
     if arguments.only:
         contestants = {name: contestants[name] for name in arguments.only.split(",")}
     root = pathlib.Path(arguments.workdir)
-    splits, class_names = _write_examples(arguments.dataset, root / f"examples_{_digest(arguments.dataset)}")
+    splits, class_names = trainings.write_source(sources.open_source(arguments.dataset), root)
     train = functools.partial(_train, splits, class_names, arguments.epochs)
     found: dict[str, list[Scores]] = {name: [] for name in contestants}
     spawn = multiprocessing.get_context("spawn")  # TensorFlow survives no fork
-    with concurrent.futures.ProcessPoolExecutor(arguments.jobs, mp_context=spawn, initializer=_one_thread) as pool:
+    with concurrent.futures.ProcessPoolExecutor(
+        arguments.jobs, mp_context=spawn, initializer=trainings.one_core
+    ) as pool:
         runs = {
             pool.submit(train, config.replace({"training.seed": seed}), root / f"{name}_{seed}"): (name, seed)
             for seed in range(arguments.seeds)
@@ -91,27 +91,6 @@ def _contestants(arguments: argparse.Namespace) -> dict[str, ExperimentConfig]:
 def _digest(value: Any) -> str:
     """Names a JSON value in a few letters."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
-
-
-def _write_examples(dataset: str, folder: pathlib.Path) -> tuple[dict[str, list[str]], list[str]]:
-    """Ingests the dataset; returns the files by split, and the classes."""
-    source = sources.open_source(dataset)
-    splits = {}
-    for split in ("train", "val", "test"):
-        shards = ingest.plan_shards(split, source.items(split), str(folder / split))
-        splits[split] = [shard.path for shard in shards]
-        for shard in shards:
-            if not os.path.exists(shard.path):
-                ingest.write_shard(shard, source)
-    return splits, list(source.class_names)
-
-
-def _one_thread() -> None:
-    """Keeps a process to one core."""
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def _train(

@@ -66,8 +66,12 @@ def one_core() -> None:
 
 
 def write_examples(task: Task, folder: pathlib.Path, tile: str = "1x1") -> tuple[dict[str, list[str]], list[str]]:
-    """Ingests a task's dataset once; returns the files by split, and the classes."""
-    source = sources.open_source(task.spec, dataclasses.replace(task.options, tile=tile))
+    """Ingests a task's dataset once; returns as `write_source`."""
+    return write_source(sources.open_source(task.spec, dataclasses.replace(task.options, tile=tile)), folder)
+
+
+def write_source(source: sources.Source, folder: pathlib.Path) -> tuple[dict[str, list[str]], list[str]]:
+    """Ingests a dataset once, into a folder named by its content; returns the files by split, and the classes."""
     folder = folder / f"examples_{source.fingerprint()[:12]}"
     splits = {}
     for split in sources.SPLITS:
