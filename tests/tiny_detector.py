@@ -27,14 +27,16 @@ def random_results() -> list[coco.ImageResult]:
 
 def images_of(results: list[coco.ImageResult]) -> list[bytes]:
     """Makes one grey PNG a result, of its size; at most 256."""
-    files = []
-    for number, result in enumerate(results):
-        pixels = np.full((result.height, result.width), 90, np.uint8)
-        pixels[0, 0] = number
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "PNG")
-        files.append(buffer.getvalue())
-    return files
+    return [png(result, number) for number, result in enumerate(results)]
+
+
+def png(result: coco.ImageResult, number: int, grey: int = 90) -> bytes:
+    """Makes the image of a result, by whose first pixel the detector knows it."""
+    pixels = np.full((result.height, result.width), grey, np.uint8)
+    pixels[0, 0] = number
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def records_of(results: list[coco.ImageResult]) -> list[examples.DetectionRecord]:

@@ -7,7 +7,7 @@ with its detections and drop the image bytes before anything is grouped.
 
 import dataclasses
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -79,13 +79,34 @@ def custom_extractors(
         UserError: a model has no labels.
     """
     del tensor_adapter_config
+    return make_extractors(eval_shared_model, eval_config)
+
+
+def make_extractors(
+    eval_shared_model: Any,
+    eval_config: config_pb2.EvalConfig,
+    features: Callable[[examples.DetectionRecord], dict[str, np.ndarray]] = lambda record: {},
+) -> list[extractor.Extractor]:
+    """Makes the extractors of `custom_extractors`, for slices by features of each image.
+
+    Args:
+        eval_shared_model: as of `custom_extractors`.
+        eval_config: of the evaluation.
+        features: returns {feature: values} of an image, which the slices of `eval_config` name.
+
+    Returns:
+        As `custom_extractors`.
+
+    Raises:
+        UserError: a model has no labels.
+    """
     models = eval_shared_model if isinstance(eval_shared_model, list) else [eval_shared_model]
     class_names = {model.model_name: detections.read_class_names(model.model_path) for model in models}
     candidate = next(model.model_name for model in models if not model.is_baseline)
     return [
         extractor.Extractor("ReadSerializedExamples", beam.FlatMap(_serialized_examples)),
         predictions_extractor.PredictionsExtractor(eval_config, eval_shared_model),
-        extractor.Extractor("PairWithGroundTruth", beam.FlatMap(_pair, class_names, class_names[candidate])),
+        extractor.Extractor("PairWithGroundTruth", beam.FlatMap(_pair, class_names, class_names[candidate], features)),
         slice_key_extractor.SliceKeyExtractor(eval_config=eval_config, materialize=False),
     ]
 
@@ -101,7 +122,10 @@ def _serialized_examples(extracts: Extracts) -> Iterator[Extracts]:
 
 
 def _pair(
-    extracts: Extracts, class_names: Mapping[str, Sequence[str]], gt_class_names: Sequence[str]
+    extracts: Extracts,
+    class_names: Mapping[str, Sequence[str]],
+    gt_class_names: Sequence[str],
+    features: Callable[[examples.DetectionRecord], dict[str, np.ndarray]],
 ) -> Iterator[Extracts]:
     """Yields each image's results by model name; the image's bytes stay behind."""
     outputs = extracts[constants.PREDICTIONS_KEY]
@@ -113,7 +137,7 @@ def _pair(
             found = detections.image_detections(by_model[model_name], row)
             results[model_name] = _image_result(record, found, names, gt_class_names)
         yield {
-            constants.FEATURES_KEY: {},
+            constants.FEATURES_KEY: features(record),
             _RESULTS_KEY: Row(record.source_id, zlib.crc32(record.encoded), tuple(gt_class_names), results),
         }
 

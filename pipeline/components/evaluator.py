@@ -202,8 +202,8 @@ def read_evaluation(evaluation_dir: str) -> Evaluation:
     (objective,) = thresholds.keys() - {coco_metric.P_WORSE_KEY, coco_metric.CONSTANCY_KEY}
     compared = all(name in candidate for name in coco_metric.COMPARISON_KEYS)
     return Evaluation(
-        metrics=_in_coco_order(candidate),
-        baseline_metrics=_in_coco_order(baseline) if baseline_names else None,
+        metrics=in_coco_order(candidate),
+        baseline_metrics=in_coco_order(baseline) if baseline_names else None,
         comparison=_comparison(candidate) if compared else None,
         num_images=int(candidate.get(coco_metric.NUM_IMAGES_KEY, 0)),
         objective=objective,
@@ -284,8 +284,8 @@ def _comparison(numbers: dict[str, float]) -> paired_bootstrap.Comparison:
     return paired_bootstrap.Comparison(**{name: numbers[name] for name in coco_metric.COMPARISON_KEYS})
 
 
-def _in_coco_order(numbers: dict[str, float]) -> dict[str, float]:
-    """Sorts as `coco_metrics` does: the twelve, then class by class; TFMA stores them in no order."""
+def in_coco_order(numbers: dict[str, float]) -> dict[str, float]:
+    """Sorts numbers as `coco_metrics` does, and leaves others out; TFMA stores them in no order."""
     classes = [name.removeprefix("AP/") for name in numbers if name.startswith("AP/")]
     names = [*coco.SUMMARY_KEYS, *metrics.REGISTERED, *(f"{key}/{c}" for c in classes for key in ("AP", "AP50"))]
     return {name: numbers[name] for name in names if name in numbers}
