@@ -173,8 +173,12 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         from pipeline.runners import local
         from pipeline.tracking import follow
 
-        with follow.follow(folder, tracking_uri):
-            result = local.run(config)
+        try:
+            with follow.follow(folder, tracking_uri):
+                result = local.run(config)
+        except BaseException:  # Ctrl-C, too
+            _write_page_so_far(screen, folder)
+            raise
         _show(screen, result, config, folder)
         _write_page(screen, folder)
     pushed_all = result.blessed and all(one["kept"] for one in result.export["formats"])
@@ -198,6 +202,16 @@ def _write_page(screen: display.Display, folder: RunDirectory) -> None:
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         screen.note(f"Warning: no report was written ({reason}). `ssd-tuner report {folder.root}` tries again.")
+
+
+def _write_page_so_far(screen: display.Display, folder: RunDirectory) -> None:
+    """Writes the report of a run that did not end, where a trial has ended since the last report."""
+    page = folder.report_page
+    boards = (search / "leaderboard.json" for search in folder.searches())  # written anew after every trial
+    ended = max((board.stat().st_mtime_ns for board in boards if board.exists()), default=0)
+    if ended > (page.stat().st_mtime_ns if page.exists() else 0):
+        screen.note("The run has not ended. Writing the report of what there is ...")
+        _write_page(screen, folder)
 
 
 def _show(
