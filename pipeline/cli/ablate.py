@@ -1,17 +1,15 @@
 """`ssd-tuner ablate`: which changes of the settings help or hurt, each with the same seeds as the baseline."""
 
-import pathlib
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from data import dataset_info, errors
-from pipeline import configs, environment, planning, workdir
-from pipeline.cli import parsing, run, study_flags
-from pipeline.screen import display
+from data import errors
+from pipeline import configs
+from pipeline.cli import parsing, study, study_flags
 from tuner_fn import objectives, search_space
-from tuner_fn.plan import plan
 from tuner_fn.studies import variants
 
 if TYPE_CHECKING:
@@ -60,64 +58,42 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     """
     parsing.no_arguments("ablate", arguments, "dataset")
     space = flag_values["space"].value
-    values = study_flags.values(flag_values)
-    with display.open_display(flag_values["verbosity"].value):
-        config, found, key = planning.plan_run(values)
-        _changes(space, config, 1)  # a mistake in the space should not wait for the data
-    with (
-        workdir.open_workdir(flag_values["workdir"].value) as folder,
-        display.open_display(flag_values["verbosity"].value, folder.log) as screen,
-    ):
-        results = folder.study(_NAME)
-        screen.print_facts({"dataset": config.dataset, "preset": config.preset, "results": str(results)})
-        plan.write(results, found, key)
-        run.print_plan(screen, found)
-        environment.share_threads(config.experiment.input.size)
-        environment.share_gpu()
-        info, data = study_flags.prepare(config, folder)
-        screen.note("Starting TensorFlow (about 10 s) ...")
-        study = _study(screen, space, config, info, flag_values["repeats"].value, data)
-        _run(screen, study, results)
+    with study.open_study(_NAME, flag_values, lambda config: _changes(space, config, 1)) as opened:
+        _run(opened, _ablation(opened, space, flag_values["repeats"].value))
     return 0
 
 
-def _study(
-    screen: display.Display,
-    space: str,
-    config: configs.RunConfig,
-    info: dataset_info.DatasetInfo,
-    repeats: int,
-    data: Mapping[str, Any],
-) -> "ablation.Ablation":
-    """Builds the study; notes say what is left out of it."""
+def _ablation(opened: study.Study, space: str, repeats: int) -> "ablation.Ablation":
+    """Says what is compared; notes say what is left out of it."""
     from data import input_pipeline
     from tuner_fn import worker
     from tuner_fn.studies import ablation
 
-    steps = input_pipeline.steps_per_epoch(info.num_examples["train"], config.experiment.input.batch_size)
-    changes = _changes(space, config, steps * config.experiment.training.epochs)
+    settings = opened.config.experiment
+    steps = input_pipeline.steps_per_epoch(opened.info.num_examples["train"], settings.input.batch_size)
+    changes = _changes(space, opened.config, steps * settings.training.epochs)
     for text in changes.left_out:
-        screen.note(f"Left out: {text}.")
+        opened.screen.note(f"Left out: {text}.")
     return ablation.Ablation(
-        baseline=config.experiment,
+        baseline=settings,
         variants=changes.kept,
         repeats=repeats,
-        metric=config.search.objective,
-        depends_on=study_flags.depends_on(info, config.experiment, worker.TRAINING),
-        **data,
+        metric=opened.config.search.objective,
+        depends_on=study.depends_on(opened.info, settings, worker.TRAINING),
+        **opened.data,
     )
 
 
-def _run(screen: display.Display, study: "ablation.Ablation", folder: pathlib.Path) -> None:
+def _run(opened: study.Study, wanted: "ablation.Ablation") -> None:
     """Trains, and shows what there is in the end, of an interrupted study too."""
     from tuner_fn import supervisor
     from tuner_fn.studies import ablation
 
-    trainings = folder / "trainings"
+    trainings = opened.results / "trainings"
     try:
-        ablation.run(study, trainings, supervisor.TrainingProcess(folder / "worker.log"))
+        ablation.run(wanted, trainings, supervisor.TrainingProcess(opened.results / "worker.log"))
     finally:
-        _show(screen, study, ablation.read(study, trainings), folder)
+        _show(opened, wanted, ablation.read(wanted, trainings))
 
 
 def _changes(space: str, config: configs.RunConfig, total_steps: int) -> variants.Variants:
@@ -128,28 +104,32 @@ def _changes(space: str, config: configs.RunConfig, total_steps: int) -> variant
     return variants.compare_with(config.experiment, proposed)
 
 
-def _show(
-    screen: display.Display, study: "ablation.Ablation", trainings: Sequence["ablation.Training"], folder: pathlib.Path
-) -> None:
+def _show(opened: study.Study, wanted: "ablation.Ablation", trainings: Sequence["ablation.Training"]) -> None:
     """Writes and prints the results."""
-    from tuner_fn.studies import ablation_plots, ablation_results
+    from tuner_fn.studies import ablation_logs, ablation_plots, ablation_results
 
-    found = ablation_results.rows(study, trainings)
+    found, folder, screen = ablation_results.rows(wanted, trainings), opened.results, opened.screen
     if len(found) < 2:
         return
-    ablation_results.write(folder, study, found)
-    ablation_plots.write(folder, study, found)
-    height, width = study.baseline.input.size
+    ablation_results.write(folder, wanted, found)
+    figures = ablation_plots.write(folder, wanted, found)
+    ablation_logs.write(opened.folder.study_logs(_NAME), found, figures)
+    height, width = wanted.baseline.input.size
     title = (
-        f"Ablation: val {objectives.get(study.metric).text}, {width}x{height} px, "
-        f"{study.baseline.training.epochs} epochs, seeds {', '.join(map(str, study.seeds))}"
+        f"Ablation: val {objectives.get(wanted.metric).text}, {width}x{height} px, "
+        f"{wanted.baseline.training.epochs} epochs, seeds {', '.join(map(str, wanted.seeds))}"
     )
     screen.print_table(
         title, ablation_results.PRINTED, [ablation_results.printed(row) for row in found], first_is_whole=True
     )
-    for text in ablation_results.conclusions(study, found):
+    for text in ablation_results.conclusions(wanted, found):
         screen.note(text)
-    if len(found) > len(study.variants) and not any(row.scores for row in found[1:]):
+    if len(found) > len(wanted.variants) and not any(row.scores for row in found[1:]):
         raise errors.UserError(f"Every variant failed; {folder / ablation_results.JSON_FILE} has the reasons.")
     names = (ablation_results.TABLE_FILE, ablation_plots.LOSS_FILE, ablation_plots.SCORES_FILE)
-    screen.print_facts({"written": ", ".join([str(folder / names[0]), *names[1:]])})
+    screen.print_facts(
+        {
+            "written": ", ".join([str(folder / names[0]), *names[1:]]),
+            "TensorBoard": f"ssd-tuner board {shlex.quote(str(opened.folder.root))}",
+        }
+    )

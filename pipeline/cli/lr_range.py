@@ -1,15 +1,12 @@
 """`ssd-tuner lr-range`: between which learning rates the loss falls, for what `run` would begin with."""
 
-import pathlib
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from data import dataset_info, errors
-from pipeline import configs, environment, planning, workdir
-from pipeline.cli import parsing, run, study_flags
-from pipeline.screen import display
+from data import errors
+from pipeline.cli import parsing, study, study_flags
 from tuner_fn.studies import space_file
 
 if TYPE_CHECKING:
@@ -74,58 +71,43 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         raise errors.UserError(f"`--max_rate` must exceed `--min_rate`: got {high:g} and {low:g}.")
     if output is not None:
         space_file.check(output)
-    with display.open_display(flag_values["verbosity"].value):
-        config, found, _ = planning.plan_run(study_flags.values(flag_values))
-    with (
-        workdir.open_workdir(flag_values["workdir"].value) as folder,
-        display.open_display(flag_values["verbosity"].value, folder.log) as screen,
-    ):
-        results = folder.study(_NAME)
-        screen.print_facts({"dataset": config.dataset, "preset": config.preset, "results": str(results)})
-        run.print_plan(screen, found)
-        environment.share_threads(config.experiment.input.size)
-        environment.share_gpu()
-        info, data = study_flags.prepare(config, folder)
-        screen.note("Starting TensorFlow (about 10 s) ...")
-        test = _range_test(config, info, data, flag_values)
-        epochs = test.steps * test.repeats / _steps_per_epoch(config, info)
-        screen.note(f"{test.repeats} times {test.steps} mini-batches: the time of {epochs:.2g} epochs at most.")
-        interval = _run(screen, test, results, folder.study_logs(_NAME))
+    with study.open_study(_NAME, flag_values) as opened:
+        test = _range_test(opened, flag_values)
+        epochs = test.steps * test.repeats / _steps_per_epoch(opened)
+        opened.screen.note(f"{test.repeats} times {test.steps} mini-batches: the time of {epochs:.2g} epochs at most.")
+        interval = _run(opened, test)
         if output is not None:
             ends = {"low": float(f"{interval.low:.2g}"), "high": float(f"{interval.high:.2g}"), "scale": "log"}
             space_file.write_range(output, _SETTING, ends)
-            screen.print_facts({"space": f"ssd-tuner run --space={output} ..."})
+            opened.screen.print_facts({"space": f"ssd-tuner run --space={output} ..."})
     return 0
 
 
-def _steps_per_epoch(config: configs.RunConfig, info: dataset_info.DatasetInfo) -> int:
+def _steps_per_epoch(opened: study.Study) -> int:
     from data import input_pipeline
 
-    num_images = int(info.num_examples["train"] * config.experiment.training.data_share)
-    return input_pipeline.steps_per_epoch(num_images, config.experiment.input.batch_size)
+    settings = opened.config.experiment
+    num_images = int(opened.info.num_examples["train"] * settings.training.data_share)
+    return input_pipeline.steps_per_epoch(num_images, settings.input.batch_size)
 
 
-def _range_test(
-    config: configs.RunConfig, info: dataset_info.DatasetInfo, data: Mapping[str, Any], flag_values: flags.FlagValues
-) -> "lr_range.RangeTest":
+def _range_test(opened: study.Study, flag_values: flags.FlagValues) -> "lr_range.RangeTest":
     from tuner_fn.studies import lr_range
 
-    repeats = flag_values["repeats"].value
+    repeats, settings = flag_values["repeats"].value, opened.config.experiment
     return lr_range.RangeTest(
-        config=config.experiment,
+        config=settings,
         low=flag_values["min_rate"].value,
         high=flag_values["max_rate"].value,
-        steps=flag_values["steps"].value or lr_range.num_steps(_steps_per_epoch(config, info), repeats),
+        steps=flag_values["steps"].value or lr_range.num_steps(_steps_per_epoch(opened), repeats),
         repeats=repeats,
-        class_names=data["class_names"],
-        train_files=data["train_files"],
-        depends_on=study_flags.depends_on(info, config.experiment, "models.training.rate_sweep"),
+        class_names=opened.data["class_names"],
+        train_files=opened.data["train_files"],
+        depends_on=study.depends_on(opened.info, settings, "models.training.rate_sweep"),
     )
 
 
-def _run(
-    screen: display.Display, test: "lr_range.RangeTest", folder: pathlib.Path, logs: pathlib.Path
-) -> "rate_interval.Interval":
+def _run(opened: study.Study, test: "lr_range.RangeTest") -> "rate_interval.Interval":
     """Sweeps, shows and writes the results.
 
     Raises:
@@ -133,10 +115,11 @@ def _run(
     """
     from tuner_fn.studies import lr_range, lr_range_report
 
+    folder, screen = opened.results, opened.screen
     sweeps = lr_range.run(test, folder / "sweeps")
     lr_range_report.write(folder, test, sweeps)
     picture = folder / lr_range_report.PLOT_FILE
-    lr_range_report.write_logs(logs, test, sweeps, picture.read_bytes())
+    lr_range_report.write_logs(opened.folder.study_logs(_NAME), test, sweeps, picture.read_bytes())
     for text in lr_range.conclusions(test, sweeps):
         screen.note(text)
     screen.print_facts({"figure": str(picture)})

@@ -21,18 +21,24 @@ _STYLES = ("-", "--", ":")  # with the colours, 18 lines that can be told apart
 _MOST_PANELS = 9  # all classes and so many less one
 
 
-def write(folder: pathlib.Path, ablation: Ablation, rows: Sequence[Row]) -> None:
+def write(folder: pathlib.Path, ablation: Ablation, rows: Sequence[Row]) -> dict[str, bytes]:
     """Writes `LOSS_FILE` and `SCORES_FILE`, where a training has ended well.
 
     Args:
         folder: to write to.
         ablation: what was compared.
         rows: as `ablation_results.rows` returns.
+
+    Returns:
+        PNG bytes of "total_loss" and "scores"; {} where nothing was written.
     """
     shown = [row for row in rows if row.scores]
-    if shown:
-        files.write_bytes(folder / LOSS_FILE, loss_curves(shown))
-        files.write_bytes(folder / SCORES_FILE, score_bars(ablation, shown))
+    if not shown:
+        return {}
+    figures = {"total_loss": loss_curves(shown), "scores": score_bars(ablation, shown)}
+    files.write_bytes(folder / LOSS_FILE, figures["total_loss"])
+    files.write_bytes(folder / SCORES_FILE, figures["scores"])
+    return figures
 
 
 def loss_curves(rows: Sequence[Row]) -> bytes:

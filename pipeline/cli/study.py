@@ -1,0 +1,107 @@
+"""What the commands that study settings begin with: plan, run directory, screen and data."""
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from absl import flags
+
+from data import dataset_info, files, sources
+from data.run_directory import RunDirectory
+from models.export import versions
+from models.hyperparameters import ExperimentConfig
+from pipeline import configs, environment, planning, workdir
+from pipeline.cli import run, study_flags
+from pipeline.screen import display
+from pipeline.source_hash import source_hash
+from tuner_fn.plan import plan
+
+_SPLITS = ("train", "val")  # test is the Evaluator's alone
+_LIBRARIES = ("tensorflow", "keras", "numpy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A study that can begin.
+
+    Attributes:
+        config: of the run that is studied.
+        folder: run directory, locked.
+        results: folder of the study in it.
+        screen: to print to.
+        info: of the examples.
+        data: the arguments `class_names`, `train_files` and `val_files` of a training.
+    """
+
+    config: configs.RunConfig
+    folder: RunDirectory
+    results: pathlib.Path
+    screen: display.Display
+    info: dataset_info.DatasetInfo
+    data: Mapping[str, Any]
+
+
+@contextlib.contextmanager
+def open_study(
+    name: str, flag_values: flags.FlagValues, check: Callable[[configs.RunConfig], Any] = lambda config: None
+) -> Iterator[Study]:
+    """Plans, opens the run directory and reads the data, saying so; the directory is locked while the context is open.
+
+    Args:
+        name: of the study's folder.
+        flag_values: of `study_flags.define_flags`.
+        check: raises where something else than the data is wrong, before these are read.
+
+    Yields:
+        The study.
+
+    Raises:
+        UserError: a flag's value, the run directory or the dataset is unusable.
+    """
+    verbosity = flag_values["verbosity"].value
+    with display.open_display(verbosity):
+        config, found, key = planning.plan_run(study_flags.values(flag_values))
+        check(config)
+    with (
+        workdir.open_workdir(flag_values["workdir"].value) as folder,
+        display.open_display(verbosity, folder.log) as screen,
+    ):
+        results = folder.study(name)
+        screen.print_facts({"dataset": config.dataset, "preset": config.preset, "results": str(results)})
+        plan.write(results, found, key)
+        run.print_plan(screen, found)
+        environment.share_threads(config.experiment.input.size)
+        environment.share_gpu()
+        info, data = _prepare(config, folder)
+        screen.note("Starting TensorFlow (about 10 s) ...")
+        yield Study(config, folder, results, screen, info, data)
+
+
+def depends_on(info: dataset_info.DatasetInfo, config: ExperimentConfig, module: str) -> Mapping[str, Any]:
+    """Names what a training's result depends on beside settings: data, code, libraries, weights to start with.
+
+    Args:
+        info: of the examples.
+        config: all settings.
+        module: that trains, as "models.training.train".
+    """
+    weights = {name: getattr(config.model, name) for name in ("weights", "backbone_weights")}
+    return {
+        "data": info.fingerprint,
+        "code": source_hash(module, ignore=("data.progress", "models.foreign_names")),
+        "versions": {name: versions.installed()[name] for name in _LIBRARIES},
+        "weights": {name: files.digest(path) for name, path in weights.items() if pathlib.Path(path).is_file()},
+    }
+
+
+def _prepare(config: configs.RunConfig, folder: RunDirectory) -> tuple[dataset_info.DatasetInfo, dict[str, Any]]:
+    """Writes the examples of train and val, unless they are there; returns what they are and `Study.data`."""
+    from pipeline import ingestion  # Beam is not needed for help and mistakes
+
+    source = sources.open_source(config.dataset, config.data)
+    examples = folder.study_examples(source.fingerprint())
+    info = ingestion.examples(source, examples, _SPLITS)
+    tfrecords = {f"{split}_files": tuple(dataset_info.split_files(examples, split)) for split in _SPLITS}
+    return info, {"class_names": tuple(info.class_names), **tfrecords}
