@@ -52,7 +52,7 @@ def sweep(
         raise ValueError("The train split holds no examples.")
     epochs = -(-steps // input_pipeline.steps_per_epoch(split.length, config.input.batch_size))
     program = train.get_program(config, len(class_names))
-    program.restore(program.initial)
+    program.reset(config)
     program.start(config, class_names)
     program.configure(config, steps)
     batches = train.training_batches(split, config, first_epoch=0, epochs=epochs)

@@ -28,6 +28,7 @@ EVAL_BATCH = 32  # images a batch of validation; results do not depend on it
 NAN_CHECK_STEPS = 10
 NUM_RESAMPLES = 200  # of the validation images; a standard error is then known to a twentieth
 _MEASURED_STEPS = 5
+_MOST_SEEDS = 4  # whose initial values a program keeps; drawing them again takes as long as building the network
 _MOST_PROGRAMS = 6  # about 200 MB each on a CPU; making one and tracing it takes as long as 300 small images
 
 
@@ -67,7 +68,7 @@ class Pace:
 
 
 class Program:
-    """A detector with its optimizer, traced once and used for every training of the same architecture.
+    """A detector with its optimizer, traced once and used for every training of the same architecture and any seed.
 
     Attributes:
         detector: the compiled model.
@@ -80,21 +81,16 @@ class Program:
             config: all settings.
             num_classes: at least 1.
         """
-        # Keras draws its initializers' seeds from `random`. `keras.utils.set_random_seed` would also set TensorFlow's,
-        # which drops every compiled function of the process: 20 s for each program on two cores.
-        outside = random.getstate()
-        random.seed(config.training.seed)
-        try:
-            self.detector = Detector(config, num_classes)
-        finally:
-            random.setstate(outside)
+        self.detector = _build(config, num_classes)
         self._started = ""
         self.schedule = schedules.LiveSchedule()
         self.optimizer = optimizers.make_optimizer(config.optimizer, self.schedule)
         self.detector.compile(optimizer=self.optimizer, jit_compile=False)
         # Compiling may have wrapped it, to scale the loss of float16; what the wrapper keeps is state, too.
         self.detector.optimizer.build(self.detector.trainable_variables)
-        self.initial = [np.asarray(variable) for variable in self.variables()]
+        network, optimizer = self.detector.variables, self.detector.optimizer.variables
+        self._optimizer_start = [np.asarray(variable) for variable in optimizer]
+        self._starts = collections.OrderedDict({config.training.seed: [np.asarray(variable) for variable in network]})
 
     def variables(self) -> list[Any]:
         """Lists everything that training changes: weights, random seeds, the optimizer's state."""
@@ -104,6 +100,21 @@ class Program:
         """Sets everything that training changes, in the order of `variables`."""
         for variable, value in zip(self.variables(), values, strict=True):
             variable.assign(value)
+
+    def reset(self, config: ExperimentConfig) -> None:
+        """Sets everything that training changes to what it is before the first step with `training.seed`.
+
+        The seed decides initial values alone, which are variables: another detector, built with it and never traced,
+        has them.
+        """
+        seed = config.training.seed
+        if seed not in self._starts:
+            while len(self._starts) >= _MOST_SEEDS:
+                self._starts.popitem(last=False)
+            drawn = _build(config, self.detector.num_classes)
+            self._starts[seed] = [np.asarray(variable) for variable in drawn.variables]
+        self._starts.move_to_end(seed)
+        self.restore([*self._starts[seed], *self._optimizer_start])
 
     def start(self, config: ExperimentConfig, class_names: Sequence[str]) -> None:
         """Takes over the weights of `model.weights`; says what came and what did not, unless it did so last time."""
@@ -132,6 +143,18 @@ class Program:
                 weight.assign(value)
 
 
+def _build(config: ExperimentConfig, num_classes: int) -> Detector:
+    """Builds a detector whose initial values `training.seed` decides; the process's own random numbers go on."""
+    # Keras draws its initializers' seeds from `random`. `keras.utils.set_random_seed` would also set TensorFlow's,
+    # which drops every compiled function of the process: 20 s for each program on two cores.
+    outside = random.getstate()
+    random.seed(config.training.seed)
+    try:
+        return Detector(config, num_classes)
+    finally:
+        random.setstate(outside)
+
+
 _programs: collections.OrderedDict[str, Program] = collections.OrderedDict()
 
 
@@ -150,7 +173,14 @@ def get_program(config: ExperimentConfig, num_classes: int) -> Program:
             shaping[path] = value > 0
         elif not field.metadata["live"] and not path.startswith("augment."):
             shaping[path] = value
-    unread = ("training.epochs", "training.data_share", "input.cache_bytes", "input.max_boxes", "model.weights")
+    unread = (
+        "training.epochs",
+        "training.data_share",
+        "training.seed",
+        "input.cache_bytes",
+        "input.max_boxes",
+        "model.weights",
+    )
     for path in unread:
         del shaping[path]
     key = json.dumps([shaping, num_classes])
@@ -223,7 +253,7 @@ def train(
     split, validation = load_data(config, train_files, val_files, class_names)
     steps = input_pipeline.steps_per_epoch(split.length, config.input.batch_size)
     program = get_program(config, len(class_names))
-    history = _restore(program, checkpoint, start_from)
+    history = _restore(program, config, checkpoint, start_from)
     if not history:
         program.start(config, class_names)
     if inherit_from is not None and not history:
@@ -295,7 +325,7 @@ def measure(
     split, validation = load_data(config, train_files, val_files, class_names)
     steps = input_pipeline.steps_per_epoch(split.length, config.input.batch_size)
     program = get_program(config, len(class_names))
-    program.restore(program.initial)
+    program.reset(config)
     program.configure(config, steps)
     clock = _Clock()
     batches = training_batches(split, config, first_epoch=0, epochs=1)
@@ -318,7 +348,7 @@ def restore(config: ExperimentConfig, num_classes: int, checkpoint: str | os.Pat
     if not pathlib.Path(checkpoint).exists():
         raise FileNotFoundError(f"There is no training state {checkpoint}.")
     program = get_program(config, num_classes)
-    if not _restore(program, checkpoint):
+    if not _restore(program, config, checkpoint):
         raise UserError(f"The training state {checkpoint} is damaged. Train it again.")
     program.detector.apply_live_settings(config)
     program.detector.optimizer.finalize_variable_values(program.detector.trainable_variables)
@@ -460,7 +490,7 @@ class Validation:
         return (time.perf_counter() - started) * math.ceil(len(self.truth) / EVAL_BATCH)
 
 
-def _restore(program: Program, *paths: str | os.PathLike[str] | None) -> list[EpochReport]:
+def _restore(program: Program, config: ExperimentConfig, *paths: str | os.PathLike[str] | None) -> list[EpochReport]:
     """Loads the first state that exists and is whole, else the initial one; returns its history."""
     for path in paths:
         exists = path is not None and pathlib.Path(path).exists()
@@ -468,5 +498,5 @@ def _restore(program: Program, *paths: str | os.PathLike[str] | None) -> list[Ep
         if found is not None:
             program.restore(found[0])
             return found[1]
-    program.restore(program.initial)
+    program.reset(config)
     return []

@@ -1,11 +1,14 @@
 """What a training keeps and puts back, for float16 too, whose loss is scaled."""
 
+import collections
+
 import keras
 import numpy as np
 import pytest
 
 from models.hyperparameters import ExperimentConfig
 from models.training import train
+from tests import tiny_data
 
 CONFIG = ExperimentConfig().replace(
     {"input.image_size": 64, "model.alpha": 0.35, "model.num_levels": 2, "optimizer.ema_momentum": 0.9}
@@ -28,7 +31,7 @@ def test_scaling_the_loss_is_part_of_the_state_from_the_start(program) -> None:
     assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     assert optimizer.built  # the first step would build what is not, and add to the state
     assert "dynamic_scale" in {variable.name for variable in program.variables()}
-    program.restore(program.initial)
+    program.reset(CONFIG)
 
 
 def test_after_scoring_the_averages_training_goes_on_from_its_own_weights(program) -> None:
@@ -84,3 +87,48 @@ def test_two_rates_are_kept_where_the_loss_is_scaled() -> None:
     finally:
         keras.config.set_dtype_policy(policy)
     assert sorted(set(optimizer.inner_optimizer.factors)) == [0.5, 1.0]
+
+
+def test_one_traced_program_trains_every_seed_as_one_of_its_own_does(tmp_path, monkeypatch) -> None:
+    """Bit for bit, with everything that draws: initial weights, dropout, the order of the images, moving averages."""
+    traced = []
+    compute_loss = train.Detector.compute_loss
+    monkeypatch.setattr(train.Detector, "compute_loss", lambda *a, **k: traced.append(1) or compute_loss(*a, **k))
+    monkeypatch.setattr(train, "_programs", collections.OrderedDict())
+    records = [tiny_data.scene_record("train", number) for number in range(4)]
+    files = [tiny_data.write_split(tmp_path / split, split, records) for split in ("train", "val")]
+    settings = {"model.dropout_rate": 0.2, "input.batch_size": 2}
+
+    def trained(seed: int) -> list[np.ndarray]:
+        config = CONFIG.replace(settings | {"training.seed": seed})
+        result = train.train(config, *files, tiny_data.CLASS_NAMES, epochs=2, validate_at=())
+        values = [np.asarray(one) for one in train.get_program(config, len(tiny_data.CLASS_NAMES)).variables()]
+        return [*values, np.array([report["loss"] for report in result.history])]
+
+    first = trained(0)
+    times = len(traced)
+    shared = trained(1)
+    again = trained(0)
+    assert len(traced) == times > 0
+    assert len(train._programs) == 1
+    train._programs.clear()
+    alone = trained(1)
+    assert len(traced) == 2 * times
+    for found, expected in ((again, first), (shared, alone)):
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert not all((one == other).all() for one, other in zip(first, alone, strict=True))
+
+
+def test_the_starts_of_a_few_seeds_are_kept(monkeypatch) -> None:
+    """However many there are: they would fill the memory. One that is drawn again is the same."""
+    monkeypatch.setattr(train, "_MOST_SEEDS", 2)
+    program = train.Program(CONFIG, 2)
+    starts = {}
+    for seed in (0, 1, 2, 0):
+        program.reset(CONFIG.replace({"training.seed": seed}))
+        values = [np.asarray(weight) for weight in program.detector.trainable_variables]
+        for one, other in zip(values, starts.setdefault(seed, values), strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert len(program._starts) <= 2
+    assert not np.array_equal(starts[0][0], starts[2][0])
