@@ -1,4 +1,4 @@
-"""A run reviewed with others' tools: TensorBoard and Optuna's dashboard over HTTP, MLflow through its own API.
+"""A run reviewed: TensorBoard and Optuna's dashboard over HTTP, MLflow through its own API, the notebooks about runs.
 
 The tests of this file share one run. It was to keep a tracking server up to date, which is away.
 """
@@ -25,6 +25,7 @@ import pytest
 from PIL import Image
 
 from data.road_scenes import scenes
+from tests import notebooks
 from tests.command_line import ROOT, ssd_tuner
 
 DATASET = "road_scenes:train=24,val=12,test=8"
@@ -219,3 +220,40 @@ def test_mlflow_has_trials_metrics_and_a_model_that_predicts_as_we_do(workdir, t
     np.testing.assert_allclose(table["boxes"][0], [one["box"] for one in expected], atol=1e-5)
     np.testing.assert_allclose(table["scores"][0], [one["score"] for one in expected], atol=1e-5)
     assert table["classes"][0] == [one["category_name"] for one in expected]
+
+
+@pytest.mark.usefixtures("run")
+def test_a_notebook_shows_the_test_result_by_slice(workdir, tmp_path, monkeypatch) -> None:
+    """Those of TFMA: its own list at the end has them all; the first row is what the run's Evaluator found."""
+    cells = notebooks.execute("05_model_analysis", tmp_path, monkeypatch, {'"runs/planned"': repr(str(workdir))})
+    assert notebooks.pictures(cells) == 2
+    text = notebooks.text(cells)
+    summary = json.loads((workdir / "report" / "summary.json").read_text())
+    (images, ap50) = re.search(r"all images +(\d+) +\d+ +([\d.]+)", text).groups()
+    assert (int(images), float(ap50)) == (8, pytest.approx(summary["metrics"]["AP50"], abs=6e-4))
+    for value in ("dark", "bright"):
+        assert re.search(rf"{value} +\d", text)
+    assert re.search(r"\(\('brightness', 'dark'\), \('class', '\w+'\)\)", text)
+
+
+@pytest.mark.usefixtures("run")
+def test_a_notebook_compares_the_run_with_a_second_one(workdir, tmp_path, monkeypatch) -> None:
+    """The second one is made in the notebook, without the plan, on the same images."""
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    (runs / "planned").symlink_to(workdir)
+    replaced = {'"road_scenes:look=thermal,train=120,val=40,test=80"': repr(DATASET)}
+    replaced["SMALL = ["] = f"SMALL = {list(SMALL[:-1])}\nOTHERS = ["
+    cells = notebooks.execute("03_tune_and_compare", tmp_path, monkeypatch, replaced)
+    text = notebooks.text(cells)
+    assert "plain: status 0" in text
+    assert "planned: status" not in text
+    assert notebooks.pictures(cells) == 2
+    rows = json.loads((workdir / "report" / "leaderboard.json").read_text())
+    assert all(row["trial"] in text for row in rows)
+    first = json.loads((workdir / "report" / "summary.json").read_text())["metrics"]["AP50"]
+    second = json.loads((runs / "plain" / "report" / "summary.json").read_text())["metrics"]["AP50"]
+    found = [float(value) for value in re.search(r"AP50 +" + r"(\S+) +" * 4 + r"(\S+)", text).groups()]
+    assert found[:3] == pytest.approx([first, second, second - first], abs=1.1e-3)
+    assert found[3] <= found[2] <= found[4]
+    assert "model.alpha" in text
