@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras_tuner
@@ -21,6 +21,7 @@ from tuner_fn.worker import Job
 
 _SLOWER, _LEAST_TIMEOUT_S = 20.0, 600.0  # as of the search: a training that takes so much longer hangs
 _BUILDING_S = 13.0  # to build and trace a detector, on two cores
+_SEED_S = 2.0  # to draw the initial weights of another seed of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +107,7 @@ def run(ablation: Ablation, folder: pathlib.Path, process: TrainingProcess) -> N
     todo = list(ablation.trainings())
     waiting = [one for one in todo if _kept(ablation, folder, *one) is None]
     try:
-        timeout_s = _announce(ablation, len(todo), len(waiting), process) if waiting else None
+        timeout_s = _announce(ablation, len(todo), waiting, process) if waiting else None
         for number, (variant, seed) in enumerate(todo, start=1):
             found = _kept(ablation, folder, variant, seed)
             if found is None:
@@ -128,18 +129,21 @@ def read(ablation: Ablation, folder: pathlib.Path) -> list[Training]:
     return [one for one in found if one is not None]
 
 
-def _announce(ablation: Ablation, total: int, waiting: int, process: TrainingProcess) -> float | None:
+def _announce(
+    ablation: Ablation, total: int, waiting: Sequence[tuple[Variant, int]], process: TrainingProcess
+) -> float | None:
     """Says how much there is to do and how long it takes; returns the seconds after which a training hangs."""
-    epochs = ablation.baseline.training.epochs
-    plan = {"trials": total, "epochs": total * epochs, "done_epochs": (total - waiting) * epochs}
+    epochs, done = ablation.baseline.training.epochs, total - len(waiting)
+    plan = {"trials": total, "epochs": total * epochs, "done_epochs": done * epochs}
     seconds = timeout_s = None
     try:
-        pace = process.measure(_job(ablation, ablation.baseline, ""))
-        each_s = _BUILDING_S + pace.seconds(epochs, 1)
-        seconds, timeout_s = waiting * each_s, max(_SLOWER * each_s, _LEAST_TIMEOUT_S)
+        training_s = process.measure(_job(ablation, ablation.baseline, "")).seconds(epochs, 1)
+        built = len({variant.name for variant, _ in waiting})  # of the same one all seeds train a traced network
+        seconds = built * _BUILDING_S + len(waiting) * (_SEED_S + training_s)
+        timeout_s = max(_SLOWER * (_BUILDING_S + training_s), _LEAST_TIMEOUT_S)
     except keras_tuner.errors.FailedTrialError:
         pass  # the baseline's training will say why
-    progress.emit("plan", done_trials=total - waiting, seconds=seconds, **plan)
+    progress.emit("plan", done_trials=done, seconds=seconds, **plan)
     return timeout_s
 
 

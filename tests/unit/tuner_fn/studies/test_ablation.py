@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import types
 
 import fake_training
 import pytest
@@ -110,3 +111,16 @@ def test_a_damaged_training_is_set_aside_and_trained_again(run, tmp_path) -> Non
 
 def count_epochs(folder: pathlib.Path) -> int:
     return (folder / "worker.log").read_text().count("epoch trained")
+
+
+def test_the_time_to_come_counts_the_tracing_of_each_variant_once(run, monkeypatch) -> None:
+    """Five seconds a training; another seed needs only new weights."""
+    pace = types.SimpleNamespace(seconds=lambda epochs, validations: epochs + 2.0 * validations)
+    monkeypatch.setattr(TrainingProcess, "measure", lambda self, job: pace)
+    plans = []
+    with progress.listen(lambda kind, fields: plans.append(fields) if kind == "plan" else None):
+        for repeats in (2, 3):
+            run(make(Variant("twice", {RATE: 0.002}), repeats=repeats))
+    tracing, weights = ablation._BUILDING_S, ablation._SEED_S
+    assert [one["seconds"] for one in plans] == [2 * tracing + 4 * (weights + 5.0), 2 * tracing + 2 * (weights + 5.0)]
+    assert [(one["trials"], one["done_trials"]) for one in plans] == [(4, 0), (6, 4)]
