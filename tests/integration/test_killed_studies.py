@@ -78,7 +78,7 @@ def test_a_study_killed_twice_ends_as_one_that_was_not_and_does_nothing_twice(tr
     environment |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     command = [sys.executable, "-c", KILLER, str(tmp_path), training, *DATA, *SMALL]
     command += ["--set=optimizer.learning_rate=0.001"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=3600, check=False)
     assert (done.returncode, done.stdout.count("killed 2")) == (0, 2), done.stdout[-2000:] + done.stderr[-3000:]
     for name in ("ablation/ablation.json", "ablation/ablation.csv", "lr_range/lr_range.json", "lr_range/lr_range.csv"):
         command = "ablate" if name.startswith("ablation") else "lr_range"
