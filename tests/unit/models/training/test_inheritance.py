@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from data import progress
 from models.hyperparameters import ExperimentConfig
@@ -11,6 +12,13 @@ from models.network.layers import conv_bn
 from models.training import inheritance, states
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 9, 9, 3)).astype("float32")
+
+
+@pytest.fixture(autouse=True)
+def _no_seed_of_the_process():
+    """Takes back the seed that `network` sets: with one for the process, a training in it cannot shuffle."""
+    yield
+    tf.random.set_seed(None)
 
 
 def network(seed: int, *, width: int = 4, kernel: int = 1, anchors: int = 2, lively: bool = False) -> keras.Model:
