@@ -9,9 +9,8 @@ from tfx.components.pusher.component import Pusher
 from tfx.components.schema_gen.component import SchemaGen
 from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.trainer.component import Trainer
-from tfx.components.tuner.component import Tuner
 from tfx.dsl.components.base.base_node import BaseNode
-from tfx.proto import pusher_pb2, trainer_pb2
+from tfx.proto import pusher_pb2, trainer_pb2, tuner_pb2
 
 from data import files
 from data.sources import Source
@@ -20,6 +19,7 @@ from pipeline.components import evaluator
 from pipeline.components.example_gen import DetectionExampleGen
 from pipeline.components.exporter import Exporter
 from pipeline.components.serving_check import ServingCheck
+from pipeline.components.tuner import Tuner
 from pipeline.configs import RunConfig
 from pipeline.source_hash import source_hash, trials_hash
 from tuner_fn import strategies
@@ -45,7 +45,12 @@ def make_components(
     """
     examples = _make_example_gen(run, source)
     statistics, schema, validator = make_data_checks(examples.outputs["examples"])
-    tuner = Tuner(tuner_fn="tuner_fn.tuner.tuner_fn", custom_config=_tuner_settings(run), **_data(examples))
+    tuner = Tuner(
+        tuner_fn="tuner_fn.tuner.tuner_fn",
+        tune_args=_tune_args(run.search.parallel_trials),
+        custom_config=_tuner_settings(run),
+        **_data(examples),
+    )
     trainer = Trainer(
         run_fn="pipeline.components.trainer.run_fn",
         hyperparameters=tuner.outputs["best_hyperparameters"],
@@ -123,6 +128,10 @@ def _data(examples: DetectionExampleGen) -> dict[str, types.BaseChannel | Any]:
         "train_args": trainer_pb2.TrainArgs(splits=["train"]),
         "eval_args": trainer_pb2.EvalArgs(splits=["val"]),
     }
+
+
+def _tune_args(parallel_trials: int | None) -> tuner_pb2.TuneArgs | None:
+    return None if parallel_trials is None else tuner_pb2.TuneArgs(num_parallel_trials=parallel_trials)
 
 
 def _tuner_settings(run: RunConfig) -> dict[str, Any]:

@@ -110,6 +110,14 @@ class SearchConfig:
         help="Minutes after which a trial counts as failed, so that a hanging trial does not stop the search. By"
         " default 20 times what the first steps let expect, but at least 10.",
     )
+    parallel_trials: int | None = option(
+        int,
+        None,
+        low=1,
+        decides=False,
+        help="Trials that are trained at the same time, each in a process with a GPU or a share of the cores of its own."
+        " By default one for each GPU, and one without a GPU.",
+    )
     max_disk_gb: float | None = option(
         float,
         None,

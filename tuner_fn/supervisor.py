@@ -1,14 +1,16 @@
 """Keeps a training process going: what ends it is a result of the trial, not of the search."""
 
 import contextlib
+import math
 import multiprocessing
 import os
 import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras_tuner
@@ -23,17 +25,25 @@ MEMORY_SHARE = 0.5  # of the machine's: a bigger worker is replaced after its tr
 _POLL_S = 0.5
 _MEASURE_LIMIT_S = 3600.0  # a large dataset is decoded first
 _START_LIMIT_S = 600.0  # TensorFlow is imported in 10 s; a machine that needs this long hangs
+LEASE_S = 60.0  # a worker that shows no sign of life for so long has lost its job
+_LEAST_WORK = 0.005  # of the time, that a worker must use the processor: one that hangs only sends beats
 
 
 class _DiedError(Exception):
     """The process ended before its job did; says how."""
 
 
+class CancelledError(Exception):
+    """The job was given up, by `TrainingProcess.cancel`; it is no result of the trial."""
+
+
 class TrainingProcess:
     """Trains in a worker process, which is started when it is needed and anew when it has died or grown too big.
 
-    A worker that dies is replaced, and the job continues from its last epoch. A job whose worker dies again before it
-    has finished another epoch has failed. So a process killed from outside costs an epoch, and a crash costs a trial.
+    A worker holds its job on a lease, which every message and every beat of a worker that computes renews; one whose
+    lease is over is ended, as if it had died. A worker that dies is replaced, and the job continues from its last
+    epoch. A job whose worker dies again before it has finished another epoch has failed. So a process killed or stopped
+    from outside costs an epoch, and a crash costs a trial.
 
     Attributes:
         log: where the worker's output goes.
@@ -42,7 +52,14 @@ class TrainingProcess:
     """
 
     def __init__(
-        self, log: str | os.PathLike[str], *, max_bytes: int | None = None, training: str = worker.TRAINING
+        self,
+        log: str | os.PathLike[str],
+        *,
+        max_bytes: int | None = None,
+        training: str = worker.TRAINING,
+        environment: Mapping[str, str] | None = None,
+        lease_s: float = LEASE_S,
+        most_bytes: int | None = None,
     ) -> None:
         """Prepares; nothing is started yet.
 
@@ -50,8 +67,13 @@ class TrainingProcess:
             log: file that the worker's output is added to.
             max_bytes: resident size from which on a worker is replaced after its job; None for half the memory.
             training: name of a module with the `train`, `measure` and `costs` of `models.training.train`.
+            environment: what the worker's differs in, as its device.
+            lease_s: seconds without a sign of life after which a worker counts as dead.
+            most_bytes: resident size of a worker above which its job fails, for the sake of others; None for no limit.
         """
         self.log = pathlib.Path(log)
+        self._environment, self._lease_s, self._most_bytes = dict(environment or {}), lease_s, most_bytes
+        self._is_cancelled = threading.Event()
         self._max_bytes = max_bytes or int(MEMORY_SHARE * psutil.virtual_memory().total)
         self._training = training
         self.size_bytes = 0
@@ -82,6 +104,7 @@ class TrainingProcess:
         Raises:
             FailedTrialError: it diverged, ran out of memory or time, or crashed twice in the same epoch.
             FatalError: a mistake, with the traceback; or with a `UserError` as its cause.
+            CancelledError: another thread has called `cancel`.
         """
         return self._persist(job, "train", on_epoch, timeout_s)
 
@@ -135,8 +158,16 @@ class TrainingProcess:
             reason = str(failure) or f"It took longer than {_MEASURE_LIMIT_S:g} s."
             raise keras_tuner.errors.FailedTrialError(f"{reason}\n{files.tail(self.log)}") from failure
 
+    def cancel(self) -> None:
+        """Makes the thread that waits for a job, now or later, end its worker and raise `CancelledError`."""
+        self._is_cancelled.set()
+
     def close(self) -> None:
-        """Ends the worker, if there is one."""
+        """Ends the worker, if there is one; what was cancelled before no longer is."""
+        self._is_cancelled.clear()
+        self._end()
+
+    def _end(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -152,10 +183,10 @@ class TrainingProcess:
         if self._process is not None and self._process.poll() is None:
             return
         for _ in range(2):
-            self.close()
+            self._end()
             self._launch()
             with contextlib.suppress(_DiedError, TimeoutError):
-                self._receive(time.monotonic() + _START_LIMIT_S)
+                self._receive(time.monotonic() + _START_LIMIT_S, math.inf)
                 return
         raise keras_tuner.errors.FatalError(f"The training process does not start.\n{files.tail(self.log)}")
 
@@ -167,7 +198,7 @@ class TrainingProcess:
         with theirs, self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "tuner_fn.worker", str(os.getpid()), str(theirs.fileno()), self._training],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **self._environment},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -183,7 +214,7 @@ class TrainingProcess:
             self._start()
             self._send((job, action))
             while True:
-                kind, *content = self._receive(deadline)
+                kind, *content = self._receive(deadline, self._lease_s)
                 if kind == "epoch":
                     on_epoch(*content)
                 elif kind == "progress":
@@ -192,7 +223,7 @@ class TrainingProcess:
                 else:
                     break
         except BaseException:
-            self.close()
+            self._end()
             raise
         if kind == "mistake":
             reason, is_users = content
@@ -200,11 +231,11 @@ class TrainingProcess:
         if kind == "failed":
             reason, is_out_of_memory = content
             if is_out_of_memory:
-                self.close()  # what is left of the trial could be in the way of the next one
+                self._end()  # what is left of the trial could be in the way of the next one
             raise keras_tuner.errors.FailedTrialError(reason)
         result, self.size_bytes = content
         if self.size_bytes > self._max_bytes:
-            self.close()
+            self._end()
         return result
 
     def _send(self, message: Any) -> None:
@@ -213,23 +244,40 @@ class TrainingProcess:
         except OSError as error:
             raise _DiedError(self._how_it_died()) from error
 
-    def _receive(self, deadline: float | None) -> tuple[Any, ...]:
-        """Waits for a message.
+    def _receive(self, deadline: float | None, lease_s: float) -> tuple[Any, ...]:
+        """Waits for a message, for as long as the worker shows signs of life.
 
         Raises:
             _DiedError: there will be none.
             TimeoutError: the deadline passed.
+            CancelledError: the job was given up.
         """
+        lease = _Lease(lease_s)
         try:
             while True:
+                if self._is_cancelled.is_set():
+                    raise CancelledError
                 if deadline is not None and time.monotonic() > deadline:
                     raise TimeoutError
                 if self._connection.poll(_POLL_S):
-                    return self._connection.recv()
+                    kind, *content = self._connection.recv()
+                    if kind != "alive":
+                        return kind, *content
+                    lease.renew(content[0])
+                    self._check_size(content[1])
+                elif lease.is_over():
+                    raise _DiedError(f"The training process has shown no sign of life for {self._lease_s:g} s.")
         except TimeoutError:
             raise
         except (EOFError, OSError) as error:  # OSError: it died in the middle of a message
             raise _DiedError(self._how_it_died()) from error
+
+    def _check_size(self, size_bytes: int) -> None:
+        if self._most_bytes is not None and size_bytes > self._most_bytes:
+            raise keras_tuner.errors.FailedTrialError(
+                f"Its process took {size_bytes / 1e9:.1f} GB of memory, more than its share,"
+                f" {self._most_bytes / 1e9:.1f} GB. Fewer --parallel_trials leave more to each."
+            )
 
     def _how_it_died(self) -> str:
         status = self._process.wait()
@@ -238,3 +286,20 @@ class TrainingProcess:
         if status < 0:
             return f"The training process crashed ({signal.Signals(-status).name})."
         return f"The training process ended by itself with status {status}."
+
+
+class _Lease:
+    """Ends some time after a worker has last computed."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._worked_s = seconds, 0.0
+        self._renewed_s = time.monotonic()
+
+    def renew(self, worked_s: float) -> None:
+        """Takes a beat: how many seconds of the processor the worker has used so far."""
+        now = time.monotonic()
+        if worked_s - self._worked_s > _LEAST_WORK * (now - self._renewed_s):
+            self._worked_s, self._renewed_s = worked_s, now
+
+    def is_over(self) -> bool:
+        return time.monotonic() - self._renewed_s > self._seconds

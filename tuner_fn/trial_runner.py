@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import statistics
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from models.network import layers
 from tuner_fn import (
     allotment,
     cost_limits,
+    devices,
     disk,
     objectives,
     optuna_study,
@@ -31,7 +33,10 @@ from tuner_fn import (
 from tuner_fn.clock import Clock, TimeIsUpError
 from tuner_fn.early_stopping import keep_curve, make_rule
 from tuner_fn.finalists import DECISION_FILE, Finalists, heirs
+from tuner_fn.journal import FILE_NAME as JOURNAL
+from tuner_fn.journal import Journal
 from tuner_fn.oracles.base import INHERITED, REJECTED, SPENT, SeededOracle
+from tuner_fn.parallel_trials import ParallelTrials
 from tuner_fn.supervisor import EpochReport, TrainingProcess
 from tuner_fn.worker import Job
 
@@ -50,6 +55,29 @@ _NO_SIGNAL = 0.01  # a score below it is that of a network that has hardly learn
 def make_objective(metric: str) -> keras_tuner.Objective:
     """Makes the objective of a search: the highest value of one of `objectives.every` on the val split."""
     return keras_tuner.Objective(f"{_ON_VAL}{metric}", "max")
+
+
+class RejectedError(keras_tuner.errors.FailedTrialError):
+    """A configuration exceeds a limit on costs."""
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What came of a trial's training.
+
+    Attributes:
+        history: one report an epoch; empty where it failed.
+        costs: of its network, as far as they were found.
+        failure: why it failed; None where it did not.
+        spent: epochs up to the one that it failed in.
+        donor_was_lost: whether the weights to inherit turned out to be damaged.
+    """
+
+    history: list[EpochReport] = dataclasses.field(default_factory=list)
+    costs: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    failure: keras_tuner.errors.FailedTrialError | None = None
+    spent: int = 0
+    donor_was_lost: bool = False
 
 
 class DetectionTuner(keras_tuner.Tuner):
@@ -89,6 +117,8 @@ class DetectionTuner(keras_tuner.Tuner):
         early_stopping: float | None = None,
         reserved_s: float = 0.0,
         process: TrainingProcess | None = None,
+        processes: Sequence[TrainingProcess] = (),
+        parallel_trials: int = 1,
     ) -> None:
         """Opens the search; one that was interrupted in `directory` continues.
 
@@ -116,7 +146,10 @@ class DetectionTuner(keras_tuner.Tuner):
                 beside those of the costs that have limits.
             fidelity: {setting: value} that trials have less of than `config` says.
             early_stopping: chance with which a trial that would become the best may be stopped early; None: none is.
-            process: trains; None for one that writes its log into `directory`.
+            process: trains; None for those of `processes`.
+            processes: train, each a trial at a time; by default `parallel_trials` of them, which share this machine and
+                write their logs into `directory`.
+            parallel_trials: processes where none are given, at least 1.
         """
         directory = pathlib.Path(directory)
         super().__init__(oracle=oracle, directory=str(directory.parent), project_name=directory.name)
@@ -140,7 +173,11 @@ class DetectionTuner(keras_tuner.Tuner):
             has_fidelity=bool(self.fidelity),
             inherits=inherit,
         )
-        self.process = process or TrainingProcess(directory / "worker.log")
+        self.lock = threading.RLock()  # of all that several trials share
+        self._costs_lock = threading.Lock()
+        given = processes or ([process] if process is not None else ())
+        self.processes = tuple(given) or _make_processes(directory, parallel_trials)
+        self.process = self.processes[0]
         self.end_reason = ""
         self.max_minutes, self.max_trainings = max_minutes, max_trainings
         self._clock = Clock(directory / "clock.json", max_minutes, reserved_s)
@@ -150,6 +187,8 @@ class DetectionTuner(keras_tuner.Tuner):
         self._failures: dict[str, str] = {}  # {trial: reason}
         if any(directory.glob("trial_*/trial.json")) or pathlib.Path(oracle._get_oracle_fname()).exists():
             self.reload()
+            order = {trial_id: number for number, trial_id in enumerate(Journal(self._journal_file).ends())}
+            oracle.end_order.sort(key=lambda trial_id: order.get(trial_id, len(order)))  # a damaged file knows none
 
     def search(self, train_files: Sequence[str], val_files: Sequence[str], **settings: Any) -> None:
         """Searches until the oracle ends it or the minutes are over.
@@ -170,11 +209,11 @@ class DetectionTuner(keras_tuner.Tuner):
         except TimeIsUpError as reason:
             self.end_reason += f"; {reason}" if self.end_reason else str(reason)
         except KeyboardInterrupt:
-            self.process.close()
+            self._close()
             self._export_best()
             raise
         finally:
-            self.process.close()
+            self._close()
             self._write_results()
             self._write_study()
             pareto_report.write(self.project_dir, self.leaderboard(), self.costs_asked_for, self.metric)
@@ -188,10 +227,42 @@ class DetectionTuner(keras_tuner.Tuner):
     def _search(self, **settings: Any) -> None:
         """Runs trials until the oracle ends it, or until the time left is that of the trainings after it."""
         try:
-            super().search(**settings)
+            if len(self.processes) > 1 or self._journal_file.exists():
+                self._search_in_parallel(**settings)
+            else:
+                super().search(**settings)
             self.end_reason = self.oracle.end_reason
         except TimeIsUpError as reason:
             self.end_reason = str(reason)
+
+    def _search_in_parallel(self, verbose: int = 1, **_: Any) -> None:
+        """Runs trials in all processes, in an order that is journalled."""
+        self.oracle.verbose = verbose
+        self.on_search_begin()
+        events = Journal(self._journal_file)
+        events.meet(self.oracle.start_order, self.oracle.end_order)
+        ParallelTrials(
+            self.oracle,
+            events,
+            self.processes,
+            self.lock,
+            may_start=self.pre_create_trial,
+            attempt=self.attempt,
+            conclude=self._end_with,
+        ).run()
+        self.on_search_end()
+
+    def _end_with(self, trial: Trial, outcome: Outcome) -> None:
+        self._try_run_and_update_trial(trial, outcome=outcome)
+        self.on_trial_end(trial)
+
+    @property
+    def _journal_file(self) -> pathlib.Path:
+        return pathlib.Path(self.project_dir) / JOURNAL
+
+    def _close(self) -> None:
+        for process in self.processes:
+            process.close()
 
     def on_search_begin(self) -> None:
         """Announces the plan, with the time that the first steps let expect."""
@@ -212,6 +283,7 @@ class DetectionTuner(keras_tuner.Tuner):
                 to_come = max((trials or epochs) - plan["done_trials"], 0)
                 seconds = pace.seconds(left, to_come if self.early_stopping is None else left)
                 seconds += _TRAINING_S * to_come if self._rebuilds() else 0.0
+                seconds /= len(self.processes)
                 plan["seconds"] = min(seconds, self._clock.left_s() or seconds)
         if (limit_s := self._clock.left_s()) is not None:
             plan["limit_s"] = limit_s
@@ -257,7 +329,8 @@ class DetectionTuner(keras_tuner.Tuner):
             progress.emit("note", text=found.text(room, self.max_minutes))
         if found.is_search:
             self._measured_s = found.epoch_s
-            self.oracle.set_budget(found.search_epochs(self._finalists.num_epochs))
+            at_once = len(self.processes) if self.max_trainings is None else 1  # a preset's minutes are of trainings
+            self.oracle.set_budget(at_once * found.search_epochs(self._finalists.num_epochs))
         else:
             self.config = self.config.replace({"training.epochs": found.epochs})
             self._trial_config = self._trial_config.replace({"training.epochs": found.epochs})
@@ -300,11 +373,12 @@ class DetectionTuner(keras_tuner.Tuner):
             repeats_s = self._finalists.num_epochs * (pace + _TRAINING_S / self.oracle.max_epochs)
         return _MARGIN * (self._final_epochs() * slowest + (0.0 if of_final else repeats_s))
 
-    def run_trial(self, trial: Trial, **_: Any) -> dict[str, float]:
+    def run_trial(self, trial: Trial, outcome: Outcome | None = None, **_: Any) -> dict[str, float]:
         """Trains one trial.
 
         Args:
             trial: values to train with; `tuner/epochs` and `tuner/trial_id` as Keras Tuner's Hyperband gives them.
+            outcome: of its training, where that was done elsewhere.
 
         Returns:
             The metrics of the last epoch, the objective among them, and the costs.
@@ -313,15 +387,27 @@ class DetectionTuner(keras_tuner.Tuner):
             FailedTrialError: the configuration cannot be trained; the search continues.
             FatalError: anything else; the search stops.
         """
-        values = trial.hyperparameters.values
-        searched = {name: value for name, value in values.items() if not name.startswith("tuner/")}
-        about = {"number": int(trial.trial_id) + 1, "total": self.oracle.planned_trials(), "trial_id": trial.trial_id}
-        about["objective"] = objectives.get(self.metric).text
-        about["hyperparameters"] = searched
-        progress.emit("trial", state="started", score=None, reason=None, **about)
-        epochs = values["tuner/epochs"]
-        shown = searched | {reporting.RUNG: epochs}
-        log = reporting.TrialLog(self.logdir / f"trial_{trial.trial_id}", shown, f"trial {trial.trial_id}")
+        return self.conclude(trial, outcome or self.attempt(trial, self.process, self.oracle.end_order))
+
+    def attempt(self, trial: Trial, process: TrainingProcess, ended: Sequence[str]) -> Outcome:
+        """Trains one trial and changes nothing of it, in any thread.
+
+        Args:
+            trial: as of `run_trial`.
+            process: that trains.
+            ended: the trials that had ended when this one was started.
+
+        Returns:
+            What came of it, for `conclude`.
+
+        Raises:
+            FatalError: as `run_trial`.
+        """
+        values, thread = dict(trial.hyperparameters.values), threading.get_ident()
+        with self.lock:
+            progress.emit("trial", state="started", score=None, reason=None, **self._about(trial))
+            shown = _searched(values) | {reporting.RUNG: values["tuner/epochs"]}
+            log = reporting.TrialLog(self.logdir / f"trial_{trial.trial_id}", shown, f"trial {trial.trial_id}")
         trained = [values["tuner/initial_epoch"]]
 
         def on_epoch(report: EpochReport) -> None:
@@ -329,43 +415,81 @@ class DetectionTuner(keras_tuner.Tuner):
             log.epoch(report)
 
         def on_event(kind: str, fields: Mapping[str, Any]) -> None:
+            if threading.get_ident() != thread:
+                return  # of another trial
             if kind == "begun":
                 trained.append(fields["epoch"])
             elif kind == "validated":
                 log.validation(fields["summary"])
 
+        outcome = Outcome()
         try:
-            job = self._job(
-                _valid_configuration(self._trial_config, values),
-                str(reporting.state_file(self.get_trial_dir(trial.trial_id))),
-                epochs=epochs,
-                start_from=self._state_of(values.get("tuner/trial_id")),
-                inherit_from=self._state_of(values.get(INHERITED)),
-                stopping=make_rule(self.early_stopping, map(self.oracle.trials.get, self.oracle.end_order), epochs),
-            )
-            cost = self._check_costs(values)
+            with self.lock:
+                job = self._trial_job(trial.trial_id, values, ended)
+            outcome.costs = self._find_costs(values, process)
             with progress.listen(on_event):
-                history = self._train(job, self._after_s, on_epoch)
+                outcome.history = self._train(job, process, self._after_s, on_epoch)
+            outcome.donor_was_lost = job.inherit_from is not None and not os.path.exists(job.inherit_from)
         except keras_tuner.errors.FailedTrialError as failure:
-            log.close(succeeded=False)
-            values[SPENT] = min(trained[-1] + 1, epochs)
-            self._failures[trial.trial_id] = str(failure)
-            reason = str(failure).partition("\n")[0]
-            progress.emit("trial", state="failed", score=None, reason=reason, **about)
-            raise
-        log.close(succeeded=True)
+            outcome.failure, outcome.spent = failure, min(trained[-1] + 1, values["tuner/epochs"])
+        with self.lock:
+            log.close(succeeded=outcome.failure is None)
+        return outcome
+
+    def conclude(self, trial: Trial, outcome: Outcome) -> dict[str, float]:
+        """Takes over what came of a trial.
+
+        Args:
+            trial: that ends now.
+            outcome: of `attempt`.
+
+        Returns:
+            As `run_trial`.
+
+        Raises:
+            FailedTrialError: the trial has failed.
+        """
+        values, history = trial.hyperparameters.values, outcome.history
+        if outcome.failure is not None:
+            if isinstance(outcome.failure, RejectedError):
+                values[REJECTED] = True
+            values[SPENT] = outcome.spent
+            self._failures[trial.trial_id] = str(outcome.failure)
+            reason = str(outcome.failure).partition("\n")[0]
+            progress.emit("trial", state="failed", score=None, reason=reason, **self._about(trial))
+            raise outcome.failure
         last = history[-1]
         keep_curve(trial, history, self.metric)
-        about["total"] = self.oracle.planned_trials()
         early = reporting.stopped_early(values) or None
-        progress.emit("trial", state="done", score=last[self.metric], reason=early, **about)
+        progress.emit("trial", state="done", score=last[self.metric], reason=early, **self._about(trial))
         if int(trial.trial_id) == 0 and last[self.metric] < _NO_SIGNAL:
             progress.emit("note", text=self._no_signal_text(last))
-        if job.inherit_from is not None and not os.path.exists(job.inherit_from):  # it was damaged
+        if outcome.donor_was_lost:  # its file was damaged
             del values[INHERITED]
         found = {f"{_ON_VAL}{name}": float(last[name]) for name in dict.fromkeys(("AP", "AP50", "AP75", self.metric))}
         seconds = sum(report["seconds"] for report in history[values["tuner/initial_epoch"] :])
-        return {**found, "epochs": len(history), "seconds": seconds, **cost}
+        return {**found, "epochs": len(history), "seconds": seconds, **outcome.costs}
+
+    def _about(self, trial: Trial) -> dict[str, Any]:
+        """Names a trial in the progress."""
+        return {
+            "number": int(trial.trial_id) + 1,
+            "total": self.oracle.planned_trials(),
+            "trial_id": trial.trial_id,
+            "objective": objectives.get(self.metric).text,
+            "hyperparameters": _searched(trial.hyperparameters.values),
+        }
+
+    def _trial_job(self, trial_id: str, values: Mapping[str, Any], ended: Sequence[str]) -> Job:
+        epochs = values["tuner/epochs"]
+        return self._job(
+            _valid_configuration(self._trial_config, values),
+            str(reporting.state_file(self.get_trial_dir(trial_id))),
+            epochs=epochs,
+            start_from=self._state_of(values.get("tuner/trial_id")),
+            inherit_from=self._state_of(values.get(INHERITED)),
+            stopping=make_rule(self.early_stopping, map(self.oracle.trials.get, ended), epochs),
+        )
 
     def _no_signal_text(self, report: EpochReport) -> str:
         return (
@@ -445,7 +569,7 @@ class DetectionTuner(keras_tuner.Tuner):
             self._clock.check(self._after_s(of_final=True))
             try:
                 job = self._job(config, str(state), epochs=epochs)
-                history = self._train(job, lambda _: self._after_s(of_final=True))
+                history = self._train(job, self.process, lambda _: self._after_s(of_final=True))
                 score = history[-1][self.metric]
                 outcome = f"val {objectives.get(self.metric).text} {score:.3f}"
             except keras_tuner.errors.FailedTrialError as failure:
@@ -463,11 +587,12 @@ class DetectionTuner(keras_tuner.Tuner):
         given = self.oracle.epochs_given(self.oracle.trials) + epochs * sum(map(len, self._finalists.scores.values()))
         return given + epochs <= total + self._finalists.num_epochs
 
-    def _check_costs(self, values: dict[str, Any]) -> Mapping[str, float]:
+    def _find_costs(self, values: Mapping[str, Any], process: TrainingProcess) -> Mapping[str, float]:
         """Finds what the final model of a trial's values costs; over a limit the trial fails and spends no epoch."""
         config = _valid_configuration(self.config, values)
         job = self._job(config, "", epochs=values["tuner/epochs"])
-        found = self._known_costs.find(config, lambda: self._measure_costs(job), latency=job.latency)
+        with self._costs_lock:  # an architecture is measured once, and one at a time
+            found = self._known_costs.find(config, lambda: self._measure_costs(job, process), latency=job.latency)
         excess = cost_limits.excess(found, self.limits)
         if excess:
             if not self.ranges.keys() & cost_limits.deciding(config).keys():
@@ -476,39 +601,44 @@ class DetectionTuner(keras_tuner.Tuner):
                     " --tune=model.alpha,input.image_size, set it with --set, or raise the limit."
                 )
                 raise keras_tuner.errors.FatalError(text) from UserError(text)
-            values[REJECTED] = True
-            raise keras_tuner.errors.FailedTrialError(excess)
+            raise RejectedError(excess)
         return found
 
-    def _measure_costs(self, job: Job) -> dict[str, float]:
+    def _measure_costs(self, job: Job, process: TrainingProcess) -> dict[str, float]:
         """Finds what a job's network costs; a time near or above its limit is measured again, the least one counts."""
-        found = self.process.costs(job, self._timeout_s(job))
+        found = process.costs(job, self._timeout_s(job))
         limit = self.limits.get("max_latency_ms", math.inf)
         for _ in range(_MEASURED_AGAIN):
             if job.latency and found["latency_ms"] > _NEAR * limit:
-                found = min(found, self.process.costs(job, self._timeout_s(job)), key=lambda one: one["latency_ms"])
+                found = min(found, process.costs(job, self._timeout_s(job)), key=lambda one: one["latency_ms"])
         return found
 
     def _train(
-        self, job: Job, after_s: Callable[[float], float], log: Callable[[EpochReport], None] = lambda report: None
+        self,
+        job: Job,
+        process: TrainingProcess,
+        after_s: Callable[[float], float],
+        log: Callable[[EpochReport], None] = lambda report: None,
     ) -> list[EpochReport]:
         """Trains, shows each epoch, and stops where the time is up, but for the seconds that come after it.
 
         Args:
             job: what to train.
+            process: that trains.
             after_s: tells those by the seconds of this job's epochs.
             log: gets each report.
         """
         seconds: list[float] = []
 
         def on_epoch(report: EpochReport) -> None:
-            log(report)
-            seconds.append(report["seconds"])
-            progress.emit("epoch", stage="search", epochs=job.epochs, **reporting.progress_fields(report))
-            if report["epoch"] < job.epochs:
-                self._clock.check(after_s(statistics.median(seconds[1:] or [0.0])))  # the first one traces
+            with self.lock:
+                log(report)
+                seconds.append(report["seconds"])
+                progress.emit("epoch", stage="search", epochs=job.epochs, **reporting.progress_fields(report))
+                if report["epoch"] < job.epochs:
+                    self._clock.check(after_s(statistics.median(seconds[1:] or [0.0])))  # the first one traces
 
-        return self.process.train(job, on_epoch, self._timeout_s(job))
+        return process.train(job, on_epoch, self._timeout_s(job))
 
     def _timeout_s(self, job: Job) -> float:
         """Tells after how many seconds a job has failed, so that a hang costs a trial and not the search."""
@@ -582,6 +712,21 @@ class DetectionTuner(keras_tuner.Tuner):
         if rows and rows[0]["rank"]:
             best = search_space.configuration(self.config, rows[0]["hyperparameters"])
             files.write_text(folder / "best_config.json", json.dumps(best.to_dict(), indent=1))
+
+
+def _make_processes(folder: pathlib.Path, count: int) -> tuple[TrainingProcess, ...]:
+    """Makes processes that share this machine."""
+    if count == 1:
+        return (TrainingProcess(folder / "worker.log"),)
+    return tuple(
+        TrainingProcess(folder / f"worker_{number}.log", **dataclasses.asdict(share))
+        for number, share in enumerate(devices.shares(count), start=1)
+    )
+
+
+def _searched(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Picks the hyperparameters among a trial's values."""
+    return {name: value for name, value in values.items() if not name.startswith("tuner/")}
 
 
 def _valid_configuration(config: ExperimentConfig, values: Mapping[str, Any]) -> ExperimentConfig:

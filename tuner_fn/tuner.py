@@ -10,7 +10,7 @@ import data
 from data import dataset_info
 from data.run_directory import RunDirectory
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import allotment, portfolio, search_folder, search_space
+from tuner_fn import allotment, devices, portfolio, search_folder, search_space
 from tuner_fn.oracles import make_oracle, options_of
 from tuner_fn.search_config import SearchConfig
 from tuner_fn.trial_runner import DetectionTuner, make_objective
@@ -54,6 +54,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         max_epochs_total=None if search.max_epochs_total is None else search.max_epochs_total - search.repeated_epochs,
         **{name: value for name, value in options.items() if name in options_of(search.strategy)},
     )
+    devices.check(search.parallel_trials)
     tuner = DetectionTuner(
         oracle,
         config,
@@ -72,6 +73,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         second_objective=search.second_objective,
         fidelity=search.fidelity,
         early_stopping=search.early_stopping,
+        parallel_trials=search.parallel_trials or devices.default_count(),
         max_disk_bytes=None if search.max_disk_gb is None else 1e9 * search.max_disk_gb,
         trial_timeout_s=None if search.trial_timeout is None else 60.0 * search.trial_timeout,
     )

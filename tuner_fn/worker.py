@@ -4,6 +4,7 @@
 however that ends.
 """
 
+import contextlib
 import dataclasses
 import importlib
 import os
@@ -21,9 +22,10 @@ import psutil
 from data import plugins, progress
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import early_stopping, failed_trials
+from tuner_fn import devices, early_stopping, failed_trials
 
 TRAINING = "models.training.train"
+BEAT_S = 2.0  # between two signs of life
 _PARENT_CHECK_S = 0.2
 
 
@@ -66,12 +68,46 @@ class Job:
     stopping: early_stopping.StoppingRule | None = None
 
 
-def serve(connection: Connection, training: ModuleType) -> None:
+class Pipe:
+    """A connection that several threads send over, and that shows signs of life while a job is worked on."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Takes the connection; the signs of life begin with the first job."""
+        self._connection, self._lock, self._is_working = connection, threading.Lock(), threading.Event()
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def send(self, message: Any) -> None:
+        """Sends a message, whole."""
+        with self._lock:
+            self._connection.send(message)
+
+    def recv(self) -> Any:
+        """Waits for a job, in silence.
+
+        Raises:
+            EOFError: the other side has closed the connection.
+        """
+        self._is_working.clear()
+        job = self._connection.recv()
+        self._is_working.set()
+        return job
+
+    def _beat(self) -> None:
+        while True:
+            self._is_working.wait()
+            time.sleep(BEAT_S)
+            if self._is_working.is_set():
+                with contextlib.suppress(OSError):  # the other side has gone, and so does this one soon
+                    self.send(("alive", time.process_time(), psutil.Process().memory_info().rss))
+
+
+def serve(connection: Pipe, training: ModuleType) -> None:
     """Trains jobs until the other side closes the pipe.
 
-    Sends ("ready",); then for each job any number of ("progress", kind, fields) and ("epoch", report), and in the end
-    ("done", result, resident bytes), ("failed", reason, whether memory ran out), or ("mistake", reason and traceback,
-    whether it is the user's: then without traceback).
+    Sends ("ready",); then for each job any number of ("progress", kind, fields), ("epoch", report) and ("alive",
+    seconds of the processor used so far, resident bytes), and in the end ("done", result, resident bytes), ("failed",
+    reason, whether memory ran out), or ("mistake", reason and traceback, whether it is the user's: then without
+    traceback).
 
     Args:
         connection: to the supervisor; sends a `Job` and what is to be done with it, of `_ACTIONS`.
@@ -98,7 +134,7 @@ def serve(connection: Connection, training: ModuleType) -> None:
                 connection.send(("done", result, psutil.Process().memory_info().rss))
 
 
-def _train(training: ModuleType, job: Job, connection: Connection) -> list[dict[str, float]]:
+def _train(training: ModuleType, job: Job, connection: Pipe) -> list[dict[str, float]]:
     begun: list[int] = []
     summariser: list[Any] = []
 
@@ -138,11 +174,11 @@ def should_stop(job: Job, history: Sequence[Mapping[str, float]]) -> bool:
     return job.stopping is not None and job.stopping.stops([report[job.objective] for report in history])
 
 
-def _measure(training: ModuleType, job: Job, _: Connection) -> Any:
+def _measure(training: ModuleType, job: Job, _: Pipe) -> Any:
     return training.measure(ExperimentConfig.from_dict(job.settings), job.train_files, job.val_files, job.class_names)
 
 
-def _costs(training: ModuleType, job: Job, _: Connection) -> dict[str, float]:
+def _costs(training: ModuleType, job: Job, _: Pipe) -> dict[str, float]:
     config = ExperimentConfig.from_dict(job.settings)
     return training.costs(config, len(job.class_names), latency=job.latency, formats=job.formats)
 
@@ -161,8 +197,10 @@ def main() -> None:
     """Serves the supervisor: arguments are its process number, the pipe's descriptor and the module that trains."""
     parent, descriptor, name = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    if cores := os.environ.get(devices.CORES):
+        os.sched_setaffinity(0, map(int, cores.split(",")))
     plugins.load_again()
-    serve(Connection(descriptor), importlib.import_module(name))
+    serve(Pipe(Connection(descriptor)), importlib.import_module(name))
 
 
 if __name__ == "__main__":

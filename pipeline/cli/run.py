@@ -11,7 +11,7 @@ from data.run_directory import RunDirectory
 from pipeline import configs, environment, invocation, planning, workdir
 from pipeline.cli import data_flags, export, parsing
 from pipeline.screen import display
-from tuner_fn import finalists, objectives, pareto, presets, search_config, search_space, strategies
+from tuner_fn import devices, finalists, objectives, pareto, presets, search_config, search_space, strategies
 from tuner_fn.plan import plan
 
 if TYPE_CHECKING:
@@ -153,6 +153,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     if tracking_uri is not None:
         environment.check_environment("mlflow")
     values = experiment_values(flag_values) | {"workdir": flag_values["workdir"].value}
+    devices.check(values["parallel_trials"])
     # A mistake in the dataset or the weights' path should not wait for TFX, nor leave a folder.
     with display.open_display(flag_values["verbosity"].value):
         config, found, key = planning.plan_run(values)

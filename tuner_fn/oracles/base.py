@@ -1,6 +1,7 @@
 """What the kit's strategies share: reproducible proposals, no configuration twice, budgets, and a said end."""
 
 import abc
+import copy
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
@@ -177,9 +178,13 @@ class SeededOracle(SavedOracle, abc.ABC):
             own = [self.seed] if self.seed >= 0 else [-self.seed, 1]  # numpy takes no negative ones
             rng = np.random.default_rng([own[0], len(self.trials), *own[1:]])
             start = None if self.trials else Proposal(self.space.defaults(), self.start_epochs())
+            decided = self._decided()
             proposal = start or self._with_pinned(self.propose(rng), rng)
         except Exhausted as reason:
-            return {"status": "IDLE"} if self.ongoing_trials else self._stop(str(reason))
+            if not self.ongoing_trials:
+                return self._stop(str(reason))
+            self._undo(decided)  # how often a worker asked in vain must not matter
+            return {"status": "IDLE"}
         before = 0 if proposal.known is None else self.configurations[proposal.known].epochs
         epochs = proposal.epochs if left is None else min(proposal.epochs, before + left)
         if proposal.known is None:
@@ -279,6 +284,8 @@ class SeededOracle(SavedOracle, abc.ABC):
     def create_trial(self, tuner_id: str) -> keras_tuner.engine.trial.Trial:
         """Gives a worker its trial, as `keras_tuner.Oracle.create_trial`; says why where there is none."""
         trial = super().create_trial(tuner_id)
+        if trial.status == "RUNNING":
+            self.end_reason = ""  # one that failed gave its epochs back after another worker had found none
         if trial.status == "STOPPED" and not self.end_reason:
             self.end_reason = self._trials_done()
         return trial
@@ -399,6 +406,13 @@ class SeededOracle(SavedOracle, abc.ABC):
     def _compute_values_hash(self, values: dict[str, Any]) -> str:
         """Hashes a configuration; Keras Tuner's own entries and ours are not part of it."""
         return super()._compute_values_hash({k: v for k, v in values.items() if not k.startswith("tuner/")})
+
+    def _decided(self) -> dict[str, Any]:
+        """Returns what proposals decide for later ones; `_undo` restores it."""
+        return {"pinned": copy.deepcopy(self.pinned.to_state())}
+
+    def _undo(self, decided: dict[str, Any]) -> None:
+        self.pinned.restore(decided["pinned"])
 
     def get_state(self) -> dict[str, Any]:
         """Adds the trials given up and the settings pinned to Keras Tuner's state."""

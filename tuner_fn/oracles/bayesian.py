@@ -31,6 +31,9 @@ class BayesianOracle(FreezeThawOracle):
         improvement = super()._acquisition(rng, to_end=to_end)
         return lambda at: improvement(_at_the_end(at.features))
 
+    def _running_points(self) -> Points:
+        return _at_the_end(self.space.features(np.empty((0, len(self.space.parameters)))))  # they are known points
+
     def _known_points(self) -> tuple[Points, np.ndarray]:
         points, scores = super()._known_points()
         _, last = np.unique(points.curves, return_index=True)  # a curve's last place comes first

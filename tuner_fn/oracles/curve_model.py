@@ -37,6 +37,11 @@ class Points:
         """Picks points by index."""
         return Points(self.features[chosen], self.progress[chosen], self.curves[chosen])
 
+    def joined(self, others: "Points") -> "Points":
+        """Appends other points."""
+        pairs = ((getattr(one, field.name) for one in (self, others)) for field in dataclasses.fields(self))
+        return Points(*(np.concatenate(list(pair)) for pair in pairs))
+
 
 class CurveModel:
     """Gaussian process of scores over configurations and epochs.
@@ -82,7 +87,7 @@ class CurveModel:
         """Takes the scores [N] at points [N] as known."""
         covariance = self._covariance(points, points)
         covariance[np.diag_indices(len(points))] += np.exp(self.constants[-1]) + _JITTER
-        self._points = points
+        self._points, self.scores = points, scores
         self._factor = linalg.cholesky(covariance, lower=True, check_finite=False)
         self._weights = linalg.cho_solve((self._factor, True), scores, check_finite=False)
 

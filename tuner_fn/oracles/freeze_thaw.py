@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from tuner_fn.oracles.base import Exhausted, Proposal, SeededOracle
+from tuner_fn.oracles.base import Configuration, Exhausted, Proposal, SeededOracle
 from tuner_fn.oracles.curve_model import NO_CURVE, CurveModel, Points
 
 INITIAL = 4  # configurations before the model: the defaults and random ones
@@ -15,6 +15,7 @@ MOST_POINTS, MOST_FITTED = 400, 250  # of curves: what the model is conditioned 
 REFIT_GROWTH = 1.15  # of the results, before the constants are fitted again
 FAILED = -0.25  # score of a failed configuration, below the worst, in units of best less worst
 TELLING = 0.5  # of the start's final score: from there on scores tell configurations apart
+MOST_IMAGINED = 100  # running trials, the last ones started, that the model takes as ended
 MOST_PAUSED = 100  # configurations, the best ones, that the model is asked about; the rest have little to hope for
 PRIOR_SPREAD = 0.3  # of good configurations around the start, in units of the ranges
 COST = "multiply_adds"  # metric of a trial
@@ -37,8 +38,12 @@ class FreezeThawOracle(SeededOracle):
     more, the less the more configurations are known: a start that was derived from the data is rarely far off. What
     counts is the improvement for a second of training.
 
+    A trial that is running counts as ended with the score that the model expects of it, so that several workers neither
+    crowd around one place nor wait for each other (`benchmarks/parallel_search.py` compares that with a penalty).
+
     Source: Swersky et al. 2014 (arXiv:1406.3896) for the idea; Rakotoarison et al. 2024 (arXiv:2404.16795), section 4,
-    for the random horizon; Hvarfner et al. 2022 (arXiv:2204.11051), section 4, for the prior.
+    for the random horizon; Hvarfner et al. 2022 (arXiv:2204.11051), section 4, for the prior; Ginsbourger et al. 2010
+    (Computational Intelligence in Expensive Optimization Problems, chapter 6), the kriging believer, for running ones.
     """
 
     def __init__(
@@ -133,6 +138,10 @@ class FreezeThawOracle(SeededOracle):
         standard = (warped - mean) / deviation
         model = self._fitted(points, standard, rng)
         model.condition(points, standard)
+        running = self._running_points()
+        if len(running):
+            imagined = self._imagined(model, running)
+            model.condition(points.joined(running), np.concatenate([standard, imagined]))
         # Near aims get far with few epochs, but what counts is reached at the end: the two share the proposals.
         horizon = 1.0 if rng.random() < 0.5 or to_end else rng.integers(1, self.max_epochs + 1) / self.max_epochs
         best = standard.max()
@@ -168,6 +177,19 @@ class FreezeThawOracle(SeededOracle):
         features = self.space.features(np.array([self.configurations[index].genes for index in curves]))
         return Points(features, epochs / self.max_epochs, curves), found
 
+    def _running_points(self) -> Points:
+        """Lists the places [N] that running trials will reach on their curves."""
+        return self._ends(self._running()[-MOST_IMAGINED:])
+
+    def _running(self) -> list[int]:
+        """Lists the configurations that are trained now, in the order of their trials."""
+        running = [index for index, one in enumerate(self.configurations) if one.state == "running"]
+        return sorted(running, key=lambda index: int(self.configurations[index].trial_id))
+
+    def _imagined(self, model: CurveModel, running: Points) -> np.ndarray:
+        """Imagines the scores [N] of running trials, in the model's units."""
+        return model.predict(running)[0]
+
     def _fitted(self, points: Points, scores: np.ndarray, rng: np.random.Generator) -> CurveModel:
         """Makes the model with the constants last fitted; fits them again when there are enough new results."""
         model = CurveModel(points.features.shape[1])
@@ -188,8 +210,9 @@ class FreezeThawOracle(SeededOracle):
     def _ends(self, known: list[int]) -> Points:
         """Makes the last places of known configurations' curves."""
         chosen = [self.configurations[index] for index in known]
-        features = self.space.features(np.array([one.genes for one in chosen]))
-        return Points(features, np.array([one.epochs for one in chosen]) / self.max_epochs, np.array(known))
+        genes = np.array([one.genes for one in chosen]).reshape(len(chosen), len(self.space.parameters))
+        epochs = np.array([one.epochs for one in chosen])
+        return Points(self.space.features(genes), epochs / self.max_epochs, np.array(known, dtype=int))
 
     def _best_new(self, rng: np.random.Generator, acquisition: Acquisition) -> tuple[np.ndarray, float]:
         """Searches the new configuration with the highest acquisition value.
@@ -236,10 +259,17 @@ class FreezeThawOracle(SeededOracle):
 
         They follow from the multiply-adds: measured ones would be others in each run, and so would be the search.
         """
-        metrics = [self.trials[one.trial_id].metrics for one in self.configurations]
-        known = [one.get_last_value(COST) if one.exists(COST) else None for one in metrics]
+        known = [self._cost(one) for one in self.configurations]
         first = next((one for one in known if one), 1.0)
         return np.array([_COST_POWER * np.log(one / first) if one else 0.0 for one in known])
+
+    def _cost(self, one: Configuration) -> float | None:
+        """Returns the cost that a configuration's last trial that has ended found; None where none did."""
+        trial_id = one.trial_id
+        if one.state == "running":  # it may have told its cost by chance before this proposal
+            trial_id = self.trials[trial_id].hyperparameters.values.get("tuner/trial_id")
+        metrics = None if trial_id is None else self.trials[trial_id].metrics
+        return metrics.get_last_value(COST) if metrics is not None and metrics.exists(COST) else None
 
     def _cost_model(self) -> Callable[[np.ndarray], np.ndarray]:
         """Makes what predicts `_log_costs` from features [N, F]: a ridge regression around the start."""
@@ -259,6 +289,13 @@ class FreezeThawOracle(SeededOracle):
 
     def _next_rung(self, epochs: int) -> int:
         return next(rung for rung in self.rungs if rung > epochs)
+
+    def _decided(self) -> dict[str, Any]:
+        return super()._decided() | {"constants": self._constants, "fitted_at": self._fitted_at}
+
+    def _undo(self, decided: dict[str, Any]) -> None:
+        super()._undo(decided)
+        self._constants, self._fitted_at = decided["constants"], decided["fitted_at"]
 
     def get_state(self) -> dict[str, Any]:
         """Adds the model's constants to Keras Tuner's state."""

@@ -1,0 +1,206 @@
+"""Searches with several workers against one oracle, on learning curves of LCBench's surrogate and a simulated clock.
+
+An epoch takes one unit of time, whatever is trained; the oracle's own time does not count. Each of N workers asks,
+trains as many units as the trial has epochs, tells and asks again. What N workers are worth is how much sooner they
+reach the regret that one worker has after 1,040 epochs; regret is that of `benchmarks/search.py`.
+
+    python -m benchmarks.parallel_search [--workers=1,2,4,8] [--seeds=3] [--tasks=7593,126025] [--only=freeze_thaw]
+    python -m benchmarks.parallel_search --only=believer,penalty,unaware --workers=1,4
+    python -m benchmarks.parallel_search --load=10,100,1000 [--only=freeze_thaw,asha]
+
+The second one compares what `freeze_thaw` may take running trials for: ended with the score that its model expects,
+ended with the worst score, or nothing. The third one lets that many workers ask one oracle and says how many
+suggestions a second it makes.
+
+Needs `requirements/benchmarks.txt`, and the surrogate in `$SSD_TUNER_SHARED_DATA/lcbench` or `../shared/data/lcbench`.
+"""
+
+import argparse
+import functools
+import heapq
+import itertools
+import json
+import multiprocessing
+import os
+import pathlib
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks import rounds, search
+
+EPOCHS = 1040  # of one worker
+LONGEST = 1.4  # times EPOCHS / workers, that a search with several workers may take
+PENDING = ("believer", "penalty", "unaware")
+LOAD_ASKED = 300  # suggestions that are timed under load
+Curve = tuple[np.ndarray, np.ndarray]  # times, and the best accuracy at each
+
+
+def main() -> int:
+    """Simulates every strategy with every number of workers; prints regret against time, and the speed-ups."""
+    from benchmarks import lcbench
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", default="1,2,4,8", help="numbers of workers, by comma; they are compared with 1")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each strategy on each task")
+    parser.add_argument("--tasks", default=",".join(lcbench.TASKS), help="by comma")
+    parser.add_argument("--only", default="freeze_thaw", help="strategies, by comma")
+    parser.add_argument("--load", help="numbers of workers, by comma: measure suggestions a second in place of regret")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="that share the tasks")
+    parser.add_argument("--output", type=pathlib.Path, help="JSON file for the regrets of every run")
+    arguments = parser.parse_args()
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ[name] = "1"  # the runs share the cores
+    rounds.print_heading("python -m benchmarks.parallel_search", ["keras-tuner", "optuna", "numpy"])
+    names, tasks = arguments.only.split(","), arguments.tasks.split(",")
+    if arguments.load:
+        _print_load(names, [int(number) for number in arguments.load.split(",")], tasks[0])
+        return 0
+    workers = [int(number) for number in arguments.workers.split(",")]
+    print(f"{len(tasks)} tasks, {arguments.seeds} seeds", flush=True)
+    found: dict[tuple[str, int], list[np.ndarray]] = {pair: [] for pair in itertools.product(names, workers)}
+    work = functools.partial(_run_task, names=names, workers=workers, seeds=arguments.seeds)
+    with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
+        for task, results in zip(tasks, pool.imap(work, tasks), strict=True):
+            for pair, regrets in results:
+                found[pair].append(regrets)
+            print(f"  {task} done", flush=True)
+            if arguments.output:
+                saved = {f"{name} {count}": np.array(runs).tolist() for (name, count), runs in found.items()}
+                arguments.output.write_text(json.dumps({"tasks": tasks, "regrets": saved}))
+    for name in names:
+        _print_table(name, {count: np.array(found[name, count]) for count in workers})
+    return 0
+
+
+def simulate(oracle: Any, curve: Callable[[Mapping[str, Any]], np.ndarray], workers: int, until: int) -> Curve:
+    """Lets workers ask and tell an oracle on a simulated clock, an epoch a unit of time.
+
+    Args:
+        oracle: as `tuner_fn.oracles.make_oracle` returns, with a directory.
+        curve: returns the accuracies after each epoch of a configuration.
+        workers: that train at the same time.
+        until: time at which the search is over.
+
+    Returns:
+        times 1 to `until`, and the best accuracy that any epoch has shown by then.
+    """
+    best = np.full(until, -np.inf)
+    running: list[tuple[int, int, Any]] = []  # when it ends, in which order it began, the trial
+    idle, began, now = list(range(workers)), itertools.count(), 0
+    while now < until:
+        while idle:
+            trial = oracle.create_trial(f"tuner{idle[-1]}")
+            if trial.status != "RUNNING":
+                break
+            worker, values = idle.pop(), trial.hyperparameters.values
+            first, last = values.get("tuner/initial_epoch", 0), values.get("tuner/epochs", search.MAX_EPOCHS)
+            accuracies = curve(values)[first:last]
+            shown = accuracies[: until - now]
+            best[now : now + len(shown)] = np.maximum(best[now : now + len(shown)], shown)
+            heapq.heappush(running, (now + last - first, next(began), (trial, accuracies, first, worker)))
+        if not running:
+            break
+        now, _, (trial, accuracies, first, worker) = heapq.heappop(running)
+        for epoch, accuracy in enumerate(accuracies, start=first):
+            oracle.update_trial(trial.trial_id, {search.OBJECTIVE: float(accuracy)}, step=epoch)
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+        idle.append(worker)
+    return np.arange(1, until + 1), np.maximum.accumulate(best)
+
+
+def make_oracle(name: str, seed: int, folder: str) -> Any:
+    """Makes a strategy's oracle, or `freeze_thaw` with one of `PENDING`."""
+    oracle = search._make_ours("freeze_thaw" if name in PENDING else name, seed)
+    if name == "penalty":
+        oracle._imagined = lambda model, running: np.full(len(running), model.scores.min())
+    elif name == "unaware":
+        oracle._running = list
+    oracle._set_project_dir(folder, "search")
+    oracle.verbose = 0
+    oracle._save_trial, oracle.save = lambda trial: None, lambda: None  # files have no part in it
+    return oracle
+
+
+def _run_task(
+    task: str, names: Sequence[str], workers: Sequence[int], seeds: int
+) -> list[tuple[tuple[str, int], np.ndarray]]:
+    """Runs all searches on one task; returns ((strategy, workers), regret at each time)."""
+    from benchmarks import lcbench
+
+    problem = lcbench.Task(task)
+
+    @functools.cache
+    def run(name: str, count: int, seed: int) -> np.ndarray:
+        if count == 1 and name in PENDING[1:]:
+            return run(PENDING[0], count, seed)  # nothing is running when one worker asks
+        until = EPOCHS if count == 1 else int(LONGEST * EPOCHS / count)
+        with tempfile.TemporaryDirectory() as folder:
+            _, best = simulate(make_oracle(name, seed, folder), problem.curve, count, until)
+        return np.array([problem.regret(one) for one in best])
+
+    every = itertools.product(names, workers, range(seeds))
+    return [((name, count), run(name, count, seed)) for name, count, seed in every]
+
+
+def _print_table(name: str, runs: Mapping[int, np.ndarray]) -> None:
+    """Prints the mean regrets of a strategy by time, and when N workers are where one is in the end.
+
+    Args:
+        name: of the strategy.
+        runs: {workers: regrets [runs, times]}.
+    """
+    marks = [65, 130, 173, 260, 346, 520, 780, 1040]
+    print(f"\n{name}: mean normalised regret over tasks and seeds (standard error) at a time, in epochs of one worker")
+    print(f"{'workers':>8s}" + "".join(f"{mark:>15,d}" for mark in marks) + f"{'there at':>10s}{'speed-up':>10s}")
+    one = runs.get(1)
+    for count, regrets in runs.items():
+        mean, error = regrets.mean(axis=0), regrets.std(axis=0) / np.sqrt(len(regrets))
+        shown = [f"{mean[m - 1]:.3f} ({error[m - 1]:.3f})" if m <= len(mean) else "" for m in marks]
+        end = ""
+        if one is not None:
+            level = one.mean(axis=0)[-1]
+            reached = np.flatnonzero(mean <= level)
+            end = f"{reached[0] + 1:>10,d}{EPOCHS / (reached[0] + 1):>10.2f}" if len(reached) else f"{'later':>10s}"
+        print(f"{count:>8d}" + "".join(f"{cell:>15s}" for cell in shown) + end)
+
+
+def _print_load(names: Sequence[str], workers: Sequence[int], task: str) -> None:
+    """Prints how many suggestions a second one oracle makes for so many workers, once all of them are at work."""
+    from benchmarks import lcbench
+
+    problem = lcbench.Task(task)
+    print(f"\ntask {task}: suggestions a second of one oracle, median of the last {LOAD_ASKED}, all workers busy")
+    print(f"{'':16s}" + "".join(f"{count:>12,d}" for count in workers))
+    for name in names:
+        cells = []
+        for count in workers:
+            with tempfile.TemporaryDirectory() as folder:
+                oracle, waits = make_oracle(name, 0, folder), []
+                oracle.create_trial = _timed(oracle.create_trial, waits)
+                simulate(oracle, problem.curve, count, _time_for(count))
+            cells.append(f"{1.0 / np.median(waits[-LOAD_ASKED:]):>12.1f}")
+        print(f"{name:16s}" + "".join(cells), flush=True)
+
+
+def _time_for(workers: int) -> int:
+    """Finds a time by which each worker has asked twice, and all together have asked often enough."""
+    return 12 + 5 * LOAD_ASKED // workers
+
+
+def _timed(ask: Callable[[str], Any], waits: list[float]) -> Callable[[str], Any]:
+    def timed(worker: str) -> Any:
+        began = time.perf_counter()
+        trial = ask(worker)
+        waits.append(time.perf_counter() - began)
+        return trial
+
+    return timed
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,188 @@
+"""Several trials at a time: the order in which they end decides, and whoever has the journal repeats it."""
+
+import json
+import pathlib
+import random
+import shutil
+import threading
+import time
+
+import keras_tuner
+import pytest
+import test_trial_runner as one_at_a_time
+from test_trial_runner import FakeProcess, search
+
+from data import progress
+from models.hyperparameters import ExperimentConfig
+from tuner_fn import journal, oracles, search_space
+from tuner_fn.supervisor import CancelledError
+from tuner_fn.trial_runner import DetectionTuner
+
+
+class UnevenProcess(FakeProcess):
+    """Trains in its own time, and shows how many train at once."""
+
+    at_once: list[int] = []
+    lock = threading.Lock()
+
+    def __init__(self, seed: int, others: "list[UnevenProcess]") -> None:
+        super().__init__()
+        self.draw, self.others, self.is_training = random.Random(seed), others, False
+        self.is_cancelled = threading.Event()
+
+    def train(self, job, on_epoch, timeout_s):
+        with self.lock:
+            self.is_training = True
+            self.at_once.append(sum(one.is_training for one in self.others))
+        try:
+            if self.is_cancelled.wait(self.draw.uniform(0.0, 0.02)):
+                raise CancelledError
+            return super().train(job, on_epoch, timeout_s)
+        finally:
+            self.is_training = False
+
+    def cancel(self) -> None:
+        self.is_cancelled.set()
+
+    def close(self) -> None:
+        super().close()
+        self.is_cancelled.clear()
+
+
+def make_processes(count: int, seed: int = 0) -> list[UnevenProcess]:
+    processes: list[UnevenProcess] = []
+    processes += [UnevenProcess(10 * seed + number, processes) for number in range(count)]
+    return processes
+
+
+def make(folder: pathlib.Path, count: int, strategy: str = "random", *, seed_of_luck: int = 0, **settings):
+    return one_at_a_time.make(folder, None, strategy, processes=make_processes(count, seed_of_luck), **settings)
+
+
+def events(folder: pathlib.Path) -> list[tuple[str, str]]:
+    text = (folder / "search" / journal.FILE_NAME).read_text()
+    return [(one["event"], one["trial"]) for one in map(json.loads, text.splitlines())]
+
+
+def results(rows: list[dict]) -> list[tuple]:
+    names = ("trial", "score", "epochs", "status", "reason", "parent", "inherited", "mean", "seeds")
+    return [tuple(row[name] for name in names) for row in rows]
+
+
+def repeat(source: pathlib.Path, folder: pathlib.Path) -> None:
+    """Leaves the journal of a search in the folder of a new one."""
+    (folder / "search").mkdir(parents=True)
+    shutil.copy(source / "search" / journal.FILE_NAME, folder / "search")
+
+
+@pytest.fixture(autouse=True)
+def _no_export(monkeypatch):
+    monkeypatch.setattr(DetectionTuner, "_export_best", lambda self: None)
+
+
+@pytest.mark.parametrize("strategy", oracles.NAMES)
+def test_whoever_has_the_journal_repeats_the_search_with_any_number_of_workers(tmp_path, strategy) -> None:
+    """Each strategy decides by what has ended: the same order leads to the same trials, scores and parents."""
+    names = (*one_at_a_time.NAMES, "loss.l2")
+    budget = {"max_trials": None, "max_epochs_total": 60, "max_epochs": 6, "inherit": True, "repeats": 2}
+    budget["ranges"] = search_space.pick({}, names, ExperimentConfig())
+    rows = search(make(tmp_path / "first", 3, strategy, **budget))
+    seen = events(tmp_path / "first")
+    assert [one for one in seen if one[0] == "start"] != seen[::2]  # they overlapped
+    assert len(rows) > 6
+    for count in (1, 2, 4):
+        folder = tmp_path / str(count)
+        repeat(tmp_path / "first", folder)
+        again = search(make(folder, count, strategy, seed_of_luck=count, **budget))
+        assert results(again) == results(rows)
+        assert events(folder) == seen
+
+
+def test_all_workers_are_busy_and_no_trial_exceeds_the_budget(tmp_path) -> None:
+    UnevenProcess.at_once = []
+    rows = search(make(tmp_path, 4, max_trials=None, max_epochs=2, max_epochs_total=31))
+    assert max(UnevenProcess.at_once) == 4
+    assert sum(row["epochs"] for row in rows) == 31
+    assert len({row["trial"] for row in rows}) == 16
+
+
+def test_one_worker_leaves_no_journal(tmp_path) -> None:
+    search(make(tmp_path, 1))
+    assert not (tmp_path / "search" / journal.FILE_NAME).exists()
+
+
+def test_a_mistake_in_one_process_ends_the_search_and_the_others_continue_their_trials_later(tmp_path) -> None:
+    tuner = make(tmp_path, 3, max_trials=12)
+    tuner.processes[1].actions = {1: keras_tuner.errors.FatalError("TypeError: wrong argument")}
+    with pytest.raises(keras_tuner.errors.FatalError, match="TypeError: wrong argument"):
+        search(tuner)
+    assert all(process.closed for process in tuner.processes)
+    rows = json.loads((tmp_path / "search" / "leaderboard.json").read_text())
+    assert 0 < sum(row["status"] == "running" for row in rows) <= 3
+    before = events(tmp_path)
+    again = search(make(tmp_path, 2, max_trials=12))
+    assert events(tmp_path)[: len(before)] == before
+    assert sorted(row["trial"] for row in again) == [f"{number:02d}" for number in range(12)]
+    assert {row["status"] for row in again} == {"completed"}
+
+
+def test_a_failed_trial_costs_no_other_one(tmp_path) -> None:
+    tuner = make(tmp_path, 2, max_trials=8)
+    tuner.processes[0].actions = {1: keras_tuner.errors.FailedTrialError("NaN")}
+    rows = search(tuner)
+    assert sorted(row["status"] for row in rows) == ["completed"] * 7 + ["failed"]
+
+
+def test_minutes_end_all_trials_at_once(tmp_path) -> None:
+    tuner = make(tmp_path, 2, max_trials=None, max_epochs=2, max_minutes=0.05, max_epochs_total=100_000)
+    began = time.monotonic()
+    rows = search(tuner)
+    assert time.monotonic() - began < 30
+    assert tuner.end_reason.startswith("the 0.05 minutes are over")
+    assert any(row["status"] == "completed" for row in rows)
+
+
+def test_a_search_continues_with_more_and_with_fewer_workers(tmp_path) -> None:
+    """As one worker, then four, then one: the trials are numbered on, and what ended stays as it was."""
+    scores: dict[str, float] = {}
+    for count, trials in ((1, 4), (4, 12), (1, 15)):
+        rows = search(make(tmp_path, count, "freeze_thaw", max_trials=trials, max_epochs=4))
+        found = {row["trial"]: row["score"] for row in rows}
+        assert len(found) == trials
+        numbered = {int(trial): score for trial, score in found.items()}
+        assert scores.items() <= numbered.items()
+        scores = numbered
+    kinds = [kind for kind, _ in events(tmp_path)]
+    assert kinds[:8] == ["start", "end"] * 4
+    assert kinds.count("start") == kinds.count("end") == 15
+
+
+def test_a_damaged_journal_is_set_aside_and_the_search_goes_on(tmp_path) -> None:
+    search(make(tmp_path, 2, max_trials=4))
+    path, notes = tmp_path / "search" / journal.FILE_NAME, []
+    path.write_text("what?\n")
+    with progress.listen(lambda kind, fields: notes.append(fields.get("text", ""))):
+        rows = search(make(tmp_path, 2, max_trials=8))
+    assert any(note.startswith(f"{path} is damaged") for note in notes)
+    assert len(rows) == 8
+    assert len(events(tmp_path)) == 16
+
+
+def test_a_journal_that_the_budget_no_longer_allows_is_said_and_left(tmp_path) -> None:
+    search(make(tmp_path / "long", 2, max_trials=8))
+    repeat(tmp_path / "long", tmp_path / "short")
+    notes: list[str] = []
+    with progress.listen(lambda kind, fields: notes.append(fields.get("text", ""))):
+        rows = search(make(tmp_path / "short", 2, max_trials=3))
+    assert len(rows) == 3
+    assert any("cannot happen again; the search goes on without them." in note for note in notes)
+    assert len(events(tmp_path / "short")) == 6
+
+
+def test_the_state_that_was_damaged_is_made_anew_with_the_ends_in_their_order(tmp_path) -> None:
+    rows = search(make(tmp_path, 3, max_trials=8))
+    ended = [trial for kind, trial in events(tmp_path) if kind == "end"]
+    (tmp_path / "search" / "oracle.json").write_text("")
+    tuner = make(tmp_path, 3, max_trials=8)
+    assert tuner.oracle.end_order == ended
+    assert results(search(tuner)) == results(rows)

@@ -1,0 +1,108 @@
+"""What the training processes of one machine share: its GPUs, or its cores, and its memory."""
+
+import dataclasses
+import os
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+
+import psutil
+
+from data.errors import UserError
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+CORES = "SSD_TUNER_CORES"  # in a worker's environment: numbers of the cores that it may use, by comma
+_REPLACED_ABOVE, _FAILED_ABOVE = 0.5, 0.9  # of a process' share of the memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """What one of several training processes has.
+
+    Attributes:
+        environment: of the process, what differs from this one's.
+        max_bytes: resident size above which it is replaced after a job; None for the usual limit.
+        most_bytes: resident size above which its job fails; None for no limit.
+    """
+
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    max_bytes: int | None = None
+    most_bytes: int | None = None
+
+
+def gpus() -> list[str]:
+    """Names the GPUs that this process may use, as CUDA_VISIBLE_DEVICES does; TensorFlow would take 10 s to tell."""
+    found = sorted(path.name.removeprefix("nvidia") for path in pathlib.Path("/dev").glob("nvidia[0-9]*"))
+    found = sorted((name for name in found if re.fullmatch(r"\d+", name)), key=int)
+    if not found or VISIBLE not in os.environ:
+        return found
+    return _asked_for()
+
+
+def check(count: int | None) -> None:
+    """Checks a number of parallel trials against this machine.
+
+    Args:
+        count: asked for; None for the default.
+
+    Raises:
+        UserError: more than there are GPUs, or cores where there is no GPU; or a GPU was asked for and there is none.
+    """
+    if count is None:
+        return
+    found, wanted = gpus(), _asked_for()
+    if wanted and not found:
+        raise UserError(
+            f"{VISIBLE}={os.environ[VISIBLE]} asks for a GPU, and this machine has none (no /dev/nvidia0). Unset it to"
+            " train on the CPU."
+        )
+    if found and count > len(found):
+        raise UserError(
+            f"`parallel_trials={count}` needs a GPU for each trial: this machine has {len(found)}"
+            f" ({', '.join(found)}). Take {len(found)} or fewer."
+        )
+    cores = _cores()
+    if not found and count > len(cores):
+        raise UserError(
+            f"`parallel_trials={count}` needs a core for each trial: this process may use {len(cores)}. Take"
+            f" {len(cores)} or fewer."
+        )
+
+
+def default_count() -> int:
+    """Returns how many trials are trained at a time where nobody says: one a GPU, and one without a GPU."""
+    return max(len(gpus()), 1)
+
+
+def shares(count: int) -> list[Share]:
+    """Divides the machine among training processes.
+
+    Args:
+        count: of processes, as `check` allows; a single one has all there is, as if there were no shares.
+    """
+    if count == 1:
+        return [Share()]
+    found, part = gpus(), psutil.virtual_memory().total / count
+    memory = {"max_bytes": int(_REPLACED_ABOVE * part), "most_bytes": int(_FAILED_ABOVE * part)}
+    if found:
+        return [Share({VISIBLE: name}, **memory) for name in found[:count]]
+    return [Share({CORES: ",".join(map(str, own))}, **memory) for own in _parts(_cores(), count)]
+
+
+def _asked_for() -> list[str]:
+    """Lists what the user lets CUDA see; a -1 hides what follows it, as CUDA has it."""
+    names = [name.strip() for name in os.environ.get(VISIBLE, "").split(",")]
+    shown = names[: names.index("-1")] if "-1" in names else names
+    return [name for name in shown if name]
+
+
+def _cores() -> list[int]:
+    return sorted(os.sched_getaffinity(0))
+
+
+def _parts(cores: Sequence[int], count: int) -> list[Sequence[int]]:
+    """Divides cores as evenly as can be; where there are fewer than parts, some share one."""
+    if len(cores) < count:
+        return [[cores[number % len(cores)]] for number in range(count)]
+    bounds = [len(cores) * number // count for number in range(count + 1)]
+    return [cores[bounds[number] : bounds[number + 1]] for number in range(count)]
