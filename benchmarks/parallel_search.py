@@ -16,6 +16,7 @@ Needs `requirements/benchmarks.txt`, and the surrogate in `$SSD_TUNER_SHARED_DAT
 """
 
 import argparse
+import contextlib
 import functools
 import heapq
 import itertools
@@ -35,7 +36,7 @@ from benchmarks import rounds, search
 EPOCHS = 1040  # of one worker
 LONGEST = 1.4  # times EPOCHS / workers, that a search with several workers may take
 PENDING = ("believer", "penalty", "unaware")
-LOAD_ASKED = 300  # suggestions that are timed under load
+LOAD_ASKED = 100  # suggestions that are timed under load
 Curve = tuple[np.ndarray, np.ndarray]  # times, and the best accuracy at each
 
 
@@ -113,8 +114,8 @@ def simulate(oracle: Any, curve: Callable[[Mapping[str, Any]], np.ndarray], work
     return np.arange(1, until + 1), np.maximum.accumulate(best)
 
 
-def make_oracle(name: str, seed: int, folder: str) -> Any:
-    """Makes a strategy's oracle, or `freeze_thaw` with one of `PENDING`."""
+def make_oracle(name: str, seed: int, folder: str, *, saves: bool = False) -> Any:
+    """Makes a strategy's oracle, or `freeze_thaw` with one of `PENDING`, which saves its state or keeps it."""
     oracle = search._make_ours("freeze_thaw" if name in PENDING else name, seed)
     if name == "penalty":
         oracle._imagined = lambda model, running: np.full(len(running), model.scores.min())
@@ -122,7 +123,8 @@ def make_oracle(name: str, seed: int, folder: str) -> Any:
         oracle._running = list
     oracle._set_project_dir(folder, "search")
     oracle.verbose = 0
-    oracle._save_trial, oracle.save = lambda trial: None, lambda: None  # files have no part in it
+    if not saves:  # files have no part in regret
+        oracle._save_trial, oracle.save = lambda trial: None, lambda: None
     return oracle
 
 
@@ -174,29 +176,31 @@ def _print_load(names: Sequence[str], workers: Sequence[int], task: str) -> None
     from benchmarks import lcbench
 
     problem = lcbench.Task(task)
-    print(f"\ntask {task}: suggestions a second of one oracle, median of the last {LOAD_ASKED}, all workers busy")
+    print(f"\ntask {task}: suggestions a second of the processor, median of {LOAD_ASKED} after the workers' first")
     print(f"{'':16s}" + "".join(f"{count:>12,d}" for count in workers))
     for name in names:
         cells = []
         for count in workers:
             with tempfile.TemporaryDirectory() as folder:
-                oracle, waits = make_oracle(name, 0, folder), []
-                oracle.create_trial = _timed(oracle.create_trial, waits)
-                simulate(oracle, problem.curve, count, _time_for(count))
+                oracle, waits = make_oracle(name, 0, folder, saves=True), []
+                oracle.create_trial = _timed(oracle.create_trial, waits, count + LOAD_ASKED)
+                with contextlib.suppress(_EnoughError):
+                    simulate(oracle, problem.curve, count, 10 * EPOCHS)
             cells.append(f"{1.0 / np.median(waits[-LOAD_ASKED:]):>12.1f}")
         print(f"{name:16s}" + "".join(cells), flush=True)
 
 
-def _time_for(workers: int) -> int:
-    """Finds a time by which each worker has asked twice, and all together have asked often enough."""
-    return 12 + 5 * LOAD_ASKED // workers
+class _EnoughError(Exception):
+    """Ends a simulation."""
 
 
-def _timed(ask: Callable[[str], Any], waits: list[float]) -> Callable[[str], Any]:
+def _timed(ask: Callable[[str], Any], waits: list[float], most: int) -> Callable[[str], Any]:
     def timed(worker: str) -> Any:
-        began = time.perf_counter()
+        if len(waits) == most:
+            raise _EnoughError
+        began = time.process_time()  # the machine has other work
         trial = ask(worker)
-        waits.append(time.perf_counter() - began)
+        waits.append(time.process_time() - began)
         return trial
 
     return timed

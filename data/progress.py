@@ -17,7 +17,7 @@ KINDS = frozenset(
         "component",  # name, state: started|cached|done|failed, index, total, seconds
         "plan",  # trials, epochs (at most, or None), done_trials, done_epochs, best (score), seconds (expected)
         "trial",  # number, total, trial_id, hyperparameters, state: started|done|failed, objective, score, reason
-        "epoch",  # stage: search|train, epoch, epochs, loss, map, map50, images_per_s, seconds
+        "epoch",  # stage: search|train, epoch, epochs, loss, map, map50, images_per_s, seconds; number (of the trial)
         "ingest",  # done, total
         "sweep",  # repeat, repeats, step, steps, learning_rate, loss
         "note",  # text

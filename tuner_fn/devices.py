@@ -12,6 +12,7 @@ from data.errors import UserError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 CORES = "SSD_TUNER_CORES"  # in a worker's environment: numbers of the cores that it may use, by comma
+FOLDER = pathlib.Path("/dev")  # of the GPUs' files
 _REPLACED_ABOVE, _FAILED_ABOVE = 0.5, 0.9  # of a process' share of the memory
 
 
@@ -32,8 +33,8 @@ class Share:
 
 def gpus() -> list[str]:
     """Names the GPUs that this process may use, as CUDA_VISIBLE_DEVICES does; TensorFlow would take 10 s to tell."""
-    found = sorted(path.name.removeprefix("nvidia") for path in pathlib.Path("/dev").glob("nvidia[0-9]*"))
-    found = sorted((name for name in found if re.fullmatch(r"\d+", name)), key=int)
+    numbers = (re.fullmatch(r"nvidia(\d+)", path.name) for path in FOLDER.glob("nvidia*"))
+    found = list(map(str, sorted(int(number[1]) for number in numbers if number)))
     if not found or VISIBLE not in os.environ:
         return found
     return _asked_for()
@@ -57,9 +58,10 @@ def check(count: int | None) -> None:
             " train on the CPU."
         )
     if found and count > len(found):
+        whose = f"this process may use {len(found)} of them" if wanted else f"this machine has {len(found)}"
         raise UserError(
-            f"`parallel_trials={count}` needs a GPU for each trial: this machine has {len(found)}"
-            f" ({', '.join(found)}). Take {len(found)} or fewer."
+            f"`parallel_trials={count}` needs a GPU for each trial: {whose} ({', '.join(found)}). Take {len(found)} or"
+            " fewer."
         )
     cores = _cores()
     if not found and count > len(cores):

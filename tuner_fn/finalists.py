@@ -6,7 +6,7 @@ import math
 import os
 import pathlib
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -177,8 +177,8 @@ class Finalists:
         found = search_files.read(self._path, lambda scores: {trial: dict(one) for trial, one in scores.items()})
         self.scores: dict[str, dict[str, float | None]] = found or {}  # what was damaged is trained again
 
-    def missing(self, rows: Sequence[Row]) -> Iterator[tuple[Row, int]]:
-        """Yields (row, seed) of each training that is left; what they score decides whether more are.
+    def missing(self, rows: Sequence[Row]) -> list[tuple[Row, int]]:
+        """Lists (row, seed) of each training that is left of the next seed; what they score decides whether more are.
 
         A challenger that is behind with the first seed has lost, and no more seeds are spent on it.
 
@@ -186,15 +186,14 @@ class Finalists:
             rows: of the search's leaderboard without `annotate`, the best first.
         """
         found = self._pair(rows)
-        if found is None:
-            return
-        for seed in self._seeds:
-            for row in found:
-                if str(seed) not in self._known(row, rows):
-                    yield row, seed
+        for seed in self._seeds if found is not None else ():
+            left = [(row, seed) for row in found if str(seed) not in self._known(row, rows)]
+            if left:
+                return left
             own, other = (self._known(row, rows)[str(seed)] for row in found)
             if own is None or other is None or (seed == self._seeds[0] and other <= own):
-                return
+                break
+        return []
 
     def to_come(self, rows: Sequence[Row]) -> list[Row]:
         """Lists the row of each training that is left, at most; none where there is no pair yet."""

@@ -11,7 +11,7 @@ from tuner_fn.journal import Event, Journal
 from tuner_fn.oracles.base import SeededOracle
 from tuner_fn.supervisor import TrainingProcess
 
-_WAIT_S = 1.0  # between two looks, so that a signal is heeded
+_WAIT_S, _LOOK_S = 1.0, 0.2  # between two looks, so that a signal is heeded
 
 Attempt = Callable[[Trial, TrainingProcess, Sequence[str]], Any]
 
@@ -157,9 +157,51 @@ class ParallelTrials:
         """Ends the trainings; their trials stay as they are in the files."""
         with self._changed:
             threads = list(self._threads.values())
-        for process in self._processes:
-            process.cancel()
-        for thread in threads:
-            thread.join()
-        for process in self._processes:
-            process.close()
+        _end(self._processes, threads)
+
+
+def run_all(works: Sequence[Callable[[TrainingProcess], Any]], processes: Sequence[TrainingProcess]) -> list[Any]:
+    """Does several things at the same time, each with a process of its own.
+
+    Args:
+        works: what to do, at most as many as there are processes; a single one is done in this thread.
+        processes: that train.
+
+    Returns:
+        What each returned.
+
+    Raises:
+        BaseException: what the first one raised, or Ctrl-C; no process works any longer.
+    """
+    if len(works) == 1:
+        return [works[0](processes[0])]
+    results, faults = [None] * len(works), []
+
+    def run(number: int) -> None:
+        try:
+            results[number] = works[number](processes[number])
+        except BaseException as error:  # to be raised by the thread that waits
+            faults.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(len(works))]
+    for thread in threads:
+        thread.start()
+    try:
+        while not faults and (working := [thread for thread in threads if thread.is_alive()]):
+            working[0].join(_LOOK_S)
+        if faults:
+            raise faults[0]
+    except BaseException:
+        _end(processes, threads)
+        raise
+    return results
+
+
+def _end(processes: Sequence[TrainingProcess], threads: Sequence[threading.Thread]) -> None:
+    """Ends what processes do, and waits for the threads that use them."""
+    for process in processes:
+        process.cancel()
+    for thread in threads:
+        thread.join()
+    for process in processes:
+        process.close()

@@ -115,8 +115,8 @@ class SearchConfig:
         None,
         low=1,
         decides=False,
-        help="Trials that are trained at the same time, each in a process with a GPU or a share of the cores of its own."
-        " By default one for each GPU, and one without a GPU.",
+        help="Trials that are trained at the same time, each in a process that has a GPU, or a share of the cores, of"
+        " its own. By default one for each GPU, and one without a GPU.",
     )
     max_disk_gb: float | None = option(
         float,

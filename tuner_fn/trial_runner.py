@@ -1,6 +1,7 @@
 """The Keras Tuner of this kit: has trials trained, reports them, and leaves a leaderboard."""
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -36,7 +37,7 @@ from tuner_fn.finalists import DECISION_FILE, Finalists, heirs
 from tuner_fn.journal import FILE_NAME as JOURNAL
 from tuner_fn.journal import Journal
 from tuner_fn.oracles.base import INHERITED, REJECTED, SPENT, SeededOracle
-from tuner_fn.parallel_trials import ParallelTrials
+from tuner_fn.parallel_trials import ParallelTrials, run_all
 from tuner_fn.supervisor import EpochReport, TrainingProcess
 from tuner_fn.worker import Job
 
@@ -428,7 +429,7 @@ class DetectionTuner(keras_tuner.Tuner):
                 job = self._trial_job(trial.trial_id, values, ended)
             outcome.costs = self._find_costs(values, process)
             with progress.listen(on_event):
-                outcome.history = self._train(job, process, self._after_s, on_epoch)
+                outcome.history = self._train(job, process, self._after_s, on_epoch, number=int(trial.trial_id) + 1)
             outcome.donor_was_lost = job.inherit_from is not None and not os.path.exists(job.inherit_from)
         except keras_tuner.errors.FailedTrialError as failure:
             outcome.failure, outcome.spent = failure, min(trained[-1] + 1, values["tuner/epochs"])
@@ -559,21 +560,28 @@ class DetectionTuner(keras_tuner.Tuner):
 
     def _repeat(self) -> None:
         """Trains start and challenger with the seeds that are missing, each as long as a trial may."""
-        epochs = self.oracle.max_epochs
-        for row, seed in self._finalists.missing(self._trial_rows()):
-            if not self._has_room(epochs):
+        epochs, rows = self.oracle.max_epochs, self._trial_rows()
+        while left := self._finalists.missing(rows)[: len(self.processes)]:
+            fitting = [one for number, one in enumerate(left, start=1) if self._has_room(number * epochs)]
+            if not fitting:
                 self.end_reason += "; too few epochs are left to compare the best with the start, give a larger budget"
                 return
-            config = search_space.configuration(self.config, row["hyperparameters"]).replace({"training.seed": seed})
-            state = reporting.state_file(pathlib.Path(self.project_dir) / f"repeat_{row['trial']}_{seed}")
             self._clock.check(self._after_s(of_final=True))
-            try:
-                job = self._job(config, str(state), epochs=epochs)
-                history = self._train(job, self.process, lambda _: self._after_s(of_final=True))
-                score = history[-1][self.metric]
-                outcome = f"val {objectives.get(self.metric).text} {score:.3f}"
-            except keras_tuner.errors.FailedTrialError as failure:
-                score, outcome = None, f"failed: {str(failure).partition(chr(10))[0]}"
+            run_all([functools.partial(self._train_finalist, *one) for one in fitting], self.processes)
+
+    def _train_finalist(self, row: Mapping[str, Any], seed: int, process: TrainingProcess) -> None:
+        """Trains one of the finalists with a seed, in any thread, and notes its score."""
+        epochs = self.oracle.max_epochs
+        config = search_space.configuration(self.config, row["hyperparameters"]).replace({"training.seed": seed})
+        state = reporting.state_file(pathlib.Path(self.project_dir) / f"repeat_{row['trial']}_{seed}")
+        try:
+            job = self._job(config, str(state), epochs=epochs)
+            history = self._train(job, process, lambda _: self._after_s(of_final=True))
+            score = history[-1][self.metric]
+            outcome = f"val {objectives.get(self.metric).text} {score:.3f}"
+        except keras_tuner.errors.FailedTrialError as failure:
+            score, outcome = None, f"failed: {str(failure).partition(chr(10))[0]}"
+        with self.lock:
             self._finalists.add(row["trial"], seed, score, state.with_name("resampled.json"))
             shutil.rmtree(state.parent, ignore_errors=True)
             progress.emit("note", text=f"finalist: trial {row['trial']}, seed {seed}, {epochs} epochs: {outcome}")
@@ -619,6 +627,7 @@ class DetectionTuner(keras_tuner.Tuner):
         process: TrainingProcess,
         after_s: Callable[[float], float],
         log: Callable[[EpochReport], None] = lambda report: None,
+        **about: Any,
     ) -> list[EpochReport]:
         """Trains, shows each epoch, and stops where the time is up, but for the seconds that come after it.
 
@@ -627,6 +636,7 @@ class DetectionTuner(keras_tuner.Tuner):
             process: that trains.
             after_s: tells those by the seconds of this job's epochs.
             log: gets each report.
+            **about: fields of the progress beside the report's.
         """
         seconds: list[float] = []
 
@@ -634,7 +644,7 @@ class DetectionTuner(keras_tuner.Tuner):
             with self.lock:
                 log(report)
                 seconds.append(report["seconds"])
-                progress.emit("epoch", stage="search", epochs=job.epochs, **reporting.progress_fields(report))
+                progress.emit("epoch", stage="search", epochs=job.epochs, **about, **reporting.progress_fields(report))
                 if report["epoch"] < job.epochs:
                     self._clock.check(after_s(statistics.median(seconds[1:] or [0.0])))  # the first one traces
 

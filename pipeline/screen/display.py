@@ -236,6 +236,8 @@ class Display:
             self._pace = _Pace(fields["epochs"], self._component_started_s or self._clock())
         if self._pace:
             self._pace.done += 1
+        if fields.get("number"):  # several trials may be trained at a time
+            self._trial |= {"number": fields["number"], "state": "started"}
         parts = [f"epoch {_of(fields['epoch'], fields.get('epochs'))}"]
         formats = {"loss": "loss {:.3f}", "map": "val mAP {:.3f}", "map50": "@.5 {:.3f}"}
         formats["images_per_s"] = "{:.0f} images/s"

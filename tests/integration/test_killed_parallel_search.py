@@ -1,7 +1,7 @@
 """A search with several workers, whose workers and which itself are killed, with real processes; training is a formula.
 
-In what order trials end is luck, so the search that was cut short is not compared with another one but with what its own
-journal says: a search that nobody disturbs, with another number of workers, repeats it to the same trials and scores.
+In what order trials end is luck, so the search that was cut short is compared with what its own journal says: a search
+that nobody disturbs, with another number of workers, repeats it to the same trials and scores.
 """
 
 import json
@@ -15,8 +15,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 KILLER = """
 import os, pathlib, random, shutil, signal, sys, time
-sys.path[:0] = [{root!r}, {tests!r}, {here!r}]
-import test_trial_runner as tests
+sys.path[:0] = [{root!r}, {tests!r}]
+import tuning as tests
 from tuner_fn.supervisor import TrainingProcess
 
 settings = {{"max_trials": None, "max_epochs_total": 70, "max_epochs": 8, "repeats": 2, "inherit": True}}
@@ -78,11 +78,9 @@ print(kills)
         pytest.param(4, 13, "freeze_thaw", marks=pytest.mark.slow),
     ],
 )
-def test_a_parallel_search_killed_at_random_moments_is_what_its_journal_says(
-    workers, kills, strategy, tmp_path
-) -> None:
+def test_a_search_killed_at_random_moments_is_what_its_journal_says(workers, kills, strategy, tmp_path) -> None:
     """kill -9 of the search, every other time after one of its workers: the journal only grows, and is followed."""
-    paths = {"root": str(ROOT), "tests": str(ROOT / "tests"), "here": str(ROOT / "tests" / "unit" / "tuner_fn")}
+    paths = {"root": str(ROOT), "tests": str(ROOT / "tests")}
     about = {"workers": workers, "others": 3, "kills": kills, "strategy": strategy, "seed": workers}
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "FAKE_EPOCH_S": "0.1"}
     command = [sys.executable, "-c", KILLER.format(**paths, **about), str(tmp_path)]

@@ -9,8 +9,8 @@ from tuner_fn.oracles.halving import HalvingOracle
 class AshaOracle(HalvingOracle):
     """Promotes whatever is in the top 1 / `factor` of its rung, else starts a random configuration.
 
-    The highest rung comes first. A failed configuration counts as the worst of its rung. Only a budget or a finite
-    space ends the search.
+    The highest rung comes first. A failed configuration counts as the worst of its rung; one that is running counts in
+    the rungs that it has reached, and workers never wait. Only a budget or a finite space ends the search.
 
     Source: Li et al. 2020 (arXiv:1810.05934), algorithm 2.
     """

@@ -20,8 +20,9 @@ class ControllerOracle(SeededOracle):
     """Reinforces what the controller wrote where the score was above a moving average of scores.
 
     The controller chooses among the values of a parameter, of a range among `bins` equal parts, within which the value
-    is drawn. Its weights follow from the seed and the finished trials in their order, so they are learned again after
-    a reload. A failed trial has the worst score so far. Only a budget or a finite space ends the search.
+    is drawn. Its weights follow from the seed and the finished trials in their order, so they are learned again after a
+    reload. What is running teaches it nothing. A failed trial has the worst score so far. Only a budget or a finite
+    space ends the search.
 
     Source: Zoph and Le 2017 (arXiv:1611.01578), section 3.2, with one tanh layer in the place of the LSTM and an
     entropy bonus.

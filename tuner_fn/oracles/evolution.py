@@ -17,7 +17,8 @@ class EvolutionOracle(SeededOracle):
     """Changes one parameter of the best of some configurations drawn from the population.
 
     The population is made of the configurations that ended last: with each new one the oldest dies, however good it is.
-    A failed one is the worst. Only a budget or a finite space ends the search.
+    A failed one is the worst; those that are running are not born yet, so several workers draw from one population.
+    Only a budget or a finite space ends the search.
 
     Source: Real et al. 2019 (arXiv:1802.01548), algorithm 1.
     """

@@ -14,9 +14,10 @@ class HyperbandOracle(HalvingOracle):
     """Hyperband with Keras Tuner's brackets.
 
     A configuration is promoted as soon as it is certain to be among the best of its rung; a failed one counts as the
-    worst, so that its bracket is completed. Without a budget the search ends after the last bracket; with one, the
-    brackets are repeated until it is spent. The defaults are one of the first bracket's configurations, no more: a
-    training of theirs out of turn would take another one's place.
+    worst, so that its bracket is completed. Where that is not certain yet, because others of the rung are running, a
+    further worker starts the next bracket; without one to start it waits. Without a budget the search ends after the
+    last bracket; with one, the brackets are repeated until it is spent. The defaults are one of the first bracket's
+    configurations, no more: a training of theirs out of turn would take another one's place.
 
     Source: Li et al. 2018 (JMLR 18-185), algorithm 1; sizes and epochs after `keras_tuner.oracles.HyperbandOracle`.
     """

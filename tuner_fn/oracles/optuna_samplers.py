@@ -24,7 +24,8 @@ class OptunaOracle(SeededOracle):
 
     For every proposal the study is built anew from the trials, and a new sampler gets its own seed: what samplers
     remember they keep in the study's attributes, which are part of this oracle's state. A failed trial is told with the
-    worst score of all. Only a budget or a finite space ends the search.
+    worst score of all, a running one as running: TPE takes it for a bad one (from Optuna 5 on), the Gaussian process
+    for one that it knows without its score, the others leave it out. Only a budget or a finite space ends the search.
 
     Source: Akiba et al. 2019 (arXiv:1907.10902); https://optuna.readthedocs.io for the samplers.
     """

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -29,10 +30,16 @@ def make(tmp_path, repeats: int = 3, **settings) -> Finalists:
     return Finalists(tmp_path / "repeats.json", repeats, WHOLE, 7, **{"min_confidence": 0.8} | settings)
 
 
+def one_by_one(known: Finalists, rows: list[dict]) -> Iterator[tuple[dict, int]]:
+    """Yields what is missing, as one worker trains it."""
+    while left := known.missing(rows):
+        yield left[0]
+
+
 def train(known: Finalists, rows: list[dict], score) -> list[tuple[str, int]]:
     """Trains what is missing by score(trial, seed); returns what was trained."""
     done = []
-    for one, seed in known.missing(rows):
+    for one, seed in one_by_one(known, rows):
         known.add(one["trial"], seed, score(one["trial"], seed))
         done.append((one["trial"], seed))
     return done
@@ -109,7 +116,7 @@ def test_of_a_gain_the_less_is_left_the_less_is_known_of_it() -> None:
 def test_the_start_stays_where_its_challenger_is_behind_and_that_gets_no_further_seed(tmp_path) -> None:
     rows = board(row(0, 0.5), row(1, 0.45), row(2, 0.3))
     known = make(tmp_path)
-    assert list(known.missing(rows)) == []
+    assert known.missing(rows) == []
     assert winner(known, rows) == "0"
     found = known.decision(rows)
     assert (found.start, found.challenger, found.replaced, found.seeds) == ("0", "1", False, 1)
@@ -140,7 +147,7 @@ def test_before_all_seeds_are_there_nobody_takes_the_place(tmp_path) -> None:
     known = make(tmp_path)
     assert known.decision(rows).confidence > 0.99
     winners = []
-    for one, seed in known.missing(rows):
+    for one, seed in one_by_one(known, rows):
         winners.append(winner(known, rows))
         known.add(one["trial"], seed, 0.4 + LUCKY * (one["trial"] == "1"))
     assert winners == ["0"] * 4
@@ -185,7 +192,7 @@ def test_a_start_that_fails_with_a_seed_loses_to_the_best_of_the_others(tmp_path
 def test_a_start_whose_trial_failed_loses_to_the_best(tmp_path) -> None:
     rows = board(row(0, None, epochs=None), row(1, 0.2), row(2, 0.3))
     known = make(tmp_path)
-    assert list(known.missing(rows)) == []
+    assert known.missing(rows) == []
     assert known.decision(rows) is None
     assert winner(known, rows) == "2"
 
@@ -193,7 +200,7 @@ def test_a_start_whose_trial_failed_loses_to_the_best(tmp_path) -> None:
 @pytest.mark.parametrize("rows", [board(row(0, 0.4)), board(row(0, 0.4), row(1, None, epochs=None))])
 def test_a_start_alone_is_compared_with_nothing(tmp_path, rows) -> None:
     known = make(tmp_path)
-    assert list(known.missing(rows)) == known.trials(rows) == []
+    assert known.missing(rows) == known.trials(rows) == []
     assert known.decision(rows) is None
     assert winner(known, rows) == "0"
 
@@ -210,7 +217,7 @@ def test_a_comparison_that_is_killed_between_two_seeds_goes_on_with_the_next(tmp
     for cut in range(5):
         folder = tmp_path / str(cut)
         killed, done = make(folder), []
-        for one, seed in killed.missing(rows):
+        for one, seed in one_by_one(killed, rows):
             if len(done) == cut:
                 break  # nothing of the one that it was in was written
             killed.add(one["trial"], seed, score(one["trial"], seed))
@@ -231,7 +238,7 @@ def test_the_challenger_is_the_best_whole_training_where_there_is_one(tmp_path) 
 def test_the_start_is_represented_by_its_longest_trial(tmp_path) -> None:
     rows = board(row(0, 0.45, epochs=2), row(1, 0.5), row(2, 0.4, config=0, parent="0"))
     assert make(tmp_path).trials(rows) == ["2", "1"]
-    assert next(make(tmp_path).missing(rows))[0]["trial"] == "2"
+    assert make(tmp_path).missing(rows)[0][0]["trial"] == "2"
 
 
 @pytest.mark.parametrize("shorter", ["0", "1"])

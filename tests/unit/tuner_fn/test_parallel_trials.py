@@ -9,8 +9,8 @@ import time
 
 import keras_tuner
 import pytest
-import test_trial_runner as one_at_a_time
-from test_trial_runner import FakeProcess, search
+import tuning
+from tuning import FakeProcess, search
 
 from data import progress
 from models.hyperparameters import ExperimentConfig
@@ -56,7 +56,7 @@ def make_processes(count: int, seed: int = 0) -> list[UnevenProcess]:
 
 
 def make(folder: pathlib.Path, count: int, strategy: str = "random", *, seed_of_luck: int = 0, **settings):
-    return one_at_a_time.make(folder, None, strategy, processes=make_processes(count, seed_of_luck), **settings)
+    return tuning.make(folder, None, strategy, processes=make_processes(count, seed_of_luck), **settings)
 
 
 def events(folder: pathlib.Path) -> list[tuple[str, str]]:
@@ -83,7 +83,7 @@ def _no_export(monkeypatch):
 @pytest.mark.parametrize("strategy", oracles.NAMES)
 def test_whoever_has_the_journal_repeats_the_search_with_any_number_of_workers(tmp_path, strategy) -> None:
     """Each strategy decides by what has ended: the same order leads to the same trials, scores and parents."""
-    names = (*one_at_a_time.NAMES, "loss.l2")
+    names = (*tuning.NAMES, "loss.l2", "model.alpha")
     budget = {"max_trials": None, "max_epochs_total": 60, "max_epochs": 6, "inherit": True, "repeats": 2}
     budget["ranges"] = search_space.pick({}, names, ExperimentConfig())
     rows = search(make(tmp_path / "first", 3, strategy, **budget))

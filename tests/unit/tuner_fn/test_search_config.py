@@ -48,4 +48,5 @@ def test_what_does_not_decide_a_trial_is_not_in_the_key_and_all_else_is() -> Non
     assert set(search_config.not_deciding()) == {
         *search_config.BUDGETS,
         *("max_trainings", "trial_timeout", "max_disk_gb", "repeats", "min_confidence", "second_objective"),
+        "parallel_trials",
     }

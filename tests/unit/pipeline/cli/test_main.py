@@ -149,6 +149,8 @@ def test_a_flag_without_its_value(mistake):
         ("--second_objective=latncy", "`--second_objective=latncy` is unknown. Did you mean `latency`?"),
         ("--max_latency_ms=0", "`max_latency_ms` must be positive: got 0.0."),
         ("--max_trials=0", "`--max_trials` needs a positive integer: got `0`."),
+        ("--parallel_trials=0", "`--parallel_trials` needs a positive integer: got `0`."),
+        ("--parallel_trials=9999", "`parallel_trials=9999` needs a"),
         ("--min_map=2", "`--min_map` needs a number in the range [0, 1]: got `2`."),
         ("--max_p_worse=2", "`--max_p_worse` needs a number in the range [0, 1]: got `2`."),
         ("--objective=AP5", "`--objective=AP5` is unknown. Did you mean `AP50`?"),
@@ -165,6 +167,14 @@ def test_a_flag_without_its_value(mistake):
 )
 def test_a_bad_value_of_run_is_one_line_and_leaves_no_folder(mistake, tmp_path, flag, text):
     assert text in mistake(*RUN, f"--workdir={tmp_path / 'demo'}", flag)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gpu_that_was_asked_for_and_is_not_there_is_one_line_and_leaves_no_folder(mistake, tmp_path, monkeypatch):
+    monkeypatch.setattr("tuner_fn.devices.FOLDER", tmp_path)  # in the place of /dev
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    text = mistake(*RUN, f"--workdir={tmp_path / 'demo'}", "--parallel_trials=2")
+    assert text.startswith("CUDA_VISIBLE_DEVICES=0,1 asks for a GPU, and this machine has none (no /dev/nvidia0).")
     assert list(tmp_path.iterdir()) == []
 
 

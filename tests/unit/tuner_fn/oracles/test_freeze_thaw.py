@@ -1,5 +1,7 @@
 """Freeze-thaw continues with what looks good, keeps to its budgets, and says why it ends."""
 
+import itertools
+
 import keras_tuner
 import numpy as np
 import pytest
@@ -233,3 +235,51 @@ def test_a_low_score_after_few_epochs_stands_as_high_as_a_better_one_after_many(
 def test_one_that_failed_alone_does_not_stand_best() -> None:
     standing = freeze_thaw._standing(np.array([0.1, 0.2, -0.1]), np.array([0.1, 0.1, 0.5]))
     assert standing[2] < standing[0] < standing[1] == 0.0
+
+
+def tell(oracle, trial) -> None:
+    values = trial.hyperparameters.values
+    for epoch in range(values["tuner/initial_epoch"] + 1, values["tuner/epochs"] + 1):
+        oracle.update_trial(trial.trial_id, {"score": score(values, epoch)}, step=epoch)
+    trial.status = "COMPLETED"
+    oracle.end_trial(trial)
+
+
+def test_workers_spread_because_running_trials_count_as_ended(tmp_path) -> None:
+    """Sixteen workers ask after twenty results: what is running is near what the model knows, or far from the next."""
+    spreads = []
+    for is_aware in (True, False):
+        oracle = make(tmp_path / str(is_aware), searching.make_space())
+        for _ in range(20):
+            tell(oracle, oracle.create_trial("tuner0"))
+        if not is_aware:
+            oracle._running = list
+        asked = [oracle.create_trial(f"tuner{number}").hyperparameters.values for number in range(16)]
+        new = np.array([oracle.space.genes(values) for values in asked if "tuner/trial_id" not in values])
+        distances = np.linalg.norm(new[:, None] - new[None], axis=2) + 9.0 * np.eye(len(new))
+        spreads.append(np.median(distances.min(axis=1)))
+    assert spreads[0] > 1.2 * spreads[1]
+
+
+def test_how_often_a_worker_asked_in_vain_does_not_matter(tmp_path) -> None:
+    """A space of twelve: while the last ones run there is nothing to propose, and the model is fitted in vain."""
+    found = []
+    for in_vain in (0, 3):
+        space = keras_tuner.HyperParameters()
+        space.Choice("layers", list(range(12)), default=3)
+        oracle, running, asked, names = make(tmp_path / str(in_vain), space), [], [], itertools.count()
+        while len(asked) < 30:
+            trial = oracle.create_trial(f"tuner{next(names)}")
+            if trial.status == "RUNNING":
+                asked.append(dict(trial.hyperparameters.values))
+                running.append(trial)
+                if len(running) < 6:
+                    continue
+            for number in range(in_vain if trial.status == "IDLE" else 0):
+                assert oracle.create_trial(f"other{number}").status == "IDLE"
+            if not running:
+                break
+            tell(oracle, running.pop(0))
+        found.append(asked)
+    assert len(found[0]) > 12
+    assert found[0] == found[1]

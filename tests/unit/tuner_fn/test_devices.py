@@ -1,0 +1,69 @@
+"""What parallel trials share: a GPU each where there are some, cores elsewhere; what does not fit is said."""
+
+import os
+
+import psutil
+import pytest
+
+from data.errors import UserError
+from tuner_fn import devices
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """Makes a machine with so many GPUs and cores."""
+    monkeypatch.delenv(devices.VISIBLE, raising=False)
+
+    def make(gpus: int, cores: int = 4) -> None:
+        for name in ("nvidiactl", "nvidia-uvm", *(f"nvidia{number}" for number in range(gpus))):
+            (tmp_path / name).touch()
+        monkeypatch.setattr(devices, "FOLDER", tmp_path)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {*range(2, 2 + cores)})
+
+    return make
+
+
+def test_each_trial_has_a_gpu_of_its_own(machine, monkeypatch) -> None:
+    machine(gpus=12)
+    assert devices.default_count() == 12
+    assert [share.environment for share in devices.shares(3)] == [{devices.VISIBLE: name} for name in "012"]
+    monkeypatch.setenv(devices.VISIBLE, "3, GPU-8f1b,7,-1,5")
+    assert devices.default_count() == 3
+    assert [share.environment[devices.VISIBLE] for share in devices.shares(3)] == ["3", "GPU-8f1b", "7"]
+
+
+def test_without_a_gpu_the_cores_and_in_any_case_the_memory_are_shared(machine) -> None:
+    machine(gpus=0, cores=5)
+    assert devices.default_count() == 1
+    shares = devices.shares(2)
+    assert [share.environment for share in shares] == [{devices.CORES: "2,3"}, {devices.CORES: "4,5,6"}]
+    assert sum(share.most_bytes for share in shares) < psutil.virtual_memory().total
+    assert all(share.max_bytes < share.most_bytes for share in shares)
+    assert devices.shares(1) == [devices.Share()]  # as a search without parallel trials
+
+
+@pytest.mark.parametrize("hidden", ["", "-1"])
+def test_gpus_that_are_hidden_do_not_count(machine, monkeypatch, hidden) -> None:
+    machine(gpus=2)
+    monkeypatch.setenv(devices.VISIBLE, hidden)
+    devices.check(4)
+    assert devices.default_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("gpus", "visible", "count", "message"),
+    [
+        (2, None, 3, "`parallel_trials=3` needs a GPU for each trial: this machine has 2 .0, 1.. Take 2 or fewer."),
+        (4, "1,2", 3, "`parallel_trials=3` needs a GPU for each trial: this process may use 2 of them"),
+        (0, None, 5, "`parallel_trials=5` needs a core for each trial: this process may use 4. Take 4 or fewer."),
+        (0, "0", 1, "CUDA_VISIBLE_DEVICES=0 asks for a GPU, and this machine has none"),
+    ],
+)
+def test_more_than_there_is_is_said_in_a_line(machine, monkeypatch, gpus, visible, count, message) -> None:
+    machine(gpus)
+    if visible is not None:
+        monkeypatch.setenv(devices.VISIBLE, visible)
+    with pytest.raises(UserError, match=message) as caught:
+        devices.check(count)
+    assert "\n" not in str(caught.value)
+    devices.check(None)  # nobody asked: one trial at a time, or one a GPU
