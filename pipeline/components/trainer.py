@@ -16,7 +16,7 @@ from models.export import model_card, saved_model, versions
 from models.hyperparameters import ExperimentConfig
 from models.training import train
 from pipeline.components import step_profile
-from tuner_fn import objectives, reporting, search_space, trial_runner, validation_summary
+from tuner_fn import objectives, reporting, search_results, search_space, validation_summary
 
 HISTORY_FILE = f"{detections.EXTRAS}/history.json"  # epoch by epoch, beside the model
 VALIDATIONS = 6  # during the training; each costs a fraction of an epoch
@@ -75,7 +75,7 @@ def run_fn(fn_args: Any) -> None:
         info.class_names,
         epochs=epochs,
         checkpoint=state,
-        start_from=values.get(trial_runner.STATE),
+        start_from=values.get(search_results.STATE),
         validate_at=range(0, epochs, max(1, epochs // VALIDATIONS)),
         best_by=settings["objective"],
         on_epoch=on_epoch,
@@ -83,7 +83,7 @@ def run_fn(fn_args: Any) -> None:
         should_stop=begin,
         callbacks=[step_profile.StepProfile(paths.training_logs)] if settings.get("profile") else [],
     )
-    for text in exported_texts(result.history, result.epoch, settings["objective"], values.get(trial_runner.SCORE)):
+    for text in exported_texts(result.history, result.epoch, settings["objective"], values.get(search_results.SCORE)):
         progress.emit("note", text=text)
     begin(result.history)  # where the search has trained it all
     if not summarised:

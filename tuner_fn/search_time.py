@@ -1,0 +1,186 @@
+"""How long a search may take: what its first steps let expect, what the minutes are spent on, when they are over."""
+
+import abc
+import dataclasses
+import pathlib
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import keras_tuner
+
+from data import files, progress
+from models.hyperparameters import ExperimentConfig
+from models.network import layers
+from tuner_fn import allotment, search_files
+from tuner_fn.clock import Clock
+from tuner_fn.oracles.base import SeededOracle
+from tuner_fn.search_results import ReportedTuner
+from tuner_fn.search_space import Ranges
+from tuner_fn.supervisor import TrainingProcess
+from tuner_fn.worker import Job
+
+_MARGIN = 1.5  # of the time that is kept for the finalists: the machine may get busier
+_TRAINING_S = 10.0  # that a training takes beside its epochs: loading, tracing, scores of resamples
+_SLOWER = 20.0  # than the first settings is the slowest that a trial may be: wider, larger images, a busier machine
+_LEAST_TIMEOUT_S = 600.0  # loading and tracing take minutes on a slow machine
+_UNMEASURED_TIMEOUT_S = 86_400.0
+
+
+class TimedTuner(ReportedTuner):
+    """A tuner that knows how long its trainings take.
+
+    Attributes:
+        ranges: what is searched.
+        processes: train, each a trial at a time.
+        early_stopping: as of `DetectionTuner`.
+    """
+
+    def __init__(
+        self,
+        oracle: SeededOracle,
+        config: ExperimentConfig,
+        *,
+        directory: pathlib.Path,
+        ranges: Ranges,
+        processes: Sequence[TrainingProcess],
+        early_stopping: float | None,
+        max_minutes: float | None,
+        max_trainings: int | None,
+        reserved_s: float,
+        trial_timeout_s: float | None,
+        **settings: Any,
+    ) -> None:
+        """Opens the folder; the arguments are those of `DetectionTuner`."""
+        super().__init__(oracle, config, directory=directory, **settings)
+        self.ranges, self.processes, self.early_stopping = ranges, tuple(processes), early_stopping
+        self.max_minutes, self.max_trainings, self.trial_timeout_s = max_minutes, max_trainings, trial_timeout_s
+        self._clock = Clock(directory / "clock.json", max_minutes, reserved_s)
+        self._pace: Any = None  # as measured with the first settings
+        self._measured_s = 0.0  # an epoch's seconds, where the minutes decide how much is searched
+        self._allotted = directory / "allotment.json"
+
+    @property
+    def process(self) -> TrainingProcess:
+        """The first process, which measures, too."""
+        return self.processes[0]
+
+    @abc.abstractmethod
+    def _job(self, config: ExperimentConfig, checkpoint: str, *, epochs: int, **others: Any) -> Job:
+        """Makes a job of the search's data."""
+
+    def _plan(self) -> dict[str, Any]:
+        """Says how much is to be done, and in which time, by what was measured."""
+        trials, epochs = self.oracle.planned_trials(), self.oracle.planned_epochs()
+        plan: dict[str, Any] = {
+            "trials": trials,
+            "epochs": epochs,
+            "done_trials": len(self.oracle.end_order),
+            "seconds": None,
+        }
+        plan["best"] = next((row["score"] for row in self._trial_rows() if row["rank"]), None)
+        plan["done_epochs"] = self.oracle.epochs_given(self.oracle.end_order)
+        if epochs is not None:
+            plan["epochs"] = epochs + self._finalists.num_epochs
+            if self._pace is not None:
+                left = max(plan["epochs"] - plan["done_epochs"], 0)
+                to_come = max((trials or epochs) - plan["done_trials"], 0)
+                seconds = self._pace.seconds(left, to_come if self.early_stopping is None else left)
+                seconds += _TRAINING_S * to_come if self._rebuilds() else 0.0
+                seconds /= len(self.processes)
+                plan["seconds"] = min(seconds, self._clock.left_s() or seconds)
+        if (limit_s := self._clock.left_s()) is not None:
+            plan["limit_s"] = limit_s
+        return plan
+
+    def pre_create_trial(self) -> None:
+        """Ends the search where its time is up."""
+        self._clock.check(self._after_s())
+
+    def _rebuilds(self) -> bool:
+        """Tells whether trials differ in what a network is traced anew for; one that was traced is used again."""
+        declared = {path: field.metadata["live"] for path, field, _ in self.config.items()}
+        return any(not declared[path] for path in self.ranges if not path.startswith("augment."))
+
+    def _measure(self) -> Any:
+        """Measures how long training takes; None where all is done, or where the first settings do not train."""
+        epochs = self.oracle.planned_epochs()
+        if epochs is not None and epochs <= self.oracle.epochs_given(self.oracle.end_order):
+            return None
+        try:
+            pace = self.process.measure(self._job(self._trial_config, "", epochs=1))
+        except keras_tuner.errors.FailedTrialError:
+            return None  # the trial with these settings will say why
+        momentum, steps = self._trial_config.model.batch_norm_momentum, pace.steps * self.oracle.max_epochs
+        if "model.batch_norm_momentum" not in self.ranges and (slow := layers.slow_averages(momentum, steps)):
+            progress.emit("note", text=slow)
+        return pace
+
+    def _allot(self, pace: Any) -> None:
+        """Decides, once in a search's life, what `max_minutes` are spent on; other budgets are the user's word.
+
+        Args:
+            pace: of training; None to do what was decided before, if it was.
+        """
+        left_s = self._clock.left_s()
+        if left_s is None or self.oracle.has_budget():
+            return
+        found = search_files.read(self._allotted, lambda saved: allotment.Allotment(**saved))
+        if found is None and pace is None:
+            return
+        if found is None:
+            about = {"epochs": self.config.training.epochs, "trial_epochs": self.oracle.max_epochs}
+            about |= {"final_epochs": self._final_epochs(), "trainings": self.max_trainings}
+            room = allotment.Room(left_s, pace.seconds(1, 1), **about)
+            found = allotment.allot(room)
+            files.write_json(self._allotted, dataclasses.asdict(found))
+            progress.emit("note", text=found.text(room, self.max_minutes))
+        if found.is_search:
+            self._measured_s = found.epoch_s
+            at_once = len(self.processes) if self.max_trainings is None else 1  # a preset's minutes are of trainings
+            self.oracle.set_budget(at_once * found.search_epochs(self._finalists.num_epochs))
+        else:
+            self.config = self.config.replace({"training.epochs": found.epochs})
+            self._trial_config = self._trial_config.replace({"training.epochs": found.epochs})
+            self.oracle.start_alone(found.epochs)
+            self._finalists.num_epochs = 0
+            self._clock.lift()  # without its last epochs there would be no model
+
+    def _final_epochs(self) -> int:
+        """Counts the epochs that the final training has beside the winner's trial."""
+        is_part = not self.fidelity and not self.inherit
+        return self.config.training.epochs - (self.oracle.max_epochs if is_part else 0)
+
+    def _after_s(self, own_s: float = 0.0, *, of_final: bool = False) -> float:
+        """Estimates the seconds of the finalists' trainings and of the final one, by what the finalists' epochs took.
+
+        Args:
+            own_s: seconds of an epoch of the trial that is trained: it may become the challenger.
+            of_final: whether the finalists' are over.
+
+        Returns:
+            0 for a search whose length the user gave in trials or epochs.
+        """
+        if not self._measured_s:
+            return 0.0
+        rows = self._trial_rows()
+        trained = {row["trial"]: row["epochs"] or 0 for row in rows}
+        to_come = self._finalists.to_come(rows)
+        paces = [row["seconds"] / max(row["epochs"] - trained.get(row["parent"], 0), 1) for row in to_come]
+        start = self._finalists.trials(rows)[:1]
+        paces = [pace if row["trial"] in start else max(pace, own_s) for row, pace in zip(to_come, paces, strict=True)]
+        slowest = max([*paces, own_s]) or self._measured_s
+        if start:
+            repeats_s = sum(paces) * self.oracle.max_epochs + len(paces) * _TRAINING_S
+        else:  # half of the epochs are the start's
+            pace = statistics.mean([self._measured_s, max(self._measured_s, own_s)])
+            repeats_s = self._finalists.num_epochs * (pace + _TRAINING_S / self.oracle.max_epochs)
+        return _MARGIN * (self._final_epochs() * slowest + (0.0 if of_final else repeats_s))
+
+    def _timeout_s(self, job: Job) -> float:
+        """Tells after how many seconds a job has failed, so that a hang costs a trial and not the search."""
+        if self.trial_timeout_s is not None:
+            return self.trial_timeout_s
+        if self._pace is None:
+            return _UNMEASURED_TIMEOUT_S
+        return max(_SLOWER * self._pace.seconds(job.epochs, job.epochs), _LEAST_TIMEOUT_S)
