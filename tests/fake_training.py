@@ -56,6 +56,9 @@ def train(
         if epoch == 2:
             _commit(fault, path)
         time.sleep(float(os.environ.get("FAKE_EPOCH_S", 0)))
+        busy_until_s = time.monotonic() + float(os.environ.get("FAKE_BUSY_S", 0))
+        while time.monotonic() < busy_until_s:
+            pass
         print("epoch trained", flush=True)
         files.write_text(path, "donor " * donors + "epoch " * epoch)
         history.append(_report(config, epoch, donors, epoch in scored))

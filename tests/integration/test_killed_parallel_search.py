@@ -89,9 +89,9 @@ def test_a_search_killed_at_random_moments_is_what_its_journal_says(workers, kil
     cut, again = (read_rows(tmp_path / part) for part in ("cut", "again"))
     assert len(cut) > 10
     assert again == cut
-    assert {row["status"] for row in cut} == {"completed"}
+    assert {row["status"] for row in cut} == {"completed", "failed"}  # rates that stand for faults are tried, too
     assert (tmp_path / "again/search/journal.jsonl").read_text() == (tmp_path / "cut/search/journal.jsonl").read_text()
-    # Every trial was trained to its end, and a kill costs each worker an epoch at most.
+    # A kill costs each worker the epoch that it was in, and the one before where that was not yet told.
     trained = sum(log.read_text().count("epoch trained") for log in (tmp_path / "cut").glob("worker_*.log"))
     needed = sum(log.read_text().count("epoch trained") for log in (tmp_path / "again").glob("worker_*.log"))
     assert needed <= trained <= needed + 2 * workers * kills

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import fake_training
@@ -16,8 +17,8 @@ import pytest
 from data import progress
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import failed_trials
-from tuner_fn.supervisor import TrainingProcess
+from tuner_fn import devices, failed_trials
+from tuner_fn.supervisor import CancelledError, TrainingProcess
 from tuner_fn.worker import Job
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -133,6 +134,86 @@ def test_a_process_killed_from_outside_costs_an_epoch_and_not_the_trial(process,
     assert [report["epoch"] for report in reports] == [1, 2, 3]
     assert len(history) == 3
     assert "continues from the last epoch" in notes[0]
+
+
+def make_watched(folder: pathlib.Path, monkeypatch, **settings) -> TrainingProcess:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
+    return TrainingProcess(folder / "worker.log", training="fake_training", **settings)
+
+
+def test_a_process_that_is_stopped_loses_its_job_to_another_one_and_the_trial_goes_on(tmp_path, monkeypatch) -> None:
+    """As a machine that is lost: nothing is heard, nothing has ended."""
+    monkeypatch.setenv("FAKE_EPOCH_S", "0.2")
+    watched, stopped, notes = make_watched(tmp_path, monkeypatch, lease_s=5.0), [], []
+
+    def stop(report: dict) -> None:
+        if not stopped:
+            stopped.append(watched.pid)
+            os.kill(watched.pid, signal.SIGSTOP)
+
+    with progress.listen(lambda kind, fields: notes.append(fields.get("text", ""))):
+        history = watched.train(job(tmp_path, epochs=5), stop)
+    assert [report["epoch"] for report in history] == [1, 2, 3, 4, 5]
+    assert any("has shown no sign of life for 5 s. A new one continues from the last epoch." in note for note in notes)
+    assert watched.pid != stopped[0]
+    assert not psutil.pid_exists(stopped[0])
+    watched.close()
+
+
+def test_a_hang_that_comes_again_in_the_same_epoch_is_the_trials(tmp_path, monkeypatch) -> None:
+    watched = make_watched(tmp_path, monkeypatch, lease_s=5.0)
+    with pytest.raises(keras_tuner.errors.FailedTrialError, match=r"no sign of life for 5 s\.(.|\n)*before: hangs"):
+        watched.train(job(tmp_path, "hangs"))
+    assert watched.pid is None
+
+
+def test_a_process_that_computes_keeps_its_job_however_long_an_epoch_takes(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("FAKE_BUSY_S", "8")
+    watched = make_watched(tmp_path, monkeypatch, lease_s=5.0)
+    assert len(watched.train(job(tmp_path, epochs=1))) == 1
+    assert watched.log.read_text().count("training from epoch") == 1
+    watched.close()
+
+
+def test_a_process_that_takes_more_than_its_share_of_the_memory_fails_its_trial(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("FAKE_EPOCH_S", "4")
+    watched = make_watched(tmp_path, monkeypatch, most_bytes=1_000_000)
+    with pytest.raises(keras_tuner.errors.FailedTrialError, match=r"of memory, more than its share, 0\.0 GB"):
+        watched.train(job(tmp_path))
+    assert watched.pid is None
+
+
+def test_a_job_is_given_up_at_once_and_the_next_one_trains(tmp_path, monkeypatch) -> None:
+    watched, raised = make_watched(tmp_path, monkeypatch), []
+
+    def train() -> None:
+        try:
+            watched.train(job(tmp_path, "hangs"), lambda report: waiting.set())
+        except CancelledError as error:
+            raised.append(error)
+
+    waiting, thread = threading.Event(), threading.Thread(target=train)
+    thread.start()
+    assert waiting.wait(60)
+    pid = watched.pid
+    watched.cancel()
+    thread.join(10)
+    assert raised
+    assert not psutil.pid_exists(pid)
+    watched.close()
+    assert len(watched.train(job(tmp_path, name="next"))) == 3
+    watched.close()
+
+
+def test_a_process_has_the_cores_and_the_device_that_it_is_given(tmp_path, monkeypatch) -> None:
+    core = max(os.sched_getaffinity(0))
+    share = {devices.CORES: str(core), devices.VISIBLE: "7"}
+    watched = make_watched(tmp_path, monkeypatch, environment=share)
+    watched.train(job(tmp_path))
+    own = psutil.Process(watched.pid)
+    assert own.cpu_affinity() == [core]
+    assert own.environ()[devices.VISIBLE] == "7"
+    watched.close()
 
 
 def test_an_exception_of_the_listener_leaves_no_process(process, tmp_path) -> None:
