@@ -38,6 +38,7 @@ LONGEST = 1.4  # times EPOCHS / workers, that a search with several workers may 
 PENDING = ("believer", "penalty", "unaware")
 LOAD_ASKED = 100  # suggestions that are timed under load
 Curve = tuple[np.ndarray, np.ndarray]  # times, and the best accuracy at each
+Runs = dict[str, dict[str, list[float]]]  # {"strategy workers": {"task seed": regret at each time}}
 
 
 def main() -> int:
@@ -51,29 +52,33 @@ def main() -> int:
     parser.add_argument("--only", default="freeze_thaw", help="strategies, by comma")
     parser.add_argument("--load", help="numbers of workers, by comma: measure suggestions a second in place of regret")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="that share the tasks")
-    parser.add_argument("--output", type=pathlib.Path, help="JSON file for the regrets of every run")
+    parser.add_argument(
+        "--output", type=pathlib.Path, help="JSON file for the regrets of every run, written task by task"
+    )
+    parser.add_argument("--read", help="such files, by comma: print the tables of their runs and simulate nothing")
     arguments = parser.parse_args()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = "1"  # the runs share the cores
     rounds.print_heading("python -m benchmarks.parallel_search", ["keras-tuner", "optuna", "numpy"])
     names, tasks = arguments.only.split(","), arguments.tasks.split(",")
+    if arguments.read:
+        _print_tables(_read(arguments.read.split(",")))
+        return 0
     if arguments.load:
         _print_load(names, [int(number) for number in arguments.load.split(",")], tasks[0])
         return 0
     workers = [int(number) for number in arguments.workers.split(",")]
     print(f"{len(tasks)} tasks, {arguments.seeds} seeds", flush=True)
-    found: dict[tuple[str, int], list[np.ndarray]] = {pair: [] for pair in itertools.product(names, workers)}
+    found: Runs = {}
     work = functools.partial(_run_task, names=names, workers=workers, seeds=arguments.seeds)
     with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
         for task, results in zip(tasks, pool.imap(work, tasks), strict=True):
-            for pair, regrets in results:
-                found[pair].append(regrets)
+            for (name, count, seed), regrets in results:
+                found.setdefault(f"{name} {count}", {})[f"{task} {seed}"] = [round(float(one), 5) for one in regrets]
             print(f"  {task} done", flush=True)
             if arguments.output:
-                saved = {f"{name} {count}": np.array(runs).tolist() for (name, count), runs in found.items()}
-                arguments.output.write_text(json.dumps({"tasks": tasks, "regrets": saved}))
-    for name in names:
-        _print_table(name, {count: np.array(found[name, count]) for count in workers})
+                arguments.output.write_text(json.dumps(found))
+    _print_tables(found)
     return 0
 
 
@@ -130,8 +135,8 @@ def make_oracle(name: str, seed: int, folder: str, *, saves: bool = False) -> An
 
 def _run_task(
     task: str, names: Sequence[str], workers: Sequence[int], seeds: int
-) -> list[tuple[tuple[str, int], np.ndarray]]:
-    """Runs all searches on one task; returns ((strategy, workers), regret at each time)."""
+) -> list[tuple[tuple[str, int, int], np.ndarray]]:
+    """Runs all searches on one task; returns ((strategy, workers, seed), regret at each time)."""
     from benchmarks import lcbench
 
     problem = lcbench.Task(task)
@@ -146,18 +151,35 @@ def _run_task(
         return np.array([problem.regret(one) for one in best])
 
     every = itertools.product(names, workers, range(seeds))
-    return [((name, count), run(name, count, seed)) for name, count, seed in every]
+    return [(one, run(*one)) for one in every]
 
 
-def _print_table(name: str, runs: Mapping[int, np.ndarray]) -> None:
-    """Prints the mean regrets of a strategy by time, and when N workers are where one is in the end.
+def _read(paths: Sequence[str]) -> Runs:
+    """Reads what `--output` has written, by this command or by several."""
+    found: Runs = {}
+    for path in paths:
+        for name, runs in json.loads(pathlib.Path(path).read_text()).items():
+            found.setdefault(name, {}).update(runs)
+    return found
+
+
+def _print_tables(found: Runs) -> None:
+    """Prints a table for each strategy, over the tasks and seeds that all its numbers of workers have."""
+    for name in dict.fromkeys(key.rpartition(" ")[0] for key in found):
+        own = {int(key.rpartition(" ")[2]): runs for key, runs in found.items() if key.rpartition(" ")[0] == name}
+        shared = [run for run in next(iter(own.values())) if all(run in runs for runs in own.values())]
+        print(f"\n{name}: {len({run.split()[0] for run in shared})} tasks, {len(shared)} runs each")
+        _print_table({count: np.array([own[count][run] for run in shared]) for count in sorted(own)})
+
+
+def _print_table(runs: Mapping[int, np.ndarray]) -> None:
+    """Prints mean regrets by time, and when N workers are where one is in the end.
 
     Args:
-        name: of the strategy.
         runs: {workers: regrets [runs, times]}.
     """
     marks = [65, 130, 173, 260, 346, 520, 780, 1040]
-    print(f"\n{name}: mean normalised regret over tasks and seeds (standard error) at a time, in epochs of one worker")
+    print("mean normalised regret over tasks and seeds (standard error) at a time, in epochs of one worker")
     print(f"{'workers':>8s}" + "".join(f"{mark:>15,d}" for mark in marks) + f"{'there at':>10s}{'speed-up':>10s}")
     one = runs.get(1)
     for count, regrets in runs.items():
