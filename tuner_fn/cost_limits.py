@@ -104,6 +104,11 @@ class KnownCosts:
         found = search_files.read(self._path, lambda known: {name: dict(costs) for name, costs in known.items()})
         self._known: dict[str, dict[str, float]] = found or {}  # what was damaged is found again
 
+    def has(self, config: ExperimentConfig, *, latency: bool) -> bool:
+        """Tells whether the costs of a configuration are known, with the time of an image where `latency` is set."""
+        known = self._known.get(architecture(config))
+        return known is not None and (not latency or "latency_ms" in known)
+
     def find(
         self, config: ExperimentConfig, measure: Callable[[], Mapping[str, float]], *, latency: bool
     ) -> Mapping[str, float]:
@@ -118,7 +123,7 @@ class KnownCosts:
             {cost of `UNITS`: number}.
         """
         key = architecture(config)
-        if key not in self._known or (latency and "latency_ms" not in self._known[key]):
+        if not self.has(config, latency=latency):
             found = {key: dict(measure())}
             files.write_json(self._path, self._known | found)
             self._known |= found

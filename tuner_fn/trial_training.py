@@ -1,6 +1,7 @@
 """Training one trial: in any thread without touching it, and then taking over what came of it."""
 
 import dataclasses
+import functools
 import math
 import os
 import pathlib
@@ -193,8 +194,12 @@ class TrialTuner(TimedTuner):
         """Finds what the final model of a trial's values costs; over a limit the trial fails and spends no epoch."""
         config = _valid_configuration(self.config, values)
         job = self._job(config, "", epochs=values["tuner/epochs"])
-        with self._costs_lock:  # an architecture is measured once, and one at a time
-            found = self._known_costs.find(config, lambda: self._measure_costs(job, process), latency=job.latency)
+        counted: Mapping[str, float] = {}
+        if not job.latency and not self._known_costs.has(config, latency=False):
+            counted = self._measure_costs(job, process)  # whoever else does so finds the same
+        with self._costs_lock:  # a time is measured once, and no other one beside it
+            measure = functools.partial(self._measure_costs, job, process)
+            found = self._known_costs.find(config, lambda: counted or measure(), latency=job.latency)
         excess = cost_limits.excess(found, self.limits)
         if excess:
             if not self.ranges.keys() & cost_limits.deciding(config).keys():

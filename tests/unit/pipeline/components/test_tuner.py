@@ -8,7 +8,7 @@ import fake_training
 import pytest
 from tfx.components.tuner import component, executor
 from tfx.dsl.components.base import base_executor
-from tfx.proto import tuner_pb2
+from tfx.proto import trainer_pb2, tuner_pb2
 from tfx.types import channel_utils, standard_artifacts
 from tiny_data import CLASS_NAMES
 
@@ -34,6 +34,7 @@ def make_component(count: int | None, custom_config: dict | None = None):
     examples = channel_utils.as_channel([standard_artifacts.Examples()])
     tune_args = None if count is None else tuner_pb2.TuneArgs(num_parallel_trials=count)
     about = {"tuner_fn": "tuner_fn.tuner.tuner_fn", "tune_args": tune_args, "custom_config": custom_config or {}}
+    about |= {"train_args": trainer_pb2.TrainArgs(splits=["train"]), "eval_args": trainer_pb2.EvalArgs(splits=["val"])}
     return tuner.Tuner(examples=examples, **about)
 
 
