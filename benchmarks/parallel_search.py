@@ -5,12 +5,12 @@ trains as many units as the trial has epochs, tells and asks again. What N worke
 reach the regret that one worker has after 1,040 epochs; regret is that of `benchmarks/search.py`.
 
     python -m benchmarks.parallel_search [--workers=1,2,4,8] [--seeds=3] [--tasks=7593,126025] [--only=freeze_thaw]
-    python -m benchmarks.parallel_search --only=believer,penalty,unaware --workers=1,4
+    python -m benchmarks.parallel_search --only=penalty,believer,unaware --workers=1,4
     python -m benchmarks.parallel_search --load=10,100,1000 [--only=freeze_thaw,asha]
 
-The second one compares what `freeze_thaw` may take running trials for: ended with the score that its model expects,
-ended with the worst score, or nothing. The third one lets that many workers ask one oracle and says how many
-suggestions a second it makes.
+The second one compares what `freeze_thaw` may take running trials for: ended with the worst score, which is what it
+does, ended with the score that its model expects, or nothing. The third one lets that many workers ask one oracle and
+says how many suggestions a second it makes.
 
 Needs `requirements/benchmarks.txt`, and the surrogate in `$SSD_TUNER_SHARED_DATA/lcbench` or `../shared/data/lcbench`.
 """
@@ -35,7 +35,7 @@ from benchmarks import rounds, search
 
 EPOCHS = 1040  # of one worker
 LONGEST = 1.4  # times EPOCHS / workers, that a search with several workers may take
-PENDING = ("believer", "penalty", "unaware")
+PENDING = ("penalty", "believer", "unaware")
 LOAD_ASKED = 100  # suggestions that are timed under load
 Curve = tuple[np.ndarray, np.ndarray]  # times, and the best accuracy at each
 Runs = dict[str, dict[str, list[float]]]  # {"strategy workers": {"task seed": regret at each time}}
@@ -48,6 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", default="1,2,4,8", help="numbers of workers, by comma; they are compared with 1")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each strategy on each task")
+    parser.add_argument("--first_seed", type=int, default=0, help="of them")
     parser.add_argument("--tasks", default=",".join(lcbench.TASKS), help="by comma")
     parser.add_argument("--only", default="freeze_thaw", help="strategies, by comma")
     parser.add_argument("--load", help="numbers of workers, by comma: measure suggestions a second in place of regret")
@@ -70,7 +71,8 @@ def main() -> int:
     workers = [int(number) for number in arguments.workers.split(",")]
     print(f"{len(tasks)} tasks, {arguments.seeds} seeds", flush=True)
     found: Runs = {}
-    work = functools.partial(_run_task, names=names, workers=workers, seeds=arguments.seeds)
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    work = functools.partial(_run_task, names=names, workers=workers, seeds=seeds)
     with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
         for task, results in zip(tasks, pool.imap(work, tasks), strict=True):
             for (name, count, seed), regrets in results:
@@ -122,8 +124,8 @@ def simulate(oracle: Any, curve: Callable[[Mapping[str, Any]], np.ndarray], work
 def make_oracle(name: str, seed: int, folder: str, *, saves: bool = False) -> Any:
     """Makes a strategy's oracle, or `freeze_thaw` with one of `PENDING`, which saves its state or keeps it."""
     oracle = search._make_ours("freeze_thaw" if name in PENDING else name, seed)
-    if name == "penalty":
-        oracle._imagined = lambda model, running: np.full(len(running), model.scores.min())
+    if name == "believer":
+        oracle._condition = functools.partial(_believe, oracle)
     elif name == "unaware":
         oracle._running = list
     oracle._set_project_dir(folder, "search")
@@ -133,8 +135,16 @@ def make_oracle(name: str, seed: int, folder: str, *, saves: bool = False) -> An
     return oracle
 
 
+def _believe(oracle: Any, model: Any, points: Any, scores: np.ndarray) -> None:
+    """Conditions a model on what is known, and on what it expects from there of trials that are running."""
+    model.condition(points, scores)
+    running = oracle._running_points()
+    if len(running):
+        model.condition(points.joined(running), np.append(scores, model.predict(running)[0]))
+
+
 def _run_task(
-    task: str, names: Sequence[str], workers: Sequence[int], seeds: int
+    task: str, names: Sequence[str], workers: Sequence[int], seeds: Sequence[int]
 ) -> list[tuple[tuple[str, int, int], np.ndarray]]:
     """Runs all searches on one task; returns ((strategy, workers, seed), regret at each time)."""
     from benchmarks import lcbench
@@ -150,7 +160,7 @@ def _run_task(
             _, best = simulate(make_oracle(name, seed, folder), problem.curve, count, until)
         return np.array([problem.regret(one) for one in best])
 
-    every = itertools.product(names, workers, range(seeds))
+    every = itertools.product(names, workers, seeds)
     return [(one, run(*one)) for one in every]
 
 

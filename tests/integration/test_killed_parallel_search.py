@@ -84,7 +84,7 @@ def test_a_search_killed_at_random_moments_is_what_its_journal_says(workers, kil
     about = {"workers": workers, "others": 3, "kills": kills, "strategy": strategy, "seed": workers}
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "FAKE_EPOCH_S": "0.1"}
     command = [sys.executable, "-c", KILLER.format(**paths, **about), str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, str(kills)), done.stderr[-3000:]
     cut, again = (read_rows(tmp_path / part) for part in ("cut", "again"))
     assert len(cut) > 10

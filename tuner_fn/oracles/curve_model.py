@@ -87,7 +87,7 @@ class CurveModel:
         """Takes the scores [N] at points [N] as known."""
         covariance = self._covariance(points, points)
         covariance[np.diag_indices(len(points))] += np.exp(self.constants[-1]) + _JITTER
-        self._points, self.scores = points, scores
+        self._points = points
         self._factor = linalg.cholesky(covariance, lower=True, check_finite=False)
         self._weights = linalg.cho_solve((self._factor, True), scores, check_finite=False)
 

@@ -15,7 +15,7 @@ MOST_POINTS, MOST_FITTED = 400, 250  # of curves: what the model is conditioned 
 REFIT_GROWTH = 1.15  # of the results, before the constants are fitted again
 FAILED = -0.25  # score of a failed configuration, below the worst, in units of best less worst
 TELLING = 0.5  # of the start's final score: from there on scores tell configurations apart
-MOST_IMAGINED = 100  # running trials, the last ones started, that the model takes as ended
+MOST_RUNNING = 100  # running trials, the last ones started, that the model takes for ended
 MOST_PAUSED = 100  # configurations, the best ones, that the model is asked about; the rest have little to hope for
 PRIOR_SPREAD = 0.3  # of good configurations around the start, in units of the ranges
 COST = "multiply_adds"  # metric of a trial
@@ -38,12 +38,12 @@ class FreezeThawOracle(SeededOracle):
     more, the less the more configurations are known: a start that was derived from the data is rarely far off. What
     counts is the improvement for a second of training.
 
-    A trial that is running counts as ended with the score that the model expects of it, so that several workers neither
-    crowd around one place nor wait for each other (`benchmarks/parallel_search.py` compares that with a penalty).
+    A trial that is running counts as ended with the worst score of all, so that several workers do not crowd around one
+    place (`benchmarks/parallel_search.py` compares that with the score that the model expects, and with none).
 
     Source: Swersky et al. 2014 (arXiv:1406.3896) for the idea; Rakotoarison et al. 2024 (arXiv:2404.16795), section 4,
     for the random horizon; Hvarfner et al. 2022 (arXiv:2204.11051), section 4, for the prior; Ginsbourger et al. 2010
-    (Computational Intelligence in Expensive Optimization Problems, chapter 6), the kriging believer, for running ones.
+    (Computational Intelligence in Expensive Optimization Problems, chapter 6), the constant liar, for running trials.
     """
 
     def __init__(
@@ -137,11 +137,7 @@ class FreezeThawOracle(SeededOracle):
         mean, deviation = warped.mean(), max(warped.std(), 1e-9)
         standard = (warped - mean) / deviation
         model = self._fitted(points, standard, rng)
-        model.condition(points, standard)
-        running = self._running_points()
-        if len(running):
-            imagined = self._imagined(model, running)
-            model.condition(points.joined(running), np.concatenate([standard, imagined]))
+        self._condition(model, points, standard)
         # Near aims get far with few epochs, but what counts is reached at the end: the two share the proposals.
         horizon = 1.0 if rng.random() < 0.5 or to_end else rng.integers(1, self.max_epochs + 1) / self.max_epochs
         best = standard.max()
@@ -177,18 +173,19 @@ class FreezeThawOracle(SeededOracle):
         features = self.space.features(np.array([self.configurations[index].genes for index in curves]))
         return Points(features, epochs / self.max_epochs, curves), found
 
+    def _condition(self, model: CurveModel, points: Points, scores: np.ndarray) -> None:
+        """Conditions the model on scores [N] at points [N], and on the worst of them where trials are running."""
+        running = self._running_points()
+        model.condition(points.joined(running), np.append(scores, np.full(len(running), scores.min())))
+
     def _running_points(self) -> Points:
         """Lists the places [N] that running trials will reach on their curves."""
-        return self._ends(self._running()[-MOST_IMAGINED:])
+        return self._ends(self._running()[-MOST_RUNNING:])
 
     def _running(self) -> list[int]:
         """Lists the configurations that are trained now, in the order of their trials."""
         running = [index for index, one in enumerate(self.configurations) if one.state == "running"]
         return sorted(running, key=lambda index: int(self.configurations[index].trial_id))
-
-    def _imagined(self, model: CurveModel, running: Points) -> np.ndarray:
-        """Imagines the scores [N] of running trials, in the model's units."""
-        return model.predict(running)[0]
 
     def _fitted(self, points: Points, scores: np.ndarray, rng: np.random.Generator) -> CurveModel:
         """Makes the model with the constants last fitted; fits them again when there are enough new results."""
