@@ -72,9 +72,10 @@ class FakeProcess:
 
 
 def make(tmp_path, process, strategy: str = "random", **settings) -> DetectionTuner:
+    """Makes a tuner that trains in a process, or in each of a list of them."""
     config = settings.pop("config", ExperimentConfig())
     names = {"max_minutes", "trial_timeout_s", "max_disk_bytes", "repeats", "limits", "fidelity", "second_objective"}
-    names |= {"inherit", "early_stopping", "min_confidence", "reserved_s", "max_trainings", "processes"}
+    names |= {"inherit", "early_stopping", "min_confidence", "reserved_s", "max_trainings"}
     names &= settings.keys()
     limits = {name: settings.pop(name) for name in names}
     defaults = {"max_epochs": 2, "seed": 0, "max_trials": 4}
@@ -88,7 +89,8 @@ def make(tmp_path, process, strategy: str = "random", **settings) -> DetectionTu
         **defaults | settings,
     )
     folders = {"directory": tmp_path / "search", "logdir": tmp_path / "logs"}
-    about = {"ranges": ranges, "class_names": ("car",), "process": process}
+    about = {"ranges": ranges, "class_names": ("car",)}
+    about["processes"] = process if isinstance(process, list) else [process]
     return DetectionTuner(oracle, config, **about, **folders, **limits)
 
 

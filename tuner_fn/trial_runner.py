@@ -72,7 +72,6 @@ class DetectionTuner(TrialTuner):
         fidelity: Mapping[str, Any] | None = None,
         early_stopping: float | None = None,
         reserved_s: float = 0.0,
-        process: TrainingProcess | None = None,
         processes: Sequence[TrainingProcess] = (),
         parallel_trials: int = 1,
     ) -> None:
@@ -102,13 +101,11 @@ class DetectionTuner(TrialTuner):
                 beside those of the costs that have limits.
             fidelity: {setting: value} that trials have less of than `config` says.
             early_stopping: chance with which a trial that would become the best may be stopped early; None: none is.
-            process: trains; None for those of `processes`.
             processes: train, each a trial at a time; by default `parallel_trials` of them, which share this machine and
                 write their logs into `directory`.
             parallel_trials: processes where none are given, at least 1.
         """
         directory = pathlib.Path(directory)
-        given = processes or ([process] if process is not None else ())
         super().__init__(
             oracle,
             config,
@@ -119,7 +116,7 @@ class DetectionTuner(TrialTuner):
             min_confidence=min_confidence,
             inherit=inherit,
             ranges=ranges,
-            processes=given or _make_processes(directory, parallel_trials),
+            processes=processes or _make_processes(directory, parallel_trials),
             early_stopping=early_stopping,
             max_minutes=max_minutes,
             max_trainings=max_trainings,

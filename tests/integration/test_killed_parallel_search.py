@@ -26,7 +26,7 @@ def start(folder, workers):
     if not child:
         logs = [folder / f"worker_{{number}}.log" for number in range(workers)]
         processes = [TrainingProcess(log, training="fake_training", lease_s=10.0) for log in logs]
-        tests.make(folder, None, {strategy!r}, processes=processes, **settings).search(["train"], ["val"], verbose=0)
+        tests.make(folder, processes, {strategy!r}, **settings).search(["train"], ["val"], verbose=0)
         os._exit(0)
     return child
 

@@ -197,7 +197,7 @@ def test_a_training_that_is_stopped_keeps_its_process_and_its_whole_state(proces
 
 
 def make_tuner(
-    folder: pathlib.Path, process: TrainingProcess, trials: int, epochs: int = 1, config: ExperimentConfig = SMALL
+    folder: pathlib.Path, processes: list[TrainingProcess], trials: int, epochs: int = 1, config=SMALL
 ) -> trial_runner.DetectionTuner:
     ranges = search_space.pick({}, ["optimizer.learning_rate", "augment.flip_probability"], config)
     oracle = oracles.make_oracle(
@@ -209,7 +209,7 @@ def make_tuner(
         max_trials=trials,
     )
     folders = {"directory": folder / "search", "logdir": folder / "logs"}
-    about = {"ranges": ranges, "class_names": CLASS_NAMES, "process": process}
+    about = {"ranges": ranges, "class_names": CLASS_NAMES, "processes": processes}
     return trial_runner.DetectionTuner(oracle, config, **about, **folders)
 
 
@@ -218,7 +218,7 @@ def test_ctrl_c_leaves_the_best_model_so_far(process, examples, tmp_path) -> Non
         if kind == "trial" and fields["state"] == "started" and fields["number"] == 3:
             raise KeyboardInterrupt
 
-    search = make_tuner(tmp_path, process, 5)
+    search = make_tuner(tmp_path, [process], 5)
     files = {split: dataset_info.split_files(examples, split) for split in ("train", "val")}
     with pytest.raises(KeyboardInterrupt), progress.listen(listener):
         search.search(files["train"], files["val"], verbose=0)
@@ -229,13 +229,26 @@ def test_ctrl_c_leaves_the_best_model_so_far(process, examples, tmp_path) -> Non
     assert len(found.boxes) > 0
 
 
+def test_trials_that_are_trained_at_the_same_time_score_as_one_after_the_other(process, examples, tmp_path) -> None:
+    files = {split: dataset_info.split_files(examples, split) for split in ("train", "val")}
+    processes, scores = [process, TrainingProcess(tmp_path / "second.log")], []
+    for count in (2, 1):
+        search = make_tuner(tmp_path / str(count), processes[:count], 3)
+        search.search(files["train"], files["val"], verbose=0)
+        scores.append({row["trial"]: row["score"] for row in search.leaderboard()})
+    assert len(scores[0]) == 3
+    assert scores[0] == scores[1]
+    events = (tmp_path / "2" / "search" / "journal.jsonl").read_text().splitlines()
+    assert [json.loads(event)["event"] for event in events[:2]] == ["start", "start"]
+
+
 @pytest.mark.parametrize("trial_epochs", [3, 2])
 def test_the_final_model_is_the_winners_state_and_no_epoch_is_trained_twice(
     trial_epochs, process, examples, tmp_path
 ) -> None:
     """A whole trial is exported as it is; one of two epochs of three is trained one more, to the same model."""
     config = SMALL.replace({"training.epochs": 3})
-    search = make_tuner(tmp_path, process, 2, trial_epochs, config)
+    search = make_tuner(tmp_path, [process], 2, trial_epochs, config)
     files = {split: dataset_info.split_files(examples, split) for split in ("train", "val")}
     search.search(files["train"], files["val"], verbose=0)
     (best,) = search.get_best_hyperparameters()

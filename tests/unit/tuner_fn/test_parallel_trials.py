@@ -56,7 +56,7 @@ def make_processes(count: int, seed: int = 0) -> list[UnevenProcess]:
 
 
 def make(folder: pathlib.Path, count: int, strategy: str = "random", *, seed_of_luck: int = 0, **settings):
-    return tuning.make(folder, None, strategy, processes=make_processes(count, seed_of_luck), **settings)
+    return tuning.make(folder, make_processes(count, seed_of_luck), strategy, **settings)
 
 
 def events(folder: pathlib.Path) -> list[tuple[str, str]]:
