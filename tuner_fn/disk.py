@@ -23,7 +23,7 @@ def free(
     Everything follows from the trials and the files, so that a search that was killed decides the same.
 
     Args:
-        oracle: of the search; it learns which states are left to inherit from.
+        oracle: of the search.
         rows: of the leaderboard without the finalists' means.
         state_of: finds a trial's file, which need not exist.
         finalists: trials from one of which the final model continues, so that it is not trained anew.
@@ -44,8 +44,16 @@ def free(
     if max_bytes is not None:
         ended = {trial_id: states[trial_id] for trial_id in states.keys() & kept}
         _heed_limit(oracle, ended, spared, finalists, max_bytes)
-    if inherit:
-        oracle.donors = frozenset(one for one in oracle.trained() if states[one].exists())
+
+
+def find_donors(oracle: SeededOracle, state_of: Callable[[str], pathlib.Path]) -> None:
+    """Tells an oracle which trials' weights are at hand, by what it is about to propose.
+
+    Args:
+        oracle: of the search.
+        state_of: as of `free`.
+    """
+    oracle.donors = frozenset(one for one in oracle.trained() if state_of(one).exists())
 
 
 def _heed_limit(

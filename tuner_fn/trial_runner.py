@@ -217,6 +217,12 @@ class DetectionTuner(TrialTuner):
         self._allot(self._pace)
         progress.emit("plan", **self._plan())
 
+    def pre_create_trial(self) -> None:
+        """Ends the search where its time is up; else it says whose weights are at hand."""
+        super().pre_create_trial()
+        if self.inherit:  # at each proposal: a search that is continued must find the same
+            disk.find_donors(self.oracle, self._state_path)
+
     def run_trial(self, trial: Trial, outcome: Outcome | None = None, **_: Any) -> dict[str, float]:
         """Trains one trial.
 
@@ -297,12 +303,15 @@ class DetectionTuner(TrialTuner):
         given = self.oracle.epochs_given(self.oracle.trials) + epochs * sum(map(len, self._finalists.scores.values()))
         return given + epochs <= total + self._finalists.num_epochs
 
+    def _state_path(self, trial_id: str) -> pathlib.Path:
+        return pathlib.Path(self._state_of(trial_id))
+
     def _free_disk(self) -> None:
         rows = self._trial_rows()
         disk.free(
             self.oracle,
             rows,
-            lambda one: pathlib.Path(self._state_of(one)),
+            self._state_path,
             finalists=[] if self.fidelity else self._finalists.trials(rows),
             inherit=self.inherit,
             max_bytes=self.max_disk_bytes,
