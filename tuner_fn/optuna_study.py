@@ -85,9 +85,15 @@ def _distribution(parameter: Any) -> optuna.distributions.BaseDistribution:
     return optuna.distributions.CategoricalDistribution(parameter.values)
 
 
+def _within(value: Any, distribution: Any) -> Any:
+    """Moves a value that its computation has put above a range's end by a last digit, which Optuna refuses, into it."""
+    is_range = hasattr(distribution, "high")
+    return min(max(value, distribution.low), distribution.high) if is_range else value
+
+
 def _optuna_trial(trial: Trial, distributions: Mapping[str, Any]) -> optuna.trial.FrozenTrial:
     values = trial.hyperparameters.values
-    params = {name: value for name, value in values.items() if name in distributions}
+    params = {name: _within(value, distributions[name]) for name, value in values.items() if name in distributions}
     states = {"COMPLETED": optuna.trial.TrialState.COMPLETE, "FAILED": optuna.trial.TrialState.FAIL}
     state = states.get(trial.status, optuna.trial.TrialState.WAITING)
     if STOPPED in values:
