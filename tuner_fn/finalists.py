@@ -20,6 +20,7 @@ COUNT = 2  # the start and its challenger
 # configurations of one search differ. With the first goes the number of observations that it counts as.
 SEED_SPREAD, SEED_SPREAD_WEIGHT = 0.03, 4
 GAIN_SPREAD = 0.05
+FURTHER_SEEDS = 2  # by default; `benchmarks/finalists.py` has their effect
 Row = Mapping[str, Any]
 
 
@@ -131,6 +132,11 @@ def judge(
     return gain, normal.inv_cdf(0.05), normal.inv_cdf(0.95), confidence, confidence >= min_confidence
 
 
+def is_open(confidence: float, min_confidence: float) -> bool:
+    """Tells whether a challenger is more likely better than not, but not surely enough to be taken."""
+    return 0.5 < confidence < min_confidence
+
+
 def heirs(rows: Sequence[Row]) -> set[str]:
     """Names the trials whose training began with another one's weights, be it in a trial that they continue from."""
     found: set[str] = set()
@@ -156,6 +162,7 @@ class Finalists:
         first_seed: int,
         *,
         min_confidence: float,
+        further_seeds: int = 0,
         has_fidelity: bool = False,
         inherits: bool = False,
     ) -> None:
@@ -167,38 +174,61 @@ class Finalists:
             max_epochs: of each training.
             first_seed: of the search's own trials; the others follow it.
             min_confidence: as of `judge`.
+            further_seeds: for a challenger that looks better but not surely enough, at most.
             has_fidelity: as of `epochs_needed`.
             inherits: as of `epochs_needed`.
         """
         self._path, self._max_epochs = pathlib.Path(path), max_epochs
         self.num_epochs = epochs_needed(repeats, max_epochs, has_fidelity=has_fidelity, inherits=inherits)
         self._whole, self._min_confidence = not has_fidelity, min_confidence
-        self._seeds = [first_seed + number for number in range(repeats)]
+        self._seeds = [first_seed + number for number in range(repeats + further_seeds)]
+        self._repeats = repeats
         found = search_files.read(self._path, lambda scores: {trial: dict(one) for trial, one in scores.items()})
         self.scores: dict[str, dict[str, float | None]] = found or {}  # what was damaged is trained again
+
+    @property
+    def epochs_trained(self) -> int:
+        """Epochs of the finalists' trainings so far, beside the search's trials."""
+        return self._max_epochs * sum(map(len, self.scores.values()))
+
+    @property
+    def more_epochs(self) -> int:
+        """Epochs that the further seeds of an undecided comparison take at most."""
+        return COUNT * (len(self._seeds) - self._repeats) * self._max_epochs
 
     def missing(self, rows: Sequence[Row]) -> list[tuple[Row, int]]:
         """Lists (row, seed) of each training that is left of the next seed; what they score decides whether more are.
 
-        A challenger that is behind with the first seed has lost, and no more seeds are spent on it.
+        A challenger that is behind with the first seed has lost, and no more seeds are spent on it. One that is still
+        more likely better than not, but not surely enough, gets the further ones.
 
         Args:
             rows: of the search's leaderboard without `annotate`, the best first.
         """
         found = self._pair(rows)
-        for seed in self._seeds if found is not None else ():
+        for number, seed in enumerate(self._seeds if found is not None else ()):
+            if number >= self._repeats and not self.is_undecided(rows):
+                break
             left = [(row, seed) for row in found if str(seed) not in self._known(row, rows)]
             if left:
                 return left
             own, other = (self._known(row, rows)[str(seed)] for row in found)
-            if own is None or other is None or (seed == self._seeds[0] and other <= own):
+            if own is None or other is None or (number == 0 and other <= own):
                 break
         return []
+
+    def is_undecided(self, rows: Sequence[Row]) -> bool:
+        """Tells whether all of `repeats` seeds are known of both and leave open whether the challenger is better."""
+        decision = self.decision(rows)
+        known = decision is not None and decision.seeds >= self._repeats
+        return known and is_open(decision.confidence, self._min_confidence)
 
     def to_come(self, rows: Sequence[Row]) -> list[Row]:
         """Lists the row of each training that is left, at most; none where there is no pair yet."""
         found = self._pair(rows) or ()
-        return [row for seed in self._seeds for row in found if str(seed) not in self._known(row, rows)]
+        return [
+            row for seed in self._seeds[: self._repeats] for row in found if str(seed) not in self._known(row, rows)
+        ]
 
     def trials(self, rows: Sequence[Row]) -> list[str]:
         """Names the trials of the start and of the challenger; none where there is no such pair."""
@@ -226,7 +256,7 @@ class Finalists:
         gain, low, high, confidence, is_enough = judge(
             start, challenger, min_confidence=self._min_confidence, image_error=error
         )
-        replaced = is_enough and len(seeds) == len(self._seeds)
+        replaced = is_enough and len(seeds) >= self._repeats
         return Decision(found[0]["trial"], found[1]["trial"], gain, low, high, confidence, replaced, len(seeds))
 
     def _resampled_file(self, trial_id: str, seed: int | str) -> pathlib.Path:

@@ -7,7 +7,7 @@ from typing import Any
 from data.errors import UserError, nearest
 from models import imagenet_weights
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import allotment, search_space
+from tuner_fn import allotment, finalists, search_space
 from tuner_fn.search_config import BUDGETS, SearchConfig
 
 _FIRST_SHARE = 6  # the lowest rung is this part of a whole training, or more: the start's curve tells
@@ -137,7 +137,8 @@ def search(
         seed: of the draws.
         epochs: of the final training; a configuration of the search has as many at most.
         max_epochs: fewer than that.
-        repeats: as of `SearchConfig`; None for two where the budget has room for that, else one.
+        repeats: as of `SearchConfig`; None for two where the budget has room for that, else one, and for
+            further ones where they leave the question open.
         **settings: of `SearchConfig`.
 
     Raises:
@@ -154,6 +155,7 @@ def search(
             settings = settings | {"max_epochs_total": preset.trainings * max_epochs}
         else:
             settings = settings | {"max_minutes": preset.minutes, "max_trainings": preset.trainings}
+    further_seeds = finalists.FURTHER_SEEDS if repeats is None else 0
     if repeats is None:
         total = settings.get("max_epochs_total")
         has_room = total is not None and total >= allotment.LEAST_TRAININGS * max_epochs
@@ -166,5 +168,6 @@ def search(
         ranges=ranges,
         seed=seed,
         repeats=repeats,
+        further_seeds=further_seeds,
         **settings,
     )

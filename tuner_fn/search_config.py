@@ -51,6 +51,7 @@ class SearchConfig:
         factor: successive halving keeps one of this many trials from rung to rung, at least 2.
         ranges: {hyperparameter: range}, as `search_space.named_space` returns, at least one.
         seed: of the draws.
+        further_seeds: beyond `repeats`, for a challenger that looks better but not surely enough.
         max_trainings: of a preset's minutes, which are a default and no limit of the user's: they are spent on at most
             so many whole trainings, and never cut one short. None where the minutes are the user's.
         fidelity: {setting: value} that trials have less of, as `search_space.fidelity` returns.
@@ -70,8 +71,8 @@ class SearchConfig:
         int,
         low=1,
         decides=False,
-        help="At the end, the first settings and the best ones found are each trained with this many seeds; by"
-        " default 2 where the budget has room.",
+        help="At the end, the first settings and the best ones found are each trained with this many seeds. By default"
+        f" 2 where the budget has room, and up to {finalists.FURTHER_SEEDS} more if these leave open which is better.",
     )
     objective: str = option(
         str,
@@ -178,6 +179,7 @@ class SearchConfig:
         " have little or no effect keep the best configuration's values.",
     )
     formats: tuple[str, ...] = ()  # of --export, where the time of an image counts
+    further_seeds: int = dataclasses.field(default=0, metadata={"decides": False})
     max_trainings: int | None = dataclasses.field(default=None, metadata={"decides": False})
     fidelity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 

@@ -38,6 +38,7 @@ class ReportedTuner(keras_tuner.Tuner):
         fidelity: Mapping[str, Any] | None,
         repeats: int,
         min_confidence: float,
+        further_seeds: int,
         inherit: bool,
     ) -> None:
         """Opens the folder; the arguments are those of `DetectionTuner`."""
@@ -52,6 +53,7 @@ class ReportedTuner(keras_tuner.Tuner):
             oracle.max_epochs,
             config.training.seed,
             min_confidence=min_confidence,
+            further_seeds=further_seeds,
             has_fidelity=bool(self.fidelity),
             inherits=inherit,
         )

@@ -14,6 +14,7 @@ from models.hyperparameters import ExperimentConfig
 from models.network import layers
 from tuner_fn import allotment, search_files
 from tuner_fn.clock import Clock
+from tuner_fn.finalists import Row
 from tuner_fn.oracles.base import SeededOracle
 from tuner_fn.search_results import ReportedTuner
 from tuner_fn.search_space import Ranges
@@ -164,9 +165,8 @@ class TimedTuner(ReportedTuner):
         if not self._measured_s:
             return 0.0
         rows = self._trial_rows()
-        trained = {row["trial"]: row["epochs"] or 0 for row in rows}
         to_come = self._finalists.to_come(rows)
-        paces = [row["seconds"] / max(row["epochs"] - trained.get(row["parent"], 0), 1) for row in to_come]
+        paces = _paces(to_come, rows)
         start = self._finalists.trials(rows)[:1]
         paces = [pace if row["trial"] in start else max(pace, own_s) for row, pace in zip(to_come, paces, strict=True)]
         slowest = max([*paces, own_s]) or self._measured_s
@@ -177,6 +177,12 @@ class TimedTuner(ReportedTuner):
             repeats_s = self._finalists.num_epochs * (pace + _TRAINING_S / self.oracle.max_epochs)
         return _MARGIN * (self._final_epochs() * slowest + (0.0 if of_final else repeats_s))
 
+    def _has_time(self, rows: Sequence[Row]) -> bool:
+        """Tells whether the minutes have room for further trainings of these rows, and for the final one after them."""
+        left_s = self._clock.left_s()
+        seconds = [pace * self.oracle.max_epochs + _TRAINING_S for pace in _paces(rows, self._trial_rows())]
+        return left_s is None or _MARGIN * sum(seconds) + self._after_s(of_final=True) < left_s
+
     def _timeout_s(self, job: Job) -> float:
         """Tells after how many seconds a job has failed, so that a hang costs a trial and not the search."""
         if self.trial_timeout_s is not None:
@@ -184,3 +190,14 @@ class TimedTuner(ReportedTuner):
         if self._pace is None:
             return _UNMEASURED_TIMEOUT_S
         return max(_SLOWER * self._pace.seconds(job.epochs, job.epochs), _LEAST_TIMEOUT_S)
+
+
+def _paces(some: Sequence[Row], rows: Sequence[Row]) -> list[float]:
+    """Returns the seconds of an epoch in trials, by what their own epochs took.
+
+    Args:
+        some: rows of trials.
+        rows: all of them, among which are the trials that they continue from.
+    """
+    trained = {row["trial"]: row["epochs"] or 0 for row in rows}
+    return [row["seconds"] / max(row["epochs"] - trained.get(row["parent"], 0), 1) for row in some]

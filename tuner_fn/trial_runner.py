@@ -65,6 +65,7 @@ class DetectionTuner(TrialTuner):
         max_disk_bytes: float | None = None,
         repeats: int = 1,
         min_confidence: float = 0.8,
+        further_seeds: int = 0,
         inherit: bool = False,
         limits: Mapping[str, float] | None = None,
         formats: tuple[str, ...] = (),
@@ -94,6 +95,7 @@ class DetectionTuner(TrialTuner):
                 this limit the least promising ones are given up.
             repeats: seeds that the start and its challenger are trained with in the end; see `Finalists`.
             min_confidence: probability of being better from which on the challenger wins, in (0, 1).
+            further_seeds: that both get at most while the challenger looks better but not surely enough.
             inherit: whether a new configuration starts with the nearest trained one's weights; states are kept for it.
             limits: {name of `costs.LIMITS`: limit}; a configuration that exceeds one is not trained.
             formats: that the time of an image is measured in, as `network_cost.latency`.
@@ -114,6 +116,7 @@ class DetectionTuner(TrialTuner):
             fidelity=fidelity,
             repeats=repeats,
             min_confidence=min_confidence,
+            further_seeds=further_seeds,
             inherit=inherit,
             ranges=ranges,
             processes=processes or _make_processes(directory, parallel_trials),
@@ -269,8 +272,12 @@ class DetectionTuner(TrialTuner):
     def _repeat(self) -> None:
         """Trains start and challenger with the seeds that are missing, each as long as a trial may."""
         epochs, rows = self.oracle.max_epochs, self._trial_rows()
-        while left := self._finalists.missing(rows)[: len(self.processes)]:
+        while to_come := self._finalists.missing(rows):
+            left = to_come[: len(self.processes)]
             fitting = [one for number, one in enumerate(left, start=1) if self._has_room(number * epochs)]
+            is_further = self._finalists.is_undecided(rows)  # taken where there is room, not asked for
+            if is_further and not (fitting and self._has_time([row for row, _ in to_come])):
+                return
             if not fitting:
                 self.end_reason += "; too few epochs are left to compare the best with the start, give a larger budget"
                 return
@@ -296,12 +303,13 @@ class DetectionTuner(TrialTuner):
             self._write_results()
 
     def _has_room(self, epochs: int) -> bool:
-        """Tells whether the budget holds another training of a finalist."""
+        """Tells whether the budget holds so many further epochs of finalists."""
         total = self.oracle.max_epochs_total
         if total is None:
             return True
-        given = self.oracle.epochs_given(self.oracle.trials) + epochs * sum(map(len, self._finalists.scores.values()))
-        return given + epochs <= total + self._finalists.num_epochs
+        given = self.oracle.epochs_given(self.oracle.trials) + self._finalists.epochs_trained
+        more = self._finalists.more_epochs if self._measured_s else 0  # where minutes are the limit, the clock keeps it
+        return given + epochs <= total + self._finalists.num_epochs + more
 
     def _state_path(self, trial_id: str) -> pathlib.Path:
         return pathlib.Path(self._state_of(trial_id))

@@ -67,6 +67,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         reserved_s=allotment.AFTER_S + time.monotonic() - data.STARTED_S,
         repeats=search.repeats,
         min_confidence=search.min_confidence,
+        further_seeds=search.further_seeds,
         inherit=search.inherit,
         limits=search.limits,
         formats=tuple(search.formats),

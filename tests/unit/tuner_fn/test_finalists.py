@@ -123,6 +123,33 @@ def test_the_start_stays_where_its_challenger_is_behind_and_that_gets_no_further
     assert found.confidence < 0.5
 
 
+def test_a_challenger_that_is_better_but_not_surely_gets_further_seeds_until_it_is_decided(tmp_path) -> None:
+    rows = board(row(0, 0.50), row(1, 0.53))
+    known = make(tmp_path, repeats=1, further_seeds=2)
+    assert known.is_undecided(rows)
+    assert not known.decision(rows).replaced
+    assert len(known.to_come(rows)) == 0  # no time is kept for them
+    assert train(known, rows, lambda trial, seed: 0.5 + 0.04 * (trial == "1")) == [("0", 8), ("1", 8)]
+    found = known.decision(rows)
+    assert (found.replaced, found.seeds) == (True, 2)
+    assert found.confidence > 0.8
+    assert known.epochs_trained == 2 * WHOLE
+
+
+@pytest.mark.parametrize(
+    ("gain", "seeds"),
+    [(0.005, 5), (-0.06, 4)],  # undecided to the end; then behind, and no more is spent on it
+)
+def test_a_challenger_that_stays_undecided_or_falls_behind_is_not_taken(tmp_path, gain, seeds) -> None:
+    rows = board(row(0, 0.50), row(1, 0.52))
+    known = make(tmp_path, further_seeds=2)
+    train(known, rows, lambda trial, seed: 0.5 + (gain if seed > 9 else 0.005) * (trial == "1"))
+    found = known.decision(rows)
+    assert (found.replaced, found.seeds) == (False, seeds)
+    assert (found.confidence > 0.5) == (gain > 0)
+    assert known.epochs_trained <= known.num_epochs + known.more_epochs
+
+
 def test_a_challenger_that_is_better_with_every_seed_takes_the_place(tmp_path) -> None:
     rows = board(row(0, 0.4), row(1, 0.3), row(2, 0.42))
     known = make(tmp_path)

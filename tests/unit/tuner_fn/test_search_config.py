@@ -47,6 +47,14 @@ def test_a_value_on_the_wrong_side_of_a_limit_is_refused_by_name(field) -> None:
 def test_what_does_not_decide_a_trial_is_not_in_the_key_and_all_else_is() -> None:
     assert set(search_config.not_deciding()) == {
         *search_config.BUDGETS,
-        *("max_trainings", "trial_timeout", "max_disk_gb", "repeats", "min_confidence", "second_objective"),
+        *(
+            "max_trainings",
+            "trial_timeout",
+            "max_disk_gb",
+            "repeats",
+            "further_seeds",
+            "min_confidence",
+            "second_objective",
+        ),
         "parallel_trials",
     }

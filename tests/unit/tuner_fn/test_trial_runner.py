@@ -986,6 +986,47 @@ def test_a_presets_minutes_are_spent_on_so_many_trainings_at_most(process, tmp_p
     assert tuner.oracle.epochs_given(tuner.oracle.trials) == 10 * 4 - 2 * 4
 
 
+@pytest.mark.parametrize(("minutes", "seeds"), [(60.0, 4), (4.0, 2)])
+def test_an_undecided_comparison_gets_further_seeds_where_the_minutes_have_room(
+    process, tmp_path, clock, minutes, seeds
+) -> None:
+    """A challenger 0.013 above the start is more likely better than not, but not surely enough."""
+    process.advance = lambda seconds: clock.update(now_s=clock["now_s"] + seconds)
+    start = MINUTES["config"].optimizer.learning_rate
+    process.epoch_s = lambda rate: 3.0
+    process.luck = _Level(start, 0.013)
+    limits = {"max_minutes": minutes, "max_trainings": 10 if minutes == 60.0 else None}
+    tuner = make(tmp_path, process, repeats=2, further_seeds=2, min_confidence=0.95, **limits, **MINUTES)
+    rows = search(tuner)
+    assert {row["seeds"] for row in rows if row["seeds"]} == {seeds}
+    decision = json.loads((tmp_path / "search" / "decision.json").read_text())
+    assert (decision["seeds"], decision["replaced"]) == (seeds, False)
+    assert 0.5 < decision["confidence"] < 0.95
+    assert clock["now_s"] < 60.0 * minutes
+
+
+def test_further_seeds_never_exceed_epochs_that_were_asked_for(process, tmp_path) -> None:
+    budget = {"max_trials": None, "max_epochs": 4, "max_epochs_total": 24}
+    process.luck = _Level(ExperimentConfig().optimizer.learning_rate, 0.013)
+    tuner = make(tmp_path, process, repeats=2, further_seeds=2, min_confidence=0.95, **budget)
+    rows = search(tuner)
+    assert {row["seeds"] for row in rows if row["seeds"]} == {2}
+    assert sum(job.epochs for job in process.jobs) == 24 + 2 * 4
+    assert "give a larger budget" not in tuner.end_reason
+
+
+class _Level(dict):
+    """Luck that gives the start one score with every seed, and all others another one."""
+
+    def __init__(self, start: float, gain: float) -> None:
+        super().__init__()
+        self._start, self._gain = start, gain
+
+    def get(self, key, default=None):
+        del default
+        return 0.2 + self._gain * (key[0] != self._start) - key[0]
+
+
 def test_shorter_trials_leave_time_for_the_rest_of_the_final_training(process, tmp_path, clock) -> None:
     """Three minutes are 60 epochs, of which the final training has 16 beside the 4 of its trial."""
     config = ExperimentConfig().replace({"training.epochs": 20})
