@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks import rounds
-from tuner_fn import finalists, search_config
+from tuner_fn import finalists, search_options
 
 CONFIGURATIONS, REPEATS = 12, 2
 GAINS = ((-0.03, 0.03), (-0.03, 0.05), (-0.06, 0.05), (0.0, 0.03), (-0.02, 0.015))  # mean and standard deviation
@@ -64,7 +64,7 @@ def _search(draws: np.random.Generator, mean: float, spread: float, error: float
     start, challenger = [draws.normal(0.0, SEED_SPREAD)], [scores[chosen]]
     if challenger[0] <= start[0]:
         return Outcome(0.0, False, 0)
-    least = search_config.SearchConfig.min_confidence
+    least = search_options.SearchConfig.min_confidence
     while True:
         *_, confidence, is_enough = finalists.judge(start, challenger, min_confidence=least, image_error=error)
         seeds = len(start)

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from benchmarks import rounds
 from models.hyperparameters import PostprocessConfig
-from models.network import postprocess
+from models.network import suppression
 
 ROUNDS = 15
 BATCH = 8
@@ -69,7 +69,7 @@ def _print_case(settings: PostprocessConfig, boxes: np.ndarray, scores: np.ndarr
 
     @tf.function
     def ours(boxes: tf.Tensor, scores: tf.Tensor) -> dict[str, tf.Tensor]:
-        return postprocess.detect(boxes, scores, settings)
+        return suppression.detect(boxes, scores, settings)
 
     @tf.function
     def peer(boxes: tf.Tensor, scores: tf.Tensor) -> dict[str, tf.Tensor]:

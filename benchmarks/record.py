@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import rounds, trainings
+from benchmarks import kept_trainings, rounds
 from data import files, sources
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import presets
@@ -101,7 +101,7 @@ def main() -> int:
         for task in tasks:
             pack(task, arguments.folder)
         return 0
-    trainings.one_core()
+    kept_trainings.one_core()
     rounds.print_heading("python -m benchmarks.record", ("tensorflow", "keras"))
     own, parts = map(int, arguments.part.split("/"))
     work = [(number, 0, task) for number in range(arguments.configurations) for task in tasks]
@@ -111,7 +111,7 @@ def main() -> int:
     for number, seed, task in work[own::parts]:
         config, epochs = configuration(number, task, abouts[task], seed), LENGTHS[task][1]
         try:
-            found = trainings.score(task, config, arguments.folder, epochs=epochs, number=number)
+            found = kept_trainings.score(task, config, arguments.folder, epochs=epochs, number=number)
         except Exception as error:  # one that diverges is a result, too
             found = {"failed": f"{type(error).__name__}: {error}"[:200]}
         curve = found.get("curve", {})
@@ -151,7 +151,7 @@ def _draw(number: int) -> dict[str, Any]:
 
 
 def _fingerprint(task: str) -> fingerprint.Fingerprint:
-    source = sources.open_source(trainings.TASKS[task].spec, trainings.TASKS[task].options)
+    source = sources.open_source(kept_trainings.TASKS[task].spec, kept_trainings.TASKS[task].options)
     return fingerprint.take(source, fingerprint.this_machine())
 
 
@@ -164,7 +164,7 @@ def pack(task: str, folder: pathlib.Path) -> None:
     before = json.loads(gzip.decompress(path.read_bytes())) if path.exists() else []
     rows = {}
     for row in (*before, *_results(folder / task)):  # of two results of one training the folder's is kept
-        rows[json.dumps([row[name] for name in trainings.DEPENDS_ON], sort_keys=True)] = row
+        rows[json.dumps([row[name] for name in kept_trainings.DEPENDS_ON], sort_keys=True)] = row
     found = sorted(
         rows.values(),
         key=lambda row: (row.get("number", np.inf), row["settings"].get("training.seed", 0), json.dumps(row)),

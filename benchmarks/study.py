@@ -19,7 +19,7 @@ import pathlib
 import statistics
 from typing import Any
 
-from benchmarks import rounds, trainings
+from benchmarks import kept_trainings, rounds
 from data import files, sources
 from models.hyperparameters import ExperimentConfig
 from models.training import train as training
@@ -51,12 +51,12 @@ def main() -> int:
     if arguments.only:
         contestants = {name: contestants[name] for name in arguments.only.split(",")}
     root = pathlib.Path(arguments.workdir)
-    splits, class_names = trainings.write_source(sources.open_source(arguments.dataset), root)
+    splits, class_names = kept_trainings.write_source(sources.open_source(arguments.dataset), root)
     train = functools.partial(_train, splits, class_names, arguments.epochs)
     found: dict[str, list[Scores]] = {name: [] for name in contestants}
     spawn = multiprocessing.get_context("spawn")  # TensorFlow survives no fork
     with concurrent.futures.ProcessPoolExecutor(
-        arguments.jobs, mp_context=spawn, initializer=trainings.one_core
+        arguments.jobs, mp_context=spawn, initializer=kept_trainings.one_core
     ) as pool:
         runs = {
             pool.submit(train, config.replace({"training.seed": seed}), root / f"{name}_{seed}"): (name, seed)

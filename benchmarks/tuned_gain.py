@@ -23,7 +23,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks import rounds, trainings
+from benchmarks import kept_trainings, rounds
 from data import sources
 from models.hyperparameters import ExperimentConfig
 from pipeline import configs
@@ -39,7 +39,7 @@ def main() -> int:
     """Prints every score, the table and the paired differences; returns 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=pathlib.Path, required=True, help="for examples, runs and scores")
-    parser.add_argument("--tasks", default=",".join(trainings.TASKS), help="by comma")
+    parser.add_argument("--tasks", default=",".join(kept_trainings.TASKS), help="by comma")
     parser.add_argument("--only", default="defaults,plan,search", help=f"of {', '.join(CONTESTANTS)}, by comma")
     parser.add_argument("--seeds", type=int, default=3, help="0 to one below it")
     parser.add_argument("--preset", default="cpu", help="of all but the study")
@@ -54,7 +54,7 @@ def main() -> int:
     work = list(itertools.product(arguments.tasks.split(","), range(arguments.seeds), names))
     found: Scores = {}
     spawn = multiprocessing.get_context("spawn")  # TensorFlow survives no fork
-    with concurrent.futures.ProcessPoolExecutor(arguments.jobs, spawn, trainings.one_core) as pool:
+    with concurrent.futures.ProcessPoolExecutor(arguments.jobs, spawn, kept_trainings.one_core) as pool:
         futures = {pool.submit(_score, task, name, seed, arguments): (task, name, seed) for task, seed, name in work}
         for future in concurrent.futures.as_completed(futures):
             task, name, seed = futures[future]
@@ -73,7 +73,7 @@ def _score(task: str, name: str, seed: int, arguments: argparse.Namespace) -> di
         return _run_search(task, seed, arguments)
     config = _configuration(task, name, seed, arguments)
     epochs = arguments.epochs
-    done = trainings.score(task, config, arguments.folder, epochs=epochs, every=epochs)
+    done = kept_trainings.score(task, config, arguments.folder, epochs=epochs, every=epochs)
     return {**done["test"], "minutes": done["minutes"]}
 
 
@@ -84,14 +84,14 @@ def _configuration(task: str, name: str, seed: int, arguments: argparse.Namespac
     config = presets.experiment(presets.get_preset(arguments.preset), changes, seed)
     if name == "defaults":
         return config
-    source = sources.open_source(trainings.TASKS[task].spec, trainings.TASKS[task].options)
+    source = sources.open_source(kept_trainings.TASKS[task].spec, kept_trainings.TASKS[task].options)
     about = fingerprint.take(source, fingerprint.this_machine())
     return config.replace(plan.make(about, config, fixed=list(changes)).settings)
 
 
 def _run_search(task: str, seed: int, arguments: argparse.Namespace) -> dict[str, float]:
     """Runs `ssd-tuner run`, which takes from its cache what is done, and reads its summary."""
-    about = trainings.TASKS[task]
+    about = kept_trainings.TASKS[task]
     workdir = arguments.folder / f"run_{task}_{seed}"
     command = [pathlib.Path(sys.executable).with_name("ssd-tuner"), "run", f"--dataset={about.spec}"]
     command += [

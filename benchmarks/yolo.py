@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import rounds, trainings
+from benchmarks import kept_trainings, rounds
 from data import convert, examples, files, input_pipeline, sources
 from models.evaluation import coco, detections
 
@@ -36,7 +36,7 @@ def main() -> int:
     """Runs what is missing and prints scores and differences; returns 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=pathlib.Path, required=True, help="for datasets, runs and results")
-    parser.add_argument("--tasks", default=",".join(trainings.TASKS), help="by comma")
+    parser.add_argument("--tasks", default=",".join(kept_trainings.TASKS), help="by comma")
     parser.add_argument("--minutes", type=float, default=9.0, help="that each has")
     parser.add_argument("--image_size", type=int, default=320, help="px, of both inputs")
     parser.add_argument("--seeds", type=int, default=3, help="how many, from 0 on")
@@ -71,7 +71,7 @@ def _kept(name: str, contestant: Any, task: str, seed: int, arguments: argparse.
 
 
 def _run_kit(task: str, seed: int, workdir: pathlib.Path, arguments: argparse.Namespace) -> dict[str, float]:
-    about = trainings.TASKS[task]
+    about = kept_trainings.TASKS[task]
     command = [str(pathlib.Path(sys.executable).with_name("ssd-tuner")), "run", f"--dataset={about.spec}"]
     command += [f"--workdir={workdir}", f"--seed={seed}", f"--max_minutes={arguments.minutes}", "--min_map=0"]
     command += [f"--set=input.image_size={arguments.image_size}", *arguments.run]
@@ -83,10 +83,10 @@ def _run_kit(task: str, seed: int, workdir: pathlib.Path, arguments: argparse.Na
 
 
 def _train_peer(task: str, seed: int, folder: pathlib.Path, arguments: argparse.Namespace) -> dict[str, float]:
-    about, dataset = trainings.TASKS[task], arguments.folder / f"{task}_yolo"
+    about, dataset = kept_trainings.TASKS[task], arguments.folder / f"{task}_yolo"
     if not dataset.exists():
         convert.convert(sources.open_source(about.spec, about.options), "yolo", dataset)
-    splits, class_names = trainings.write_examples(about, arguments.folder / task)
+    splits, class_names = kept_trainings.write_examples(about, arguments.folder / task)
     records = list(input_pipeline.read_records(tuple(splits["test"])))
     images = [folder / "test" / f"{number:06d}.jpg" for number in range(len(records))]
     for image, record in zip(images, records, strict=True):

@@ -1,7 +1,7 @@
 """Tiles: overlapping windows that cover an image, so that small objects are not shrunk away.
 
 Training sees single tiles; an exported model cuts the same tiles from a whole image, detects in each and puts the
-detections together (`models.network.postprocess.merge_tiles`).
+detections together (`models.network.suppression.merge_tiles`).
 """
 
 import dataclasses

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from data import boxes as box_forms
-from data import examples, image_names, label_map, tfrecords
+from data import examples, image_names, label_map, tfrecord_files
 from data.examples import DetectionRecord
 from data.sources import annotated
 
@@ -276,7 +276,7 @@ class TfrecordWriter(Writer):
             self._next_shard()
         self._in_shard += 1
         example = examples.encode_example(record, self.class_names)
-        self._file.write(tfrecords.frame(example.SerializeToString(deterministic=True)))
+        self._file.write(tfrecord_files.frame(example.SerializeToString(deterministic=True)))
 
     def finish(self) -> None:
         """Closes the last shard; where bad examples made shards superfluous those stay empty."""

@@ -11,7 +11,7 @@ from data.run_directory import RunDirectory
 from data.sources import DataOptions
 from models.export import formats
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import objectives, presets, search_config, search_space
+from tuner_fn import objectives, presets, search_options, search_space
 
 NAME = "ssd_tuner"
 MAX_P_WORSE = 0.95  # a model that is worse than the last blessed one with more than this probability is refused
@@ -42,7 +42,7 @@ class RunConfig:
     data: DataOptions
     workdir: pathlib.Path
     experiment: ExperimentConfig
-    search: search_config.SearchConfig
+    search: search_options.SearchConfig
     min_map: float
     max_p_worse: float
     export: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ class RunConfig:
             epochs=experiment.training.epochs,
             fidelity=search_space.fidelity(parse_overrides(values["fidelity"] or (), "fidelity"), experiment, ranges),
             formats=export if is_timed else (),
-            **{field.name: values[field.name] for field in search_config.options()},
+            **{field.name: values[field.name] for field in search_options.options()},
         )
         return cls(
             dataset=values["dataset"],

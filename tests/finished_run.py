@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import evaluation
-from data import examples, tfrecords
+from data import examples, tfrecord_files
 from data.run_directory import RunDirectory
 from models.evaluation import coco, image_results
 from models.hyperparameters import ExperimentConfig
@@ -124,7 +124,7 @@ def write_results(root: pathlib.Path, class_names: Sequence[str], seed: int) -> 
     ingested = folder.pipeline / "DetectionExampleGen" / "examples" / "1"
     split = ingested / "Split-test" / "data_tfrecord-00000-of-00001.gz"
     split.parent.mkdir(parents=True, exist_ok=True)
-    framed = [tfrecords.frame(examples.encode_example(one, class_names).SerializeToString()) for one in records]
+    framed = [tfrecord_files.frame(examples.encode_example(one, class_names).SerializeToString()) for one in records]
     split.write_bytes(gzip.compress(b"".join(framed)))
     counts = {"train": 8, "val": 4, "test": 8}
     about = {"spec": "road_scenes", "fingerprint": "f00d", "class_names": list(class_names), "max_boxes": 9}

@@ -8,7 +8,7 @@ from data.errors import UserError, nearest
 from models import imagenet_weights
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import allotment, finalists, search_space
-from tuner_fn.search_config import BUDGETS, SearchConfig
+from tuner_fn.search_options import BUDGETS, SearchConfig
 
 _FIRST_SHARE = 6  # the lowest rung is this part of a whole training, or more: the start's curve tells
 

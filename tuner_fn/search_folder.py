@@ -10,7 +10,7 @@ from typing import Any
 
 from data import dataset_info, files, progress
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import reporting, search_config, search_files
+from tuner_fn import reporting, search_files, search_options
 from tuner_fn.search_space import Ranges
 
 FILE_NAME = "search.json"
@@ -35,7 +35,7 @@ def search_parts(info: dataset_info.DatasetInfo, custom_config: Mapping[str, Any
         {name: JSON value}.
     """
     search = {
-        name: value for name, value in custom_config["search"].items() if name not in search_config.not_deciding()
+        name: value for name, value in custom_config["search"].items() if name not in search_options.not_deciding()
     }
     settings, trials = custom_config["config"], custom_config["trials"]
     parts = {

@@ -12,7 +12,7 @@ from data.run_directory import RunDirectory
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import allotment, devices, portfolio, search_folder, search_space
 from tuner_fn.oracles import make_oracle, options_of
-from tuner_fn.search_config import SearchConfig
+from tuner_fn.search_options import SearchConfig
 from tuner_fn.trial_runner import DetectionTuner, make_objective
 
 PRIOR_WEIGHT = 10.0  # Hvarfner et al. 2022 (arXiv:2204.11051), section 5, take the same

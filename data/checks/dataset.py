@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from data import errors, example_rules, image_decoding, loading, progress, sources
-from data.checks import images, pictures
+from data.checks import image_headers, similar_images
 from data.checks.findings import Findings, Severity
 from data.examples import DetectionRecord
 from data.sources import annotated, base, selection
@@ -95,7 +95,7 @@ def check(source: base.Source, keep_all: bool = False) -> CheckReport:
     Returns:
         What was found.
     """
-    findings, gallery = Findings(keep_all), pictures.Gallery()
+    findings, gallery = Findings(keep_all), similar_images.Gallery()
     for origin in getattr(source, "origins", (source,)):
         for notice in getattr(origin, "notices", ()):
             findings.add(notice.kind, file=notice.file, detail=notice.detail)
@@ -108,7 +108,7 @@ def check(source: base.Source, keep_all: bool = False) -> CheckReport:
         totals.num_good += 1
         np.add.at(totals.num_boxes, loaded.labels[~loaded.is_crowd], 1)
         totals.num_ignored += loaded.num_ignored
-        picture = pictures.recognise(loaded.encoded)
+        picture = similar_images.recognise(loaded.encoded)
         if picture.hash is None:
             findings.add("blank_image", split, _file_of(source, item))
         gallery.add(split, loaded.source_id, picture)
@@ -155,7 +155,7 @@ def _examine(
     else:
         record = loaded
         _add_mended(record, add)
-        header = header or images.read_header(io.BytesIO(record.encoded))
+        header = header or image_headers.read_header(io.BytesIO(record.encoded))
     if header is not None:
         for kind, detail in header.facts(raw.path if raw else ""):
             add(kind, detail=detail)
@@ -174,7 +174,7 @@ def _add_mended(record: DetectionRecord, add: Callable[..., None]) -> None:
 def _add_broken_boxes(
     origin: annotated.AnnotatedSource,
     raw: annotated.AnnotatedImage,
-    header: images.Header,
+    header: image_headers.Header,
     add: Callable[..., None],
 ) -> None:
     """Adds every broken box of an image, not only the first."""
@@ -191,7 +191,7 @@ def _add_broken_boxes(
 def _add_doubts(
     origin: annotated.AnnotatedSource,
     raw: annotated.AnnotatedImage,
-    header: images.Header,
+    header: image_headers.Header,
     add: Callable[..., None],
 ) -> None:
     """Adds what is suspicious of an annotation that can be used as it stands."""
@@ -248,7 +248,7 @@ def _find_class_gaps(report: CheckReport) -> None:
             report.findings.add("uneven_class", file=name, detail=f"boxes: {shown}")
 
 
-def _find_repeated_names(gallery: pictures.Gallery, findings: Findings) -> None:
+def _find_repeated_names(gallery: similar_images.Gallery, findings: Findings) -> None:
     splits: dict[str, list[str]] = collections.defaultdict(list)
     for split, name in zip(gallery.splits, gallery.names, strict=True):
         splits[name].append(split)
@@ -279,9 +279,9 @@ def _shorten(reason: str) -> str:
     return reason.removeprefix("the image does not decode: ").replace("(x, y, width, height in px)", "(xywh px)")
 
 
-def _header(path: str) -> images.Header | None:
+def _header(path: str) -> image_headers.Header | None:
     try:
         with open(path, "rb") as file:
-            return images.read_header(file)
+            return image_headers.read_header(file)
     except OSError:
         return None  # reading the image says why

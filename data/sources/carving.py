@@ -2,8 +2,9 @@
 
 Each missing split gets `SHARE` of the train images, of small sets more (`targets`), with its share of every class
 (`stratification`). Images that belong together stay together: those that `--group_by` says, equal files, and
-near-duplicates, whose 64-bit hashes (`data.checks.pictures`) differ in at most `SIMILAR_BITS`. Where near-duplicates
-chain most of a set together, as the frames of a fixed camera, they cannot stay together; then only equal files do.
+near-duplicates, whose 64-bit hashes (`data.checks.similar_images`) differ in at most `SIMILAR_BITS`. Where
+near-duplicates chain most of a set together, as the frames of a fixed camera, they cannot stay together; then only
+equal files do.
 
 The threshold was chosen by eye. Of the 200 photos of the raccoon set, 4 bits find the copies and two shots of one
 animal, 6 bits a copy with a caption, too; of the 296 cards, 4 bits find second shots of the same cards, 6 bits also two
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from data import errors, loading
-from data.checks import pictures
+from data.checks import similar_images
 from data.sources import base, stratification
 
 SHARE = 0.15  # of the train images, for each missing split
@@ -226,12 +227,12 @@ def _look_at(source: base.Source, items: Sequence[Any]) -> _Survey:
         found = source.glance(item)
         return found.labels, found.num_bytes
 
-    def recognise(index: int) -> pictures.Picture:
+    def recognise(index: int) -> similar_images.Picture:
         encoded = source.glance(items[index]).read()
         if not compared[index]:
-            return pictures.Picture(pictures.digest_of(encoded), None)
+            return similar_images.Picture(similar_images.digest_of(encoded), None)
         try:
-            return pictures.recognise(encoded)
+            return similar_images.recognise(encoded)
         except Exception as error:  # Pillow's plugins raise whatever a broken file leads them to
             raise errors.BadExampleError(items[index].source_id, str(error), "broken_image") from error
 
@@ -259,7 +260,7 @@ def _columns(survey: _Survey, count: int) -> tuple[np.ndarray, np.ndarray]:
     known = np.flatnonzero(survey.has_digest[:count])
     equal[known] = np.unique(survey.digests[known], return_inverse=True)[1]
     known = np.flatnonzero(survey.has_hash[:count])
-    similar[known] = pictures.similar_groups(survey.hashes[known], SIMILAR_BITS)
+    similar[known] = similar_images.similar_groups(survey.hashes[known], SIMILAR_BITS)
     return equal, similar
 
 
@@ -302,7 +303,7 @@ def _find_leaks(survey: _Survey, sizes: Mapping[str, int]) -> dict[str, tuple[in
         rows, start = slice(start, start + size), start + size
         if split == "train":
             continue
-        nearest, _ = pictures.nearest_hashes(survey.hashes[rows], known, pictures.SIMILAR_BITS)
+        nearest, _ = similar_images.nearest_hashes(survey.hashes[rows], known, similar_images.SIMILAR_BITS)
         alike = (nearest >= 0) & survey.has_hash[rows]
         alike |= np.isin(survey.digests[rows], files) & survey.has_digest[rows]
         if alike.any():

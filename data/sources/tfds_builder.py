@@ -16,7 +16,7 @@ import numpy as np
 
 from data import errors, examples, progress
 from data.examples import DetectionRecord
-from data.sources import annotated, base, records, tfds_layout, values
+from data.sources import annotated, base, example_records, tfds_layout, values
 
 _NAME = re.compile(r"\w+(/[\w.+-]+)?(:\d+\.\d+\.\d+)?")
 _OPTIONS = ("download", "data_dir", "objects")
@@ -118,7 +118,7 @@ class TfdsSource(base.Reader):
         """Returns a digest of the dataset's name, the options and the names and contents of all its files."""
         folder = Path(self._folder)
         files = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."] if folder.is_dir() else []
-        return records.digest(files, self._name, self.layout, self.options)
+        return example_records.digest(files, self._name, self.layout, self.options)
 
     def items(self, split: str) -> list[Any]:
         """Lists a split's examples in the order of TFDS's files."""
@@ -139,9 +139,9 @@ class TfdsSource(base.Reader):
         file, features = self._read_features(item)
         try:
             encoded, stated = self._parse_boxes(features, item.source_id, file)
-            return records.to_record(encoded, stated, len(self.class_names), self.options)
+            return example_records.to_record(encoded, stated, len(self.class_names), self.options)
         except errors.BadExampleError as error:
-            place = f"byte {item.offset}" if isinstance(item, records.RecordItem) else f"row {item.index}"
+            place = f"byte {item.offset}" if isinstance(item, example_records.RecordItem) else f"row {item.index}"
             raise type(error)(file, f"record at {place} ({item.source_id}): {error.reason}", error.kind) from error
 
     def glance(self, item: Any) -> base.Glance:
@@ -154,7 +154,7 @@ class TfdsSource(base.Reader):
             BadExampleError: the record is unusable.
         """
         file, features = self._read_features(item)
-        return records.glance(*self._parse_boxes(features, item.source_id, file))
+        return example_records.glance(*self._parse_boxes(features, item.source_id, file))
 
     def _read_items(self, builder: Any, split: str) -> list[Any] | None:
         """Lists a split's items with their names; None where its examples have no boxes."""
@@ -167,19 +167,19 @@ class TfdsSource(base.Reader):
             items.append(item)
             ids = (_id(features, key) for key in self.layout.ids)
             names.append((*ids, f"{split}-{number:06d}"))
-        return records.name_items(items, names, f"Split {split} of `{self.spec}`") if boxes_seen else None
+        return example_records.name_items(items, names, f"Split {split} of `{self.spec}`") if boxes_seen else None
 
-    def _read_features(self, item: Any) -> tuple[str, records.Features]:
+    def _read_features(self, item: Any) -> tuple[str, example_records.Features]:
         """Returns the name of an item's file, and its features."""
-        if isinstance(item, records.RecordItem):
-            return item.path, records.read_item(item)
+        if isinstance(item, example_records.RecordItem):
+            return item.path, example_records.read_item(item)
         file = f"{self._name}, split {item.split}"
         if item.problem:
             raise errors.BadExampleError(file, f"record at row {item.index}: {item.problem}")
         return file, examples.read_features(_rows(self._name, self._root, item.split)[item.index])
 
     def _parse_boxes(
-        self, features: records.Features, source_id: str, file: str
+        self, features: example_records.Features, source_id: str, file: str
     ) -> tuple[bytes, annotated.AnnotatedImage]:
         layout = self.layout
         encoded = features.get(layout.image, [])
@@ -197,11 +197,11 @@ class TfdsSource(base.Reader):
             boxes=tuple(map(tuple, np.stack([xmin, ymin, xmax, ymax], axis=1).tolist())),  # N of 4
             labels=tuple(self._labels(features, count, file)),
             is_crowd=tuple(any(map(values.flag, row)) for row in zip(*flags, strict=True)) or (False,) * count,
-            areas_px=records.areas_px(areas, count),
+            areas_px=example_records.areas_px(areas, count),
             box_form="xyxy",
         )
 
-    def _labels(self, features: records.Features, count: int, file: str) -> list[int]:
+    def _labels(self, features: example_records.Features, count: int, file: str) -> list[int]:
         layout = self.layout
         if layout.label is None:
             return [0] * count
@@ -277,7 +277,7 @@ def _splits(spec: str, builder: Any) -> dict[str, str]:
     return {split: known[split] for split in base.SPLITS if split in known}
 
 
-def _scan(spec: str, builder: Any, split: str) -> Iterator[tuple[Any, records.Features | None]]:
+def _scan(spec: str, builder: Any, split: str) -> Iterator[tuple[Any, example_records.Features | None]]:
     """Yields each example's place, without a name, and its features."""
     import tensorflow_datasets as tfds
 
@@ -287,7 +287,7 @@ def _scan(spec: str, builder: Any, split: str) -> Iterator[tuple[Any, records.Fe
         missing = next((path for path in paths if not os.path.exists(path)), None)
         if missing:
             raise errors.UserError(f"Dataset `{spec}`: {missing} is missing. Prepare the dataset again.")
-        yield from records.scan(paths)
+        yield from example_records.scan(paths)
     elif file_format == tfds.core.FileFormat.ARRAY_RECORD:
         rows = _rows(_exact_name(builder), str(builder.data_dir_root), split)
         for index in range(len(rows)):
@@ -298,14 +298,14 @@ def _scan(spec: str, builder: Any, split: str) -> Iterator[tuple[Any, records.Fe
         )
 
 
-def _id(features: records.Features | None, key: str) -> str | None:
+def _id(features: example_records.Features | None, key: str) -> str | None:
     values = (features or {}).get(key)
     if not values:
         return None
     return values[0].decode("utf-8", "replace") if isinstance(values[0], bytes) else str(values[0])
 
 
-def _per_box(features: records.Features, key: str, count: int, file: str) -> list[Any]:
+def _per_box(features: example_records.Features, key: str, count: int, file: str) -> list[Any]:
     values = features.get(key, [])
     if len(values) != count:
         raise errors.BadExampleError(file, f"`{key}` has {len(values)} values for {count} boxes")

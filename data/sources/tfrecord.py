@@ -17,7 +17,7 @@ from typing import Any
 
 from data import dataset_info, errors, label_map
 from data.examples import DetectionRecord
-from data.sources import annotated, base, layout, records, values
+from data.sources import annotated, base, example_records, layout, values
 
 _FILE_NAME = re.compile(r".*(tf_?rec(ord)?s?|[._-]records?)(-\d+-of-\d+)?(\.gz)?|\w+-\d{5}-of-\d{5}")
 _SHARD = re.compile(r"(.*)-(\d+)-of-(\d+)(.*)")
@@ -114,13 +114,13 @@ class TfrecordSource(base.Reader):
 
     def fingerprint(self) -> str:
         """Returns a digest of the options and of the names and contents of all files."""
-        return records.digest(self._paths, self.options)
+        return example_records.digest(self._paths, self.options)
 
-    def items(self, split: str) -> list[records.RecordItem]:
+    def items(self, split: str) -> list[example_records.RecordItem]:
         """Lists a split's records in the order of the files."""
         return list(self._items[split])
 
-    def load(self, item: records.RecordItem) -> DetectionRecord:
+    def load(self, item: example_records.RecordItem) -> DetectionRecord:
         """Reads one record and checks it.
 
         Args:
@@ -132,15 +132,15 @@ class TfrecordSource(base.Reader):
         Raises:
             BadExampleError: the record, its image or a box is unusable; names file and byte.
         """
-        features = records.read_item(item)
+        features = example_records.read_item(item)
         try:
             encoded, stated = self._parse(features, item.source_id, item.path)
-            return records.to_record(encoded, stated, len(self.class_names), self.options)
+            return example_records.to_record(encoded, stated, len(self.class_names), self.options)
         except errors.BadExampleError as error:
             where = f"record at byte {item.offset} ({item.source_id})"
             raise type(error)(item.path, f"{where}: {error.reason}", error.kind) from error
 
-    def glance(self, item: records.RecordItem) -> base.Glance:
+    def glance(self, item: example_records.RecordItem) -> base.Glance:
         """Tells what a record holds; the record is read and its image not decoded.
 
         Args:
@@ -149,7 +149,7 @@ class TfrecordSource(base.Reader):
         Raises:
             BadExampleError: the record is unusable.
         """
-        return records.glance(*self._parse(records.read_item(item), item.source_id, item.path))
+        return example_records.glance(*self._parse(example_records.read_item(item), item.source_id, item.path))
 
     def _set_classes(self, names: Mapping[int, tuple[str, ...]]) -> None:
         """Numbers the classes by ascending id; a category of regions to ignore is none."""
@@ -168,7 +168,9 @@ class TfrecordSource(base.Reader):
         used = {key: given[0] for key, given in names.items()}
         self.notices = tuple(annotated.merged_names(used.items(), Path(self._paths[-1])))
 
-    def _parse(self, features: records.Features, source_id: str, file: str) -> tuple[bytes, annotated.AnnotatedImage]:
+    def _parse(
+        self, features: example_records.Features, source_id: str, file: str
+    ) -> tuple[bytes, annotated.AnnotatedImage]:
         columns = [features.get(f"image/object/bbox/{corner}", []) for corner in _CORNERS]
         counts = [len(column) for column in columns]
         if len(set(counts)) > 1:
@@ -184,12 +186,12 @@ class TfrecordSource(base.Reader):
             boxes=tuple(zip(*columns, strict=True)),
             labels=tuple(self._labels(features, counts[0], file)),
             is_crowd=tuple(any(_flag(value, file) for value in row) for row in zip(*flags, strict=True)),
-            areas_px=records.areas_px(_column(features, "area", counts[0], file), counts[0]),
+            areas_px=example_records.areas_px(_column(features, "area", counts[0], file), counts[0]),
             box_form="xyxy_px" if self._in_pixels else "xyxy",
             size=(sides[0][0], sides[1][0]) if all(len(side) == 1 for side in sides) else None,
         )
 
-    def _labels(self, features: records.Features, count: int, file: str) -> list[int]:
+    def _labels(self, features: example_records.Features, count: int, file: str) -> list[int]:
         """Returns the labels; of ids where a record has them, else of texts, unless the user has said which count."""
         ids: list[Any] = features.get("image/object/class/label", [])
         texts = [_text(value) for value in features.get("image/object/class/text", [])]
@@ -213,10 +215,10 @@ class _Survey:
         self._texts: set[str] = set()
         self._num_boxes = self._num_large = 0
 
-    def read(self, split: str, paths: Sequence[str]) -> list[records.RecordItem]:
+    def read(self, split: str, paths: Sequence[str]) -> list[example_records.RecordItem]:
         """Lists a split's items with their names."""
         items, names, counts = [], [], collections.Counter()
-        for item, features in records.scan(paths):
+        for item, features in example_records.scan(paths):
             if features is not None and not counts[item.path]:
                 self._check_keys(features, item.path)
             counts[item.path] += 1
@@ -226,7 +228,7 @@ class _Survey:
             given = (_first_text(features or {}, key) for key in ("image/source_id", "image/filename"))
             items.append(item)
             names.append((*given, place))
-        return records.name_items(items, _apart(names, paths), f"Split {split} of `{self._spec}`")
+        return example_records.name_items(items, _apart(names, paths), f"Split {split} of `{self._spec}`")
 
     def check_texts(self) -> None:
         """Checks that boxes' labels and texts name one class.
@@ -277,7 +279,7 @@ class _Survey:
             )
         return False
 
-    def _look_at(self, features: records.Features) -> None:
+    def _look_at(self, features: example_records.Features) -> None:
         columns = [features.get(f"image/object/bbox/{corner}", []) for corner in _CORNERS]
         self._num_boxes += len(columns[0])
         self._num_large += sum(max(box) > _LARGEST_NORMALIZED for box in zip(*columns, strict=False))
@@ -288,7 +290,7 @@ class _Survey:
             if text:
                 self._names[key][text] += 1
 
-    def _check_keys(self, features: records.Features, path: str) -> None:
+    def _check_keys(self, features: example_records.Features, path: str) -> None:
         if "image/encoded" not in features:
             keys = ", ".join(sorted(features)[:8]) or "none"
             raise errors.UserError(
@@ -382,7 +384,7 @@ def _apart(names: list[tuple[str | None, ...]], paths: Sequence[str]) -> list[tu
     return [(*column[:-1], f"{number:06d}-{column[-1]}") for number, column in enumerate(names)]
 
 
-def _column(features: records.Features, key: str, count: int, file: str) -> list[Any]:
+def _column(features: example_records.Features, key: str, count: int, file: str) -> list[Any]:
     """Returns one optional value a box, zeros where the record has none."""
     values = features.get(f"image/object/{key}", [])
     if len(values) not in (0, count):
@@ -397,7 +399,7 @@ def _flag(value: Any, file: str) -> bool:
         raise errors.BadExampleError(file, f"`image/object/*`: {error}") from error
 
 
-def _first_text(features: records.Features, key: str) -> str | None:
+def _first_text(features: example_records.Features, key: str) -> str | None:
     values = features.get(key, [])
     return _text(values[0]) or None if values else None
 

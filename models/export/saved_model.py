@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from data import files, input_pipeline, tiles
 from models.evaluation.detections import EXTRAS
-from models.export import suppression
+from models.export import kernel_suppression
 from models.hyperparameters import ExperimentConfig
 from models.network import decoding
 from models.network.detector import Detector
@@ -76,7 +76,7 @@ class ServingModule(tf.Module):
         logits, deltas = (
             tf.reshape(outputs[name], (-1, self.grid.count, *outputs[name].shape[1:])) for name in ("logits", "deltas")
         )
-        found = self.decoder.detect(logits, deltas, windows, suppression.detect)
+        found = self.decoder.detect(logits, deltas, windows, kernel_suppression.detect)
         return {name: tf.identity(value, name=name) for name, value in found.items()}
 
 

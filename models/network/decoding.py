@@ -9,11 +9,11 @@ import numpy as np
 
 from data import tiles
 from models.hyperparameters import PostprocessConfig
-from models.network import box_coder, postprocess
+from models.network import box_coder, suppression
 
 Tensor = Any
 Suppression = Callable[[Tensor, Tensor, PostprocessConfig], dict[str, Tensor]]
-_SUPPRESS: Suppression = postprocess.detect  # the class below has a field of the module's name
+_SUPPRESS: Suppression = suppression.detect  # the class below has a field of the module's name
 FILE_NAME = "decoder.json"
 
 
@@ -70,7 +70,7 @@ class Decoder:
 
     def scores(self, logits: Tensor) -> Tensor:
         """Converts logits [..., C or C + 1] to scores [..., C] in [0, 1]."""
-        return postprocess.to_scores(logits, self.score_converter, self.has_background)
+        return suppression.to_scores(logits, self.score_converter, self.has_background)
 
     def detect(
         self, logits: Tensor, deltas: Tensor, windows: Tensor, suppress: Suppression = _SUPPRESS
@@ -90,5 +90,5 @@ class Decoder:
         scores = self.scores(logits)
         if self.grid.count == 1:
             return suppress(boxes[:, 0], scores[:, 0], self.postprocess)
-        boxes, scores = postprocess.merge_tiles(boxes, scores, windows, self.grid.cells())
-        return postprocess.join_fragments(suppress(boxes, scores, self.postprocess), windows)
+        boxes, scores = suppression.merge_tiles(boxes, scores, windows, self.grid.cells())
+        return suppression.join_fragments(suppress(boxes, scores, self.postprocess), windows)

@@ -9,7 +9,7 @@ from keras import ops
 
 from models.hyperparameters import ExperimentConfig
 from models.network import anchors as anchor_grid
-from models.network import backbones, box_coder, heads, layers, levels, losses, matcher, postprocess
+from models.network import backbones, box_coder, heads, layers, levels, losses, matcher, suppression
 
 Tensor = Any
 LIVE_LOSS_SETTINGS = (
@@ -163,7 +163,7 @@ class Detector(keras.Model):
         Returns:
             As `postprocess.detect`.
         """
-        return postprocess.detect(*self._boxes_and_scores(images), self.config.postprocess)
+        return suppression.detect(*self._boxes_and_scores(images), self.config.postprocess)
 
     def _boxes_and_scores(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Returns decoded boxes float32 [B, A, 4] and scores float32 [B, A, C]."""
@@ -173,13 +173,13 @@ class Detector(keras.Model):
 
     def scores(self, logits: Tensor) -> Tensor:
         """Turns logits [B, A, C or C + 1] into scores float32 [B, A, C] in [0, 1], background left out."""
-        return postprocess.to_scores(logits, self.config.score_activation, self.config.has_background)
+        return suppression.to_scores(logits, self.config.score_activation, self.config.has_background)
 
     def predict_step(self, data: Tensor) -> dict[str, Tensor]:
         """Detects objects in a batch, so that `predict` returns detections."""
         images = data[0] if isinstance(data, tuple) else data
         settings = dataclasses.replace(self.config.postprocess, **self.thresholds)  # traced once for any thresholds
-        return postprocess.detect(*self._boxes_and_scores(images), settings)
+        return suppression.detect(*self._boxes_and_scores(images), settings)
 
 
 def _kernels(network: keras.Model) -> list[Any]:

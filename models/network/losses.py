@@ -7,7 +7,7 @@ from typing import Any
 from keras import ops
 
 from models.hyperparameters import LossConfig
-from models.network import matcher, postprocess
+from models.network import matcher, suppression
 
 Tensor = Any
 
@@ -175,7 +175,7 @@ def distinct(boxes: Tensor, losses: Tensor, iou_threshold: float, max_examples: 
     count = min(max_examples, losses.shape[-1])
     values, order = ops.top_k(losses, count)  # [B, N]
     # Suppression never keeps a score of 0; an anchor that is learned perfectly may still be a positive.
-    kept = postprocess.suppress(
+    kept = suppression.suppress(
         ops.take_along_axis(boxes, order[:, :, None], axis=1), ops.maximum(values, 1e-12), iou_threshold
     )
     batch, num_anchors = ops.shape(losses)

@@ -15,7 +15,7 @@ import numpy as np
 from data import files
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
-from models.network import parts as network_parts
+from models.network import network_parts as network_parts
 
 SUFFIX = ".npz"
 _ABOUT = "about.json"

@@ -13,8 +13,8 @@ from data.errors import UserError
 from models import declarations
 from models.hyperparameters import ExperimentConfig
 from models.od_api import augment, model, train
+from models.od_api import config_text as od_api_text
 from models.od_api import fields as od
-from models.od_api import text as od_api_text
 from models.od_api.fields import CANNOT, HONOURED, IGNORED, Child, Field, Message, Node, Outcome
 
 _PIPELINE = Message(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from data.errors import nearest
-from models.od_api import text as od_api_text
+from models.od_api import config_text as od_api_text
 
 HONOURED, IGNORED, CANNOT = "honoured", "ignored", "cannot"
 AS_HERE = "as the kit does"

@@ -9,7 +9,7 @@ import numpy as np
 
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
-from models.network import parts as network_parts
+from models.network import network_parts as network_parts
 from models.network import pretrained
 from models.network.detector import Detector
 from models.od_api import checkpoint, model, tflite

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models.training import states
+from models.training import training_state
 
 FILE_NAME = "best.npz"
 
@@ -31,7 +31,7 @@ class BestEpoch:
         self._path = None if checkpoint is None else pathlib.Path(checkpoint).with_name(FILE_NAME)
         self._values: list[np.ndarray] = []
         self.report: Mapping[str, float] = {}
-        found = states.load(self._path, variables) if self._path is not None and self._path.exists() else None
+        found = training_state.load(self._path, variables) if self._path is not None and self._path.exists() else None
         if found is not None:
             self._values, (self.report,) = found
 
@@ -46,7 +46,7 @@ class BestEpoch:
             return
         self._values, self.report = [np.asarray(variable) for variable in variables], dict(report)
         if self._path is not None:
-            states.save(self._path, variables, [self.report])
+            training_state.save(self._path, variables, [self.report])
 
     def put_back(self, variables: Sequence[Any]) -> None:
         """Sets the network's variables to what was kept, if anything was."""

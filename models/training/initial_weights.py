@@ -10,7 +10,7 @@ import numpy as np
 from data import progress
 from models.hyperparameters import ExperimentConfig
 from models.network import pretrained
-from models.training import inheritance, states
+from models.training import inheritance, training_state
 
 
 def own_weights(network: keras.Model) -> dict[str, np.ndarray]:
@@ -48,7 +48,7 @@ def start(network: keras.Model, config: ExperimentConfig, class_names: Sequence[
 
 def inherit(network: keras.Model, donor: str | os.PathLike[str]) -> None:
     """Fills a network's weights from a training state of another one, and notes how much that gave."""
-    if (donated := states.load_named(donor)) is None:
+    if (donated := training_state.load_named(donor)) is None:
         return
     found = inheritance.inherit(own_weights(network), donated)
     fill(network, found.weights)

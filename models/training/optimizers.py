@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from models.hyperparameters import OptimizerConfig
-from models.network import parts
+from models.network import network_parts
 
 
 class Momentum(keras.optimizers.SGD):
@@ -92,7 +92,9 @@ def _with_backbone_rate(kind: type[keras.optimizers.Optimizer], factor: float) -
         def build(self, variables: Sequence[Any]) -> None:
             if not self.built:
                 super().build(variables)
-                self.factors = [factor if parts.part(one.path) == parts.BACKBONE else 1.0 for one in variables]
+                self.factors = [
+                    factor if network_parts.part(one.path) == network_parts.BACKBONE else 1.0 for one in variables
+                ]
 
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             super().update_step(gradient, variable, learning_rate * self.factors[self._get_variable_index(variable)])

@@ -20,7 +20,7 @@ from data.errors import UserError
 from models.evaluation import coco, detections, paired_bootstrap
 from models.hyperparameters import ExperimentConfig
 from models.network.detector import Detector
-from models.training import best_epoch, devices, initial_weights, network_cost, optimizers, schedules, states
+from models.training import best_epoch, devices, initial_weights, network_cost, optimizers, schedules, training_state
 from models.training.divergence import DivergedError
 
 EpochReport = dict[str, float]
@@ -430,7 +430,7 @@ class _Reporter(keras.callbacks.Callback):
             self._validate(report)
         report["seconds"] = time.perf_counter() - self.started
         if self.checkpoint is not None:
-            states.save(self.checkpoint, self.program.variables(), self.history)
+            training_state.save(self.checkpoint, self.program.variables(), self.history)
         self.report_epoch(report)
         self.model.stop_training = stops
 
@@ -494,7 +494,7 @@ def _restore(program: Program, config: ExperimentConfig, *paths: str | os.PathLi
     """Loads the first state that exists and is whole, else the initial one; returns its history."""
     for path in paths:
         exists = path is not None and pathlib.Path(path).exists()
-        found = states.load(path, program.variables()) if exists else None
+        found = training_state.load(path, program.variables()) if exists else None
         if found is not None:
             program.restore(found[0])
             return found[1]

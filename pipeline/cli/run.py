@@ -11,7 +11,7 @@ from data.run_directory import RunDirectory
 from pipeline import configs, environment, invocation, planning, workdir
 from pipeline.cli import data_flags, export, parsing
 from pipeline.screen import display
-from tuner_fn import devices, finalists, objectives, pareto, presets, search_config, search_space, strategies
+from tuner_fn import devices, finalists, objectives, pareto, presets, search_options, search_space, strategies
 from tuner_fn.plan import plan
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def experiment_values(flag_values: flags.FlagValues) -> dict[str, Any]:
         "search",
         "space",
         "tune",
-        *(field.name for field in search_config.options()),
+        *(field.name for field in search_options.options()),
         "epochs",
         "seed",
         "min_map",
@@ -313,7 +313,7 @@ def _define_search_flags(flag_values: flags.FlagValues) -> None:
         lower_bound=1,
         flag_values=flag_values,
     )
-    for field in search_config.options():
+    for field in search_options.options():
         _define_option(field, flag_values)
 
 

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from apache_beam.io import filesystem, filesystems
 
-from data import errors, examples, image_decoding, loading, sources, tfrecords
+from data import errors, examples, image_decoding, loading, sources, tfrecord_files
 from pipeline import environment
 
 _EXAMPLES_PER_SHARD = 64
@@ -118,7 +118,7 @@ def write_shard(shard: Shard, source: sources.Source) -> ShardSummary:
                     questions.append((loaded.file, loaded.reason))
                 continue
             example = examples.encode_example(loaded, source.class_names)
-            records.write(tfrecords.frame(example.SerializeToString(deterministic=True)))
+            records.write(tfrecord_files.frame(example.SerializeToString(deterministic=True)))
             counts.append(len(loaded.labels))
             num_objects += int((~loaded.is_crowd).sum())
             mended.update(loaded.mended)

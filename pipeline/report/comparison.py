@@ -10,9 +10,9 @@ from typing import Any
 from data import errors
 from models.evaluation import coco, paired_bootstrap
 from models.hyperparameters import ExperimentConfig
-from pipeline.report import contents, overview, parts
+from pipeline.report import contents, overview, page_parts
 from pipeline.report.contents import Contents
-from pipeline.report.parts import Plot, Section, Table, Text
+from pipeline.report.page_parts import Plot, Section, Table, Text
 from pipeline.screen import tables
 from tuner_fn import cost_limits
 
@@ -235,15 +235,15 @@ def _curves_section(names: Sequence[str], runs: Sequence[Contents]) -> Section:
                 "type": "scatter",
                 "mode": "lines+markers",
             }
-            trace["y"] = parts.numbers([one[run.objective] for one in validated])
-            trace["name"] = parts.label(f"{name}: {run.objective_text}")
-            trace["line"] = {"color": parts.COLOURS[number % len(parts.COLOURS)], "width": 2}
+            trace["y"] = page_parts.numbers([one[run.objective] for one in validated])
+            trace["name"] = page_parts.label(f"{name}: {run.objective_text}")
+            trace["line"] = {"color": page_parts.COLOURS[number % len(page_parts.COLOURS)], "width": 2}
             traces.append(trace)
     title = "Learning curves"
     if not traces:
         return Section(title, missing="No final training has ended.")
     y = {"title": {"text": "score on val"}, "rangemode": "tozero"}
-    figure = parts.figure(traces, x={"title": {"text": "epoch"}, "rangemode": "tozero"}, y=y)
+    figure = page_parts.figure(traces, x={"title": {"text": "epoch"}, "rangemode": "tozero"}, y=y)
     return Section(title, [Plot(figure, "Final trainings: score on val by epoch")])
 
 

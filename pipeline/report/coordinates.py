@@ -5,9 +5,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.report import parts
+from pipeline.report import page_parts
 from pipeline.report.contents import Contents
-from pipeline.report.parts import Plot, Section
+from pipeline.report.page_parts import Plot, Section
 
 TITLE = "Parallel coordinates"
 _AXIS_PX = 90
@@ -20,11 +20,11 @@ def make(run: Contents) -> Section:
     axes = [axis for name in _names(rows) if (axis := _axis(name, rows, run.ranges.get(name, {}))) is not None]
     if not axes:
         return Section(TITLE, missing="At least two finished trials with different settings are needed.")
-    scores = parts.numbers([row["score"] for row in rows])
-    axes.append({"label": parts.label(f"val {run.objective_text}"), "values": scores})
+    scores = page_parts.numbers([row["score"] for row in rows])
+    axes.append({"label": page_parts.label(f"val {run.objective_text}"), "values": scores})
     line = {"color": scores, "colorscale": "Viridis", "showscale": True, "colorbar": {"thickness": 12, "len": 0.9}}
     trace = {"type": "parcoords", "dimensions": axes, "line": line, "labelangle": -18, "labelside": "top"}
-    layout = parts.figure([trace], height=440, margin={"l": 70, "r": 30, "t": 90, "b": 24})
+    layout = page_parts.figure([trace], height=440, margin={"l": 70, "r": 30, "t": 90, "b": 24})
     caption = "A line is a trial, its colour the score. Drag along an axis to choose trials; drag names to reorder."
     return Section(TITLE, [Plot(layout, caption, _AXIS_PX * (len(axes) + 2))])
 
@@ -51,11 +51,12 @@ def _axis(name: str, rows: Sequence[Mapping[str, Any]], declared: Mapping[str, A
     )
     if len(kinds) < 2:
         return None
-    title = parts.label(short_names(_names(rows))[name])
+    title = page_parts.label(short_names(_names(rows))[name])
     is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     if not is_number or "choices" in declared:
         texts = [
-            parts.label("none" if kind is None else f"{kind:g}" if isinstance(kind, float) else kind) for kind in kinds
+            page_parts.label("none" if kind is None else f"{kind:g}" if isinstance(kind, float) else kind)
+            for kind in kinds
         ]
         return {
             "label": title,
@@ -69,8 +70,8 @@ def _axis(name: str, rows: Sequence[Mapping[str, Any]], declared: Mapping[str, A
         ticks = [low + (high - low) * step / (_TICKS - 1) for step in range(_TICKS)]
         return {
             "label": title,
-            "values": parts.numbers(logs),
-            "tickvals": parts.numbers(ticks),
+            "values": page_parts.numbers(logs),
+            "tickvals": page_parts.numbers(ticks),
             "ticktext": [f"{10**tick:.2g}" for tick in ticks],
         }
-    return {"label": title, "values": parts.numbers(values)}
+    return {"label": title, "values": page_parts.numbers(values)}

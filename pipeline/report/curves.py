@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.report import parts
+from pipeline.report import page_parts
 from pipeline.report.contents import Contents
-from pipeline.report.parts import Plot, Section
+from pipeline.report.page_parts import Plot, Section
 
 TITLE = "Learning curves"
 _NUM_NAMED = 6  # trials with a colour; the others are grey
@@ -53,16 +53,16 @@ def _trials_plot(lines: Sequence[Line], rung_epochs: Sequence[int], run: Content
         xs, ys, texts = [], [], []
         for name, curve in others:
             xs += [*(epoch for epoch, _ in curve), None]
-            ys += [*parts.numbers([score for _, score in curve]), None]
-            texts += [f"trial {parts.label(name)}"] * (len(curve) + 1)
-        grey = {"color": parts.GREY, "width": 1}
+            ys += [*page_parts.numbers([score for _, score in curve]), None]
+            texts += [f"trial {page_parts.label(name)}"] * (len(curve) + 1)
+        grey = {"color": page_parts.GREY, "width": 1}
         traces.append(_trace(xs, ys, f"{len(others)} others") | {"line": grey, "text": texts, "marker": {"size": 4}})
         traces[-1]["hovertemplate"] = "%{text}, epoch %{x}: %{y:.3f}<extra></extra>"
     # The best is drawn last, on top of the others, and named first.
     for rank, (name, curve) in reversed([*enumerate(named)]):
-        scores = parts.numbers([score for _, score in curve])
-        traces.append(_trace([epoch for epoch, _ in curve], scores, f"trial {parts.label(name)}"))
-        traces[-1]["line"] = {"color": parts.COLOURS[rank], "width": 3 if rank == 0 else 2}
+        scores = page_parts.numbers([score for _, score in curve])
+        traces.append(_trace([epoch for epoch, _ in curve], scores, f"trial {page_parts.label(name)}"))
+        traces[-1]["line"] = {"color": page_parts.COLOURS[rank], "width": 3 if rank == 0 else 2}
     lines_of_rungs = [
         {
             "type": "line",
@@ -76,23 +76,23 @@ def _trials_plot(lines: Sequence[Line], rung_epochs: Sequence[int], run: Content
         for epoch in rung_epochs
     ]
     legend = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "traceorder": "reversed"}
-    y = {"title": {"text": f"val {parts.label(run.objective_text)}"}, "rangemode": "tozero"}
-    return parts.figure(
+    y = {"title": {"text": f"val {page_parts.label(run.objective_text)}"}, "rangemode": "tozero"}
+    return page_parts.figure(
         traces, x={"title": {"text": "epoch"}, "rangemode": "tozero"}, y=y, shapes=lines_of_rungs, legend=legend
     )
 
 
 def _score_plot(run: Contents) -> dict[str, Any]:
     validated = [one for one in run.history if one.get(run.objective) is not None]
-    traces = [_of_history(validated, run.objective, f"all classes ({parts.label(run.objective_text)})", 0)]
+    traces = [_of_history(validated, run.objective, f"all classes ({page_parts.label(run.objective_text)})", 0)]
     traces[0]["line"] = {"color": "#111", "width": 3}
     prefix = f"{run.objective}/"
     names = [name for name in (validated[-1] if validated else {}) if name.startswith(prefix)]
     traces += [
-        _of_history(validated, name, parts.label(name.removeprefix(prefix)), number)
+        _of_history(validated, name, page_parts.label(name.removeprefix(prefix)), number)
         for number, name in enumerate(names)
     ]
-    return parts.figure(traces, x="epoch", y={"title": {"text": "AP on val"}, "rangemode": "tozero"})
+    return page_parts.figure(traces, x="epoch", y={"title": {"text": "AP on val"}, "rangemode": "tozero"})
 
 
 def _loss_plot(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _loss_plot(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "showgrid": False,
         "exponentformat": "e",
     }
-    return parts.figure(
+    return page_parts.figure(
         [_of_history(history, "loss", "loss", 0), rate],
         x="epoch",
         y={"title": {"text": "loss"}, "rangemode": "tozero"},
@@ -114,8 +114,8 @@ def _loss_plot(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _of_history(history: Sequence[Mapping[str, Any]], name: str, text: str, colour: int) -> dict[str, Any]:
-    trace = _trace([int(one["epoch"]) for one in history], parts.numbers([one.get(name) for one in history]), text)
-    return trace | {"line": {"color": parts.COLOURS[colour % len(parts.COLOURS)], "width": 2}}
+    trace = _trace([int(one["epoch"]) for one in history], page_parts.numbers([one.get(name) for one in history]), text)
+    return trace | {"line": {"color": page_parts.COLOURS[colour % len(page_parts.COLOURS)], "width": 2}}
 
 
 def _trace(xs: Sequence[Any], ys: Sequence[Any], name: str) -> dict[str, Any]:

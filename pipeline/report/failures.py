@@ -1,7 +1,7 @@
 """Failures: trials that failed and why, and examples that were left out."""
 
 from pipeline.report.contents import Contents
-from pipeline.report.parts import Part, Section, Table, Text
+from pipeline.report.page_parts import Part, Section, Table, Text
 
 TITLE = "Failures"
 _MOST_ROWS, _MOST_NAMED = 30, 8

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from pipeline.report import parts
+from pipeline.report import page_parts
 from pipeline.report.contents import Contents
-from pipeline.report.parts import Plot, Section, Text
+from pipeline.report.page_parts import Plot, Section, Text
 from tuner_fn import finalists
 
 TITLE = "Gain of the search"
@@ -39,18 +39,18 @@ def _plot(intervals: list[tuple[str, float, float, float]], name: str) -> dict[s
     error = {
         "type": "data",
         "symmetric": False,
-        "array": parts.numbers([high - middle for high, middle in zip(highs, middles, strict=True)]),
-        "arrayminus": parts.numbers([middle - low for low, middle in zip(lows, middles, strict=True)]),
+        "array": page_parts.numbers([high - middle for high, middle in zip(highs, middles, strict=True)]),
+        "arrayminus": page_parts.numbers([middle - low for low, middle in zip(lows, middles, strict=True)]),
         "thickness": 3,
         "width": 8,
     }
     trace = {
-        "x": parts.numbers(middles),
+        "x": page_parts.numbers(middles),
         "y": [*range(len(texts))],
         "error_x": error,
         "type": "scatter",
         "mode": "markers",
-        "marker": {"size": 12, "color": parts.COLOURS[0]},
+        "marker": {"size": 12, "color": page_parts.COLOURS[0]},
         "hovertemplate": "%{x:+.4f}<extra></extra>",
     }
     zero_line = {"dash": "dot", "color": "#555"}
@@ -58,9 +58,9 @@ def _plot(intervals: list[tuple[str, float, float, float]], name: str) -> dict[s
     # Beside the axis, the texts would take half of a phone's width.
     place = {"xref": "paper", "x": 0, "xanchor": "left", "yanchor": "bottom", "yshift": 14, "showarrow": False}
     y = {"range": [len(intervals) - 0.5, -0.8], "showgrid": False, "zeroline": False, "showticklabels": False}
-    return parts.figure(
+    return page_parts.figure(
         [trace],
-        x={"title": {"text": f"difference of {parts.label(name)}"}, "zeroline": False},
+        x={"title": {"text": f"difference of {page_parts.label(name)}"}, "zeroline": False},
         y=y | {"ticks": ""},
         height=_HEIGHT_PX + 70 * (len(intervals) - 1),
         shapes=[zero],

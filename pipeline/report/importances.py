@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data import errors
-from pipeline.report import coordinates, parts
+from pipeline.report import coordinates, page_parts
 from pipeline.report.contents import Contents
-from pipeline.report.parts import Plot, Section, Table, Text
+from pipeline.report.page_parts import Plot, Section, Table, Text
 from tuner_fn.studies import forest
 
 if TYPE_CHECKING:
@@ -69,23 +69,23 @@ def _words(measured: "importance.Importance", found: "search_scores.SearchScores
 
 def _shares(measured: "importance.Importance") -> dict[str, Any]:
     traces = []
-    kinds = (("with interactions", measured.totals, "#9ecae9"), ("alone", measured.shares, parts.COLOURS[0]))
+    kinds = (("with interactions", measured.totals, "#9ecae9"), ("alone", measured.shares, page_parts.COLOURS[0]))
     for name, shares, colour in kinds:
         means, lows, highs = zip(*shares.values(), strict=True)
         error = {
             "type": "data",
             "symmetric": False,
-            "array": parts.numbers([high - mean for mean, high in zip(means, highs, strict=True)]),
-            "arrayminus": parts.numbers([max(0.0, mean - low) for mean, low in zip(means, lows, strict=True)]),
+            "array": page_parts.numbers([high - mean for mean, high in zip(means, highs, strict=True)]),
+            "arrayminus": page_parts.numbers([max(0.0, mean - low) for mean, low in zip(means, lows, strict=True)]),
             "thickness": 1,
         }
         trace: dict[str, Any] = {"type": "bar", "orientation": "h", "name": name, "error_x": error}
-        trace |= {"x": parts.numbers(means), "y": [*map(parts.label, shares)], "marker": {"color": colour}}
+        trace |= {"x": page_parts.numbers(means), "y": [*map(page_parts.label, shares)], "marker": {"color": colour}}
         traces.append(trace | {"hovertemplate": "%{y}: %{x:.3f}<extra>" + name + "</extra>"})
     x = {"title": {"text": "share of the variance"}, "rangemode": "tozero"}
     legend = {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "traceorder": "reversed"}
     height = 130 + _BAR_PX * 2 * len(measured.totals)
-    return parts.figure(traces, x=x, y={"autorange": "reversed"}, height=min(height, 900), legend=legend)
+    return page_parts.figure(traces, x=x, y={"autorange": "reversed"}, height=min(height, 900), legend=legend)
 
 
 def _marginals(measured: "importance.Importance", objective_text: str) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _marginals(measured: "importance.Importance", objective_text: str) -> dict[s
         tail = "" if number == 1 else str(number)
         values, means, spreads = zip(*measured.marginals[name], strict=True)
         is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        xs: list[Any] = parts.numbers(values) if is_number else [parts.label(value) for value in values]
+        xs: list[Any] = page_parts.numbers(values) if is_number else [page_parts.label(value) for value in values]
         place: dict[str, Any] = {
             "x": xs,
             "xaxis": f"x{tail}",
@@ -107,9 +107,11 @@ def _marginals(measured: "importance.Importance", objective_text: str) -> dict[s
         }
         low, high = ([mean + sign * std for mean, std in zip(means, spreads, strict=True)] for sign in (-1, 1))
         band = place | {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "fillcolor": "rgba(0,114,178,0.2)"}
-        traces += [band | {"y": parts.numbers(low)}, band | {"y": parts.numbers(high), "fill": "tonexty"}]
-        line = {"color": parts.COLOURS[0], "width": 2}
-        traces.append(place | {"y": parts.numbers(means), "mode": "lines+markers", "line": line, "marker": {"size": 4}})
+        traces += [band | {"y": page_parts.numbers(low)}, band | {"y": page_parts.numbers(high), "fill": "tonexty"}]
+        line = {"color": page_parts.COLOURS[0], "width": 2}
+        traces.append(
+            place | {"y": page_parts.numbers(means), "mode": "lines+markers", "line": line, "marker": {"size": 4}}
+        )
         axes[f"xaxis{tail}"] = _axis(short[name], values if is_number else ())
         axes[f"yaxis{tail}"] = {
             "automargin": True,
@@ -117,14 +119,14 @@ def _marginals(measured: "importance.Importance", objective_text: str) -> dict[s
             "nticks": 5,
             "matches": "y" if tail else None,
         }
-    axes["yaxis"]["title"] = {"text": parts.label(f"val {objective_text}")}
+    axes["yaxis"]["title"] = {"text": page_parts.label(f"val {objective_text}")}
     grid = {"rows": rows, "columns": min(_CURVES_A_ROW, len(names)), "pattern": "independent", "ygap": 0.35}
-    return parts.figure(traces, height=40 + _PANEL_PX * rows, grid=grid, **axes)
+    return page_parts.figure(traces, height=40 + _PANEL_PX * rows, grid=grid, **axes)
 
 
 def _axis(name: str, values: Any) -> dict[str, Any]:
     """Makes an axis, logarithmic where the values span more than two powers of ten."""
-    axis = {"title": {"text": parts.label(name)}, "gridcolor": "#e8e8e8", "nticks": 5, "automargin": True}
+    axis = {"title": {"text": page_parts.label(name)}, "gridcolor": "#e8e8e8", "nticks": 5, "automargin": True}
     if values and min(values) > 0 and max(values) / min(values) > 30:
         return axis | {"type": "log"}
     return axis if values else axis | {"type": "category"}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.report.contents import Contents
-from pipeline.report.parts import Section, Table
+from pipeline.report.page_parts import Section, Table
 
 TITLE = "Leaderboard"
 MOST_ROWS = 30

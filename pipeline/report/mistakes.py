@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from models.evaluation.image_results import ImageResults
-from pipeline.report import matches, parts, precision_recall
+from pipeline.report import matches, page_parts, precision_recall
 from pipeline.report.contents import Contents
-from pipeline.report.parts import Plot, Section, Table, Text
+from pipeline.report.page_parts import Plot, Section, Table, Text
 
 TITLE = "Mistakes"
 # hotcoco's names of the kinds of Bolya et al. 2020 (arXiv:2008.08115), section 2.2.
@@ -53,15 +53,15 @@ def _confusion(images: ImageResults, matrix: np.ndarray) -> Plot:
     kept = [*labels, len(images.class_names)]
     shown = matrix[np.ix_(kept, kept)]
     shares = shown / np.maximum(shown.sum(axis=1, keepdims=True), 1)
-    names = [parts.label(images.class_names[label]) for label in labels]
+    names = [page_parts.label(images.class_names[label]) for label in labels]
     trace = {
         "type": "heatmap",
-        "z": [parts.numbers(row) for row in shares.tolist()],
+        "z": [page_parts.numbers(row) for row in shares.tolist()],
         "text": [[str(count) if count else "" for count in row] for row in shown.tolist()],
         "texttemplate": "%{text}",
         "x": [*names, _MISSED],
         "y": [*names, _BACKGROUND],
-        "colorscale": [[0, "#fff"], [1, parts.COLOURS[0]]],
+        "colorscale": [[0, "#fff"], [1, page_parts.COLOURS[0]]],
         "zmin": 0,
         "zmax": 1,
         "showscale": False,
@@ -78,4 +78,4 @@ def _confusion(images: ImageResults, matrix: np.ndarray) -> Plot:
 def _figure(trace: dict[str, Any], size: int) -> dict[str, Any]:
     y = {"autorange": "reversed", "type": "category", "title": {"text": "truth"}, "showgrid": False}
     x = {"type": "category", "title": {"text": "detected as"}, "showgrid": False}
-    return parts.figure([trace], x=x, y=y, height=max(260, 140 + 34 * size))
+    return page_parts.figure([trace], x=x, y=y, height=max(260, 140 + 34 * size))

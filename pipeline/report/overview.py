@@ -10,7 +10,7 @@ import numpy as np
 from models.evaluation import paired_bootstrap
 from models.hyperparameters import ExperimentConfig
 from pipeline.report.contents import Contents
-from pipeline.report.parts import Section, Table, Text
+from pipeline.report.page_parts import Section, Table, Text
 from pipeline.screen import tables
 from tuner_fn import objectives
 

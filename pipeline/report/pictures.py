@@ -7,12 +7,12 @@ from typing import Any
 
 from PIL import Image
 
-from data import dataset_info, drawing, errors, examples, tfrecords
+from data import dataset_info, drawing, errors, examples, tfrecord_files
 from models.evaluation.image_results import ImageResults
 from models.export import predict
 from pipeline.report import matches, precision_recall
 from pipeline.report.contents import Contents
-from pipeline.report.parts import Pictures, Section, Text
+from pipeline.report.page_parts import Pictures, Section, Text
 
 TITLE = "Worst and best images"
 NUM_WORST, NUM_BEST = 6, 3
@@ -81,7 +81,7 @@ def _encoded(run: Contents, wanted: Collection[str]) -> dict[str, bytes]:
     for folder in run.folder.ingested[:1]:
         for path in dataset_info.split_files(folder, _SPLIT):
             try:
-                for record in tfrecords.scan(path, tfrecords.is_gzip(path)):
+                for record in tfrecord_files.scan(path, tfrecord_files.is_gzip(path)):
                     if len(found) == len(wanted):
                         return found
                     if record.data is not None:

@@ -1,7 +1,7 @@
 """Plan: the settings that were derived from the data, each with its reason."""
 
 from pipeline.report.contents import Contents
-from pipeline.report.parts import Section, Table
+from pipeline.report.page_parts import Section, Table
 from tuner_fn.plan import plan
 
 TITLE = "Plan"

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from models.evaluation.image_results import ImageResults
-from pipeline.report import matches, parts
+from pipeline.report import matches, page_parts
 from pipeline.report.contents import Contents
-from pipeline.report.parts import Plot, Section, Table
+from pipeline.report.page_parts import Plot, Section, Table
 from pipeline.screen import tables
 
 TITLE = "Precision and recall"
@@ -64,9 +64,9 @@ def _class_traces(
     for label in labels:
         values = precision[:, label, _ALL_SIZES]
         if objects[label]:
-            name = f"{parts.label(images.class_names[label])}: AP@.5 {values.mean():.2f}, {objects[label]} objects"
-            trace = _trace(values, name, parts.COLOURS[len(traces) % len(parts.COLOURS)])
-            trace["customdata"] = parts.numbers(scores[:, label, _ALL_SIZES])
+            name = f"{page_parts.label(images.class_names[label])}: AP@.5 {values.mean():.2f}, {objects[label]} objects"
+            trace = _trace(values, name, page_parts.COLOURS[len(traces) % len(page_parts.COLOURS)])
+            trace["customdata"] = page_parts.numbers(scores[:, label, _ALL_SIZES])
             trace["hovertemplate"] = "recall %{x:.2f}, precision %{y:.2f}, score from %{customdata:.2f}"
             traces.append(trace)
     return traces
@@ -78,17 +78,17 @@ def _size_traces(precision: np.ndarray) -> list[dict[str, Any]]:
         present = [label for label in range(precision.shape[1]) if (precision[:, label, area] > -1).all()]
         if present:
             values = precision[:, present, area].mean(axis=1)
-            colour = "#111" if area == 0 else parts.COLOURS[area - 1]
+            colour = "#111" if area == 0 else page_parts.COLOURS[area - 1]
             traces.append(_trace(values, f"{name}: AP@.5 {values.mean():.2f}", colour))
     return traces
 
 
 def _trace(values: np.ndarray, name: str, colour: str) -> dict[str, Any]:
-    recalls = parts.numbers(np.linspace(0, 1, len(values)).tolist())
+    recalls = page_parts.numbers(np.linspace(0, 1, len(values)).tolist())
     line = {"color": colour, "width": 2}
     return {
         "x": recalls,
-        "y": parts.numbers(values.tolist()),
+        "y": page_parts.numbers(values.tolist()),
         "name": name,
         "type": "scatter",
         "mode": "lines",
@@ -99,10 +99,10 @@ def _trace(values: np.ndarray, name: str, colour: str) -> dict[str, Any]:
 def _figure(traces: Sequence[dict[str, Any]]) -> dict[str, Any]:
     # Below the plot: names of classes would cover its upper part on a phone.
     legend = {"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0}
-    height = parts.HEIGHT_PX + 22 * len(traces)
+    height = page_parts.HEIGHT_PX + 22 * len(traces)
     margin = {"l": 60, "r": 16, "t": 16, "b": 60 + 22 * len(traces)}
     bounds = {"range": [0, 1.02]}
-    return parts.figure(
+    return page_parts.figure(
         traces,
         x={"title": {"text": "recall"}, **bounds},
         y={"title": {"text": "precision"}, **bounds},

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import jinja2
 from plotly import offline
 
-from pipeline.report.parts import Pictures, Plot, Section
+from pipeline.report.page_parts import Pictures, Plot, Section
 
 MOST_BYTES = 5_000_000
 _TOO_LARGE = "Left out: with them the page would be larger than 5 MB."

@@ -3,7 +3,7 @@
 import json
 
 from pipeline.report.contents import Contents
-from pipeline.report.parts import Code, Part, Section, Table
+from pipeline.report.page_parts import Code, Part, Section, Table
 
 TITLE = "How to reproduce"
 

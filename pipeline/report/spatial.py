@@ -7,9 +7,9 @@ import numpy as np
 
 from models.evaluation import spatial_recall
 from models.evaluation.image_results import ImageResults
-from pipeline.report import matches, parts, precision_recall
+from pipeline.report import matches, page_parts, precision_recall
 from pipeline.report.contents import Contents
-from pipeline.report.parts import Plot, Section, Table, Text
+from pipeline.report.page_parts import Plot, Section, Table, Text
 
 TITLE = "Recall by position"
 _CELLS = 32  # down and across: half as many as were counted, so that each has more objects
@@ -55,7 +55,7 @@ def _figure(found: spatial_recall.SpatialRecall, groups: Sequence[int]) -> dict[
     traces = [_map(found_cells[group], cells[group], is_shown=group == drawn[0]) for group in drawn]
     buttons = [
         {
-            "label": parts.label(found.names[group]),
+            "label": page_parts.label(found.names[group]),
             "method": "restyle",
             "args": ["visible", [other == group for other in drawn]],
         }
@@ -66,7 +66,7 @@ def _figure(found: spatial_recall.SpatialRecall, groups: Sequence[int]) -> dict[
     hidden = {"showticklabels": False, "ticks": "", "showgrid": False, "zeroline": False, "constrain": "domain"}
     y = hidden | {"autorange": "reversed", "scaleanchor": "x", "scaleratio": 1 / found.aspect_ratio}
     margin = {"l": 16, "r": 16, "t": 60, "b": 16}
-    return parts.figure(traces, x=hidden, y=y, height=_HEIGHT_PX, margin=margin, updatemenus=[menu])
+    return page_parts.figure(traces, x=hidden, y=y, height=_HEIGHT_PX, margin=margin, updatemenus=[menu])
 
 
 def _coarser(counts: np.ndarray) -> np.ndarray:
@@ -79,7 +79,7 @@ def _map(found: np.ndarray, objects: np.ndarray, *, is_shown: bool) -> dict[str,
     recall = np.where(objects > 0, found / np.maximum(objects, 1), np.nan)
     return {
         "type": "heatmap",
-        "z": [[parts.number(round(value, 3)) for value in row] for row in recall.tolist()],
+        "z": [[page_parts.number(round(value, 3)) for value in row] for row in recall.tolist()],
         "zmin": 0,
         "zmax": 1,
         "colorscale": "Viridis",

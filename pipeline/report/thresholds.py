@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.report import matches, precision_recall
 from pipeline.report.contents import Contents
 from pipeline.report.matches import ClassMatches
-from pipeline.report.parts import Section, Table, Text
+from pipeline.report.page_parts import Section, Table, Text
 
 TITLE = "Score thresholds"
 PRECISIONS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.report import parts
+from pipeline.report import page_parts
 from pipeline.report.contents import Contents
-from pipeline.report.parts import Plot, Section, Table
+from pipeline.report.page_parts import Plot, Section, Table
 from pipeline.screen import tables
 from tuner_fn import cost_limits, pareto
 
@@ -40,17 +40,17 @@ def make(run: Contents) -> Section:
 def _plot(
     rows: Sequence[Mapping[str, Any]], front: Sequence[Mapping[str, Any]], cost: str, name: str
 ) -> dict[str, Any]:
-    others = _trace(rows, cost, "configurations") | {"mode": "markers", "marker": {"color": parts.GREY, "size": 8}}
-    line = {"color": parts.COLOURS[1], "shape": "hv", "width": 2}
+    others = _trace(rows, cost, "configurations") | {"mode": "markers", "marker": {"color": page_parts.GREY, "size": 8}}
+    line = {"color": page_parts.COLOURS[1], "shape": "hv", "width": 2}
     best = _trace(front, cost, "Pareto front") | {"mode": "lines+markers", "line": line, "marker": {"size": 10}}
-    return parts.figure([others, best], x=cost_limits.UNITS[cost], y=parts.label(f"val {name}"))
+    return page_parts.figure([others, best], x=cost_limits.UNITS[cost], y=page_parts.label(f"val {name}"))
 
 
 def _trace(rows: Sequence[Mapping[str, Any]], cost: str, name: str) -> dict[str, Any]:
     return {
-        "x": parts.numbers([row[cost] for row in rows]),
-        "y": parts.numbers([row["score"] for row in rows]),
-        "text": [f"trial {parts.label(row['trial'])}" for row in rows],
+        "x": page_parts.numbers([row[cost] for row in rows]),
+        "y": page_parts.numbers([row["score"] for row in rows]),
+        "text": [f"trial {page_parts.label(row['trial'])}" for row in rows],
         "name": name,
         "type": "scatter",
         "hovertemplate": "%{text}: %{y:.3f} at %{x}<extra></extra>",

@@ -13,7 +13,7 @@ from typing import Any
 
 from data import files
 from data.run_directory import RunDirectory
-from pipeline.tracking import parts
+from pipeline.tracking import tracked_parts
 
 LOCAL = "local"  # stands for a SQLite file in the run directory
 _ENVIRONMENT = {
@@ -88,7 +88,7 @@ def export(folder: RunDirectory, uri: str = LOCAL) -> Exported:
         with _locked(folder):
             mlflow.set_tracking_uri(found)
             store = _Store(folder, mlflow.MlflowClient(tracking_uri=found), is_local=uri == LOCAL)
-            written = [store.put(part) for part in parts.read(folder)]
+            written = [store.put(part) for part in tracked_parts.read(folder)]
             return Exported(found, store.experiment, len(written), sum(written), store.model)
     except (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
         raise UnreachableError(f"MLflow at {found} cannot be used: {_first_line(error)}") from error
@@ -107,7 +107,7 @@ class _Store:
 
     def __init__(self, folder: RunDirectory, client: Any, *, is_local: bool) -> None:
         self._folder, self._client = folder, client
-        self.experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or f"ssd-tuner {parts.dataset(folder)}"
+        self.experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or f"ssd-tuner {tracked_parts.dataset(folder)}"
         found = client.get_experiment_by_name(self.experiment)
         where = (folder.mlflow / "artifacts").resolve().as_uri() if is_local else None
         self._experiment_id = found.experiment_id if found else client.create_experiment(self.experiment, where)
@@ -131,7 +131,7 @@ class _Store:
             yield from page
             token = page.token or ""
 
-    def put(self, part: parts.Part) -> bool:
+    def put(self, part: tracked_parts.Part) -> bool:
         """Writes a part; tells whether there was anything to write."""
         run, digest = self._known.get(part.key), part.digest()
         models = [] if run is None else run.outputs.model_outputs
@@ -150,7 +150,7 @@ class _Store:
         self._client.set_tag(run.info.run_id, _DIGEST, digest)  # the last: an export that was cut off is done again
         return True
 
-    def _create(self, part: parts.Part) -> Any:
+    def _create(self, part: tracked_parts.Part) -> Any:
         tags = {_OF: self._of, _KEY: part.key, "mlflow.source.name": "ssd-tuner"}
         if part.parent is not None:
             tags["mlflow.parentRunId"] = self._known[part.parent].info.run_id
@@ -158,7 +158,7 @@ class _Store:
         run = self._known[part.key] = self._client.create_run(self._experiment_id, start_ms, tags, part.name)
         return run
 
-    def _log(self, run_id: str, part: parts.Part, points: Sequence[parts.Point]) -> None:
+    def _log(self, run_id: str, part: tracked_parts.Part, points: Sequence[tracked_parts.Point]) -> None:
         from mlflow import entities
 
         params = [entities.Param(name, value) for name, value in part.params.items()]

@@ -17,7 +17,7 @@ def compute(arrays: dict[str, np.ndarray], jit: Callable[[Callable], Callable]) 
     from keras import ops
 
     from models.hyperparameters import ExperimentConfig, PostprocessConfig
-    from models.network import box_coder, losses, postprocess
+    from models.network import box_coder, losses, suppression
     from models.network.detector import Detector
 
     detector = Detector(ExperimentConfig.from_dict(json.loads(str(arrays["config"]))), 2)
@@ -28,7 +28,7 @@ def compute(arrays: dict[str, np.ndarray], jit: Callable[[Callable], Callable]) 
         raw = detector(images)
         # Scores of random weights tie but for rounding, so suppression and mining get boxes and scores of their own.
         settings = PostprocessConfig(score_threshold=0.1, nms_iou=0.5, max_detections=20)
-        found = postprocess.detect(arrays["boxes"], arrays["scores"], settings)
+        found = suppression.detect(arrays["boxes"], arrays["scores"], settings)
         values, none = arrays["scores"][..., 0], arrays["scores"][..., 0] > 1.0
         found["hard"] = losses.hard_negatives(values, values > 0.9, none, 3.0, 2)
         found["distinct"] = losses.distinct(arrays["boxes"], values, 0.3, 40)

@@ -10,7 +10,7 @@ from PIL import Image
 from data import input_pipeline, tiles
 from models.export import saved_model
 from models.hyperparameters import ExperimentConfig
-from models.network import postprocess
+from models.network import suppression
 from models.network.detector import Detector
 
 SIZE_PX = (64, 80)  # height, width
@@ -42,12 +42,12 @@ def by_hand(module, image):
         all_boxes.append(boxes)
         windows.append(np.array([top, left, top + tall, left + wide]) / [height, width, height, width])
         all_scores.append(np.where(own[:, None], scores, 0))
-    found = postprocess.detect(
+    found = suppression.detect(
         np.concatenate(all_boxes)[None].astype(np.float32),
         np.concatenate(all_scores)[None].astype(np.float32),
         module.detector.config.postprocess,
     )
-    return postprocess.join_fragments(found, np.array(windows, np.float32)[None])
+    return suppression.join_fragments(found, np.array(windows, np.float32)[None])
 
 
 def test_an_exported_model_detects_in_tiles_as_by_hand(tiled):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from data import convert, errors, label_map, sources, tfrecords
+from data import convert, errors, label_map, sources, tfrecord_files
 from data import examples as tf_examples
 from data.checks import dataset
 from pipeline.cli import main
@@ -426,7 +426,7 @@ def contradicting_records(corpus):
             tf_examples.encode_example(record(f"{split}{number}.jpg", labels=(number % 2,)), ("wasp", "fly"))
             for number in range(count)
         ]
-        files[f"{split}.record"] = b"".join(tfrecords.frame(message.SerializeToString()) for message in messages)
+        files[f"{split}.record"] = b"".join(tfrecord_files.frame(message.SerializeToString()) for message in messages)
     return files
 
 

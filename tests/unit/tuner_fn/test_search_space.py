@@ -6,7 +6,7 @@ import pytest
 
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import presets, reporting, search_config, search_space, strategies
+from tuner_fn import presets, reporting, search_options, search_space, strategies
 
 
 def make(names, config=None):
@@ -165,7 +165,7 @@ def test_every_preset_is_a_valid_configuration(name) -> None:
     ranges = search_space.named_space("default", config)
     for strategy in strategies.STRATEGIES:
         search = presets.search(preset, strategy, ranges, 0, epochs=config.training.epochs)
-        assert search_config.SearchConfig.from_dict(json.loads(json.dumps(search.to_dict()))) == search
+        assert search_options.SearchConfig.from_dict(json.loads(json.dumps(search.to_dict()))) == search
 
 
 def test_a_setting_the_user_fixed_is_not_searched() -> None:
@@ -239,7 +239,7 @@ def test_a_budget_of_the_user_replaces_the_presets() -> None:
     assert budget(max_epochs_total=7) == (None, None, 7, None)
 
 
-def make_search(preset: str = "quick", **settings) -> search_config.SearchConfig:
+def make_search(preset: str = "quick", **settings) -> search_options.SearchConfig:
     ranges = search_space.named_space("default", ExperimentConfig())
     return presets.search(presets.get_preset(preset), "random", ranges, 0, **{"epochs": 20} | settings)
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from data import errors, example_rules, progress, sources
-from data.checks import dataset, findings, images, pictures
+from data.checks import dataset, findings, image_headers, similar_images
 from tests import coco_folder
 
 HIT_UAV = "hituav_night_dev"
@@ -22,7 +22,7 @@ def encode(image, image_format="JPEG", **options):
 
 
 def bits_apart(first, second):
-    return (pictures.recognise(first).hash ^ pictures.recognise(second).hash).bit_count()
+    return (similar_images.recognise(first).hash ^ similar_images.recognise(second).hash).bit_count()
 
 
 def copies(image):
@@ -48,18 +48,18 @@ def test_copies_of_real_night_images_are_nearly_the_same(night):
         for encoded in list(night.values())[::4]
         for copy in copies(Image.open(io.BytesIO(encoded)).convert("L"))
     ]
-    assert np.mean(np.array(apart) <= pictures.SIMILAR_BITS) >= 0.95
+    assert np.mean(np.array(apart) <= similar_images.SIMILAR_BITS) >= 0.95
 
 
 def test_different_real_night_images_are_not(night):
-    hashes = {name: pictures.recognise(encoded).hash for name, encoded in night.items()}
+    hashes = {name: similar_images.recognise(encoded).hash for name, encoded in night.items()}
     apart = [
         (hashes[first] ^ hashes[second]).bit_count()
         for first, second in itertools.combinations(hashes, 2)
         if first.rsplit("_", 1)[0] != second.rsplit("_", 1)[0]
     ]
     assert len(apart) > 500
-    assert min(apart) > pictures.SIMILAR_BITS + 3
+    assert min(apart) > similar_images.SIMILAR_BITS + 3
 
 
 def test_scaled_decoding_of_jpeg_changes_hardly_a_bit():
@@ -71,7 +71,7 @@ def test_scaled_decoding_of_jpeg_changes_hardly_a_bit():
 
 @pytest.mark.parametrize("level", [0, 30, 255])
 def test_a_picture_of_one_colour_has_no_hash(level):
-    assert pictures.recognise(encode(Image.new("RGB", (64, 48), (level,) * 3))).hash is None
+    assert similar_images.recognise(encode(Image.new("RGB", (64, 48), (level,) * 3))).hash is None
 
 
 @pytest.mark.parametrize("num_keys", [0, 1, 20_000])
@@ -81,7 +81,7 @@ def test_nearest_hashes_are_those_of_brute_force(num_keys):
     queries = rng.integers(0, 2**64, 70, np.uint64)
     for row in range(min(num_keys, 40)):  # 0 to 7 bits away from a key
         queries[row] = keys[row * num_keys // 40] ^ np.uint64(2 ** (row % 8) - 1)
-    nearest, apart = pictures.nearest_hashes(queries, keys, most_bits=4)
+    nearest, apart = similar_images.nearest_hashes(queries, keys, most_bits=4)
     for row, query in enumerate(queries):
         bits = np.array([(int(query) ^ int(key)).bit_count() for key in keys[:: max(num_keys // 400, 1)]] or [64])
         assert (nearest[row] >= 0) == (apart[row] <= 4)
@@ -108,12 +108,12 @@ def test_nearest_hashes_are_those_of_brute_force(num_keys):
     ],
 )
 def test_neighbours_are_told_by_the_numbers_in_their_names(names, splits, pairs):
-    assert pictures.neighbours(names, splits) == pairs
+    assert similar_images.neighbours(names, splits) == pairs
 
 
 def test_each_leak_is_reported_once_as_its_worst():
     one, other, third = (coco_folder.image_bytes(seed) for seed in (1, 2, 3))
-    gallery = pictures.Gallery()
+    gallery = similar_images.Gallery()
     near = encode(Image.open(io.BytesIO(one)), quality=50)
     for split, name, encoded in (
         ("train", "a_1", one),
@@ -123,7 +123,7 @@ def test_each_leak_is_reported_once_as_its_worst():
         ("test", "a_3", near),
         ("test", "c", third),
     ):
-        gallery.add(split, name, pictures.recognise(encoded))
+        gallery.add(split, name, similar_images.recognise(encoded))
     found = []
     gallery.find_leaks(lambda kind, index, detail: found.append((kind, gallery.path(index), detail.split(" (")[0])))
     assert found == [
@@ -161,10 +161,10 @@ def test_an_error_about_a_box_says_its_kind(box):
 
 def test_headers_are_read_without_pixels():
     encoded = encode(Image.new("P", (64, 48)), "PNG", transparency=0)
-    header = images.read_header(io.BytesIO(encoded[:-20]))
+    header = image_headers.read_header(io.BytesIO(encoded[:-20]))
     assert (header.format, header.mode, header.size, header.is_transparent) == ("PNG", "P", (48, 64), True)
     assert [kind for kind, _ in header.facts("a.jpeg")] == ["palette_image", "transparent_image", "renamed_image"]
-    assert images.read_header(io.BytesIO(b"no image")) is None
+    assert image_headers.read_header(io.BytesIO(b"no image")) is None
 
 
 def test_sources_without_files_are_checked_too():

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from data import convert, errors, progress, sources
-from data.checks import pictures
+from data.checks import similar_images
 from data.sources import carving
 from tests import coco_folder
 
@@ -305,12 +305,12 @@ def test_a_command_that_shows_the_data_as_it_is_says_what_a_run_takes(tmp_path):
 def test_groups_of_similar_pictures_are_those_of_brute_force():
     draw = np.random.default_rng(0)
     hashes = draw.integers(0, 2**12, 300).astype(np.uint64)
-    groups = pictures.similar_groups(hashes, 1)
+    groups = similar_images.similar_groups(hashes, 1)
     near = np.bitwise_count(hashes[:, None] ^ hashes[None]) <= 1
     reachable = np.linalg.matrix_power(near.astype(float), 299) > 0
     assert (groups == reachable.argmax(axis=1)).all()
     assert 1 < len(set(groups.tolist())) < 300
-    assert pictures.similar_groups(hashes[:0], 1).tolist() == []
+    assert similar_images.similar_groups(hashes[:0], 1).tolist() == []
 
 
 def test_16_bit_pictures_are_recognised_whatever_their_range():
@@ -323,9 +323,9 @@ def test_16_bit_pictures_are_recognised_whatever_their_range():
     ):
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, image_format)
-        hashes.add(pictures.recognise(buffer.getvalue()).hash)
+        hashes.add(similar_images.recognise(buffer.getvalue()).hash)
     first, *others = hashes
-    assert all((first ^ other).bit_count() <= pictures.SIMILAR_BITS for other in others)
+    assert all((first ^ other).bit_count() <= similar_images.SIMILAR_BITS for other in others)
 
 
 def test_the_raccoons_keep_their_copies_together(shared_data):

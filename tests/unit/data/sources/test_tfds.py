@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from data import errors, progress, tfrecords
+from data import errors, progress, tfrecord_files
 from data.sources import base, tfds_builder, tfds_layout
 from tests import coco_folder
 
@@ -84,7 +84,7 @@ def prepare(builder, root, examples, splits=("train", "validation"), file_format
         infos.append(info)
         (path,) = info.filepaths
         if file_format == "tfrecord":
-            path.write_bytes(b"".join(map(tfrecords.frame, serialized)))
+            path.write_bytes(b"".join(map(tfrecord_files.frame, serialized)))
         else:
             writer = array_record_module.ArrayRecordWriter(str(path), "group_size:1")
             for each in serialized:

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from data import errors, examples, image_decoding, label_map, progress, tfrecords
+from data import errors, examples, image_decoding, label_map, progress, tfrecord_files
 from data.sources import base, tfrecord
 from tests import coco_folder
 from tests.memory_source import record
@@ -32,7 +32,7 @@ def example(source_id="a.jpg", drop=(), **changes):
 
 def write(path, serialized, compressed=False):
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = b"".join(map(tfrecords.frame, serialized))
+    content = b"".join(map(tfrecord_files.frame, serialized))
     path.write_bytes(gzip.compress(content) if compressed else content)
 
 

@@ -12,7 +12,7 @@ from data.errors import UserError
 from models.network import anchors
 from models.network.detector import Detector
 from models.od_api import config as od_api_config
-from models.od_api import text as od_api_text
+from models.od_api import config_text as od_api_text
 from tests import od_api_configs as configs
 
 FLIR_TRAIN_IMAGES = 8862

@@ -9,7 +9,7 @@ from data import progress
 from models.hyperparameters import ExperimentConfig
 from models.network import heads
 from models.network.layers import conv_bn
-from models.training import inheritance, states
+from models.training import inheritance, training_state
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 9, 9, 3)).astype("float32")
 
@@ -112,16 +112,16 @@ def test_predictors_of_other_anchors_and_layers_that_the_donor_lacks_stay_as_ini
 def test_a_state_of_before_names_were_kept_goes_on_but_gives_no_weights(tmp_path) -> None:
     path = tmp_path / "state.npz"
     model = network(0)
-    states.save(path, model.weights, [{"epoch": 1, "loss": 2.0}])
-    for name, array in states.load_named(path).items():
+    training_state.save(path, model.weights, [{"epoch": 1, "loss": 2.0}])
+    for name, array in training_state.load_named(path).items():
         np.testing.assert_array_equal(array, arrays(model)[name])
     with np.load(path) as state:
         np.savez(path, **{name: array for name, array in state.items() if name != "names"})
-    values, history = states.load(path, model.weights)
+    values, history = training_state.load(path, model.weights)
     assert history == [{"epoch": 1, "loss": 2.0}]
     for value, weight in zip(values, model.weights, strict=True):
         np.testing.assert_array_equal(value, weight)
-    assert states.load_named(path) is None
+    assert training_state.load_named(path) is None
     assert path.exists()
 
 
@@ -130,8 +130,8 @@ def test_a_damaged_donor_is_named_and_set_aside_and_the_training_starts_without_
     path, notes = tmp_path / "state.npz", []
     path.write_bytes(content)
     with progress.listen(lambda kind, fields: notes.append(fields["text"])):
-        assert states.load_named(path) is None
-        assert states.load_named(path) is None
+        assert training_state.load_named(path) is None
+        assert training_state.load_named(path) is None
     assert path.with_name("state.npz.damaged").read_bytes() == content
     assert notes[0].startswith(f"{path} is damaged")
     assert notes[1:] == [f"There is no training state {path}; the training starts without its weights."]

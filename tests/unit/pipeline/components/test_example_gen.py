@@ -146,7 +146,7 @@ def test_a_full_disk_stops_the_run_with_one_line(tmp_path, folder, monkeypatch):
     def full(data):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(ingest.tfrecords, "frame", full)
+    monkeypatch.setattr(ingest.tfrecord_files, "frame", full)
     with pytest.raises(errors.UserError, match=r"The disk that holds .*examples is full\. Free some space"):
         ingest_dataset(tmp_path, f"coco:{folder}")
 
@@ -155,7 +155,7 @@ def test_a_mistake_in_the_code_is_not_taken_for_bad_data(tmp_path, folder, monke
     def broken(data):
         raise KeyError("a bug")
 
-    monkeypatch.setattr(ingest.tfrecords, "frame", broken)
+    monkeypatch.setattr(ingest.tfrecord_files, "frame", broken)
     with pytest.raises(KeyError):
         ingest_dataset(tmp_path, f"coco:{folder}")
 

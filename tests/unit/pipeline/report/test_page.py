@@ -9,7 +9,7 @@ from plotly import graph_objects
 from data import errors
 from data.run_directory import RunDirectory
 from pipeline.cli import main as command_line
-from pipeline.report import contents, importances, page, parts, rendering
+from pipeline.report import contents, importances, page, page_parts, rendering
 from tests import finished_run
 
 HOSTILE = ("</script><script>alert(1)</script>", "<img src=x onerror=alert(2)>", "<b>&amp;")
@@ -186,8 +186,8 @@ def test_a_thousand_trials_stay_below_the_limit(tmp_path, monkeypatch):
 
 def test_pictures_give_way_where_the_page_would_be_too_large(monkeypatch):
     monkeypatch.setattr(rendering, "MOST_BYTES", 20_000)
-    picture = parts.Pictures("Worst", [("data:image/jpeg;base64," + "A" * 30_000, "one")])
-    text = rendering.render("Run", [parts.Section("Images", [picture, parts.Text("kept")])])
+    picture = page_parts.Pictures("Worst", [("data:image/jpeg;base64," + "A" * 30_000, "one")])
+    text = rendering.render("Run", [page_parts.Section("Images", [picture, page_parts.Text("kept")])])
     assert len(text) < 20_000
     assert "Left out" in text
     assert "kept" in text

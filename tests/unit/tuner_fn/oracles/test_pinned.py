@@ -9,7 +9,7 @@ import pytest
 from data import progress
 from data.errors import UserError
 from tests import searching
-from tuner_fn import oracles, search_config
+from tuner_fn import oracles, search_options
 from tuner_fn.oracles.base import INHERITED
 from tuner_fn.studies import pruning
 
@@ -105,6 +105,6 @@ def test_options_that_do_not_go_together_are_refused() -> None:
     settings = {"min_epochs": 1, "factor": 3, "seed": 0, "max_epochs": 4, "repeats": 1}
     ranges = {"loss.l2": {"low": 1e-6, "high": 1e-3, "scale": "log"}}
     with pytest.raises(UserError, match="`prune_after` is for searches that choose what to try: `grid`"):
-        search_config.SearchConfig("grid", ranges=ranges, prune_after=40, **settings)
+        search_options.SearchConfig("grid", ranges=ranges, prune_after=40, **settings)
     with pytest.raises(UserError, match="`prune_after` must be at least 20: got 10"):
-        search_config.SearchConfig("random", ranges=ranges, prune_after=10, **settings)
+        search_options.SearchConfig("random", ranges=ranges, prune_after=10, **settings)

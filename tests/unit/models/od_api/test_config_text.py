@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import UserError
-from models.od_api import text as od_api_text
+from models.od_api import config_text as od_api_text
 
 
 def plain(block):

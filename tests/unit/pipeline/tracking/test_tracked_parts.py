@@ -5,12 +5,12 @@ import json
 import pytest
 
 from models.evaluation import coco
-from pipeline.tracking import parts
+from pipeline.tracking import tracked_parts
 from tuner_fn import reporting
 
 
 def test_a_search_that_was_killed_is_shown_as_far_as_it_came(recorded) -> None:
-    found = {part.key: part for part in parts.read(recorded.folder)}
+    found = {part.key: part for part in tracked_parts.read(recorded.folder)}
     assert list(found) == ["first", "first/0000", "first/0001", "second"]
     first, trial, failed = found["first"], found["first/0000"], found["first/0001"]
     assert [first.status, trial.status, failed.status] == ["RUNNING", "FINISHED", "FAILED"]
@@ -27,7 +27,7 @@ def test_a_search_that_was_killed_is_shown_as_far_as_it_came(recorded) -> None:
 
 def test_a_finished_run_shows_its_final_model_with_the_search_that_it_came_from(recorded) -> None:
     recorded.finish(recorded.rows)
-    found = {part.key: part for part in parts.read(recorded.folder)}
+    found = {part.key: part for part in tracked_parts.read(recorded.folder)}
     (final,) = (part for key, part in found.items() if key.startswith("first/final/"))
     assert found["first"].status == final.status == "FINISHED"
     assert final.model == recorded.folder.serving_model / "7"  # the run directory may have moved
@@ -38,37 +38,43 @@ def test_a_finished_run_shows_its_final_model_with_the_search_that_it_came_from(
 
 def test_a_report_older_than_the_search_does_not_count_as_its_end(recorded) -> None:
     recorded.finish(recorded.rows[:1])
-    assert [part.key for part in parts.read(recorded.folder)] == ["first", "first/0000", "first/0001", "second"]
+    assert [part.key for part in tracked_parts.read(recorded.folder)] == ["first", "first/0000", "first/0001", "second"]
 
 
 def test_of_an_epoch_that_was_trained_again_the_last_value_counts(recorded) -> None:
     log = reporting.TrialLog(recorded.folder.tensorboard / "search_1" / "trial_0000", {}, "again")
     log.epoch({"epoch": 2, "loss": 0.25})
     log.close(succeeded=True)
-    trial = next(part for part in parts.read(recorded.folder) if part.key == "first/0000")
+    trial = next(part for part in tracked_parts.read(recorded.folder) if part.key == "first/0000")
     assert [(one.step, one.value) for one in trial.all_points() if one.name == "loss"] == [(1, 1.0), (2, 0.25)]
 
 
 def test_a_log_that_was_cut_off_is_read_up_to_there(recorded) -> None:
     log = recorded.folder.tensorboard / "search_1" / "trial_0000"
-    whole = len(list(parts.read_scalars(log)))
+    whole = len(list(tracked_parts.read_scalars(log)))
     (path,) = log.glob("*tfevents*")
     path.write_bytes(path.read_bytes()[:-150])
-    assert 0 < len(list(parts.read_scalars(log))) < whole
+    assert 0 < len(list(tracked_parts.read_scalars(log))) < whole
 
 
 def test_the_digest_changes_with_what_is_shown_and_not_with_the_time(recorded) -> None:
     recorded.finish(recorded.rows)
-    before = {part.key: part.digest() for part in parts.read(recorded.folder)}
+    before = {part.key: part.digest() for part in tracked_parts.read(recorded.folder)}
     recorded.finish(recorded.rows)
-    assert {part.key: part.digest() for part in parts.read(recorded.folder)} == before
+    assert {part.key: part.digest() for part in tracked_parts.read(recorded.folder)} == before
     done, failed = recorded.rows
     recorded.write_leaderboard([done | {"reason": "stopped early"}, failed])
-    after = {part.key: part.digest() for part in parts.read(recorded.folder)}
+    after = {part.key: part.digest() for part in tracked_parts.read(recorded.folder)}
     assert [key for key in after if after[key] != before[key]] == ["first", "first/0000"]
 
 
 def test_coco_numbers_are_those_of_val_and_other_names_stay() -> None:
     names = ["AP", "AP50/car", "loss", "test/AP50", "AP/Bäume & Co"]
-    assert [*map(parts.metric_name, names)] == ["val/AP", "val/AP50/car", "loss", "test/AP50", "val/AP/Bäume _ Co"]
-    assert all(parts.metric_name(name) == f"val/{name}" for name in coco.SUMMARY_KEYS)
+    assert [*map(tracked_parts.metric_name, names)] == [
+        "val/AP",
+        "val/AP50/car",
+        "loss",
+        "test/AP50",
+        "val/AP/Bäume _ Co",
+    ]
+    assert all(tracked_parts.metric_name(name) == f"val/{name}" for name in coco.SUMMARY_KEYS)

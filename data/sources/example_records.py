@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from data import errors, examples, image_decoding, progress, tfrecords
+from data import errors, examples, image_decoding, progress, tfrecord_files
 from data.examples import DetectionRecord
 from data.sources import annotated, base
 
@@ -53,9 +53,9 @@ def scan(paths: Sequence[str]) -> Iterator[tuple[RecordItem, Features | None]]:
     if total_bytes > _WORTH_A_NOTE_BYTES:
         progress.emit("note", text=f"Indexing {len(paths)} files ({total_bytes / 1e9:.1f} GB) ...")
     for path in paths:
-        compressed = tfrecords.is_gzip(path)
-        for record in tfrecords.scan(path, compressed):
-            features, problem = None, tfrecords.DAMAGED if record.data is None else None
+        compressed = tfrecord_files.is_gzip(path)
+        for record in tfrecord_files.scan(path, compressed):
+            features, problem = None, tfrecord_files.DAMAGED if record.data is None else None
             if record.data is not None:
                 try:
                     features = examples.read_features(record.data)
@@ -95,7 +95,7 @@ def read_item(item: RecordItem) -> Features:
     """
     if item.problem:
         raise errors.BadExampleError(item.path, f"record at byte {item.offset}: {item.problem}")
-    return examples.read_features(tfrecords.read(item.path, item.offset, item.length, item.compressed))
+    return examples.read_features(tfrecord_files.read(item.path, item.offset, item.length, item.compressed))
 
 
 def to_record(

@@ -8,8 +8,8 @@ from absl import flags
 
 from data.errors import UserError
 from pipeline.cli import run
-from tuner_fn import search_config
-from tuner_fn.search_config import SearchConfig
+from tuner_fn import search_options
+from tuner_fn.search_options import SearchConfig
 
 DOCS = pathlib.Path(__file__).parents[3] / "docs" / "search.md"
 
@@ -20,19 +20,19 @@ def make(**changes) -> SearchConfig:
 
 
 def test_the_table_in_the_docs_is_the_declared_one() -> None:
-    assert search_config.table() in DOCS.read_text(encoding="utf-8"), "run `python -m tuner_fn.search_config`"
+    assert search_options.table() in DOCS.read_text(encoding="utf-8"), "run `python -m tuner_fn.search_options`"
 
 
 def test_each_option_is_a_flag_with_the_declared_default_and_help() -> None:
     values = flags.FlagValues()
     run.define_experiment_flags(values)
-    for field in search_config.options():
+    for field in search_options.options():
         flag = values[field.name]
         assert flag.default == (None if field.default is dataclasses.MISSING else field.default)
         assert field.metadata["help"] in flag.help
 
 
-@pytest.mark.parametrize("field", search_config.options(), ids=lambda field: field.name)
+@pytest.mark.parametrize("field", search_options.options(), ids=lambda field: field.name)
 def test_a_value_on_the_wrong_side_of_a_limit_is_refused_by_name(field) -> None:
     wrong = {"low": 0, "above": 0, "below": 1, "choices": "nothing"}
     declared = {limit: value for limit, value in wrong.items() if field.metadata[limit] is not None}
@@ -45,8 +45,8 @@ def test_a_value_on_the_wrong_side_of_a_limit_is_refused_by_name(field) -> None:
 
 
 def test_what_does_not_decide_a_trial_is_not_in_the_key_and_all_else_is() -> None:
-    assert set(search_config.not_deciding()) == {
-        *search_config.BUDGETS,
+    assert set(search_options.not_deciding()) == {
+        *search_options.BUDGETS,
         *(
             "max_trainings",
             "trial_timeout",

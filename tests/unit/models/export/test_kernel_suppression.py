@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from benchmarks import nms
-from models.export import suppression
+from models.export import kernel_suppression
 from models.hyperparameters import PostprocessConfig
-from models.network import postprocess
+from models.network import suppression
 
 
 def both(boxes: np.ndarray, scores: np.ndarray, **settings) -> tuple[dict, dict]:
     values = PostprocessConfig(**settings)
-    found = (module.detect(boxes, scores, values) for module in (suppression, postprocess))
+    found = (module.detect(boxes, scores, values) for module in (kernel_suppression, suppression))
     return tuple({name: np.asarray(value) for name, value in one.items()} for one in found)
 
 

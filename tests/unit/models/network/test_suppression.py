@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from data import tiles
 from models.hyperparameters import PostprocessConfig
-from models.network import postprocess
+from models.network import suppression
 
 
 @settings(max_examples=40, deadline=None)
@@ -20,14 +20,14 @@ def test_suppression_equals_the_greedy_loop(rng: np.random.Generator) -> None:
     boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 0.02)
     scores = np.sort(rng.random(25)).astype(np.float32)[::-1].copy()
     scores[-3:] = 0.0
-    found = np.asarray(postprocess.suppress(boxes, scores, 0.4))
+    found = np.asarray(suppression.suppress(boxes, scores, 0.4))
     assert np.flatnonzero(found).tolist() == greedy_nms(boxes, scores, 0.4)
 
 
 def detect(boxes: np.ndarray, scores: np.ndarray, **settings_: float) -> dict[str, np.ndarray]:
     """Runs `postprocess.detect` with defaults."""
     values = PostprocessConfig(**{"score_threshold": 0.1, "nms_iou": 0.5, "max_detections": 4} | settings_)
-    return {name: np.asarray(value) for name, value in postprocess.detect(boxes, scores, values).items()}
+    return {name: np.asarray(value) for name, value in suppression.detect(boxes, scores, values).items()}
 
 
 def test_classes_do_not_suppress_each_other() -> None:
@@ -89,7 +89,7 @@ def test_thousands_of_scores_give_what_the_greedy_loop_does(levels, changes) -> 
     scores = rng.random((2, 700, 3)).astype(np.float32)
     scores = scores if levels is None else np.round(scores * levels).astype(np.float32) / levels
     config = PostprocessConfig(**{"score_threshold": 0.05, "nms_iou": 0.5, "nms_candidates": 700, **changes})
-    found = {name: np.asarray(value) for name, value in postprocess.detect(boxes, scores, config).items()}
+    found = {name: np.asarray(value) for name, value in suppression.detect(boxes, scores, config).items()}
     for row in range(2):
         expected = greedy_detections(boxes[row], scores[row], config)
         count = found["num_detections"][row]
@@ -105,8 +105,8 @@ def test_suppressing_twice_changes_nothing(rng: np.random.Generator) -> None:
     """The kept boxes do not suppress each other."""
     boxes = make_boxes(rng, 30)
     scores = np.sort(rng.random(30)).astype(np.float32)[::-1].copy()
-    kept = np.asarray(postprocess.suppress(boxes, scores, 0.3))
-    again = np.asarray(postprocess.suppress(boxes[kept], scores[kept], 0.3))
+    kept = np.asarray(suppression.suppress(boxes, scores, 0.3))
+    again = np.asarray(suppression.suppress(boxes[kept], scores[kept], 0.3))
     assert again.all()
 
 
@@ -115,7 +115,7 @@ def test_of_an_object_on_a_border_the_tile_that_sees_it_whole_counts():
     windows = np.array([[[0, 0, 1, 2 / 3], [0, 1 / 3, 1, 1]]], np.float32)
     # An object from 0.55 to 0.75 of the image: the left tile sees a fragment of it, the right one all.
     boxes = np.array([[[[0.4, 0.825, 0.6, 1.0]], [[0.4, 0.325, 0.6, 0.625]]]], np.float32)
-    merged, scores = postprocess.merge_tiles(boxes, np.full((1, 2, 1, 1), 0.9, np.float32), windows, grid.cells())
+    merged, scores = suppression.merge_tiles(boxes, np.full((1, 2, 1, 1), 0.9, np.float32), windows, grid.cells())
     np.testing.assert_allclose(merged[0], [[0.4, 0.55, 0.6, 2 / 3], [0.4, 0.55, 0.6, 0.75]], atol=1e-6)
     np.testing.assert_allclose(np.asarray(scores)[0, :, 0], [0.0, 0.9])
 
@@ -133,8 +133,8 @@ def seen_in_tiles(grid: tiles.TileGrid, objects: list[tuple[float, ...]], classe
             part = np.clip((np.array(box) - [top, left, top, left]) / sides, 0, 1)
             area = (part[2] - part[0]) * (part[3] - part[1])
             boxes[0, tile, row], scores[0, tile, row, label] = part, 0.5 + 0.4 * area if area > 0 else 0.0
-    merged = postprocess.merge_tiles(boxes, scores, windows, grid.cells())
-    found = postprocess.join_fragments(postprocess.detect(*merged, PostprocessConfig()), windows)
+    merged = suppression.merge_tiles(boxes, scores, windows, grid.cells())
+    found = suppression.join_fragments(suppression.detect(*merged, PostprocessConfig()), windows)
     return {name: np.asarray(value)[0] for name, value in found.items()}
 
 
