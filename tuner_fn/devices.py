@@ -1,5 +1,6 @@
 """What the training processes of one machine share: its GPUs, or its cores, and its memory."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -13,6 +14,7 @@ from data.errors import UserError
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 CORES = "SSD_TUNER_CORES"  # in a worker's environment: numbers of the cores that it may use, by comma
 FOLDER = pathlib.Path("/dev")  # of the GPUs' files
+CONTAINER_MEMORY = pathlib.Path("/sys/fs/cgroup/memory.max")
 _REPLACED_ABOVE, _FAILED_ABOVE = 0.5, 0.9  # of a process' share of the memory
 
 
@@ -33,8 +35,10 @@ class Share:
 
 def gpus() -> list[str]:
     """Names the GPUs that this process may use, as CUDA_VISIBLE_DEVICES does; TensorFlow would take 10 s to tell."""
-    numbers = (re.fullmatch(r"nvidia(\d+)", path.name) for path in FOLDER.glob("nvidia*"))
-    found = list(map(str, sorted(int(number[1]) for number in numbers if number)))
+    files = [path for path in FOLDER.glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name)]
+    found = [
+        str(number) for number in range(len(files))
+    ]  # CUDA counts from 0, a container's files keep the host's numbers
     if not found or VISIBLE not in os.environ:
         return found
     return _asked_for()
@@ -84,7 +88,7 @@ def shares(count: int) -> list[Share]:
     """
     if count == 1:
         return [Share()]
-    found, part = gpus(), psutil.virtual_memory().total / count
+    found, part = gpus(), memory_bytes() / count
     memory = {"max_bytes": int(_REPLACED_ABOVE * part), "most_bytes": int(_FAILED_ABOVE * part)}
     if found:
         return [Share({VISIBLE: name}, **memory) for name in found[:count]]
@@ -96,6 +100,13 @@ def _asked_for() -> list[str]:
     names = [name.strip() for name in os.environ.get(VISIBLE, "").split(",")]
     shown = names[: names.index("-1")] if "-1" in names else names
     return [name for name in shown if name]
+
+
+def memory_bytes() -> int:
+    """Returns the memory of this machine, or of the container where that has less."""
+    with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+        return min(psutil.virtual_memory().total, int(CONTAINER_MEMORY.read_text(encoding="ascii")))
+    return psutil.virtual_memory().total
 
 
 def _cores() -> list[int]:

@@ -248,7 +248,7 @@ class Finalists:
             return None
         known = [self._known(row, rows) for row in found]
         seeds = [seed for seed in map(str, self._seeds) if all(one.get(seed) is not None for one in known)]
-        failed = any(score is None for one in known for score in one.values())
+        failed = any(self._has_failed(row, rows) for row in found)
         if not seeds or failed:
             return None
         start, challenger = ([one[seed] for seed in seeds] for one in known)
@@ -303,12 +303,17 @@ class Finalists:
         """Names the trial that wins: the start until it is replaced; the best of the others where it has failed."""
         if decision is not None:
             return decision.challenger if decision.replaced else decision.start
-        failed = [row["hyperparameters"] for row in pair or () if None in self._known(row, rows).values()]
+        failed = [row["hyperparameters"] for row in pair or () if self._has_failed(row, rows)]
         if pair is not None and pair[0]["hyperparameters"] not in failed:
             return pair[0]["trial"]
         ranked = [row for row in rows if row["rank"]]
         others = [row for row in ranked if row["hyperparameters"] not in failed]
         return next((row["trial"] for row in others or ranked), None)
+
+    def _has_failed(self, row: Row, rows: Sequence[Row]) -> bool:
+        """Tells whether a finalist failed with a seed; one of the further seeds does not count."""
+        known = self._known(row, rows)
+        return any(known.get(str(seed), 0.0) is None for seed in self._seeds[: self._repeats])
 
     def _pair(self, rows: Sequence[Row]) -> tuple[Row, Row] | None:
         """Finds the longest trial of the start, and the best of the others: whole trainings first."""

@@ -7,6 +7,7 @@ from typing import Any
 from keras_tuner.engine.trial import Trial
 
 from data import progress
+from tuner_fn.clock import TimeIsUpError
 from tuner_fn.journal import Event, Journal
 from tuner_fn.oracles.base import SeededOracle
 from tuner_fn.supervisor import TrainingProcess
@@ -65,8 +66,12 @@ class ParallelTrials:
         try:
             while self._step():
                 pass
-        except BaseException:
+        except BaseException as error:
             self._give_up()
+            if isinstance(error, TimeIsUpError | KeyboardInterrupt):  # what was trained in the meantime counts
+                with self._changed:
+                    while self._end_next():
+                        pass
             raise
 
     def _step(self) -> bool:
@@ -148,7 +153,7 @@ class ParallelTrials:
         if not self._journal.to_come:
             return False
         left = len(self._journal.to_come)
-        text = f"{left} events of {self._journal.path} cannot happen again; the search goes on without them."
+        text = f"{left} events of {self._journal.path} cannot happen again; the search continues without them."
         progress.emit("note", text=text)
         self._journal.forget()
         return True

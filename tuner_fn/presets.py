@@ -155,7 +155,8 @@ def search(
             settings = settings | {"max_epochs_total": preset.trainings * max_epochs}
         else:
             settings = settings | {"max_minutes": preset.minutes, "max_trainings": preset.trainings}
-    further_seeds = finalists.FURTHER_SEEDS if repeats is None else 0
+    is_bounded = settings.get("max_trials") is None  # by epochs or minutes, which further seeds keep to
+    further_seeds = finalists.FURTHER_SEEDS if repeats is None and is_bounded else 0
     if repeats is None:
         total = settings.get("max_epochs_total")
         has_room = total is not None and total >= allotment.LEAST_TRAININGS * max_epochs

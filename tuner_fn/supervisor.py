@@ -14,11 +14,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras_tuner
-import psutil
 
 from data import files, progress
 from data.errors import UserError
-from tuner_fn import worker
+from tuner_fn import devices, worker
 
 EpochReport = dict[str, float]
 MEMORY_SHARE = 0.5  # of the machine's: a bigger worker is replaced after its trial
@@ -74,7 +73,7 @@ class TrainingProcess:
         self.log = pathlib.Path(log)
         self._environment, self._lease_s, self._most_bytes = dict(environment or {}), lease_s, most_bytes
         self._is_cancelled = threading.Event()
-        self._max_bytes = max_bytes or int(MEMORY_SHARE * psutil.virtual_memory().total)
+        self._max_bytes = max_bytes or int(MEMORY_SHARE * devices.memory_bytes())
         self._training = training
         self.size_bytes = 0
         self._process: subprocess.Popen | None = None

@@ -2,11 +2,11 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tuner_fn.oracles.base import Exhausted, Proposal
+from tuner_fn.oracles.base import Configuration, Exhausted, Proposal
 from tuner_fn.oracles.halving import HalvingOracle
 
 
@@ -52,15 +52,19 @@ class HyperbandOracle(HalvingOracle):
         for bracket in self._brackets():
             members = self.configurations[start : start + self.size(bracket, 0)]
             start += self.size(bracket, 0)
+            needed.update(self._promotable(bracket, members))
             if start >= len(self.configurations):
-                break  # the one in progress
+                break  # with several workers, earlier brackets may be in progress, too
+        return [trial_id for trial_id in waiting if trial_id in needed]
+
+    def _promotable(self, bracket: int, members: Sequence[Configuration]) -> Iterator[str]:
+        """Yields the trials of a bracket that are among the best of their rung so far."""
         for rung, (before, epochs) in enumerate(itertools.pairwise([0, *self._epochs(bracket)[:-1]])):
             reached = [one.best_until(epochs) for one in members if one.epochs > before]
             for one in members:
                 beaten_by = sum(score > one.best for score in reached)
                 if before < one.epochs <= epochs and beaten_by < self.size(bracket, rung + 1):
-                    needed.add(one.trial_id)
-        return [trial_id for trial_id in waiting if trial_id in needed]
+                    yield one.trial_id
 
     def retire(self, trial_id: str) -> bool:
         """Refuses: a bracket promotes as many as it was meant to."""

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import psutil
 from PIL import Image
 
 from data import errors, examples, loading, sources
+from tuner_fn import devices
 
 MOST_IMAGES = 300  # of the train split are read, evenly spread
 MOST_PIXELS = 300_000_000  # in them together: larger images are fewer
@@ -85,7 +85,7 @@ class Fingerprint:
 def this_machine() -> Machine:
     """Describes the machine without starting TensorFlow, which takes 10 s."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Machine(cores, psutil.virtual_memory().total, has_gpu=pathlib.Path("/dev/nvidia0").exists())
+    return Machine(cores, devices.memory_bytes(), has_gpu=pathlib.Path("/dev/nvidia0").exists())
 
 
 def take(source: sources.Source, machine: Machine) -> Fingerprint:

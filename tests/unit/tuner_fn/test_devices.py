@@ -42,6 +42,21 @@ def test_without_a_gpu_the_cores_and_in_any_case_the_memory_are_shared(machine) 
     assert devices.shares(1) == [devices.Share()]  # as a search without parallel trials
 
 
+def test_gpus_of_a_container_are_counted_from_0_whatever_the_host_calls_them(machine, tmp_path) -> None:
+    machine(gpus=0)
+    for number in (2, 5):
+        (tmp_path / f"nvidia{number}").touch()
+    assert devices.gpus() == ["0", "1"]
+
+
+@pytest.mark.parametrize(("text", "expected"), [("1000000", 1_000_000), ("max", None), ("", None)])
+def test_a_container_with_less_memory_than_the_machine_counts(monkeypatch, tmp_path, text, expected) -> None:
+    monkeypatch.setattr(devices, "CONTAINER_MEMORY", tmp_path / "memory.max")
+    assert devices.memory_bytes() == psutil.virtual_memory().total
+    (tmp_path / "memory.max").write_text(text)
+    assert devices.memory_bytes() == (expected or psutil.virtual_memory().total)
+
+
 @pytest.mark.parametrize("hidden", ["", "-1"])
 def test_gpus_that_are_hidden_do_not_count(machine, monkeypatch, hidden) -> None:
     machine(gpus=2)

@@ -136,6 +136,14 @@ def test_a_challenger_that_is_better_but_not_surely_gets_further_seeds_until_it_
     assert known.epochs_trained == 2 * WHOLE
 
 
+def test_a_further_seed_that_fails_changes_nothing(tmp_path) -> None:
+    rows = board(row(0, 0.50), row(1, 0.52))
+    known = make(tmp_path, repeats=1, further_seeds=2)
+    assert train(known, rows, lambda trial, seed: None if trial == "0" else 0.5) == [("0", 8), ("1", 8)]
+    assert (known.decision(rows).seeds, known.decision(rows).replaced) == (1, False)
+    assert winner(known, rows) == "0"
+
+
 @pytest.mark.parametrize(
     ("gain", "seeds"),
     [(0.005, 5), (-0.06, 4)],  # undecided to the end; then behind, and no more is spent on it

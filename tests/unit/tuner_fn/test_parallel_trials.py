@@ -15,31 +15,25 @@ from tuning import FakeProcess, search
 from data import progress
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import journal, oracles, search_space
+from tuner_fn.clock import TimeIsUpError
 from tuner_fn.supervisor import CancelledError
 from tuner_fn.trial_runner import DetectionTuner
 
 
 class UnevenProcess(FakeProcess):
-    """Trains in its own time, and shows how many train at once."""
+    """Trains in its own time."""
 
-    at_once: list[int] = []
-    lock = threading.Lock()
-
-    def __init__(self, seed: int, others: "list[UnevenProcess]") -> None:
+    def __init__(self, seed: int) -> None:
         super().__init__()
-        self.draw, self.others, self.is_training = random.Random(seed), others, False
-        self.is_cancelled = threading.Event()
+        self.draw, self.is_cancelled = random.Random(seed), threading.Event()
+        self.before: list = []  # what is called before a training, once each
 
     def train(self, job, on_epoch, timeout_s):
-        with self.lock:
-            self.is_training = True
-            self.at_once.append(sum(one.is_training for one in self.others))
-        try:
-            if self.is_cancelled.wait(self.draw.uniform(0.0, 0.02)):
-                raise CancelledError
-            return super().train(job, on_epoch, timeout_s)
-        finally:
-            self.is_training = False
+        if self.before:
+            self.before.pop()()
+        if self.is_cancelled.wait(self.draw.uniform(0.0, 0.02)):
+            raise CancelledError
+        return super().train(job, on_epoch, timeout_s)
 
     def cancel(self) -> None:
         self.is_cancelled.set()
@@ -50,9 +44,7 @@ class UnevenProcess(FakeProcess):
 
 
 def make_processes(count: int, seed: int = 0) -> list[UnevenProcess]:
-    processes: list[UnevenProcess] = []
-    processes += [UnevenProcess(10 * seed + number, processes) for number in range(count)]
-    return processes
+    return [UnevenProcess(10 * seed + number) for number in range(count)]
 
 
 def make(folder: pathlib.Path, count: int, strategy: str = "random", *, seed_of_luck: int = 0, **settings):
@@ -113,10 +105,38 @@ def test_a_search_that_was_interrupted_is_what_its_journal_says(tmp_path, strate
     assert any(row["inherited"] for row in rows)
 
 
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_bracket_that_waits_keeps_its_states_while_the_next_one_runs(tmp_path, count) -> None:
+    """`FakeProcess` trains nothing whose parent's state is gone; each promotion counts its own epochs alone."""
+    for number in range(3):
+        folder = tmp_path / str(number)
+        search(make(folder, count, "hyperband", seed_of_luck=number, max_epochs=9, factor=3, max_epochs_total=200))
+        rows = json.loads((folder / "search" / "leaderboard.json").read_text())
+        assert sum(row["parent"] is not None for row in rows) > 3
+
+
+def test_what_was_trained_when_the_minutes_end_is_in_the_leaderboard(tmp_path) -> None:
+    tuner = make(tmp_path, 2, max_trials=12)
+    started: list[int] = []
+
+    def may_start() -> None:
+        started.append(len(started))
+        if len(started) == 3:
+            time.sleep(0.2)  # the thread that decides is busy, and both trials are trained meanwhile
+            raise TimeIsUpError("the minutes are over")
+
+    tuner.pre_create_trial = may_start
+    rows = search(tuner)
+    assert [row["status"] for row in rows] == ["completed", "completed"]
+    assert [kind for kind, _ in events(tmp_path)] == ["start", "start", "end", "end"]
+
+
 def test_all_workers_are_busy_and_no_trial_exceeds_the_budget(tmp_path) -> None:
-    UnevenProcess.at_once = []
-    rows = search(make(tmp_path, 4, max_trials=None, max_epochs=2, max_epochs_total=31))
-    assert max(UnevenProcess.at_once) == 4
+    tuner, all_at_once = make(tmp_path, 4, max_trials=None, max_epochs=2, max_epochs_total=31), threading.Barrier(4)
+    for process in tuner.processes:
+        process.before = [lambda: all_at_once.wait(60)]  # the first trial of each waits for the others
+    rows = search(tuner)
+    assert not all_at_once.broken
     assert sum(row["epochs"] for row in rows) == 31
     assert len({row["trial"] for row in rows}) == 16
 
@@ -190,7 +210,7 @@ def test_a_journal_that_the_budget_no_longer_allows_is_said_and_left(tmp_path) -
     with progress.listen(lambda kind, fields: notes.append(fields.get("text", ""))):
         rows = search(make(tmp_path / "short", 2, max_trials=3))
     assert len(rows) == 3
-    assert any("cannot happen again; the search goes on without them." in note for note in notes)
+    assert any("cannot happen again; the search continues without them." in note for note in notes)
     assert len(events(tmp_path / "short")) == 6
 
 
