@@ -44,7 +44,7 @@ def open_workdir(path: str | os.PathLike[str], min_free_gb: float = 0.0) -> Iter
     made = not root.exists()
     _prepare(root)
     try:
-        with _locked(root):
+        with locked(root):
             check_free_space(root, min_free_gb)
             check_clock(RunDirectory(root).serving_model)
             yield RunDirectory(root)
@@ -96,7 +96,16 @@ def _prepare(root: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(root: pathlib.Path) -> Iterator[None]:
+def locked(root: pathlib.Path, *, is_needed: bool = True) -> Iterator[None]:
+    """Holds the lock of a run directory; it goes with the process, however that ends.
+
+    Args:
+        root: the run directory, which exists.
+        is_needed: False to continue where the file system knows no locks, as some volumes of a cluster.
+
+    Raises:
+        errors.UserError: another process holds it, or there are none and one is needed.
+    """
     try:
         file = open(root / _LOCK, "a+", encoding="utf-8")  # noqa: SIM115 - closed by the `with` below
     except OSError as error:
@@ -107,9 +116,10 @@ def _locked(root: pathlib.Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise errors.UserError(_in_use(root, file)) from error
         except OSError as error:
-            raise errors.UserError(
-                f"--workdir={root} cannot be locked ({error.strerror}). Choose a folder on a local disk."
-            ) from error
+            if is_needed:
+                raise errors.UserError(
+                    f"--workdir={root} cannot be locked ({error.strerror}). Choose a folder on a local disk."
+                ) from error
         _sign(file)
         yield
 

@@ -5,6 +5,7 @@ them to, and writes the URIs into what goes back.
 """
 
 import argparse
+import contextlib
 import json
 import logging
 import os
@@ -12,7 +13,7 @@ import pathlib
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from data import plugins
@@ -39,7 +40,8 @@ def main(arguments: Sequence[str]) -> int:
         known, beam_arguments = _parse(arguments)
         invocation = json.loads(known.json_serialized_invocation_args)
         known.json_serialized_invocation_args = json.dumps(inputs_here(invocation))
-        _run(known, beam_arguments)
+        with _run_directory(invocation):
+            _run(known, beam_arguments)
         _send_back(pathlib.Path(invocation["outputs"]["outputFile"]))
     except (Exception, KeyboardInterrupt) as error:
         failure = failures.explain(error)
@@ -94,6 +96,22 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     for name in _FLAGS:
         parser.add_argument(f"--{name}", required=True)
     return parser.parse_known_args(arguments)
+
+
+@contextlib.contextmanager
+def _run_directory(invocation: Mapping[str, Any]) -> Iterator[None]:
+    """Holds the run directory of a step that changes it: two runs at a time would spoil each other's files."""
+    from pipeline import workdir
+
+    settings = invocation.get("inputs", {}).get("parameterValues", {}).get("custom_config")
+    folder = json.loads(settings).get("workdir") if settings else None
+    if folder is None:
+        yield
+        return
+    root = pathlib.Path(folder)
+    root.mkdir(parents=True, exist_ok=True)
+    with workdir.locked(root, is_needed=False):
+        yield
 
 
 def _run(known: argparse.Namespace, beam_arguments: list[str]) -> None:

@@ -31,6 +31,26 @@ def test_a_step_without_inputs():
     assert found["outputs"] == {"artifacts": {"x": {"artifacts": [{"uri": "/minio/b/x"}]}}, "outputFile": "o"}
 
 
+def test_two_steps_that_change_one_run_directory_do_not_run_at_a_time(monkeypatch, capsys, tmp_path):
+    """As two runs of one pipeline on a volume; the second one's retry may find it free."""
+    given = invocation()
+    given["inputs"]["parameterValues"] = {"custom_config": json.dumps({"workdir": str(tmp_path / "run")})}
+    flags = ["--executor_class_path=x", "--json_serialized_inputs_spec_args={}"]
+    flags += ["--json_serialized_invocation_args", json.dumps(given)]
+    monkeypatch.setattr(entrypoint, "_send_back", lambda path: None)
+    statuses = []
+
+    def run(*_) -> None:
+        if not statuses:
+            statuses.append("first")
+            statuses.append(entrypoint.main(flags))
+
+    monkeypatch.setattr(entrypoint, "_run", run)
+    assert entrypoint.main(flags) == 0
+    assert statuses == ["first", 2]
+    assert f"--workdir={tmp_path / 'run'} is in use by process" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("error", "status", "text"),
     [
