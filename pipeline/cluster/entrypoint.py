@@ -104,7 +104,7 @@ def _run_directory(invocation: Mapping[str, Any]) -> Iterator[None]:
     from pipeline import workdir
 
     settings = invocation.get("inputs", {}).get("parameterValues", {}).get("custom_config")
-    folder = json.loads(settings).get("workdir") if settings else None
+    folder = (json.loads(settings) or {}).get("workdir") if settings else None  # TFX writes none as "null"
     if folder is None:
         yield
         return

@@ -51,6 +51,16 @@ def test_two_steps_that_change_one_run_directory_do_not_run_at_a_time(monkeypatc
     assert f"--workdir={tmp_path / 'run'} is in use by process" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("settings", [None, "null", "{}"])
+def test_a_step_without_a_run_directory_holds_none(monkeypatch, settings):
+    given = invocation()
+    given["inputs"]["parameterValues"] = {} if settings is None else {"custom_config": settings}
+    monkeypatch.setattr(entrypoint, "_send_back", lambda path: None)
+    monkeypatch.setattr(entrypoint, "_run", lambda *_: None)
+    flags = ["--executor_class_path=x", "--json_serialized_inputs_spec_args={}"]
+    assert entrypoint.main([*flags, "--json_serialized_invocation_args", json.dumps(given)]) == 0
+
+
 @pytest.mark.parametrize(
     ("error", "status", "text"),
     [
