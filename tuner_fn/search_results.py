@@ -93,7 +93,7 @@ class ReportedTuner(keras_tuner.Tuner):
         return None if trial_id is None else str(reporting.state_file(self.get_trial_dir(trial_id)))
 
     def _export_best(self) -> None:
-        """Exports the model of the best trial so far, for who ends the search by hand."""
+        """Exports the model of the best trial so far, for a user who interrupts the search."""
         best = next((row for row in self._trial_rows() if row["rank"] == 1), None)
         if best is None:
             return

@@ -177,6 +177,7 @@ class TrialTuner(TimedTuner):
             _valid_configuration(self._trial_config, values),
             str(reporting.state_file(self.get_trial_dir(trial_id))),
             epochs=epochs,
+            rungs=self.oracle.rungs_after(ended),
             start_from=self._state_of(values.get("tuner/trial_id")),
             inherit_from=self._state_of(values.get(INHERITED)),
             stopping=make_rule(self.early_stopping, map(self.oracle.trials.get, ended), epochs),
@@ -249,13 +250,15 @@ class TrialTuner(TimedTuner):
 
         return process.train(job, on_epoch, self._timeout_s(job))
 
-    def _job(self, config: ExperimentConfig, checkpoint: str, *, epochs: int, **others: Any) -> Job:
+    def _job(
+        self, config: ExperimentConfig, checkpoint: str, *, epochs: int, rungs: Sequence[int] = (), **others: Any
+    ) -> Job:
         return Job(
             settings=config.to_dict(),
             class_names=self.class_names,
             epochs=epochs,
             schedule_epochs=max(epochs, config.training.epochs),
-            validate_at=range(1, epochs + 1) if others.get("stopping") else self.oracle.rungs,
+            validate_at=range(1, epochs + 1) if others.get("stopping") else rungs or self.oracle.rungs,
             checkpoint=checkpoint,
             latency="latency_ms" in self.costs_asked_for,
             formats=self.formats,

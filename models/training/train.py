@@ -144,7 +144,7 @@ class Program:
 
 
 def _build(config: ExperimentConfig, num_classes: int) -> Detector:
-    """Builds a detector whose initial values `training.seed` decides; the process's own random numbers go on."""
+    """Builds a detector whose initial values `training.seed` decides; the process's random state stays as it was."""
     # Keras draws its initializers' seeds from `random`. `keras.utils.set_random_seed` would also set TensorFlow's,
     # which drops every compiled function of the process: 20 s for each program on two cores.
     outside = random.getstate()

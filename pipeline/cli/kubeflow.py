@@ -148,7 +148,7 @@ def _define_pod_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "retries",
         pods.Pod.retries,
-        "How often a step that failed is tried again; search and training go on from their last epoch.",
+        "How often a step that failed is tried again; search and training continue from their last epoch.",
         lower_bound=0,
         flag_values=flag_values,
     )

@@ -4,7 +4,7 @@ import abc
 import copy
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras_tuner
@@ -202,6 +202,11 @@ class SeededOracle(SavedOracle, abc.ABC):
     def first_epochs(self) -> int:
         """Returns how long a new configuration is trained first."""
         return self.rungs[0]
+
+    def rungs_after(self, ended: Sequence[str]) -> list[int]:
+        """Lists the rungs as they were when these trials had ended: a trial that is continued keeps its own."""
+        del ended
+        return self.rungs
 
     def start_epochs(self) -> int:
         """Returns how long the first trial is."""

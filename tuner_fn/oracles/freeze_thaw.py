@@ -109,6 +109,12 @@ class FreezeThawOracle(SeededOracle):
         every = (self.space.completed({**start, **changes}) for changes in self.first)
         return next((values for values in every if len(self.not_tried(self.space.genes(values)[None]))), None)
 
+    def rungs_after(self, ended: Sequence[str]) -> list[int]:
+        """Lists the rungs, which the end of the start raises; `SeededOracle.rungs_after`."""
+        if len(self.rungs) == 1 or not self.start_order or self.start_order[0] in ended:
+            return self.rungs
+        return make_rungs(self._least_epochs, self.max_epochs)
+
     def _gather(self) -> None:
         super()._gather()
         self._measure_first_rung()

@@ -131,6 +131,32 @@ def test_what_was_trained_when_the_minutes_end_is_in_the_leaderboard(tmp_path) -
     assert [kind for kind, _ in events(tmp_path)] == ["start", "start", "end", "end"]
 
 
+def test_a_trial_that_is_continued_is_validated_where_it_was_before(tmp_path) -> None:
+    """The end of the start raises the rungs of later trials; one that began before keeps its own."""
+    budget = {"max_trials": None, "max_epochs_total": 80, "max_epochs": 20, "min_epochs": 2}
+    cut = make(tmp_path, 2, "freeze_thaw", **budget)
+    for process in cut.processes:
+        process.curve = lambda epoch: epoch / 20
+    second = cut.processes[1]
+
+    def wait_for_the_start() -> None:
+        deadline = time.monotonic() + 60
+        while not cut.oracle.end_order and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    second.before, second.actions = [wait_for_the_start], {0: keras_tuner.errors.FatalError("cut short")}
+    with pytest.raises(keras_tuner.errors.FatalError, match="cut short"):
+        search(cut)
+    before = cut.oracle.rungs_after([])
+    assert before != cut.oracle.rungs
+    (job,) = second.jobs
+    assert list(job.validate_at) == before
+    continued = make(tmp_path, 2, "freeze_thaw", **budget)
+    search(continued)
+    again = [one for process in continued.processes for one in process.jobs if one.checkpoint == job.checkpoint]
+    assert [list(one.validate_at) for one in again] == [before]
+
+
 def test_all_workers_are_busy_and_no_trial_exceeds_the_budget(tmp_path) -> None:
     tuner, all_at_once = make(tmp_path, 4, max_trials=None, max_epochs=2, max_epochs_total=31), threading.Barrier(4)
     for process in tuner.processes:
