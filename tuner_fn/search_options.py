@@ -116,8 +116,8 @@ class SearchConfig:
         None,
         low=1,
         decides=False,
-        help="Trials that are trained at the same time, each in a process that has a GPU, or a share of the cores, of"
-        " its own. By default one for each GPU, and one without a GPU.",
+        help="Number of trials that train at the same time. Each has its own process and its own GPU or, without GPUs,"
+        " its own share of the cores. By default one for each GPU, and one without a GPU.",
     )
     max_disk_gb: float | None = option(
         float,

@@ -2,11 +2,12 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from absl import flags
 
-from data import errors, files
+from data import errors, files, sources
 from pipeline import environment, planning
 from pipeline.cli import data_flags, run
 from pipeline.cluster import checks, pods, submit
@@ -25,6 +26,7 @@ EXAMPLE = (
 
 _ACTIONS = ("compile",)
 _ENDINGS = (".yaml", ".yml")
+_HERE = ("dataset_here", "test_dataset_here")
 _POD_FLAGS = {
     "volume": (
         "A PersistentVolumeClaim and the folder where all containers mount it, for example ssd-tuner:/mnt; the run"
@@ -57,12 +59,10 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     }
     for name, text in texts.items():
         flags.DEFINE_string(name, None, text, required=True, flag_values=flag_values)
-    flags.DEFINE_string(
-        "dataset_here",
-        None,
-        "Name of the dataset on this machine, which reads it for the plan and for the cache; by default --dataset.",
-        flag_values=flag_values,
-    )
+    for name in _HERE:
+        flag = name.removesuffix("_here")
+        text = f"Name of --{flag} on this machine, which reads it for the plan and for the cache; by default --{flag}."
+        flags.DEFINE_string(name, None, text, flag_values=flag_values)
     flags.DEFINE_string("output", "pipeline.yaml", "File to write, .yaml.", flag_values=flag_values)
     _define_pod_flags(flag_values)
     _define_server_flags(flag_values)
@@ -87,20 +87,22 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     environment.check_environment("kubeflow")
     with display.open_display(flag_values["verbosity"].value) as screen:
         values = run.experiment_values(flag_values) | {"workdir": flag_values["workdir"].value}
-        dataset, here = values["dataset"], flag_values["dataset_here"].value
-        config, found, _ = planning.plan_run(values | {"dataset": here or dataset}, here=False)
+        here, found, _ = planning.plan_run(_data_here(values, flag_values), here=False)
+        data = dataclasses.replace(here.data, test_dataset=values["data"].test_dataset)
+        workdir = pathlib.Path(values["workdir"])  # not resolved here
+        config = dataclasses.replace(here, dataset=values["dataset"], data=data, workdir=workdir)
         checks.check_weights(config.experiment, pod)
         run.print_plan(screen, found)
         screen.note("Starting TFX (about 15 s) ...")
         from pipeline.runners import kubeflow
 
         path = kubeflow.compile_pipeline(
-            dataclasses.replace(config, dataset=dataset, workdir=pathlib.Path(values["workdir"])),  # not resolved here
+            config,
+            sources.open_source(here.dataset, here.data),
             pipeline_root=flag_values["pipeline_root"].value,
             image=flag_values["image"].value,
             pod=pod,
             output=output,
-            dataset_here=here,
         )
         screen.note(f"Wrote {path}")
         if flag_values["submit"].value is not None:
@@ -128,6 +130,19 @@ def _pod(flag_values: flags.FlagValues) -> pods.Pod:
     options = data_flags.options(flag_values)
     checks.check_paths(flag_values["dataset"].value, options, flag_values["workdir"].value, pod)
     return pod
+
+
+def _data_here(values: Mapping[str, Any], flag_values: flags.FlagValues) -> dict[str, Any]:
+    """Returns a run's values with the datasets as this machine has them."""
+    dataset, test_dataset = (flag_values[name].value for name in _HERE)
+    data = values["data"]
+    if test_dataset is not None:
+        if not data.test_dataset:
+            raise errors.UserError(
+                "`--test_dataset_here` needs `--test_dataset`, the same data as the containers see it."
+            )
+        data = dataclasses.replace(data, test_dataset=test_dataset)
+    return {**values, "dataset": dataset or values["dataset"], "data": data}
 
 
 def _define_pod_flags(flag_values: flags.FlagValues) -> None:

@@ -59,7 +59,7 @@ def check_paths(dataset: str, options: sources.DataOptions, workdir: str, pod: P
             raise UserError(
                 f"`{flag}={spec}`: the containers do not see `{path}`, which lies on no volume. Copy the data to a"
                 f" volume and name its place there, for example {flag}={_moved(spec, path, pod)}"
-                + (" (--dataset_here names this machine's copy)." if flag == "--dataset" else ".")
+                f" ({flag}_here names this machine's copy)."
             )
 
 

@@ -12,7 +12,7 @@ from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 from tfx.types import BaseChannel
 
 from data import files, plugins
-from data.sources import open_source
+from data.sources import Source
 from pipeline.cluster import entrypoint
 from pipeline.cluster.pods import Pod
 from pipeline.components import last_blessed
@@ -27,32 +27,23 @@ _ENVIRONMENT = {"TF_USE_LEGACY_KERAS": "0", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 
 
 def compile_pipeline(
-    config: RunConfig,
-    *,
-    pipeline_root: str,
-    image: str,
-    pod: Pod,
-    output: str | os.PathLike[str],
-    dataset_here: str | None = None,
+    config: RunConfig, source: Source, *, pipeline_root: str, image: str, pod: Pod, output: str | os.PathLike[str]
 ) -> pathlib.Path:
     """Writes the pipeline that `ssd-tuner run` runs as a Kubeflow Pipelines v2 specification.
 
     Args:
-        config: settings; `workdir` and `dataset` are as the cluster's containers see them.
+        config: settings; `workdir` and the datasets are as the cluster's containers see them.
+        source: the same data, opened on this machine.
         pipeline_root: of the artifacts, for example minio://mlpipeline/v2/artifacts.
         image: container image with this package installed.
         pod: what each step is given.
         output: YAML file to write: the pipeline, then the platform.
-        dataset_here: name of the dataset on this machine, None where it is the same.
 
     Returns:
         The file's path.
-
-    Raises:
-        UserError: the dataset cannot be opened.
     """
     output = pathlib.Path(output).resolve()
-    spec = _tfx_spec(config, pipeline_root, image, dataset_here)
+    spec = _tfx_spec(config, source, pipeline_root, image)
     platform = _finish(spec, pod)
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())  # a field that KFP does not know is an error here
     json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
@@ -60,9 +51,8 @@ def compile_pipeline(
     return output
 
 
-def _tfx_spec(config: RunConfig, pipeline_root: str, image: str, dataset_here: str | None) -> dict[str, Any]:
+def _tfx_spec(config: RunConfig, source: Source, pipeline_root: str, image: str) -> dict[str, Any]:
     """Compiles with TFX; returns KFP's `PipelineSpec`."""
-    source = open_source(dataset_here or config.dataset, config.data)
 
     def last_blessed_model(candidate: BaseChannel) -> Any:
         return last_blessed.LastBlessedModel(

@@ -60,15 +60,22 @@ def test_the_pipeline_compiles_with_the_options_given_to_beam(volume) -> None:
     assert "--runner=FnApiRunner" not in container["args"]
 
 
-def test_the_dataset_may_have_another_name_on_this_machine(volume, tmp_path) -> None:
-    here = coco_folder.write(tmp_path / "street", **{split: coco_folder.table(4) for split in ("train", "val", "test")})
-    named = f"coco:{volume}/street"
-    compiled = compile_here(volume, f"--dataset={named}", f"--dataset_here=coco:{here}")
+def test_the_datasets_may_have_other_names_on_this_machine(volume, tmp_path) -> None:
+    street, night = (
+        coco_folder.write(tmp_path / name, **{split: coco_folder.table(4) for split in ("train", "val", "test")})
+        for name in ("street", "night")
+    )
+    named = (f"--dataset=coco:{volume}/street", f"--test_dataset=coco:{volume}/night")
+    compiled = compile_here(volume, *named, f"--dataset_here=coco:{street}", f"--test_dataset_here=coco:{night}")
     parameters = compiled.tasks["DetectionExampleGen"]["inputs"]["parameters"]
-    assert parameters["dataset"]["runtimeValue"]["constant"] == named
-    fingerprint = sources.open_source(f"coco:{here}").fingerprint()
+    assert parameters["dataset"]["runtimeValue"]["constant"] == f"coco:{volume}/street"
+    text = json.dumps(compiled.pipeline)
+    assert f"coco:{volume}/night" in text
+    options = sources.DataOptions(test_dataset=f"coco:{night}")
+    fingerprint = sources.open_source(f"coco:{street}", options).fingerprint()
     assert parameters["fingerprint"]["runtimeValue"]["constant"] == fingerprint
-    assert str(here) not in json.dumps(compiled.pipeline)
+    assert str(tmp_path / "street") not in text
+    assert str(tmp_path / "night") not in text
 
 
 def test_what_kubeflow_refuses_is_not_compiled(volume, tmp_path) -> None:
