@@ -127,7 +127,8 @@ def leaderboard(trials: Iterable[Trial], fidelity: str = "") -> list[dict[str, A
 
     Returns:
         One row a trial: rank (None where failed), trial, score (the objective), AP, AP50, epochs (those of its parent
-        included), fidelity, seconds (of its own epochs), the costs of `costs.UNITS`, status, reason (it failed or was
+        included), fidelity, seconds (of its own epochs), epoch_seconds (of one of them, after
+        the first), the costs of `costs.UNITS`, status, reason (it failed or was
         stopped early), parent (the trial it continued from), inherited (the one whose weights it began with) and
         hyperparameters.
     """
@@ -144,6 +145,7 @@ def leaderboard(trials: Iterable[Trial], fidelity: str = "") -> list[dict[str, A
                 "epochs": _last(trial, "epochs"),
                 "fidelity": fidelity,
                 "seconds": _last(trial, "seconds"),
+                "epoch_seconds": _last(trial, "epoch_seconds"),
                 **{name: _last(trial, name) for name in cost_limits.UNITS},
                 "status": trial.status.lower(),
                 "reason": stopped_early(values) if done else reason[0],

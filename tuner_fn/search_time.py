@@ -166,9 +166,8 @@ class TimedTuner(ReportedTuner):
             return 0.0
         rows = self._trial_rows()
         to_come = self._finalists.to_come(rows)
-        paces = _paces(to_come, rows)
         start = self._finalists.trials(rows)[:1]
-        paces = [pace if row["trial"] in start else max(pace, own_s) for row, pace in zip(to_come, paces, strict=True)]
+        paces = [max(row["epoch_seconds"], 0.0 if row["trial"] in start else own_s) for row in to_come]
         slowest = max([*paces, own_s]) or self._measured_s
         if start:
             repeats_s = sum(paces) * self.oracle.max_epochs + len(paces) * _TRAINING_S
@@ -180,7 +179,7 @@ class TimedTuner(ReportedTuner):
     def _has_time(self, rows: Sequence[Row]) -> bool:
         """Tells whether the minutes have room for further trainings of these rows, and for the final one after them."""
         left_s = self._clock.left_s()
-        seconds = [pace * self.oracle.max_epochs + _TRAINING_S for pace in _paces(rows, self._trial_rows())]
+        seconds = [row["epoch_seconds"] * self.oracle.max_epochs + _TRAINING_S for row in rows]
         return left_s is None or _MARGIN * sum(seconds) + self._after_s(of_final=True) < left_s
 
     def _timeout_s(self, job: Job) -> float:
@@ -190,14 +189,3 @@ class TimedTuner(ReportedTuner):
         if self._pace is None:
             return _UNMEASURED_TIMEOUT_S
         return max(_SLOWER * self._pace.seconds(job.epochs, job.epochs), _LEAST_TIMEOUT_S)
-
-
-def _paces(some: Sequence[Row], rows: Sequence[Row]) -> list[float]:
-    """Returns the seconds of an epoch in trials, by what their own epochs took.
-
-    Args:
-        some: rows of trials.
-        rows: all of them, among which are the trials that they continue from.
-    """
-    trained = {row["trial"]: row["epochs"] or 0 for row in rows}
-    return [row["seconds"] / max(row["epochs"] - trained.get(row["parent"], 0), 1) for row in some]

@@ -158,8 +158,9 @@ class TrialTuner(TimedTuner):
         if outcome.donor_was_lost:  # its file was damaged
             del values[INHERITED]
         found = {f"{ON_VAL}{name}": float(last[name]) for name in dict.fromkeys(("AP", "AP50", "AP75", self.metric))}
-        seconds = sum(report["seconds"] for report in history[values["tuner/initial_epoch"] :])
-        return {**found, "epochs": len(history), "seconds": seconds, **outcome.costs}
+        seconds = [report["seconds"] for report in history[values["tuner/initial_epoch"] :]]
+        pace = statistics.mean(seconds[1:] or seconds)  # the first one traces
+        return {**found, "epochs": len(history), "seconds": sum(seconds), "epoch_seconds": pace, **outcome.costs}
 
     def _about(self, trial: Trial) -> dict[str, Any]:
         """Names a trial in the progress."""

@@ -980,6 +980,22 @@ def test_a_first_epoch_that_traces_does_not_end_a_search(process, tmp_path, cloc
     assert tuner.end_reason.startswith("the budget of 32 epochs is spent")
 
 
+def test_what_each_training_traces_once_is_not_counted_as_time_of_every_epoch(process, tmp_path, clock) -> None:
+    """First epochs take 9 s, the others 1 s. With the mean of both, 66 s would be kept for the two to come."""
+    begun: list[int] = []
+
+    def epoch_s(rate: float) -> float:
+        is_first = len(process.jobs) not in begun
+        begun.append(len(process.jobs))
+        return 9.0 if is_first else 1.0
+
+    process.epoch_s, process.advance = epoch_s, lambda seconds: clock.update(now_s=clock["now_s"] + seconds)
+    tuner = make(tmp_path, process, max_minutes=3.0, repeats=2, **MINUTES)
+    rows = search(tuner)
+    assert (rows[0]["seconds"], rows[0]["epoch_seconds"]) == (12.0, 1.0)
+    assert tuner.end_reason == "the 3 minutes are over, but for 42 s that the trainings after the search need"
+
+
 def test_a_presets_minutes_are_spent_on_so_many_trainings_at_most(process, tmp_path, clock) -> None:
     tuner = make(tmp_path, process, max_minutes=60.0, max_trainings=10, repeats=2, **MINUTES)
     search(tuner)
