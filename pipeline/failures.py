@@ -5,6 +5,7 @@ import errno
 import pathlib
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from data import errors
 
@@ -72,6 +73,8 @@ def explain(error: BaseException) -> Failure:
             return Failure(STATUS_USER_ERROR, _one_line(f"{link.strerror}: {link.filename}. Name another path."))
         if isinstance(link, errors.UserError):
             return Failure(STATUS_USER_ERROR, _one_line(_BEAM_SUFFIX.sub("", str(link))))
+        if type(link).__module__.partition(".")[0] == "grpc":
+            return Failure(STATUS_USER_ERROR, _one_line(_no_answer_message(link)))
         if isinstance(link, _MISTAKES_OF_CODE) and link.__cause__ is None:
             break  # it was raised while the next one was handled, and says more
     return Failure(STATUS_BUG, _bug_message(chain))
@@ -104,6 +107,14 @@ def _disk_full_message(error: BaseException) -> str:
     return (
         f"the disk is full{place}. Free some space, or choose a --workdir or --output on another disk; "
         "the same command continues where this one stopped."
+    )
+
+
+def _no_answer_message(error: Any) -> str:
+    reason = f"{error.code().name}: {error.details()}" if hasattr(error, "code") else str(error)
+    return (
+        f"Beam's job service or its workers do not answer ({reason}). The workers that --beam_args names need this"
+        " package and the dataset under the same paths; their own log says more."
     )
 
 

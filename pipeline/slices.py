@@ -20,8 +20,8 @@ from tfx_bsl.tfxio import raw_tf_record
 
 from data import dataset_info, errors, examples, input_pipeline
 from models.evaluation import detections, image_results, paired_bootstrap
+from pipeline import beam_options
 from pipeline.components import coco_metric, evaluator
-from pipeline.runners.local import BEAM_ARGUMENTS
 from tuner_fn.objectives import DEFAULT_OBJECTIVE
 
 CLASS, SIZE, BRIGHTNESS = FEATURES = ("class", "size", "brightness")
@@ -137,7 +137,7 @@ def evaluate(
     shared = model_eval_lib.default_eval_shared_model(model, eval_config=config)
     extractors = coco_metric.make_extractors(shared, config, features)
     source = raw_tf_record.RawTfRecordTFXIO(files, constants.ARROW_INPUT_COLUMN, ["ssd-tuner"])
-    with beam.Pipeline(options=pipeline_options.PipelineOptions(BEAM_ARGUMENTS)) as pipeline:
+    with beam.Pipeline(options=pipeline_options.PipelineOptions(beam_options.arguments(()))) as pipeline:
         _ = (
             pipeline
             | "Read" >> source.BeamSource()

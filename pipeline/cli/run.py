@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from data.run_directory import RunDirectory
-from pipeline import configs, environment, invocation, planning, workdir
+from pipeline import beam_options, configs, environment, invocation, planning, workdir
 from pipeline.cli import data_flags, export, parsing
 from pipeline.screen import display
 from tuner_fn import devices, finalists, objectives, pareto, presets, search_options, search_space, strategies
@@ -154,6 +154,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         environment.check_environment("mlflow")
     values = experiment_values(flag_values) | {"workdir": flag_values["workdir"].value}
     devices.check(values["parallel_trials"])
+    beam_options.check(flag_values["beam_args"].value or ())
     # A mistake in the dataset or the weights' path should not wait for TFX, nor leave a folder.
     with display.open_display(flag_values["verbosity"].value):
         config, found, key = planning.plan_run(values)

@@ -13,12 +13,12 @@ from tfx.types import BaseChannel
 
 from data import files, plugins
 from data.sources import Source
+from pipeline import beam_options
 from pipeline.cluster import entrypoint
 from pipeline.cluster.pods import Pod
 from pipeline.components import last_blessed
 from pipeline.configs import NAME, RunConfig
 from pipeline.pipeline import make_components
-from pipeline.runners import local
 from pipeline.source_hash import source_hash
 
 # -P: a folder `data` or `models` where the container starts would otherwise take the place of the kit's packages.
@@ -66,20 +66,13 @@ def _tfx_spec(config: RunConfig, source: Source, pipeline_root: str, image: str)
         pipeline_root=pipeline_root,
         components=make_components(config, source, last_blessed_model),
         enable_cache=True,
-        beam_pipeline_args=_beam_arguments(config),
+        beam_pipeline_args=beam_options.arguments(config.beam_args),
     )
     settings = kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
         default_image=image, default_commands=list(COMMAND), use_pipeline_spec_2_1=True
     )
     job = kubeflow_v2_dag_runner.KubeflowV2DagRunner(config=settings).run(pipeline, write_out=False)
     return job["pipelineSpec"] | {"defaultPipelineRoot": pipeline_root}
-
-
-def _beam_arguments(config: RunConfig) -> list[str]:
-    """Returns Beam's options: the runner of `ssd-tuner run`, unless the user names one."""
-    if any(argument.startswith("--runner=") for argument in config.beam_args):
-        return list(config.beam_args)
-    return [*local.BEAM_ARGUMENTS, *config.beam_args]
 
 
 def _finish(spec: dict[str, Any], pod: Pod) -> dict[str, Any]:

@@ -27,17 +27,13 @@ from data.sources import DataOptions, canonical, open_source
 from models.evaluation import coco
 from models.evaluation.detections import EXTRAS, read_extra
 from models.export import model_card
-from pipeline import failures, recall_maps
+from pipeline import beam_options, failures, recall_maps
 from pipeline.components import evaluator, exporter, serving_check
 from pipeline.components.trainer import HISTORY_FILE
 from pipeline.configs import NAME, RunConfig
 from pipeline.pipeline import make_components
 from tuner_fn import cost_limits, finalists, pareto, pareto_report, search_folder
 
-# In this process: starting workers costs more than they gain below some 100,000 images. The plain DirectRunner would
-# first look for a runner to download, and without an image name TFX would build a package of itself for every
-# component.
-BEAM_ARGUMENTS = ["--runner=FnApiRunner", "--sdk_container_image=none"]
 Outputs = dict[str, dict[str, list[types.Artifact]]]  # by component and output
 
 
@@ -101,7 +97,7 @@ def run(config: RunConfig) -> RunResult:
         components=components,
         enable_cache=True,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.paths.metadata)),
-        beam_pipeline_args=[*BEAM_ARGUMENTS, *config.beam_args],
+        beam_pipeline_args=beam_options.arguments(config.beam_args),
     )
     outputs, seconds, cached = _run_nodes(compiler.Compiler().compile(pipeline))
     (tuner,) = (component for component in components if component.id == "Tuner")

@@ -13,8 +13,9 @@ from tfx.utils import json_utils, proto_utils
 
 from benchmarks import evaluation as peer
 from models.evaluation import coco, image_results, paired_bootstrap
+from pipeline import beam_options
 from pipeline.components import coco_metric, evaluator
-from tests import tiny_detector
+from tests import beam_cluster, tiny_detector
 from tuner_fn import objectives
 
 CLASS_NAMES = ["person", "bicycle", "car"]
@@ -71,7 +72,7 @@ def folder(tmp_path_factory, results):
 _numbers = itertools.count()
 
 
-def _evaluate(folder, model, baseline=None, *, min_map=0.0, dataset="examples", **settings):
+def _evaluate(folder, model, baseline=None, *, min_map=0.0, dataset="examples", beam_args=(), **settings):
     """Runs TFX's executor as the orchestrator does; returns its two output folders."""
     out = folder / f"run{next(_numbers)}"
 
@@ -95,7 +96,8 @@ def _evaluate(folder, model, baseline=None, *, min_map=0.0, dataset="examples", 
         standard_component_specs.EXAMPLE_SPLITS_KEY: json_utils.dumps([evaluator.SPLIT]),
         standard_component_specs.MODULE_PATH_KEY: coco_metric.__name__,
     }
-    executor.Executor().Do(inputs, outputs, settings)
+    context = executor.Executor.Context(beam_pipeline_args=beam_options.arguments(beam_args))
+    executor.Executor(context).Do(inputs, outputs, settings)
     return str(out / "evaluation"), str(out / "blessing")
 
 
@@ -113,6 +115,17 @@ def test_numbers_equal_coco_metrics_and_the_first_model_needs_the_threshold_only
     evaluation = evaluator.read_evaluation(paths[0])
     assert evaluation.num_images == NUM_IMAGES
     assert evaluation.baseline_metrics is evaluation.comparison is evaluation.max_p_worse is None
+
+
+def test_workers_elsewhere_find_the_same(folder):
+    here = evaluator.read_evaluation(_evaluate(folder, "unlucky", "good")[0])
+    with beam_cluster.start() as beam_args:
+        there = evaluator.read_evaluation(
+            _evaluate(folder, "unlucky", "good", beam_args=[*beam_args, beam_options.IMPORT_TFX])[0]
+        )
+    assert there.num_images == here.num_images == NUM_IMAGES
+    assert peer.largest_difference(there.metrics, here.metrics) <= TOLERANCE
+    assert there.comparison == here.comparison
 
 
 def test_below_the_threshold_is_not_blessed_and_says_so(folder):

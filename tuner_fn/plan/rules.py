@@ -26,6 +26,7 @@ _LARGE_BATCH = 32  # images, from which on batch norm's statistics are good
 _PRETRAINED_RATE = 0.001
 _WIDTH = 0.75  # of a backbone without pretrained weights, at least
 _MOMENTUM_RANGE = (0.8, 0.99)
+_MATCHED_IOU = 0.4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,6 +183,20 @@ def fitted_anchors(about: Fingerprint, config: ExperimentConfig) -> list[Choice]
     return [Choice(f"anchors.{name}", getattr(found, name), reason) for name in changed]
 
 
+def matched_iou(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
+    """Matches anchors with objects from a lower IoU on, so that more anchors learn from each object."""
+    usual = config.loss.matched_iou
+    if usual <= _MATCHED_IOU or not len(about.boxes):
+        return []
+    ious = anchor_fit.best_ious(about.boxes, anchors.detector_grid(config), anchors.anchor_config(config))
+    covered, before = (float(np.mean(ious >= least)) for least in (_MATCHED_IOU, usual))
+    reason = (
+        f"more anchors learn from each object; {covered:.0%} of the objects have an anchor with this IoU, {before:.0%}"
+        f" with {usual:g}"
+    )
+    return [Choice("loss.matched_iou", _MATCHED_IOU, reason)]
+
+
 def _recall(about: Fingerprint, grid: anchors.Grid, config: AnchorConfig) -> float:
     return float(np.mean(anchor_fit.best_ious(about.boxes, grid, config) >= anchor_fit.MATCH_IOU))
 
@@ -203,4 +218,5 @@ RULES = (
     Rule(("model.head",), head),
     Rule(("model.batch_norm_momentum",), batch_norm_momentum),
     Rule(_SHAPES, fitted_anchors, ("anchors.min_scale", "anchors.max_scale", "model.num_levels")),
+    Rule(("loss.matched_iou",), matched_iou),
 )

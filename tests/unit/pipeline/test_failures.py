@@ -4,6 +4,7 @@ import errno
 import os
 import pathlib
 
+import grpc
 import pytest
 
 from data.errors import UserError
@@ -59,6 +60,14 @@ def test_a_users_mistake_is_one_line_also_out_of_beam():
     beams = UserError("3 of 10 examples\nare bad. [while running 'Ingest/Write']")
     failure = failures.explain(wrapped(beams))
     assert failure == failures.Failure(2, "3 of 10 examples are bad.")
+
+
+def test_a_cluster_of_beam_that_does_not_answer_is_one_line():
+    with grpc.insecure_channel("localhost:1") as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary("/Jobs/Prepare")(b"", timeout=5)
+    failure = failures.explain(wrapped(caught.value))
+    assert failure.status == 2
+    assert failure.message.startswith("Beam's job service or its workers do not answer (UNAVAILABLE: ")
 
 
 def test_a_bug_in_handling_a_users_mistake_is_a_bug():

@@ -118,6 +118,22 @@ def test_a_small_dataset_is_trained_for_more_epochs(train, epochs) -> None:
     assert "training.epochs" not in plan.make(about([0.3], train=train), CPU, fixed=["training.epochs"]).settings
 
 
+@pytest.mark.parametrize(("usual", "planned"), [(0.5, 0.4), (0.4, 0.4), (0.35, 0.35)])
+def test_anchors_are_matched_from_a_lower_iou_on(usual, planned) -> None:
+    config = CPU.replace({"loss.matched_iou": usual})
+    assert config.replace(plan.make(about([0.3]), config).settings).loss.matched_iou == planned
+    assert "loss.matched_iou" not in plan.make(about([0.3]), config, fixed=["loss.matched_iou"]).settings
+
+
+def test_the_reason_counts_the_objects_that_have_an_anchor_with_either_iou() -> None:
+    """Squares in an anchor of side 1/2 have IoUs of 0.9, 0.55, 0.45 and 0.3 with it, and less with larger ones."""
+    shapes = {"scales": (0.5, 0.9, 0.95, 0.99), "aspect_ratios": (1.0,), "interpolated_aspect_ratio": 0.0}
+    own = {f"anchors.{name}": value for name, value in shapes.items()} | {"anchors.reduce_lowest_level": False}
+    config = CPU.replace({"input.image_size": 128, "model.first_stride": 16, "model.num_levels": 4} | own)
+    (choice,) = rules.matched_iou(about(0.5 * np.sqrt([0.9, 0.55, 0.45, 0.3]), at=9 / 16), config)
+    assert choice.reason.endswith("75% of the objects have an anchor with this IoU, 50% with 0.5")
+
+
 def test_anchors_that_cover_everything_stay() -> None:
     choices = plan.make(about([0.3]), CPU).choices
     assert not [choice for choice in choices if choice.setting.startswith("anchors.scales")]

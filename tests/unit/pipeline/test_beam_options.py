@@ -1,0 +1,36 @@
+import socket
+
+import pytest
+
+from data.errors import UserError
+from pipeline import beam_options
+
+
+def test_the_users_options_win():
+    found = beam_options.arguments(["--runner=PortableRunner"])
+    assert [value for value in found if value.startswith("--runner=")][-1] == "--runner=PortableRunner"
+
+
+@pytest.mark.parametrize("given", [[], ["--runner=FlinkRunner", "--flink_master=host:8081"], ["--job_endpoint=embed"]])
+def test_where_no_job_service_is_named_nothing_is_asked(given):
+    beam_options.check(given)
+
+
+def test_a_job_service_that_answers_is_fine():
+    with socket.create_server(("localhost", 0)) as server:
+        beam_options.check([f"--job_endpoint=localhost:{server.getsockname()[1]}"])
+
+
+@pytest.mark.parametrize("endpoint", ["", "8099", ":8099", "host:", "host:port"])
+def test_an_endpoint_needs_a_host_and_a_port(endpoint):
+    with pytest.raises(UserError, match=rf"^`--beam_args=--job_endpoint={endpoint}` needs HOST:PORT\.$"):
+        beam_options.check([f"--job_endpoint={endpoint}"])
+
+
+@pytest.mark.parametrize("port", [None, 99_999])
+def test_a_job_service_that_does_not_answer_is_one_line(port):
+    if port is None:
+        with socket.create_server(("localhost", 0)) as server:
+            port = server.getsockname()[1]
+    with pytest.raises(UserError, match=rf"^`--beam_args=--job_endpoint=localhost:{port}`: no job service of Beam"):
+        beam_options.check([f"--job_endpoint=localhost:{port}"])
