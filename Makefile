@@ -89,10 +89,10 @@ format: $(STAMP)  ## Mend what can be mended of style and format.
 
 lock: $(STAMP)  ## Renew the locks from the ranges in setup.py.
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --no-emit-index-url \
-		--no-emit-find-links --override requirements/overrides.txt --extra pipeline --extra dev --extra kubeflow --extra mlflow --extra dashboard setup.py -o requirements.lock
+		--no-emit-find-links --override requirements/overrides.txt --extra pipeline --extra dev --extra kubeflow --extra mlflow --extra dashboard --extra ray setup.py -o requirements.lock
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --python-version 3.13 --no-emit-index-url \
 		--python-platform x86_64-manylinux_2_39 --no-emit-find-links --override requirements/overrides_newer.txt \
-		--extra pipeline --extra dev --extra kubeflow --extra mlflow --extra dashboard setup.py -o requirements/newer.lock
+		--extra pipeline --extra dev --extra kubeflow --extra mlflow --extra dashboard --extra ray setup.py -o requirements/newer.lock
 	@{ echo "# What 'tensorflow[and-cuda]' adds to requirements.lock, made by 'make lock'."; \
 		echo 'tensorflow[and-cuda]' | $(BIN)/uv pip compile --quiet --python-version 3.11 --no-emit-index-url \
 			--no-emit-find-links --no-header --no-annotate --constraint requirements.lock - | grep '^nvidia-'; } \

@@ -40,6 +40,8 @@ EXTRAS = {
     "mlflow": ["mlflow>=3,<4"],
     # The search in Optuna's own dashboard: `ssd-tuner board --optuna`.
     "dashboard": ["optuna-dashboard>=0.17"],
+    # Trials on a cluster: `run --ray`. `default` brings the job server that `ray job submit` and KubeRay ask.
+    "ray": ["ray[default]>=2.55,<3"],
     # CUDA and cuDNN as wheels, for machines with an NVIDIA driver and no CUDA of their own.
     "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
     # Compiler and client of Kubeflow Pipelines v2: what TFX's own extra asks for, which is empty above Python 3.11.

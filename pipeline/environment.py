@@ -38,6 +38,7 @@ _LIBRARIES = {
         "tensorboard": "tensorboard",
     },
     "mlflow": {"mlflow": "mlflow"},
+    "ray": {"ray": "ray"},
     "kubeflow": {"kfp": "kfp"},
     "dashboard": {"optuna_dashboard": "optuna-dashboard"},
 }

@@ -88,11 +88,15 @@ def shares(count: int) -> list[Share]:
     """
     if count == 1:
         return [Share()]
-    found, part = gpus(), memory_bytes() / count
-    memory = {"max_bytes": int(_REPLACED_ABOVE * part), "most_bytes": int(_FAILED_ABOVE * part)}
+    found, memory = gpus(), limits(memory_bytes() / count)
     if found:
         return [Share({VISIBLE: name}, **memory) for name in found[:count]]
     return [Share({CORES: ",".join(map(str, own))}, **memory) for own in _parts(_cores(), count)]
+
+
+def limits(bytes_each: float) -> dict[str, int]:
+    """Returns `max_bytes` and `most_bytes` of a process that has so much of the memory."""
+    return {"max_bytes": int(_REPLACED_ABOVE * bytes_each), "most_bytes": int(_FAILED_ABOVE * bytes_each)}
 
 
 def _asked_for() -> list[str]:

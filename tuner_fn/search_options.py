@@ -119,6 +119,21 @@ class SearchConfig:
         help="Number of trials that train at the same time. Each has its own process and its own GPU or, without GPUs,"
         " its own share of the cores. By default one for each GPU, and one without a GPU.",
     )
+    ray: str | None = option(
+        str,
+        None,
+        decides=False,
+        help="A Ray cluster whose nodes train the trials: HOST:PORT of its head, or `auto` for this machine's own."
+        " By default `--parallel_trials` is as many as it has room for.",
+    )
+    trial_cpus: int = option(int, 1, low=1, decides=False, help="CPUs that Ray reserves for a trial.")
+    trial_gpus: float | None = option(
+        float,
+        None,
+        low=0.0,
+        decides=False,
+        help="GPUs, or part of one, that Ray reserves for a trial. By default one if the cluster has any.",
+    )
     max_disk_gb: float | None = option(
         float,
         None,

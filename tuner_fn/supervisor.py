@@ -28,7 +28,7 @@ LEASE_S = 60.0  # a worker that shows no sign of life for so long has lost its j
 _LEAST_WORK = 0.005  # of the time, that a worker must use the processor: one that hangs only sends beats
 
 
-class _DiedError(Exception):
+class DiedError(Exception):
     """The process ended before its job did; says how."""
 
 
@@ -135,7 +135,7 @@ class TrainingProcess:
         while True:
             try:
                 return self._attempt(job, action, count, deadline)
-            except _DiedError as death:
+            except DiedError as death:
                 if len(epochs) == died_at:
                     raise keras_tuner.errors.FailedTrialError(f"{death}\n{files.tail(self.log)}") from death
                 died_at = len(epochs)
@@ -153,7 +153,7 @@ class TrainingProcess:
         """
         try:
             return self._attempt(job, "measure", lambda report: None, time.monotonic() + _MEASURE_LIMIT_S)
-        except (_DiedError, TimeoutError) as failure:
+        except (DiedError, TimeoutError) as failure:
             reason = str(failure) or f"It took longer than {_MEASURE_LIMIT_S:g} s."
             raise keras_tuner.errors.FailedTrialError(f"{reason}\n{files.tail(self.log)}") from failure
 
@@ -184,7 +184,7 @@ class TrainingProcess:
         for _ in range(2):
             self._end()
             self._launch()
-            with contextlib.suppress(_DiedError, TimeoutError):
+            with contextlib.suppress(DiedError, TimeoutError):
                 self._receive(time.monotonic() + _START_LIMIT_S, math.inf)
                 return
         raise keras_tuner.errors.FatalError(f"The training process does not start.\n{files.tail(self.log)}")
@@ -241,13 +241,13 @@ class TrainingProcess:
         try:
             self._connection.send(message)
         except OSError as error:
-            raise _DiedError(self._how_it_died()) from error
+            raise DiedError(self._how_it_died()) from error
 
     def _receive(self, deadline: float | None, lease_s: float) -> tuple[Any, ...]:
         """Waits for a message, for as long as the worker shows signs of life.
 
         Raises:
-            _DiedError: there will be none.
+            DiedError: there will be none.
             TimeoutError: the deadline passed.
             CancelledError: the job was given up.
         """
@@ -265,11 +265,11 @@ class TrainingProcess:
                     lease.renew(content[0])
                     self._check_size(content[1])
                 elif lease.is_over():
-                    raise _DiedError(f"The training process has shown no sign of life for {self._lease_s:g} s.")
+                    raise DiedError(f"The training process has shown no sign of life for {self._lease_s:g} s.")
         except TimeoutError:
             raise
         except (EOFError, OSError) as error:  # OSError: it died in the middle of a message
-            raise _DiedError(self._how_it_died()) from error
+            raise DiedError(self._how_it_died()) from error
 
     def _check_size(self, size_bytes: int) -> None:
         if self._most_bytes is not None and size_bytes > self._most_bytes:

@@ -74,7 +74,6 @@ class DetectionTuner(TrialTuner):
         early_stopping: float | None = None,
         reserved_s: float = 0.0,
         processes: Sequence[TrainingProcess] = (),
-        parallel_trials: int = 1,
     ) -> None:
         """Opens the search; one that was interrupted in `directory` continues.
 
@@ -103,9 +102,7 @@ class DetectionTuner(TrialTuner):
                 beside those of the costs that have limits.
             fidelity: {setting: value} that trials have less of than `config` says.
             early_stopping: chance with which a trial that would become the best may be stopped early; None: none is.
-            processes: train, each a trial at a time; by default `parallel_trials` of them, which share this machine and
-                write their logs into `directory`.
-            parallel_trials: processes where none are given, at least 1.
+            processes: train, each a trial at a time; by default a single one.
         """
         directory = pathlib.Path(directory)
         super().__init__(
@@ -119,7 +116,7 @@ class DetectionTuner(TrialTuner):
             further_seeds=further_seeds,
             inherit=inherit,
             ranges=ranges,
-            processes=processes or _make_processes(directory, parallel_trials),
+            processes=processes or make_processes(directory, 1),
             early_stopping=early_stopping,
             max_minutes=max_minutes,
             max_trainings=max_trainings,
@@ -326,8 +323,13 @@ class DetectionTuner(TrialTuner):
         )
 
 
-def _make_processes(folder: pathlib.Path, count: int) -> tuple[TrainingProcess, ...]:
-    """Makes processes that share this machine."""
+def make_processes(folder: pathlib.Path, count: int) -> tuple[TrainingProcess, ...]:
+    """Makes processes that share this machine; nothing is started yet.
+
+    Args:
+        folder: of the search, for their logs.
+        count: of them, at least 1.
+    """
     if count == 1:
         return (TrainingProcess(folder / "worker.log"),)
     return tuple(

@@ -2,17 +2,19 @@
 
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from tfx.components.tuner.component import TunerFnResult
 
 import data
-from data import dataset_info
+from data import dataset_info, progress
 from data.run_directory import RunDirectory
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import allotment, devices, portfolio, search_folder, search_space
+from tuner_fn import allotment, devices, portfolio, search_folder, search_space, trial_runner
 from tuner_fn.oracles import make_oracle, options_of
 from tuner_fn.search_options import SearchConfig
+from tuner_fn.supervisor import TrainingProcess
 from tuner_fn.trial_runner import DetectionTuner, make_objective
 
 PRIOR_WEIGHT = 10.0  # Hvarfner et al. 2022 (arXiv:2204.11051), section 5, take the same
@@ -54,7 +56,6 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         max_epochs_total=None if search.max_epochs_total is None else search.max_epochs_total - search.repeated_epochs,
         **{name: value for name, value in options.items() if name in options_of(search.strategy)},
     )
-    devices.check(search.parallel_trials)
     tuner = DetectionTuner(
         oracle,
         config,
@@ -74,7 +75,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         second_objective=search.second_objective,
         fidelity=search.fidelity,
         early_stopping=search.early_stopping,
-        parallel_trials=search.parallel_trials or devices.default_count(),
+        processes=_make_processes(folder, search),
         max_disk_bytes=None if search.max_disk_gb is None else 1e9 * search.max_disk_gb,
         trial_timeout_s=None if search.trial_timeout is None else 60.0 * search.trial_timeout,
     )
@@ -84,3 +85,19 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         "verbose": 0,
     }
     return TunerFnResult(tuner=tuner, fit_kwargs=fit_kwargs)
+
+
+def _make_processes(folder: pathlib.Path, search: SearchConfig) -> Sequence[TrainingProcess]:
+    """Makes what trains: processes of this machine, or of the nodes of a Ray cluster."""
+    if search.ray is None:
+        devices.check(search.parallel_trials)
+        return trial_runner.make_processes(folder, search.parallel_trials or devices.default_count())
+    from tuner_fn import ray_cluster, ray_connection  # Ray is an extra
+
+    ray_connection.connect(search.ray)
+    each = ray_cluster.reserved(search.trial_cpus, search.trial_gpus)
+    count = ray_cluster.check_room(search.parallel_trials, each)
+    ray_cluster.check_nodes(folder)
+    processes = ray_cluster.make_processes(folder, count, each)
+    progress.emit("note", text=ray_cluster.describe(processes))
+    return processes

@@ -125,6 +125,7 @@ def _pod(flag_values: flags.FlagValues) -> pods.Pod:
         )
     checks.check_root(flag_values["pipeline_root"].value)
     checks.check_beam(flag_values["beam_args"].value or ())
+    checks.check_ray(flag_values["ray"].value)
     names = (*_POD_FLAGS, *_SIZES, "gpus", "gpu_resource", "retries")
     pod = pods.parse({name: flag_values[name].value for name in names})
     options = data_flags.options(flag_values)

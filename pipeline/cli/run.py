@@ -153,7 +153,13 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     if tracking_uri is not None:
         environment.check_environment("mlflow")
     values = experiment_values(flag_values) | {"workdir": flag_values["workdir"].value}
-    devices.check(values["parallel_trials"])
+    if values["ray"] is None:
+        devices.check(values["parallel_trials"])
+    else:
+        environment.check_environment("ray")
+        from tuner_fn import ray_connection
+
+        ray_connection.connect(values["ray"])
     beam_options.check(flag_values["beam_args"].value or ())
     # A mistake in the dataset or the weights' path should not wait for TFX, nor leave a folder.
     with display.open_display(flag_values["verbosity"].value):
@@ -326,6 +332,8 @@ def _define_option(field: dataclasses.Field, flag_values: flags.FlagValues) -> N
         flags.DEFINE_enum(field.name, default, choices, declared["help"], flag_values=flag_values)
     elif declared["kind"] is bool:
         flags.DEFINE_boolean(field.name, default, declared["help"], flag_values=flag_values)
+    elif declared["kind"] is str:
+        flags.DEFINE_string(field.name, default, declared["help"], flag_values=flag_values)
     else:
         define = flags.DEFINE_integer if declared["kind"] is int else flags.DEFINE_float
         lowest = declared["above"] if declared["low"] is None else declared["low"]

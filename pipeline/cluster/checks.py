@@ -35,6 +35,15 @@ def check_beam(arguments: Sequence[str]) -> None:
             )
 
 
+def check_ray(address: str | None) -> None:
+    """Raises `UserError` where trials are to train on a Ray cluster: a step's pod belongs to none."""
+    if address is not None:
+        raise UserError(
+            f"`--ray={address}`: a step's pod is no node of a Ray cluster. Leave it out, or run the whole pipeline as a"
+            " RayJob (deploy/rayjob.yaml)."
+        )
+
+
 def check_paths(dataset: str, options: sources.DataOptions, workdir: str, pod: Pod) -> None:
     """Checks that the run directory and the datasets lie where every container sees them.
 

@@ -163,6 +163,9 @@ def test_a_flag_without_its_value(mistake):
         ("--dataset=coco:/nowhere", "/nowhere"),
         ("--config=nowhere.json", "`--config=nowhere.json` cannot be read: No such file or directory."),
         ("--verbosity=loud", "`--verbosity=loud` is unknown."),
+        ("--ray=ray://head:10001", "`--ray=ray://head:10001` needs HOST:PORT of the cluster's head"),
+        ("--ray=localhost:1", "`--ray=localhost:1`: no Ray cluster answers there"),
+        ("--beam_args=--job_endpoint=localhost:1", "no job service of Beam answers there"),
     ],
 )
 def test_a_bad_value_of_run_is_one_line_and_leaves_no_folder(mistake, tmp_path, flag, text):
@@ -221,6 +224,7 @@ def test_a_positional_argument_of_run(mistake, tmp_path):
         (["compile", "--cpu=0"], "`--cpu=0` is not a quantity"),
         (["compile", "--toleration=gpu:NoSchedul"], "Did you mean `NoSchedule`?"),
         (["compile", "--beam_args=--runner=DataflowRunner"], "Beam's workers elsewhere do not see"),
+        (["compile", "--ray=auto"], "`--ray=auto`: a step's pod is no node of a Ray cluster"),
         (["compile", "--node_selector=gpu"], "`--node_selector=gpu` needs LABEL=VALUE"),
         (["compile", "--secret_env=mlflow"], "`--secret_env=mlflow` needs SECRET:KEY=VARIABLE"),
     ],

@@ -1,0 +1,157 @@
+"""Trials on a real Ray cluster: a head and two nodes on this machine; training is a formula."""
+
+import dataclasses
+import pathlib
+import shutil
+import signal
+import socket
+import threading
+import time
+
+import keras_tuner
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from data import progress
+from data.errors import UserError
+from models.hyperparameters import ExperimentConfig
+from tests import fake_training, tuning
+from tuner_fn import ray_cluster, ray_connection, worker
+from tuner_fn.supervisor import TrainingProcess
+
+EACH = ray_cluster.Reserved(cpus=1, gpus=0.0)
+NODE = {"num_cpus": 1, "object_store_memory": 80_000_000}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(pathlib.Path(__file__).parents[2]))  # where `tests` is
+        patch.setenv("FAKE_EPOCH_S", "0.2")
+        started = Cluster(initialize_head=True, head_node_args=NODE | {"num_cpus": 0, "include_dashboard": False})
+        for _ in range(2):
+            started.add_node(**NODE)
+        handler = signal.getsignal(signal.SIGTERM)
+        ray_connection.connect(started.address)
+        assert signal.getsignal(signal.SIGTERM) is handler  # which saves what was done
+        yield started
+        ray.shutdown()
+        started.shutdown()
+
+
+@pytest.fixture
+def processes(tmp_path, cluster):
+    made = ray_cluster.make_processes(tmp_path, 2, EACH, "tests.fake_training")
+    yield list(made)
+    for process in made:
+        process.close()
+
+
+def job(checkpoint: pathlib.Path, epochs: int) -> worker.Job:
+    return worker.Job(
+        settings=ExperimentConfig().to_dict(),
+        class_names=("car",),
+        train_files=(),
+        val_files=(),
+        epochs=epochs,
+        schedule_epochs=epochs,
+        validate_at=(epochs,),
+        checkpoint=str(checkpoint),
+    )
+
+
+def test_a_search_on_the_cluster_is_what_its_journal_says_on_one_machine(tmp_path, processes) -> None:
+    settings = {"max_trials": None, "max_epochs_total": 40, "max_epochs": 4, "repeats": 2, "config": ExperimentConfig()}
+    there = tuning.search(tuning.make(tmp_path / "there", processes, "asha", **settings))
+    (tmp_path / "here" / "search").mkdir(parents=True)
+    shutil.copy(tmp_path / "there" / "search" / "journal.jsonl", tmp_path / "here" / "search")
+    own = TrainingProcess(tmp_path / "own.log", training="tests.fake_training")
+    here = tuning.search(tuning.make(tmp_path / "here", [own], "asha", **settings))
+    names = ("trial", "score", "epochs", "parent", "status", "mean", "seeds", "confidence")
+    assert len(there) > 8
+    assert [[row[name] for name in names] for row in there] == [[row[name] for name in names] for row in here]
+
+
+def test_a_node_that_is_lost_costs_its_training_an_epoch(tmp_path, cluster, processes) -> None:
+    """It goes on elsewhere, from its last epoch; the other node's training notices nothing."""
+    epochs, notes = 40, []
+    reports: list[list[int]] = [[], []]
+    histories: dict[int, list[dict[str, float]]] = {}
+
+    def train(number: int) -> None:
+        checkpoint = tmp_path / f"state_{number}"
+        one = job(checkpoint, epochs)
+        histories[number] = processes[number].train(one, lambda report: reports[number].append(report["epoch"]))
+
+    threads = [threading.Thread(target=train, args=(number,)) for number in range(2)]
+    with progress.listen(lambda kind, fields: notes.append(fields["text"]) if kind == "note" else None):
+        for thread in threads:
+            thread.start()
+        deadline_s = time.monotonic() + 120
+        while min(map(len, reports)) < 3 and time.monotonic() < deadline_s:
+            time.sleep(0.1)
+        cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+        cluster.add_node(**NODE)
+        for thread in threads:
+            thread.join()
+    assert [[report["epoch"] for report in histories[number]] for number in range(2)] == [
+        list(range(1, epochs + 1))
+    ] * 2
+    assert all(own == sorted(set(own)) for own in reports)  # no epoch is told twice
+    assert [note.startswith("A training on the Ray cluster was lost") for note in notes] == [True]
+    trained = [(tmp_path / f"worker_{number}.log").read_text().count("epoch trained") for number in (1, 2)]
+    assert sorted(trained)[0] == epochs
+    assert epochs <= sorted(trained)[1] <= epochs + 1
+
+
+def test_a_trial_that_fails_or_is_given_up_on_a_node_is_so_in_the_search(tmp_path, processes) -> None:
+    bad = ExperimentConfig().replace({"optimizer.learning_rate": fake_training.rate("diverges")}).to_dict()
+    one = job(tmp_path / "state", 3)
+    with pytest.raises(keras_tuner.errors.FailedTrialError, match="diverge"):
+        processes[0].train(dataclasses.replace(one, settings=bad))
+    with pytest.raises(keras_tuner.errors.FailedTrialError, match="took longer than 1 s"):
+        processes[0].train(job(tmp_path / "long", 600), timeout_s=1.0)
+    assert [report["epoch"] for report in processes[0].train(one)] == [1, 2, 3]
+
+
+def test_more_trials_than_the_nodes_hold_are_refused(cluster) -> None:
+    assert ray_cluster.check_room(None, ray_cluster.reserved(1, None)) == 2
+    with pytest.raises(UserError, match=r"^`parallel_trials=3`: the Ray cluster has room for 2 trials, each with"):
+        ray_cluster.check_room(3, EACH)
+    with pytest.raises(UserError, match=r"^No node of the Ray cluster has room for a trial: each gets .* 0\.5 GPUs"):
+        ray_cluster.check_room(None, ray_cluster.Reserved(1, 0.5))
+
+
+def test_every_node_has_this_code_and_sees_the_folder(tmp_path, cluster) -> None:
+    ray_cluster.check_nodes(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"word": None}, r"^Ray's node n does not see /runs/s: --workdir has to lie on storage that all nodes share"),
+        ({"tensorflow": "2.20.0"}, r"^Ray's node n has another tensorflow: 2\.20\.0, and here is 2"),
+        ({"code of this package": "0.0 (abc)"}, r"^Ray's node n has another code of this package: 0\.0 \(abc\)"),
+    ],
+)
+def test_a_node_that_differs_is_named(tmp_path, changes, text) -> None:
+    (tmp_path / "word").write_text("word")
+    own = ray_cluster._look(str(tmp_path / "word"))
+    ray_cluster._compare("n", own, own, pathlib.Path("/runs/s"))
+    with pytest.raises(UserError, match=text):
+        ray_cluster._compare("n", own | changes, own, pathlib.Path("/runs/s"))
+
+
+@pytest.mark.parametrize("address", ["head", "ray://head:10001", ":6379", "head:"])
+def test_an_address_needs_host_and_port(address) -> None:
+    with pytest.raises(UserError, match=rf"^`--ray={address}` needs HOST:PORT"):
+        ray_connection._check_answers(address)
+
+
+def test_a_cluster_that_does_not_answer_is_one_line() -> None:
+    with socket.create_server(("localhost", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(UserError, match=rf"^`--ray=localhost:{port}`: no Ray cluster answers there"):
+        ray_connection._check_answers(f"localhost:{port}")
