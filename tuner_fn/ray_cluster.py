@@ -4,15 +4,9 @@ Ray finds the nodes, starts the actors and tells when one is lost. The search's 
 takes the results, as on one machine. Ray's core alone is used: the schedulers of Ray Tune would replace ours.
 """
 
-import contextlib
-import dataclasses
-import hashlib
-import importlib.metadata
 import os
 import pathlib
-import platform
 import queue
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,117 +14,17 @@ from typing import Any
 
 import keras_tuner
 import ray
-from ray.util import scheduling_strategies
 
-from data import files, plugins, progress
+from data import plugins, progress
 from data.errors import UserError
 from tuner_fn import devices, worker
+from tuner_fn.ray_connection import Reserved
 from tuner_fn.supervisor import LEASE_S, CancelledError, DiedError, TrainingProcess
 
-_PROBE_S = 120.0  # a node imports the package
 _POLL_S = 0.5
-_ROOT = pathlib.Path(__file__).resolve().parents[1]
-_CODE = ("data", "models", "tuner_fn")  # what a worker runs
 # What this process' environment says that holds for a worker elsewhere, too.
 _SHARED = (plugins.VARIABLE, "TF_FORCE_GPU_ALLOW_GROWTH", "TF_USE_LEGACY_KERAS", "KERAS_BACKEND")
-_VERSIONS = ("tensorflow", "keras")
 _LOST = (ray.exceptions.RayActorError, ray.exceptions.NodeDiedError, ray.exceptions.OwnerDiedError)
-
-
-@dataclasses.dataclass(frozen=True)
-class Reserved:
-    """What Ray reserves for a trial.
-
-    Attributes:
-        cpus: whole ones, at least 1.
-        gpus: also a part of one; 0 for none.
-    """
-
-    cpus: int
-    gpus: float
-
-    def fits(self, resources: Mapping[str, float]) -> int:
-        """Counts how many trials a node's resources hold."""
-        by_cpu = int(resources.get("CPU", 0.0) // self.cpus)
-        return by_cpu if not self.gpus else min(by_cpu, int(resources.get("GPU", 0.0) / self.gpus + 1e-9))
-
-
-def reserved(cpus: int, gpus: float | None) -> Reserved:
-    """Says what a trial gets; without a word of the user a whole GPU where the cluster has any."""
-    has_gpus = ray.cluster_resources().get("GPU", 0.0) > 0
-    return Reserved(cpus, float(has_gpus) if gpus is None else gpus)
-
-
-def check_room(count: int | None, each: Reserved) -> int:
-    """Returns how many trials are trained at a time: as asked for, by default as many as the nodes hold.
-
-    Raises:
-        UserError: the nodes hold fewer, or none.
-    """
-    room = sum(each.fits(node["Resources"]) for node in ray.nodes() if node["Alive"])
-    wanted = f"{each.cpus} CPUs and {each.gpus:g} GPUs (--trial_cpus, --trial_gpus)"
-    if not room:
-        raise UserError(f"No node of the Ray cluster has room for a trial: each gets {wanted}.")
-    if count is not None and count > room:
-        raise UserError(
-            f"`parallel_trials={count}`: the Ray cluster has room for {room} trials, each with {wanted}. Take {room} or"
-            " fewer, or reserve less."
-        )
-    return count or room
-
-
-def check_nodes(folder: pathlib.Path) -> None:
-    """Asks every node whether it has this code, and whether it sees the search's folder.
-
-    Args:
-        folder: of the search.
-
-    Raises:
-        UserError: names the node and what it lacks.
-    """
-    word = secrets.token_hex(8)
-    file = folder / "ray_check"
-    files.write_text(file, word)
-    probe = ray.remote(num_cpus=0, max_retries=0)(_look)
-    try:
-        for node in (node for node in ray.nodes() if node["Alive"]):
-            there = scheduling_strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            name = node["NodeManagerHostname"]
-            try:
-                found = ray.get(probe.options(scheduling_strategy=there).remote(str(file)), timeout=_PROBE_S)
-            except ray.exceptions.RayError as error:
-                reason = str(error).strip().splitlines()[-1]
-                raise UserError(f"Ray's node {name} cannot run this package ({reason}). Install it there.") from error
-            _compare(name, found, _look(str(file)), folder)
-    finally:
-        file.unlink(missing_ok=True)
-
-
-def _compare(name: str, found: Mapping[str, Any], own: Mapping[str, Any], folder: pathlib.Path) -> None:
-    for what in ("python", *_VERSIONS, "code of this package"):
-        if found[what] != own[what]:
-            raise UserError(
-                f"Ray's node {name} has another {what}: {found[what]}, and here is {own[what]}. Install the same on all"
-                " nodes."
-            )
-    if found["word"] != own["word"]:
-        raise UserError(
-            f"Ray's node {name} does not see {folder}: --workdir has to lie on storage that all nodes share, under one"
-            " path."
-        )
-
-
-def _look(file: str) -> dict[str, Any]:
-    """Describes the machine that this runs on."""
-    digest = hashlib.sha256()
-    for path in sorted(path for package in _CODE for path in (_ROOT / package).rglob("*.py")):
-        digest.update(path.read_bytes())
-    word = None
-    with contextlib.suppress(OSError):
-        word = pathlib.Path(file).read_text(encoding="utf-8")
-    versions = {name: importlib.metadata.version(name) for name in _VERSIONS}
-    code = f"{importlib.metadata.version('ssd-tuner')} ({digest.hexdigest()[:8]})"
-    return {"python": platform.python_version(), **versions, "code of this package": code, "word": word}
 
 
 def make_processes(
@@ -184,7 +78,10 @@ class RayTrainingProcess(TrainingProcess):
             if self._is_cancelled.is_set():
                 raise CancelledError
             if time.monotonic() - noted_s > LEASE_S:
-                progress.emit("note", text="The Ray cluster has no room for a training at present: waiting for it.")
+                text = (
+                    f"Waiting for the Ray cluster: no training has begun in {LEASE_S:g} s. It has no room, or is slow."
+                )
+                progress.emit("note", text=text)
                 noted_s = float("inf")
         try:
             ray.get(waiting)

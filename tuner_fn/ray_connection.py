@@ -1,16 +1,52 @@
-"""Joins a Ray cluster. Nothing here imports TensorFlow: a command asks before it starts anything."""
+"""Joins a Ray cluster and asks its nodes whether they can train.
 
+Nothing here imports TensorFlow, which takes 10 s: a command asks before it starts anything, and a node answers soon.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
 import logging
+import pathlib
+import platform
+import secrets
 import signal
 import socket
 import threading
+from collections.abc import Mapping
+from typing import Any
 
 import ray
+from ray.util import scheduling_strategies
 
+from data import files
 from data.errors import UserError
 
 AUTO = "auto"  # the cluster that this machine belongs to
 _PATIENCE_S = 10.0  # for an address that does not answer
+_PROBE_S = 300.0  # for a node, which starts a process
+_ROOT = pathlib.Path(__file__).resolve().parents[1]
+_CODE = ("data", "models", "tuner_fn")  # what a worker runs
+_VERSIONS = ("tensorflow", "keras")
+
+
+@dataclasses.dataclass(frozen=True)
+class Reserved:
+    """What Ray reserves for a trial.
+
+    Attributes:
+        cpus: whole ones, at least 1.
+        gpus: also a part of one; 0 for none.
+    """
+
+    cpus: int
+    gpus: float
+
+    def fits(self, resources: Mapping[str, float]) -> int:
+        """Counts how many trials a node's resources hold."""
+        by_cpu = int(resources.get("CPU", 0.0) // self.cpus)
+        return by_cpu if not self.gpus else min(by_cpu, int(resources.get("GPU", 0.0) / self.gpus + 1e-9))
 
 
 def connect(address: str) -> None:
@@ -50,3 +86,85 @@ def _check_answers(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_S).close()
     except (OSError, OverflowError) as error:
         raise UserError(f"`--ray={address}`: no Ray cluster answers there ({error}).") from error
+
+
+def reserved(cpus: int, gpus: float | None) -> Reserved:
+    """Says what a trial gets; without a word of the user a whole GPU where the cluster has any."""
+    has_gpus = ray.cluster_resources().get("GPU", 0.0) > 0
+    return Reserved(cpus, float(has_gpus) if gpus is None else gpus)
+
+
+def check_room(count: int | None, each: Reserved) -> int:
+    """Returns how many trials are trained at a time: as asked for, by default as many as the nodes hold.
+
+    Raises:
+        UserError: the nodes hold fewer, or none.
+    """
+    room = sum(each.fits(node["Resources"]) for node in ray.nodes() if node["Alive"])
+    wanted = f"{each.cpus} CPUs and {each.gpus:g} GPUs (--trial_cpus, --trial_gpus)"
+    if not room:
+        raise UserError(f"No node of the Ray cluster has room for a trial: each gets {wanted}.")
+    if count is not None and count > room:
+        raise UserError(
+            f"`parallel_trials={count}`: the Ray cluster has room for {room} trials, each with {wanted}. Take {room} or"
+            " fewer, or reserve less."
+        )
+    return count or room
+
+
+def check_nodes(folder: pathlib.Path) -> None:
+    """Asks every node whether it has this code, and whether it sees the search's folder.
+
+    Args:
+        folder: of the search.
+
+    Raises:
+        UserError: names the node and what it lacks.
+    """
+    word = secrets.token_hex(8)
+    file = folder / "ray_check"
+    files.write_text(file, word)
+    probe = ray.remote(num_cpus=0, max_retries=0)(_look)
+    try:
+        for node in (node for node in ray.nodes() if node["Alive"]):
+            there = scheduling_strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            name = node["NodeManagerHostname"]
+            try:
+                found = ray.get(probe.options(scheduling_strategy=there).remote(str(file)), timeout=_PROBE_S)
+            except ray.exceptions.GetTimeoutError as error:
+                raise UserError(
+                    f"Ray's node {name} has not started a process in {_PROBE_S:g} s. Look at it."
+                ) from error
+            except ray.exceptions.RayError as error:
+                reason = str(error).strip().splitlines()[-1]
+                raise UserError(f"Ray's node {name} cannot run this package ({reason}). Install it there.") from error
+            _compare(name, found, _look(str(file)), folder)
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _compare(name: str, found: Mapping[str, Any], own: Mapping[str, Any], folder: pathlib.Path) -> None:
+    for what in ("python", *_VERSIONS, "code of this package"):
+        if found[what] != own[what]:
+            raise UserError(
+                f"Ray's node {name} has another {what}: {found[what]}, and here is {own[what]}. Install the same on all"
+                " nodes."
+            )
+    if found["word"] != own["word"]:
+        raise UserError(
+            f"Ray's node {name} does not see {folder}: --workdir has to lie on storage that all nodes share, under one"
+            " path."
+        )
+
+
+def _look(file: str) -> dict[str, Any]:
+    """Describes the machine that this runs on."""
+    digest = hashlib.sha256()
+    for path in sorted(path for package in _CODE for path in (_ROOT / package).rglob("*.py")):
+        digest.update(path.read_bytes())
+    word = None
+    with contextlib.suppress(OSError):
+        word = pathlib.Path(file).read_text(encoding="utf-8")
+    versions = {name: importlib.metadata.version(name) for name in _VERSIONS}
+    code = f"{importlib.metadata.version('ssd-tuner')} ({digest.hexdigest()[:8]})"
+    return {"python": platform.python_version(), **versions, "code of this package": code, "word": word}

@@ -95,9 +95,9 @@ def _make_processes(folder: pathlib.Path, search: SearchConfig) -> Sequence[Trai
     from tuner_fn import ray_cluster, ray_connection  # Ray is an extra
 
     ray_connection.connect(search.ray)
-    each = ray_cluster.reserved(search.trial_cpus, search.trial_gpus)
-    count = ray_cluster.check_room(search.parallel_trials, each)
-    ray_cluster.check_nodes(folder)
+    each = ray_connection.reserved(search.trial_cpus, search.trial_gpus)
+    count = ray_connection.check_room(search.parallel_trials, each)
+    ray_connection.check_nodes(folder)
     processes = ray_cluster.make_processes(folder, count, each)
     progress.emit("note", text=ray_cluster.describe(processes))
     return processes

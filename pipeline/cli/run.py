@@ -160,6 +160,8 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         from tuner_fn import ray_connection
 
         ray_connection.connect(values["ray"])
+        each = ray_connection.reserved(values["trial_cpus"], values["trial_gpus"])
+        ray_connection.check_room(values["parallel_trials"], each)
     beam_options.check(flag_values["beam_args"].value or ())
     # A mistake in the dataset or the weights' path should not wait for TFX, nor leave a folder.
     with display.open_display(flag_values["verbosity"].value):

@@ -20,7 +20,7 @@ from tests import fake_training, tuning
 from tuner_fn import ray_cluster, ray_connection, worker
 from tuner_fn.supervisor import TrainingProcess
 
-EACH = ray_cluster.Reserved(cpus=1, gpus=0.0)
+EACH = ray_connection.Reserved(cpus=1, gpus=0.0)
 NODE = {"num_cpus": 1, "object_store_memory": 80_000_000}
 
 
@@ -116,15 +116,15 @@ def test_a_trial_that_fails_or_is_given_up_on_a_node_is_so_in_the_search(tmp_pat
 
 
 def test_more_trials_than_the_nodes_hold_are_refused(cluster) -> None:
-    assert ray_cluster.check_room(None, ray_cluster.reserved(1, None)) == 2
+    assert ray_connection.check_room(None, ray_connection.reserved(1, None)) == 2
     with pytest.raises(UserError, match=r"^`parallel_trials=3`: the Ray cluster has room for 2 trials, each with"):
-        ray_cluster.check_room(3, EACH)
+        ray_connection.check_room(3, EACH)
     with pytest.raises(UserError, match=r"^No node of the Ray cluster has room for a trial: each gets .* 0\.5 GPUs"):
-        ray_cluster.check_room(None, ray_cluster.Reserved(1, 0.5))
+        ray_connection.check_room(None, ray_connection.Reserved(1, 0.5))
 
 
 def test_every_node_has_this_code_and_sees_the_folder(tmp_path, cluster) -> None:
-    ray_cluster.check_nodes(tmp_path)
+    ray_connection.check_nodes(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -138,10 +138,10 @@ def test_every_node_has_this_code_and_sees_the_folder(tmp_path, cluster) -> None
 )
 def test_a_node_that_differs_is_named(tmp_path, changes, text) -> None:
     (tmp_path / "word").write_text("word")
-    own = ray_cluster._look(str(tmp_path / "word"))
-    ray_cluster._compare("n", own, own, pathlib.Path("/runs/s"))
+    own = ray_connection._look(str(tmp_path / "word"))
+    ray_connection._compare("n", own, own, pathlib.Path("/runs/s"))
     with pytest.raises(UserError, match=text):
-        ray_cluster._compare("n", own | changes, own, pathlib.Path("/runs/s"))
+        ray_connection._compare("n", own | changes, own, pathlib.Path("/runs/s"))
 
 
 @pytest.mark.parametrize("address", ["head", "ray://head:10001", ":6379", "head:"])
