@@ -59,7 +59,7 @@ def try_command(root, arguments, parts, kills, is_begun, is_formula):
         kept = found
     assert os.waitpid(start(root / "cut", arguments, is_formula), 0)[1] == 0
     assert kept and kept.items() < state(folder).items()
-    print("killed", len(kills), flush=True)  # else each child would print it, too
+    print("killed", len(kills), flush=True)  # a child would print again what it finds in the buffer
 
 root, is_formula, arguments = pathlib.Path(sys.argv[1]), sys.argv[2] == "formula", sys.argv[3:]
 has_state = lambda folder: any(folder.glob("*.npz"))
