@@ -25,7 +25,9 @@ SMALL = (
     "--max_p_worse=1",
     "--tune=optimizer.learning_rate,loss.localization_weight",
     "--set=input.image_size=64",
+    "--set=model.backbone=mobilenet_v1",
     "--set=model.alpha=0.35",
+    "--set=model.num_levels=2",
     "--set=input.batch_size=8",
 )
 SHORT = ("--max_epochs=1", "--max_epochs_total=2", "--epochs=1")

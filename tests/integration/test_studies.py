@@ -18,7 +18,7 @@ from pipeline.cli import board
 from pipeline.cli import main as command_line
 from tuner_fn import search_space
 
-SMALL = ("input.image_size=64", "input.batch_size=4", "model.num_levels=4")
+SMALL = ("input.image_size=64", "input.batch_size=4", "model.num_levels=2", "model.backbone=mobilenet_v1")
 
 
 def test_a_range_is_found_and_written_and_its_ends_are_compared(tmp_path, capfd) -> None:

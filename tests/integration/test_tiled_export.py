@@ -15,7 +15,8 @@ from models.network import box_coder, suppression
 from models.network.detector import Detector
 
 SIZE_PX = (64, 80)  # height, width
-SETTINGS = {"input.image_height": 64, "input.image_width": 80, "model.alpha": 0.35, "model.first_stride": 8}
+SETTINGS = {"input.image_height": 64, "input.image_width": 80, "model.backbone": "mobilenet_v1"}
+SETTINGS |= {"model.alpha": 0.35, "model.num_levels": 2, "model.first_stride": 8}
 
 
 @pytest.fixture(scope="module")
