@@ -1,16 +1,24 @@
-"""The examples of docs/extending.md as they stand there: an own backbone, reader, strategy and metric in one run."""
+"""One run on data as users have it and with parts of their own.
+
+Backbone, reader, strategy and metric are the examples of docs/extending.md as they stand there. Classes are merged,
+images cut into tiles, and the test split is that of another dataset in another format.
+"""
 
 import csv
 import json
+import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
 
 from data import sources
-from tests.command_line import ROOT, ssd_tuner
+from tests.command_line import ROOT, ssd_tuner, ssd_tuner_here
 from tests.e2e.test_pipeline import SMALL
 
 PAGE = ROOT / "docs" / "extending.md"
+CLASSES = "person,vehicle=car+bicycle"
 
 
 @pytest.fixture(scope="module")
@@ -40,37 +48,85 @@ def dataset(tmp_path_factory):
     return f"json_lines:{folder / 'all.jsonl'}"
 
 
-def test_a_run_with_an_own_backbone_reader_strategy_and_metric(plugin, dataset, tmp_path) -> None:
-    done = ssd_tuner(
-        *(
-            "run",
-            f"--plugin={plugin}",
-            f"--dataset={dataset}",
-            f"--workdir={tmp_path}",
-            "--min_map=0",
-            "--preset=quick",
-        ),
-        *("--set=model.backbone=plain", "--search=halton", "--objective=recall_80", "--preset=quick", *SMALL),
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory) -> pathlib.Path:
+    """Writes scenes of another seed as Pascal VOC."""
+    folder = tmp_path_factory.mktemp("voc") / "set"
+    done = ssd_tuner_here(
+        "data", "convert", "--dataset=road_scenes:seed=1,train=2,val=2,test=6", "--format=voc", f"--output={folder}"
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "recall at score 0.8" in done.stdout
-    summary = json.loads((tmp_path / "report" / "summary.json").read_text())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory) -> pathlib.Path:
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def run(plugin, dataset, converted, workdir) -> subprocess.CompletedProcess[str]:
+    data = (f"--dataset={dataset}", f"--classes={CLASSES}", "--tile=1x2:0.2", "--direct_num_workers=2")
+    test = (f"--test_dataset={converted}", f"--test_classes={CLASSES}", "--min_map=0", "--export=tflite_float32")
+    own = ("--search=halton", "--objective=recall_80", "--preset=quick", *SMALL, "--set=model.backbone=plain")
+    done = ssd_tuner("run", f"--plugin={plugin}", f"--workdir={workdir}", *data, *test, *own)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def summary(run, workdir) -> dict:
+    return json.loads((workdir / "report" / "summary.json").read_text())
+
+
+def test_a_run_has_an_own_backbone_reader_strategy_and_metric(run, summary, workdir) -> None:
+    assert "recall at score 0.8" in run.stdout
     assert summary["objective"] == "recall_80"
     assert 0 <= summary["metrics"]["recall_80"] <= summary["metrics"]["AR_100"] + 1
-    assert json.loads((tmp_path / "report" / "best_config.json").read_text())["model"]["backbone"] == "plain"
-    with (tmp_path / "report" / "leaderboard.csv").open() as file:
+    assert json.loads((workdir / "report" / "best_config.json").read_text())["model"]["backbone"] == "plain"
+    with (workdir / "report" / "leaderboard.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len({row["optimizer.learning_rate"] for row in rows}) == len(rows) >= 3  # the strategy's own points
 
 
-def test_help_and_hints_know_what_a_plug_in_registers(plugin) -> None:
-    assert "halton" in ssd_tuner("run", f"--plugin={plugin}", "--help").stdout
-    done = ssd_tuner("run", "--plugin", str(plugin), "--dataset=json_line:x", "--workdir=x")
-    assert done.returncode == 2
-    assert "did you mean `json_lines`?" in done.stderr.lower()
+def test_a_model_of_tiles_is_judged_on_whole_images_of_another_dataset(summary, converted, tmp_path) -> None:
+    assert summary["num_test_images"] == 6
+    saved, float32 = summary["export"]["formats"]
+    assert float32["map"] == pytest.approx(saved["map"], abs=1e-3)  # on val's tiles
+    assert {"AP/person", "AP/vehicle"} <= set(summary["metrics"])
+    metrics = evaluate(summary["pushed_model"], converted, tmp_path / "metrics.json")
+    assert summary["metrics"].keys() - metrics.keys() == {"recall_80"}  # of the plug-in
+    for name, value in metrics.items():
+        assert summary["metrics"][name] == pytest.approx(value, abs=1e-6), name
+    path = pathlib.Path(summary["pushed_model"]) / "assets.extra" / float32["file"]
+    found = evaluate(path, converted, tmp_path / "tflite.json")
+    assert found["AP50"] == pytest.approx(metrics["AP50"], abs=1e-3)  # the file's caller cuts the same tiles
 
 
-def test_the_reader_of_a_plug_in_is_checked_as_any_other(plugin, dataset) -> None:
-    done = ssd_tuner("data", "check", f"--plugin={plugin}", f"--dataset={dataset}")
+def evaluate(model, dataset, output) -> dict[str, float]:
+    arguments = (f"--model={model}", f"--dataset={dataset}", f"--classes={CLASSES}", f"--output={output}")
+    done = ssd_tuner_here("evaluate", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "json_lines" in done.stdout
+    return json.loads(output.read_text())["metrics"]
+
+
+def test_what_convert_wrote_passes_check(converted) -> None:
+    done = ssd_tuner_here("data", "check", f"--dataset={converted}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "as voc, because" in " ".join(done.stdout.split())
+
+
+def test_help_hints_and_checks_know_what_a_plug_in_registers(plugin, dataset) -> None:
+    commands = (
+        ["run", f"--plugin={plugin}", "--help"],
+        ["run", "--plugin", str(plugin), "--dataset=json_line:x", "--workdir=x"],
+        ["data", "check", f"--plugin={plugin}", f"--dataset={dataset}"],
+    )
+    code = "from pipeline.cli import main\n"
+    code += "".join(f"print('status', main.main({command!r}), flush=True)\n" for command in commands)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert re.findall(r"^status (\d)$", done.stdout, re.MULTILINE) == ["0", "2", "0"], done.stdout + done.stderr
+    helped, _, checked, _ = re.split(r"^status \d$", done.stdout, flags=re.MULTILINE)
+    assert "halton" in helped
+    assert "did you mean `json_lines`?" in done.stderr.lower()
+    assert "json_lines" in checked
