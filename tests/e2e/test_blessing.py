@@ -73,7 +73,9 @@ def _run(workdir, model: str, min_map: float):
     return serving_check.read_serving_check(str(latest)), pushed
 
 
+@pytest.mark.slow
 def test_the_fresh_process_answers_with_the_problems(workdir):
+    """The step asks it, too: below."""
     (tfrecord,) = (workdir / "examples" / "Split-test").iterdir()
     model_dir = str(workdir / "unservable" / "Format-Serving")
     problems = serving_check.check_in_fresh_process(model_dir, [str(tfrecord)], timeout_s=120)
