@@ -1,7 +1,9 @@
 """Notebooks as tests run them: in a kernel of their own, in a folder of their own, with lines replaced."""
 
+import json
 import os
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 
 import nbclient
@@ -45,6 +47,19 @@ def execute(
     nbclient.NotebookClient(notebook, **about).execute()
     assert all(cell.execution_count for cell in code_cells(notebook))
     return code_cells(notebook)
+
+
+def check_comparison(runs: pathlib.Path, cells: Sequence[nbformat.NotebookNode]) -> None:
+    """Asserts that the notebook that compares shows the runs `planned` and `plain`: trials, curves and metrics."""
+    assert pictures(cells) == 2
+    shown = text(cells)
+    rows = json.loads((runs / "planned" / "report" / "leaderboard.json").read_text())
+    assert all(row["trial"] in shown for row in rows)
+    summaries = [json.loads((runs / name / "report" / "summary.json").read_text()) for name in ("planned", "plain")]
+    first, second = (one["metrics"]["AP50"] for one in summaries)
+    found = [float(value) for value in re.search(r"AP50 +" + r"(\S+) +" * 4 + r"(\S+)", shown).groups()]
+    assert found[:3] == pytest.approx([first, second, second - first], abs=1.1e-3)
+    assert found[3] <= found[2] <= found[4]
 
 
 def pictures(cells: Sequence[nbformat.NotebookNode]) -> int:

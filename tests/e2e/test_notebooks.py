@@ -1,20 +1,32 @@
 """Every notebook runs from top to bottom, as it is handed out: without output, with a word before each cell."""
 
 import ast
+import json
 import re
 
 import nbformat
 import pytest
 
-from tests import notebooks
+from models.hyperparameters import ExperimentConfig
+from pipeline import configs
+from pipeline.cli import parsing, run
+from tests import finished_run, notebooks
 from tests.notebooks import code_cells
 
 NOTEBOOKS = sorted(notebooks.FOLDER.glob("*.ipynb"))
 LONGEST_DEFINITION_LINES = 10
-ELSEWHERE = {"03_tune_and_compare", "05_model_analysis"}  # with the run of test_review.py
+ELSEWHERE = {"03_tune_and_compare", "05_model_analysis"}  # the former below, the latter with the run of test_review.py
 SHORTENED = {
-    "02_detector": {"TRAIN, VAL, EPOCHS = 400, 40, 25": "TRAIN, VAL, EPOCHS = 32, 16, 2"},
-    "04_which_settings_matter": {"train=48,val=40,test=8": "train=12,val=8,test=4", "--epochs=8": "--epochs=2"},
+    "02_detector": {
+        "TRAIN, VAL, EPOCHS = 400, 40, 25": "TRAIN, VAL, EPOCHS = 32, 16, 2",
+        '{"training.epochs": EPOCHS}': '{"training.epochs": EPOCHS, "model.backbone": "mobilenet_v1"}',
+    },
+    "04_which_settings_matter": {
+        "train=48,val=40,test=8": "train=12,val=8,test=4",
+        "--epochs=8": "--epochs=2",
+        '"--set=model.alpha=0.35"': '"--set=model.alpha=0.35", "--set=model.backbone=mobilenet_v1", '
+        '"--set=model.num_levels=2"',
+    },
 }
 
 
@@ -46,6 +58,27 @@ def test_a_notebook_defines_nothing_long(path):
         for node in ast.walk(ast.parse(cell.source)):
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 assert node.end_lineno - node.lineno + 1 <= LONGEST_DEFINITION_LINES, node.name
+
+
+def test_a_notebook_compares_runs_that_are_there(tmp_path, monkeypatch):
+    for seed, name in enumerate(("planned", "plain")):
+        finished_run.write(tmp_path / "runs" / name, seed=seed)
+    path = tmp_path / "runs" / "plain" / "report" / "config.json"
+    path.write_text(json.dumps(ExperimentConfig().replace({"loss.l2": 0.1}).to_dict()))
+    cells = notebooks.execute("03_tune_and_compare", tmp_path, monkeypatch)
+    notebooks.check_comparison(tmp_path / "runs", cells)
+    assert "loss.l2" in notebooks.text(cells)
+
+
+def test_run_takes_the_flags_of_the_notebook_that_compares(tmp_path):
+    """That the notebook makes a run with them, too, is one of the slow tests of test_review.py."""
+    first, *_ = code_cells(nbformat.read(notebooks.FOLDER / "03_tune_and_compare.ipynb", as_version=4))
+    exec(first.source, names := {})
+    for own in names["NAMES"].values():
+        flag_values = parsing.define(run)
+        arguments = [f"--dataset={names['DATASET']}", f"--workdir={tmp_path}", *names["SMALL"], *own]
+        assert parsing.parse("run", flag_values, arguments) == []
+        configs.RunConfig.from_flags(run.experiment_values(flag_values) | {"workdir": str(tmp_path)})
 
 
 @pytest.mark.parametrize("name", [path.stem for path in NOTEBOOKS if path.stem not in ELSEWHERE])
