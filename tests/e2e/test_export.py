@@ -19,6 +19,7 @@ CONFIG = ExperimentConfig().replace(
         "input.image_size": 96,
         "input.batch_size": 8,
         "input.max_boxes": 8,
+        "model.backbone": "mobilenet_v1",
         "model.alpha": 0.35,
         "model.batch_norm_momentum": 0.9,
         "model.first_stride": 8,
@@ -44,7 +45,7 @@ def model(tmp_path_factory) -> str:
 
 def test_int8_loses_at_most_two_hundredths(model, tmp_path) -> None:
     output = tmp_path / "exported"
-    names = "tflite_int8,tflite_int8_nms,tflite_float32_nms"
+    names = "tflite_int8,tflite_int8_nms"
     done = ssd_tuner_here(
         "export",
         f"--model={model}",
@@ -79,8 +80,12 @@ def test_int8_loses_at_most_two_hundredths(model, tmp_path) -> None:
     assert json.loads(metrics.read_text())["metrics"]["AP"] == pytest.approx(found, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_format_over_the_limit_is_not_left_in_the_folder(model, tmp_path) -> None:
-    """Calibrated on grey images, of which no detection comes, int8 cannot show the scenes."""
+    """Calibrated on grey images, of which no detection comes, int8 cannot show the scenes.
+
+    tests/integration/test_format_export.py leaves a format out, too; test_pipeline.py has the exit status.
+    """
     dataset, output = tmp_path / "dataset", tmp_path / "exported"
     assert (
         ssd_tuner_here("data", "convert", f"--dataset={DATASET}", "--format=coco", f"--output={dataset}").returncode

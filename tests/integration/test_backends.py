@@ -18,21 +18,23 @@ from tests.integration.backend_outputs import compute
 HERE = pathlib.Path(__file__).parent
 
 
+SSD = {
+    "loss.localization": "giou",
+    "loss.negatives_per_positive": 0.0,  # all: which of two equal losses is the higher is rounding
+    "postprocess.score_converter": "softmax",
+}
+FPNLITE = {"model.backbone": "mobilenet_v3_small", "model.head": "fpnlite", "loss.classification": "focal"}
+
+
+# What both have fails with fpnlite, too; ssd adds softmax, the cross-entropy that focal loss scales, and mobilenet_v2.
 @pytest.mark.parametrize(
     "changes",
-    [
-        {
-            "loss.localization": "giou",
-            "loss.negatives_per_positive": 0.0,  # all: which of two equal losses is the higher is rounding
-            "postprocess.score_converter": "softmax",
-        },
-        {"model.backbone": "mobilenet_v3_small", "model.head": "fpnlite", "loss.classification": "focal"},
-    ],
-    ids=["ssd", "fpnlite"],
+    [FPNLITE | {"loss.localization": "giou"}, pytest.param(SSD, marks=pytest.mark.slow)],
+    ids=["fpnlite", "ssd"],
 )
 def test_jax_computes_what_tensorflow_does(changes, tmp_path) -> None:
     """Without TensorFlow in JAX's process; convolutions round differently, by some 1e-6 of their size."""
-    config = ExperimentConfig().replace({"input.image_size": 64, "model.alpha": 0.35, **changes})
+    config = ExperimentConfig().replace({"input.image_size": 64, "model.alpha": 0.35, "model.num_levels": 2, **changes})
     rng = np.random.default_rng(0)
     arrays = {
         "config": np.array(json.dumps(config.to_dict())),

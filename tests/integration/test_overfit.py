@@ -30,13 +30,9 @@ PLAIN = ExperimentConfig().replace(
 
 
 BACKBONES = ("mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large")
-# Each backbone and each head at least once; `make test-all` takes every pair.
-QUICK = {
-    ("mobilenet_v1", "ssd"),
-    ("mobilenet_v2", "ssdlite"),
-    ("mobilenet_v3_small", "fpnlite"),
-    ("mobilenet_v3_large", "ssd"),
-}
+# Each head and each kind of backbone at least once; `make test-all` takes every pair. The large v3 has the small one's
+# blocks; that all its weights learn is in tests/unit/models/network/test_detector.py.
+QUICK = {("mobilenet_v1", "ssd"), ("mobilenet_v2", "ssdlite"), ("mobilenet_v3_small", "fpnlite")}
 
 
 @pytest.mark.parametrize(

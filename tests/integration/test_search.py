@@ -22,7 +22,14 @@ from tuner_fn.supervisor import TrainingProcess
 
 TRIALS = {"code": "0", "versions": {}, "weights": {}}
 SMALL = ExperimentConfig().replace(
-    {"input.image_size": 64, "input.batch_size": 4, "model.alpha": 0.35, "optimizer.learning_rate": 0.003}
+    {
+        "input.image_size": 64,
+        "input.batch_size": 4,
+        "model.backbone": "mobilenet_v1",
+        "model.alpha": 0.35,
+        "model.num_levels": 2,
+        "optimizer.learning_rate": 0.003,
+    }
 )
 
 
@@ -242,7 +249,8 @@ def test_trials_that_are_trained_at_the_same_time_score_as_one_after_the_other(p
     assert [json.loads(event)["event"] for event in events[:2]] == ["start", "start"]
 
 
-@pytest.mark.parametrize("trial_epochs", [3, 2])
+# A run's end shows the export of a whole trial, too: tests/e2e/test_pipeline.py.
+@pytest.mark.parametrize("trial_epochs", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_final_model_is_the_winners_state_and_no_epoch_is_trained_twice(
     trial_epochs, process, examples, tmp_path
 ) -> None:

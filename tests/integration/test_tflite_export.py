@@ -19,8 +19,11 @@ from models.network import decoding
 from models.training import network_cost
 
 SIZE_PX = (64, 80)  # height, width
-SETTINGS = {"input.image_height": 64, "input.image_width": 80, "model.alpha": 0.35, "model.first_stride": 8}
+SETTINGS = {"input.image_height": 64, "input.image_width": 80, "model.backbone": "mobilenet_v1"}
+SETTINGS |= {"model.alpha": 0.75, "model.num_levels": 2, "model.first_stride": 8}
 EXTRAS = ("labels.txt", "config.json", decoding.FILE_NAME)
+# The model of tiles has softmax, too, and the ranges of its logits have a test of their own.
+SOFTMAX = pytest.param("softmax", marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,9 @@ def softmax(tmp_path_factory, images):
 
 @pytest.fixture(scope="module")
 def tiled(tmp_path_factory, images):
-    return Exported(tmp_path_factory.mktemp("tiles"), images, **{"input.tile": "1x2:0.2"})
+    return Exported(
+        tmp_path_factory.mktemp("tiles"), images, **{"input.tile": "1x2:0.2", "loss.classification": "softmax"}
+    )
 
 
 def assert_same(found, expected, *, share=1.0, atol=1e-4):
@@ -72,7 +77,7 @@ def assert_same(found, expected, *, share=1.0, atol=1e-4):
     assert pairs >= share * len(expected.scores) > 0
 
 
-@pytest.mark.parametrize("kind", ["exported", "softmax", "tiled"])
+@pytest.mark.parametrize("kind", ["exported", SOFTMAX, "tiled"])
 def test_a_float32_file_detects_what_the_saved_model_detects(kind, images, request):
     model = request.getfixturevalue(kind)
     found = tflite_detector.load(model.path("tflite_float32")).detect(images)
@@ -82,7 +87,7 @@ def test_a_float32_file_detects_what_the_saved_model_detects(kind, images, reque
         assert_same(one, expected)
 
 
-@pytest.mark.parametrize("kind", ["exported", "softmax"])
+@pytest.mark.parametrize("kind", ["exported", SOFTMAX])
 def test_the_suppression_inside_a_file_finds_the_same(kind, images, request):
     """The operation compares boxes before they are clipped to the image, and equal scores in another order."""
     model = request.getfixturevalue(kind)
@@ -93,7 +98,7 @@ def test_the_suppression_inside_a_file_finds_the_same(kind, images, request):
         assert_same(one, expected.above(np.median(expected.scores)), share=0.8)
 
 
-@pytest.mark.parametrize("kind", ["exported", "softmax"])
+@pytest.mark.parametrize("kind", ["exported", SOFTMAX])
 def test_the_size_of_a_float32_file_is_predicted_from_the_network(kind, request):
     """Four bytes a weight, within 3 %: the graph and what travels with it is small beside the weights."""
     model = request.getfixturevalue(kind)
@@ -104,7 +109,7 @@ def test_the_size_of_a_float32_file_is_predicted_from_the_network(kind, request)
 def test_a_convolution_that_levels_share_counts_once_for_each_batch_norm_folded_into_it():
     """fpnlite's towers: with the weights counted once the prediction is a fifth too low."""
     settings = {"model.head": "fpnlite", "model.head_layers": 2, "model.head_depth": 256, "model.num_levels": 3}
-    detector = lively_detector(len(CLASS_NAMES), **SETTINGS, **settings)
+    detector = lively_detector(len(CLASS_NAMES), **SETTINGS | settings)
     module, decoder = saved_model.ServingModule(detector), saved_model.decoder_of(detector)
     content = tflite_convert.convert(module, decoder, FORMATS["tflite_float32"], {})
     assert network_cost.file_bytes(detector.network) == pytest.approx(len(content), rel=0.03)
@@ -157,7 +162,7 @@ def test_an_int8_file_takes_pixels_and_computes_in_integers(exported, name):
         assert with_floats == {"DEQUANTIZE", "TFLite_Detection_PostProcess"}
 
 
-@pytest.mark.parametrize("kind", ["exported", "softmax"])
+@pytest.mark.parametrize("kind", ["exported", SOFTMAX])
 def test_int8_outputs_are_close_where_detections_are(kind, images, request):
     """With 256 levels over the useful range a score is off by a few levels; 0.1 leaves room for a tiny network."""
     model = request.getfixturevalue(kind)
