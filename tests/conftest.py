@@ -8,13 +8,18 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))  # helpers beside this file, importable from every folder
 
-# Files that take minutes, which begin first: two processes share the files, and the last to end is waited for.
+# Files that take longest, which begin first: two processes share the files, and the last to end is waited for.
 LONGEST = (
     "e2e/test_pipeline.py",
+    "e2e/test_review.py",
+    "e2e/test_extending.py",
     "e2e/test_training.py",
-    "e2e/test_kubeflow.py",
-    "e2e/test_data_options.py",
+    "e2e/test_notebooks.py",
     "integration/test_search.py",
+    "e2e/test_export.py",
+    "e2e/test_kubeflow.py",
+    "integration/test_overfit.py",
+    "integration/test_evaluator.py",
 )
 
 
@@ -29,6 +34,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _keras_3(monkeypatch):
     """Undoes what importing TFX in an earlier test did: tensorflow_transform switches legacy Keras on."""
     monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_waiting_for_the_disk():
+    """Files survive a kill without it; no test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session")

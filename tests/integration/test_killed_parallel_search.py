@@ -70,19 +70,21 @@ print(kills)
 
 
 @pytest.mark.parametrize(
-    ("workers", "kills", "strategy"),
+    ("workers", "kills", "strategy", "epoch_s"),
     [
-        (2, 2, "freeze_thaw"),
-        (4, 2, "asha"),
-        pytest.param(2, 12, "hyperband", marks=pytest.mark.slow),
-        pytest.param(4, 13, "freeze_thaw", marks=pytest.mark.slow),
+        (2, 2, "freeze_thaw", 0.05),
+        (4, 2, "asha", 0.05),
+        pytest.param(2, 12, "hyperband", 0.1, marks=pytest.mark.slow),
+        pytest.param(4, 13, "freeze_thaw", 0.1, marks=pytest.mark.slow),
     ],
 )
-def test_a_search_killed_at_random_moments_is_what_its_journal_says(workers, kills, strategy, tmp_path) -> None:
+def test_a_search_killed_at_random_moments_is_what_its_journal_says(
+    workers, kills, strategy, epoch_s, tmp_path
+) -> None:
     """kill -9 of the search, every other time after one of its workers: the journal only grows, and is followed."""
     paths = {"root": str(ROOT), "tests": str(ROOT / "tests")}
     about = {"workers": workers, "others": 3, "kills": kills, "strategy": strategy, "seed": workers}
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "FAKE_EPOCH_S": "0.1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "FAKE_EPOCH_S": str(epoch_s)}
     command = [sys.executable, "-c", KILLER.format(**paths, **about), str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, str(kills)), done.stderr[-3000:]

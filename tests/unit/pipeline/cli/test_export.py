@@ -54,19 +54,9 @@ def test_suppression_inside_a_model_of_tiles_is_one_line(tmp_path, capfd):
 
 
 def test_int8_needs_training_images(tmp_path, capfd):
-    import subprocess
-    import sys
-
     folder = tmp_path / "set"
-    command = [
-        sys.executable,
-        "-m",
-        "pipeline.cli.main",
-        "data",
-        "convert",
-        "--dataset=road_scenes:train=1,val=1,test=1",
-    ]
-    subprocess.run([*command, "--format=coco", f"--output={folder}"], check=True, capture_output=True)
+    convert = ["data", "convert", "--dataset=road_scenes:train=1,val=1,test=1", "--format=coco", f"--output={folder}"]
+    assert command_line.main(convert) == 0
     for path in folder.rglob("*train*"):
         path.rename(path.with_name(path.name.replace("train", "other")))
     model = make_model(tmp_path / "1")
