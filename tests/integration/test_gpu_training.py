@@ -16,7 +16,7 @@ from benchmarks import gpu_training
 from models.network import backbones, layers
 import keras
 
-@backbones.register("three convolutions")  # a whole backbone takes XLA most of a minute
+@backbones.register("three convolutions")  # XLA compiles them in half the time of the smallest backbone
 def three(config, size):
     maps = [keras.Input((*size, 3))]
     for number, stride in enumerate((8, 2, 2)):
