@@ -73,7 +73,7 @@ print(kills)
     ("workers", "kills", "strategy", "epoch_s"),
     [
         (2, 2, "freeze_thaw", 0.05),
-        (4, 2, "asha", 0.05),
+        pytest.param(4, 2, "asha", 0.05, marks=pytest.mark.slow),
         pytest.param(2, 12, "hyperband", 0.1, marks=pytest.mark.slow),
         pytest.param(4, 13, "freeze_thaw", 0.1, marks=pytest.mark.slow),
     ],
@@ -81,7 +81,10 @@ print(kills)
 def test_a_search_killed_at_random_moments_is_what_its_journal_says(
     workers, kills, strategy, epoch_s, tmp_path
 ) -> None:
-    """kill -9 of the search, every other time after one of its workers: the journal only grows, and is followed."""
+    """kill -9 of the search, every other time after one of its workers: the journal only grows, and is followed.
+
+    tests/unit/tuner_fn/test_parallel_trials.py interrupts the other strategies.
+    """
     paths = {"root": str(ROOT), "tests": str(ROOT / "tests")}
     about = {"workers": workers, "others": 3, "kills": kills, "strategy": strategy, "seed": workers}
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "FAKE_EPOCH_S": str(epoch_s)}

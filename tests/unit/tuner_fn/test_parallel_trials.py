@@ -105,7 +105,7 @@ def test_a_search_that_was_interrupted_is_what_its_journal_says(tmp_path, strate
     assert any(row["inherited"] for row in rows)
 
 
-@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 4])  # more workers wait more often
 def test_a_bracket_that_waits_keeps_its_states_while_the_next_one_runs(tmp_path, count) -> None:
     """`FakeProcess` trains nothing whose parent's state is gone; each promotion counts its own epochs alone."""
     for number in range(3):
