@@ -36,7 +36,7 @@ class Exported:
 
     def __init__(self, folder, images, **settings):
         self.model_dir = str(folder / "model")
-        self.detector = lively_detector(len(CLASS_NAMES), **SETTINGS, **settings)
+        self.detector = lively_detector(len(CLASS_NAMES), **SETTINGS | settings)
         saved_model.export_saved_model(self.detector, CLASS_NAMES, self.model_dir)
         self.model, self.decoder = tflite_convert.load_exported(self.model_dir)
         self.folder, self.images = folder, images
@@ -58,7 +58,8 @@ def exported(tmp_path_factory, images):
 
 @pytest.fixture(scope="module")
 def softmax(tmp_path_factory, images):
-    return Exported(tmp_path_factory.mktemp("softmax"), images, **{"loss.classification": "softmax"})
+    larger = {"model.backbone": "mobilenet_v2", "model.alpha": 0.35, "model.num_levels": 6}
+    return Exported(tmp_path_factory.mktemp("softmax"), images, **{"loss.classification": "softmax"} | larger)
 
 
 @pytest.fixture(scope="module")
