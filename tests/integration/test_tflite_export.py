@@ -19,8 +19,7 @@ from models.network import decoding
 from models.training import network_cost
 
 SIZE_PX = (64, 80)  # height, width
-SETTINGS = {"input.image_height": 64, "input.image_width": 80, "model.backbone": "mobilenet_v1"}
-SETTINGS |= {"model.alpha": 0.75, "model.num_levels": 2, "model.first_stride": 8}
+SETTINGS = {"input.image_height": 64, "input.image_width": 80, "model.alpha": 0.35, "model.first_stride": 8}
 EXTRAS = ("labels.txt", "config.json", decoding.FILE_NAME)
 # The model of tiles has softmax, too, and the ranges of its logits have a test of their own.
 SOFTMAX = pytest.param("softmax", marks=pytest.mark.slow)
@@ -58,15 +57,14 @@ def exported(tmp_path_factory, images):
 
 @pytest.fixture(scope="module")
 def softmax(tmp_path_factory, images):
-    larger = {"model.backbone": "mobilenet_v2", "model.alpha": 0.35, "model.num_levels": 6}
-    return Exported(tmp_path_factory.mktemp("softmax"), images, **{"loss.classification": "softmax"} | larger)
+    return Exported(tmp_path_factory.mktemp("softmax"), images, **{"loss.classification": "softmax"})
 
 
 @pytest.fixture(scope="module")
 def tiled(tmp_path_factory, images):
-    return Exported(
-        tmp_path_factory.mktemp("tiles"), images, **{"input.tile": "1x2:0.2", "loss.classification": "softmax"}
-    )
+    settings = {"input.tile": "1x2:0.2", "loss.classification": "softmax"}
+    small = {"model.backbone": "mobilenet_v1", "model.alpha": 0.75, "model.num_levels": 2}
+    return Exported(tmp_path_factory.mktemp("tiles"), images, **settings | small)
 
 
 def assert_same(found, expected, *, share=1.0, atol=1e-4):
