@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import socket
 from typing import Any
 
 from data import errors
@@ -43,7 +44,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(data)

@@ -111,7 +111,7 @@ def _disk_full_message(error: BaseException) -> str:
 
 
 def _no_answer_message(error: Any) -> str:
-    reason = f"{error.code().name}: {error.details()}" if hasattr(error, "code") else str(error)
+    reason = f"{error.code().name}: {error.details()}" if hasattr(error, "code") else str(error) or type(error).__name__
     return (
         f"Beam's job service or its workers do not answer ({reason}). The workers that --beam_args names need this"
         " package and the dataset under the same paths; their own log says more."

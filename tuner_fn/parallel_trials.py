@@ -85,6 +85,8 @@ class ParallelTrials:
                 return self._forget()
             if not self._threads and self._journal.to_come:
                 return self._forget()
+            for process in self._free:  # one that waits for room in a cluster may need what these hold
+                process.release()
             self._changed.wait(_WAIT_S)
             return True
 
@@ -185,6 +187,7 @@ def run_all(works: Sequence[Callable[[TrainingProcess], Any]], processes: Sequen
     def run(number: int) -> None:
         try:
             results[number] = works[number](processes[number])
+            processes[number].release()
         except BaseException as error:  # to be raised by the thread that waits
             faults.append(error)
 

@@ -7,6 +7,7 @@ takes the results, as on one machine. Ray's core alone is used: the schedulers o
 import os
 import pathlib
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,10 +22,10 @@ from tuner_fn import devices, worker
 from tuner_fn.ray_connection import Reserved
 from tuner_fn.supervisor import LEASE_S, CancelledError, DiedError, TrainingProcess
 
-_POLL_S = 0.5
+_POLL_S, _BEAT_S = 0.5, 5.0
+_ALIVE = ("alive",)
 # What this process' environment says that holds for a worker elsewhere, too.
 _SHARED = (plugins.VARIABLE, "TF_FORCE_GPU_ALLOW_GROWTH", "TF_USE_LEGACY_KERAS", "KERAS_BACKEND")
-_LOST = (ray.exceptions.RayActorError, ray.exceptions.NodeDiedError, ray.exceptions.OwnerDiedError)
 
 
 def make_processes(
@@ -39,7 +40,7 @@ def make_processes(
         training: as of `TrainingProcess`.
     """
     logs = (folder / f"worker_{number}.log" for number in range(1, count + 1))
-    return tuple(RayTrainingProcess(log, each, training) for log in logs)
+    return tuple(RayTrainingProcess(log, each, count, training) for log in logs)
 
 
 class RayTrainingProcess(TrainingProcess):
@@ -49,16 +50,17 @@ class RayTrainingProcess(TrainingProcess):
     has died: the job continues elsewhere from its last epoch.
     """
 
-    def __init__(self, log: pathlib.Path, each: Reserved, training: str) -> None:
+    def __init__(self, log: pathlib.Path, each: Reserved, count: int, training: str) -> None:
         """Prepares; nothing is started yet.
 
         Args:
             log: as of `TrainingProcess`, on shared storage.
             each: what it gets.
+            count: of all such processes, which share the memory of a node.
             training: as of `TrainingProcess`.
         """
-        super().__init__(log, training=training)
-        self._each = each
+        super().__init__(log, max_bytes=sys.maxsize, training=training)  # the actor replaces a worker that is too big
+        self._each, self._count, self._waited_s = each, count, 0.0
         self._actor: Any = None
         self._messages: Any = None
 
@@ -67,12 +69,35 @@ class RayTrainingProcess(TrainingProcess):
         """None: the worker is one of another machine."""
         return None
 
+    def release(self) -> None:
+        """Gives its place back to the cluster, where another training may wait for it."""
+        self._end()
+
+    def _persist(self, *arguments: Any) -> Any:
+        self._waited_s = 0.0
+        return super()._persist(*arguments)
+
+    def _attempt(self, job: worker.Job, action: str, on_epoch: Any, deadline: float | None) -> Any:
+        """Waits for a place, which is not the job's time, and does it there."""
+        began_s = time.monotonic()
+        try:
+            self._start()
+        except BaseException:
+            self._end()
+            raise
+        self._waited_s += time.monotonic() - began_s
+        return super()._attempt(job, action, on_epoch, None if deadline is None else deadline + self._waited_s)
+
     def _start(self) -> None:
-        """Starts an actor unless there is one, and waits until the cluster has room for it."""
+        """Starts an actor unless one answers, and waits until the cluster has room for it."""
         if self._actor is not None:
-            return
+            try:
+                ray.get(self._actor.is_up.remote(), timeout=LEASE_S)
+                return
+            except ray.exceptions.RayError:  # it was lost, or hangs, with nothing to do
+                self._end()
         actor = ray.remote(num_cpus=self._each.cpus, num_gpus=self._each.gpus, max_restarts=0)(_Node)
-        self._actor = actor.remote(str(self.log), self._training, self._each, _environment())
+        self._actor = actor.remote(str(self.log), self._training, self._each, self._count, _environment())
         waiting, noted_s = self._actor.is_up.remote(), time.monotonic()
         while not ray.wait([waiting], timeout=_POLL_S)[0]:
             if self._is_cancelled.is_set():
@@ -83,27 +108,25 @@ class RayTrainingProcess(TrainingProcess):
                 )
                 progress.emit("note", text=text)
                 noted_s = float("inf")
-        try:
-            ray.get(waiting)
-        except _LOST as error:
-            raise DiedError(f"A training on the Ray cluster was lost ({_reason(error)}).") from error
+        _get(lambda: waiting)
 
     def _send(self, message: tuple[worker.Job, str]) -> None:
         self._messages = self._actor.run.options(num_returns="streaming").remote(*message)
 
     def _receive(self, deadline: float | None, lease_s: float) -> tuple[Any, ...]:
-        del lease_s  # the actor has one with its worker, and Ray one with the actor
+        end_s = time.monotonic() + lease_s
         while True:
             if self._is_cancelled.is_set():
                 raise CancelledError
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError
-            if not ray.wait([self._messages], timeout=_POLL_S)[0]:
-                continue
-            try:
-                return ray.get(next(self._messages))
-            except (*_LOST, StopIteration) as error:
-                raise DiedError(f"A training on the Ray cluster was lost ({_reason(error)}).") from error
+            if ray.wait([self._messages], timeout=_POLL_S)[0]:
+                message = _get(lambda: next(self._messages))
+                if message != _ALIVE:
+                    return message
+                end_s = time.monotonic() + lease_s
+            elif time.monotonic() > end_s:
+                raise DiedError(f"A training on the Ray cluster has shown no sign of life for {lease_s:g} s.")
 
     def _end(self) -> None:
         if self._actor is not None:
@@ -116,19 +139,32 @@ def _environment() -> dict[str, str]:
     return {name: os.environ[name] for name in _SHARED if name in os.environ}
 
 
-def _reason(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _get(reference: Callable[[], Any]) -> Any:
+    """Fetches what an actor gives.
+
+    Raises:
+        DiedError: it, its node or the value was lost.
+        FatalError: a mistake: the actor cannot be made, or its own code failed.
+    """
+    try:
+        return ray.get(reference())
+    except (ray.exceptions.RayError, StopIteration) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if isinstance(error, ray.exceptions.RayTaskError) or getattr(error, "actor_init_failed", False):
+            raise keras_tuner.errors.FatalError(f"A training on the Ray cluster cannot begin.\n{error}") from error
+        raise DiedError(f"A training on the Ray cluster was lost ({reason}).") from error
 
 
 class _Node:
     """The actor: it hands jobs to a worker process beside it, and what comes back to the search."""
 
-    def __init__(self, log: str, training: str, each: Reserved, environment: Mapping[str, str]) -> None:
+    def __init__(self, log: str, training: str, each: Reserved, count: int, environment: Mapping[str, str]) -> None:
         own = ray.get_runtime_context().get_node_id()
         (node,) = (one["Resources"] for one in ray.nodes() if one["NodeID"] == own)
-        limits = devices.limits(devices.memory_bytes() / max(each.fits(node), 1))
-        threads = {} if each.gpus else {"TF_NUM_INTRAOP_THREADS": str(each.cpus)}
-        self._process = TrainingProcess(log, training=training, environment={**environment, **threads}, **limits)
+        limits = devices.limits(devices.memory_bytes() / max(min(each.fits(node), count), 1))
+        cpu_alone = {"TF_NUM_INTRAOP_THREADS": str(each.cpus), devices.VISIBLE: "-1"}
+        device = {} if each.gpus else cpu_alone  # Ray hides the GPUs of a node from nobody
+        self._process = TrainingProcess(log, training=training, environment={**environment, **device}, **limits)
 
     def is_up(self) -> bool:
         """Answers as soon as the actor has its place."""
@@ -149,14 +185,17 @@ class _Node:
                     result = actions[action]()
             except keras_tuner.errors.FailedTrialError as failure:
                 messages.put(("failed", str(failure), False))
-            except Exception as error:
+            except BaseException as error:
                 messages.put(("mistake", str(error), isinstance(error.__cause__, UserError)))
             else:
                 messages.put(("done", result, self._process.size_bytes))
 
         threading.Thread(target=work, daemon=True).start()
         while True:
-            message = messages.get()
+            try:
+                message = messages.get(timeout=_BEAT_S)
+            except queue.Empty:
+                message = _ALIVE
             yield message
             if message[0] in ("done", "failed", "mistake"):
                 return

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import logging
+import os
 import pathlib
 import platform
 import secrets
@@ -20,7 +21,7 @@ from typing import Any
 import ray
 from ray.util import scheduling_strategies
 
-from data import files
+from data import files, plugins
 from data.errors import UserError
 
 AUTO = "auto"  # the cluster that this machine belongs to
@@ -45,8 +46,10 @@ class Reserved:
 
     def fits(self, resources: Mapping[str, float]) -> int:
         """Counts how many trials a node's resources hold."""
-        by_cpu = int(resources.get("CPU", 0.0) // self.cpus)
-        return by_cpu if not self.gpus else min(by_cpu, int(resources.get("GPU", 0.0) / self.gpus + 1e-9))
+        by_cpu, gpus = int(resources.get("CPU", 0.0) // self.cpus), int(resources.get("GPU", 0.0))
+        if not self.gpus:
+            return by_cpu
+        return min(by_cpu, gpus * int(1.0 / self.gpus + 1e-9) if self.gpus < 1.0 else int(gpus // self.gpus))
 
 
 def connect(address: str) -> None:
@@ -89,7 +92,13 @@ def _check_answers(address: str) -> None:
 
 
 def reserved(cpus: int, gpus: float | None) -> Reserved:
-    """Says what a trial gets; without a word of the user a whole GPU where the cluster has any."""
+    """Says what a trial gets; without a word of the user a whole GPU where the cluster has any.
+
+    Raises:
+        UserError: more than one GPU, and not whole ones.
+    """
+    if gpus is not None and gpus > 1.0 and gpus != int(gpus):
+        raise UserError(f"`--trial_gpus={gpus:g}`: Ray reserves whole GPUs, or a part of one.")
     has_gpus = ray.cluster_resources().get("GPU", 0.0) > 0
     return Reserved(cpus, float(has_gpus) if gpus is None else gpus)
 
@@ -130,21 +139,25 @@ def check_nodes(folder: pathlib.Path) -> None:
             there = scheduling_strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             name = node["NodeManagerHostname"]
             try:
-                found = ray.get(probe.options(scheduling_strategy=there).remote(str(file)), timeout=_PROBE_S)
+                asked = probe.options(scheduling_strategy=there).remote(str(file), os.environ.get(plugins.VARIABLE, ""))
+                found = ray.get(asked, timeout=_PROBE_S)
             except ray.exceptions.GetTimeoutError as error:
                 raise UserError(
                     f"Ray's node {name} has not started a process in {_PROBE_S:g} s. Look at it."
                 ) from error
-            except ray.exceptions.RayError as error:
+            except ray.exceptions.RayTaskError as error:
                 reason = str(error).strip().splitlines()[-1]
                 raise UserError(f"Ray's node {name} cannot run this package ({reason}). Install it there.") from error
-            _compare(name, found, _look(str(file)), folder)
+            except ray.exceptions.RayError as error:
+                reason = str(error).strip().splitlines()[0]
+                raise UserError(f"Ray's node {name} was lost while it was asked ({reason}).") from error
+            _compare(name, found, _look(str(file), os.environ.get(plugins.VARIABLE, "")), folder)
     finally:
         file.unlink(missing_ok=True)
 
 
 def _compare(name: str, found: Mapping[str, Any], own: Mapping[str, Any], folder: pathlib.Path) -> None:
-    for what in ("python", *_VERSIONS, "code of this package"):
+    for what in ("python", *_VERSIONS, "code of this package", "plug-ins"):
         if found[what] != own[what]:
             raise UserError(
                 f"Ray's node {name} has another {what}: {found[what]}, and here is {own[what]}. Install the same on all"
@@ -157,8 +170,10 @@ def _compare(name: str, found: Mapping[str, Any], own: Mapping[str, Any], folder
         )
 
 
-def _look(file: str) -> dict[str, Any]:
-    """Describes the machine that this runs on."""
+def _look(file: str, plugin_names: str) -> dict[str, Any]:
+    """Describes the machine that this runs on: what it has, and what it reads in a file."""
+    os.environ[plugins.VARIABLE] = plugin_names
+    plugins.load_again()
     digest = hashlib.sha256()
     for path in sorted(path for package in _CODE for path in (_ROOT / package).rglob("*.py")):
         digest.update(path.read_bytes())
@@ -167,4 +182,5 @@ def _look(file: str) -> dict[str, Any]:
         word = pathlib.Path(file).read_text(encoding="utf-8")
     versions = {name: importlib.metadata.version(name) for name in _VERSIONS}
     code = f"{importlib.metadata.version('ssd-tuner')} ({digest.hexdigest()[:8]})"
-    return {"python": platform.python_version(), **versions, "code of this package": code, "word": word}
+    own = {"code of this package": code, "plug-ins": plugins.digest()[:8] or "none", "word": word}
+    return {"python": platform.python_version(), **versions, **own}

@@ -161,6 +161,9 @@ class TrainingProcess:
         """Makes the thread that waits for a job, now or later, end its worker and raise `CancelledError`."""
         self._is_cancelled.set()
 
+    def release(self) -> None:
+        """Gives back what it holds while it has nothing to do; a worker of this machine stays for the next job."""
+
     def close(self) -> None:
         """Ends the worker, if there is one; what was cancelled before no longer is."""
         self._is_cancelled.clear()
@@ -275,7 +278,8 @@ class TrainingProcess:
         if self._most_bytes is not None and size_bytes > self._most_bytes:
             raise keras_tuner.errors.FailedTrialError(
                 f"Its process took {size_bytes / 1e9:.1f} GB of memory, more than its share,"
-                f" {self._most_bytes / 1e9:.1f} GB. Fewer --parallel_trials leave more to each."
+                f" {self._most_bytes / 1e9:.1f} GB. Fewer --parallel_trials (with --ray: more --trial_cpus) leave"
+                " more to each."
             )
 
     def _how_it_died(self) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import socket
 import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,7 +26,7 @@ def save(path: str | os.PathLike[str], variables: Sequence[Any], history: Sequen
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f"{path.name}.{socket.gethostname()}.tmp")  # a lost node may still be writing
     texts = dict(zip(_TEXTS, (history, [variable.path for variable in variables]), strict=True))
     arrays = {name: np.frombuffer(json.dumps(text).encode(), np.uint8) for name, text in texts.items()}
     arrays |= {f"v{number}": np.asarray(variable) for number, variable in enumerate(variables)}

@@ -138,7 +138,7 @@ def test_every_node_has_this_code_and_sees_the_folder(tmp_path, cluster) -> None
 )
 def test_a_node_that_differs_is_named(tmp_path, changes, text) -> None:
     (tmp_path / "word").write_text("word")
-    own = ray_connection._look(str(tmp_path / "word"))
+    own = ray_connection._look(str(tmp_path / "word"), "")
     ray_connection._compare("n", own, own, pathlib.Path("/runs/s"))
     with pytest.raises(UserError, match=text):
         ray_connection._compare("n", own | changes, own, pathlib.Path("/runs/s"))
