@@ -103,10 +103,9 @@ class RayTrainingProcess(TrainingProcess):
             if self._is_cancelled.is_set():
                 raise CancelledError
             if time.monotonic() - noted_s > LEASE_S:
-                text = (
-                    f"Waiting for the Ray cluster: no training has begun in {LEASE_S:g} s. It has no room, or is slow."
+                progress.emit(
+                    "note", text="Waiting for the Ray cluster to begin a training: it has no room, or is slow."
                 )
-                progress.emit("note", text=text)
                 noted_s = float("inf")
         _get(lambda: waiting)
 

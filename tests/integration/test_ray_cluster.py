@@ -1,6 +1,7 @@
 """Trials on a real Ray cluster: a head and two nodes on this machine; training is a formula."""
 
 import dataclasses
+import functools
 import pathlib
 import shutil
 import signal
@@ -17,7 +18,7 @@ from data import progress
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
 from tests import fake_training, tuning
-from tuner_fn import ray_cluster, ray_connection, worker
+from tuner_fn import parallel_trials, ray_cluster, ray_connection, worker
 from tuner_fn.supervisor import TrainingProcess
 
 EACH = ray_connection.Reserved(cpus=1, gpus=0.0)
@@ -74,32 +75,31 @@ def test_a_search_on_the_cluster_is_what_its_journal_says_on_one_machine(tmp_pat
 
 
 def test_a_node_that_is_lost_costs_its_training_an_epoch(tmp_path, cluster, processes) -> None:
-    """It goes on elsewhere, from its last epoch; the other node's training notices nothing."""
-    epochs, notes = 40, []
+    """Without a node in its place it goes on, from its last epoch, where the other training has ended."""
+    epochs, notes = 30, []
     reports: list[list[int]] = [[], []]
-    histories: dict[int, list[dict[str, float]]] = {}
 
-    def train(number: int) -> None:
-        checkpoint = tmp_path / f"state_{number}"
-        one = job(checkpoint, epochs)
-        histories[number] = processes[number].train(one, lambda report: reports[number].append(report["epoch"]))
+    def train(number: int, process: ray_cluster.RayTrainingProcess) -> list[dict[str, float]]:
+        return process.train(
+            job(tmp_path / f"state_{number}", epochs), lambda report: reports[number].append(report["epoch"])
+        )
 
-    threads = [threading.Thread(target=train, args=(number,)) for number in range(2)]
-    with progress.listen(lambda kind, fields: notes.append(fields["text"]) if kind == "note" else None):
-        for thread in threads:
-            thread.start()
+    def lose_a_node() -> None:
         deadline_s = time.monotonic() + 120
         while min(map(len, reports)) < 3 and time.monotonic() < deadline_s:
             time.sleep(0.1)
         cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
-        cluster.add_node(**NODE)
-        for thread in threads:
-            thread.join()
-    assert [[report["epoch"] for report in histories[number]] for number in range(2)] == [
-        list(range(1, epochs + 1))
-    ] * 2
+
+    loss = threading.Thread(target=lose_a_node)
+    loss.start()
+    with progress.listen(lambda kind, fields: notes.append(fields["text"]) if kind == "note" else None):
+        works = [functools.partial(train, number) for number in range(2)]
+        histories = parallel_trials.run_all(works, processes)
+    loss.join()
+    cluster.add_node(**NODE)
+    assert [[report["epoch"] for report in history] for history in histories] == [list(range(1, epochs + 1))] * 2
     assert all(own == sorted(set(own)) for own in reports)  # no epoch is told twice
-    assert [note.startswith("A training on the Ray cluster was lost") for note in notes] == [True]
+    assert notes[0].startswith("A training on the Ray cluster was lost")
     trained = [(tmp_path / f"worker_{number}.log").read_text().count("epoch trained") for number in (1, 2)]
     assert sorted(trained)[0] == epochs
     assert epochs <= sorted(trained)[1] <= epochs + 1
@@ -121,6 +121,14 @@ def test_more_trials_than_the_nodes_hold_are_refused(cluster) -> None:
         ray_connection.check_room(3, EACH)
     with pytest.raises(UserError, match=r"^No node of the Ray cluster has room for a trial: each gets .* 0\.5 GPUs"):
         ray_connection.check_room(None, ray_connection.Reserved(1, 0.5))
+
+
+@pytest.mark.parametrize(("gpus", "trials"), [(0.0, 4), (0.4, 4), (0.5, 4), (0.25, 4), (1.0, 2), (2.0, 1), (3.0, 0)])
+def test_a_trial_has_its_part_of_one_gpu(gpus, trials) -> None:
+    """Of two, in a node of four CPUs."""
+    assert ray_connection.Reserved(1, gpus).fits({"CPU": 4.0, "GPU": 2.0}) == trials
+    with pytest.raises(UserError, match=r"^`--trial_gpus=1\.5`: Ray reserves whole GPUs, or a part of one"):
+        ray_connection.reserved(1, 1.5)
 
 
 def test_every_node_has_this_code_and_sees_the_folder(tmp_path, cluster) -> None:
