@@ -8,7 +8,7 @@ from data.errors import UserError
 # In this process: starting workers costs more than they gain below some 100,000 images. The plain DirectRunner would
 # first look for a runner to download, and without an image name TFX would build a package of itself for every
 # component.
-IN_THIS_PROCESS = ("--runner=FnApiRunner", "--sdk_container_image=none")
+_RUNNER, _NO_PACKAGE = "--runner=FnApiRunner", "--sdk_container_image=none"
 # Workers elsewhere unpickle functions of tensorflow-data-validation, which asks for a module that tfx-bsl no longer has
 # and that importing TFX fills in.
 IMPORT_TFX = "--beam_plugin=tfx"
@@ -17,7 +17,8 @@ _PATIENCE_S = 10.0
 
 def arguments(given: Sequence[str]) -> list[str]:
     """Returns the options of a pipeline: the kit's own, and the user's, which win."""
-    return [*IN_THIS_PROCESS, *given]
+    is_named = any(argument.startswith("--runner=") for argument in given)
+    return [*([] if is_named else [_RUNNER]), _NO_PACKAGE, *given]
 
 
 def check(given: Sequence[str]) -> None:

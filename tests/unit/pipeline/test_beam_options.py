@@ -6,9 +6,12 @@ from data.errors import UserError
 from pipeline import beam_options
 
 
-def test_the_users_options_win():
-    found = beam_options.arguments(["--runner=PortableRunner"])
-    assert [value for value in found if value.startswith("--runner=")][-1] == "--runner=PortableRunner"
+@pytest.mark.parametrize("given", [[], ["--runner=PortableRunner", "--job_endpoint=host:8099"]])
+def test_the_users_runner_takes_the_place_of_ours(given):
+    found = beam_options.arguments(given)
+    assert [value for value in found if value.startswith("--runner=")] == (given[:1] or ["--runner=FnApiRunner"])
+    assert found[-len(given) :] == given or not given
+    assert "--sdk_container_image=none" in found  # else TFX builds a package for workers elsewhere
 
 
 @pytest.mark.parametrize("given", [[], ["--runner=FlinkRunner", "--flink_master=host:8081"], ["--job_endpoint=embed"]])
