@@ -63,6 +63,9 @@ class FakeProcess:
         clock = self.clock.pop(0) if isinstance(self.clock, list) else self.clock
         return found | ({"latency_ms": width * clock, "latency_slow_ms": 2 * width * clock} if job.latency else {})
 
+    def release(self) -> None:
+        pass
+
     def close(self) -> None:
         self.closed = True
 

@@ -213,7 +213,8 @@ def read_scalars(logdir: pathlib.Path) -> Iterator[Point]:
 
 
 def _events(logdir: pathlib.Path | None) -> list[pathlib.Path]:
-    return [] if logdir is None else sorted(logdir.glob("*tfevents*"))
+    found = [] if logdir is None else logdir.glob("*tfevents*")
+    return sorted(found, key=lambda path: [int(number) for number in re.findall(r"\d+", path.name)])  # 9 before 10
 
 
 def metric_name(name: str) -> str:

@@ -49,6 +49,14 @@ def test_of_an_epoch_that_was_trained_again_the_last_value_counts(recorded) -> N
     assert [(one.step, one.value) for one in trial.all_points() if one.name == "loss"] == [(1, 1.0), (2, 0.25)]
 
 
+def test_logs_of_one_second_are_read_in_the_order_in_which_they_were_begun(tmp_path) -> None:
+    """TensorFlow names them by second, host, process and the number of the log in that process."""
+    names = [f"events.out.tfevents.1796022013.host1.77.{number}.v2" for number in (2, 9, 10, 101)]
+    for name in names:
+        (tmp_path / name).touch()
+    assert [path.name for path in tracked_parts._events(tmp_path)] == names
+
+
 def test_a_log_that_was_cut_off_is_read_up_to_there(recorded) -> None:
     log = recorded.folder.tensorboard / "search_1" / "trial_0000"
     whole = len(list(tracked_parts.read_scalars(log)))
