@@ -15,7 +15,6 @@ from tfx.proto import pusher_pb2, trainer_pb2, tuner_pb2
 from data import files
 from data.sources import Source
 from models.export import versions
-from pipeline import beam_options
 from pipeline.components import evaluator
 from pipeline.components.example_gen import DetectionExampleGen
 from pipeline.components.exporter import Exporter
@@ -103,7 +102,6 @@ def make_data_checks(examples: types.BaseChannel) -> tuple[StatisticsGen, Schema
     """
     hidden = [evaluator.SPLIT]
     statistics = StatisticsGen(examples=examples, exclude_splits=hidden)
-    statistics.with_beam_pipeline_args([beam_options.IMPORT_TFX])
     found = statistics.outputs["statistics"]
     schema = SchemaGen(statistics=found, infer_feature_shape=False, exclude_splits=hidden)
     return statistics, schema, ExampleValidator(found, schema.outputs["schema"], exclude_splits=hidden)

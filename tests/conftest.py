@@ -36,14 +36,6 @@ def _keras_3(monkeypatch):
     monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _no_waiting_for_the_disk():
-    """Files survive a kill without it; no test cuts the power."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        yield
-
-
 @pytest.fixture(scope="session")
 def shared_data() -> pathlib.Path:
     """Finds the folder with real images and weights, which is not part of the project."""

@@ -13,7 +13,6 @@ import pathlib
 import platform
 import secrets
 import signal
-import socket
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -21,11 +20,10 @@ from typing import Any
 import ray
 from ray.util import scheduling_strategies
 
-from data import files, plugins
+from data import endpoints, files, plugins
 from data.errors import UserError
 
 AUTO = "auto"  # the cluster that this machine belongs to
-_PATIENCE_S = 10.0  # for an address that does not answer
 _PROBE_S = 300.0  # for a node, which starts a process
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _CODE = ("data", "models", "tuner_fn")  # what a worker runs
@@ -52,6 +50,26 @@ class Reserved:
         return min(by_cpu, gpus * int(1.0 / self.gpus + 1e-9) if self.gpus < 1.0 else int(gpus // self.gpus))
 
 
+def join(address: str, count: int | None, cpus: int, gpus: float | None) -> tuple[int, Reserved]:
+    """Joins a cluster and asks it for room.
+
+    Args:
+        address: as of `connect`.
+        count: as of `check_room`.
+        cpus: as of `reserved`.
+        gpus: as of `reserved`.
+
+    Returns:
+        How many trials are trained at a time, and what each gets.
+
+    Raises:
+        UserError: as those.
+    """
+    connect(address)
+    each = reserved(cpus, gpus)
+    return check_room(count, each), each
+
+
 def connect(address: str) -> None:
     """Joins a cluster; nothing happens where this process has done so.
 
@@ -63,7 +81,8 @@ def connect(address: str) -> None:
     """
     if ray.is_initialized():
         return
-    _check_answers(address)
+    if address != AUTO:
+        _check_answers(address)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         ray.init(address=address, namespace="ssd-tuner", log_to_driver=False, logging_level=logging.ERROR)
@@ -77,18 +96,15 @@ def connect(address: str) -> None:
 
 
 def _check_answers(address: str) -> None:
-    if address == AUTO:
-        return
-    host, _, port = address.rpartition(":")
-    if "://" in address or not host or not port.isdigit():
-        raise UserError(
-            f"`--ray={address}` needs HOST:PORT of the cluster's head, as 10.0.0.1:6379, or {AUTO}. The command itself"
-            " has to run on a node of the cluster."
-        )
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_S).close()
-    except (OSError, OverflowError) as error:
-        raise UserError(f"`--ray={address}`: no Ray cluster answers there ({error}).") from error
+        reason = endpoints.why_silent(address)
+    except ValueError as error:
+        raise UserError(
+            f"`--ray={address}` {error} of the cluster's head, as 10.0.0.1:6379, or {AUTO}. The command itself has to"
+            " run on a node of the cluster."
+        ) from error
+    if reason:
+        raise UserError(f"`--ray={address}`: no Ray cluster answers there ({reason}).")
 
 
 def reserved(cpus: int, gpus: float | None) -> Reserved:
@@ -142,9 +158,8 @@ def check_nodes(folder: pathlib.Path) -> None:
                 asked = probe.options(scheduling_strategy=there).remote(str(file), os.environ.get(plugins.VARIABLE, ""))
                 found = ray.get(asked, timeout=_PROBE_S)
             except ray.exceptions.GetTimeoutError as error:
-                raise UserError(
-                    f"Ray's node {name} has not started a process in {_PROBE_S:g} s. Look at it."
-                ) from error
+                text = f"Ray's node {name} has started no process in {_PROBE_S:g} s. Ray's logs there say why."
+                raise UserError(text) from error
             except ray.exceptions.RayTaskError as error:
                 reason = str(error).strip().splitlines()[-1]
                 raise UserError(f"Ray's node {name} cannot run this package ({reason}). Install it there.") from error

@@ -127,10 +127,9 @@ def leaderboard(trials: Iterable[Trial], fidelity: str = "") -> list[dict[str, A
 
     Returns:
         One row a trial: rank (None where failed), trial, score (the objective), AP, AP50, epochs (those of its parent
-        included), fidelity, seconds (of its own epochs), epoch_seconds (of one of them, after
-        the first), the costs of `costs.UNITS`, status, reason (it failed or was
-        stopped early), parent (the trial it continued from), inherited (the one whose weights it began with) and
-        hyperparameters.
+        included), fidelity, seconds (of its own epochs), epoch_seconds (their mean but for the first, which traces),
+        the costs of `costs.UNITS`, status, reason (it failed or was stopped early), parent (the one it
+        continued from), inherited (the one whose weights it began with) and hyperparameters.
     """
     rows = []
     for trial in trials:

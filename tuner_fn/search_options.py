@@ -124,7 +124,7 @@ class SearchConfig:
         None,
         decides=False,
         help="A Ray cluster whose nodes train the trials: HOST:PORT of its head, or `auto` for this machine's own."
-        " By default `--parallel_trials` is as many as it has room for.",
+        " `--parallel_trials` is by default the number of trials that the cluster has room for.",
     )
     trial_cpus: int = option(int, 1, low=1, decides=False, help="CPUs that Ray reserves for a trial.")
     trial_gpus: float | None = option(

@@ -94,9 +94,8 @@ def _make_processes(folder: pathlib.Path, search: SearchConfig) -> Sequence[Trai
         return trial_runner.make_processes(folder, search.parallel_trials or devices.default_count())
     from tuner_fn import ray_cluster, ray_connection  # Ray is an extra
 
-    ray_connection.connect(search.ray)
-    each = ray_connection.reserved(search.trial_cpus, search.trial_gpus)
-    count = ray_connection.check_room(search.parallel_trials, each)
+    wanted = (search.parallel_trials, search.trial_cpus, search.trial_gpus)
+    count, each = ray_connection.join(search.ray, *wanted)
     ray_connection.check_nodes(folder)
     processes = ray_cluster.make_processes(folder, count, each)
     progress.emit("note", text=ray_cluster.describe(processes))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
@@ -153,16 +153,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     if tracking_uri is not None:
         environment.check_environment("mlflow")
     values = experiment_values(flag_values) | {"workdir": flag_values["workdir"].value}
-    if values["ray"] is None:
-        devices.check(values["parallel_trials"])
-    else:
-        environment.check_environment("ray")
-        from tuner_fn import ray_connection
-
-        ray_connection.connect(values["ray"])
-        each = ray_connection.reserved(values["trial_cpus"], values["trial_gpus"])
-        ray_connection.check_room(values["parallel_trials"], each)
-    beam_options.check(flag_values["beam_args"].value or ())
+    _check_machines(values)
     # A mistake in the dataset or the weights' path should not wait for TFX, nor leave a folder.
     with display.open_display(flag_values["verbosity"].value):
         config, found, key = planning.plan_run(values)
@@ -193,6 +184,18 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         _write_page(screen, folder)
     pushed_all = result.blessed and all(one["kept"] for one in result.export["formats"])
     return 0 if pushed_all else STATUS_NOT_BLESSED
+
+
+def _check_machines(values: Mapping[str, Any]) -> None:
+    """Asks whether what trials and Beam's steps run on is there."""
+    beam_options.check(values["beam_args"] or ())
+    if values["ray"] is None:
+        devices.check(values["parallel_trials"])
+        return
+    environment.check_environment("ray")
+    from tuner_fn import ray_connection  # Ray is an extra
+
+    ray_connection.join(*(values[name] for name in ("ray", "parallel_trials", "trial_cpus", "trial_gpus")))
 
 
 def print_plan(screen: display.Display, found: plan.Plan) -> None:

@@ -16,7 +16,6 @@ from tfx.dsl.input_resolution.strategies import latest_blessed_model_strategy
 from tfx.types import standard_artifacts
 
 from models.evaluation import coco, constancy, metrics, paired_bootstrap
-from pipeline import beam_options
 from pipeline.components import coco_metric
 from pipeline.configs import MAX_P_WORSE
 from tuner_fn import objectives
@@ -172,7 +171,7 @@ def make_evaluator(
     Raises:
         ValueError: as `eval_config`.
     """
-    found = component.Evaluator(
+    return component.Evaluator(
         examples=examples,
         model=model,
         baseline_model=baseline_model,
@@ -180,8 +179,6 @@ def make_evaluator(
         eval_config=eval_config(min_map, objective, max_p_worse, source_hash),
         module_path=coco_metric.__name__,
     )
-    found.with_beam_pipeline_args([beam_options.IMPORT_TFX])
-    return found
 
 
 def read_evaluation(evaluation_dir: str) -> Evaluation:

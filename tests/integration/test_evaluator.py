@@ -121,8 +121,7 @@ def test_numbers_equal_coco_metrics_and_the_first_model_needs_the_threshold_only
 
 def test_workers_elsewhere_find_the_same(folder):
     with beam_cluster.start() as arguments:
-        on_a_cluster = (*arguments, beam_options.IMPORT_TFX)  # as the component has it
-        there = evaluator.read_evaluation(_evaluate(folder, "unlucky", "good", beam_args=on_a_cluster)[0])
+        there = evaluator.read_evaluation(_evaluate(folder, "unlucky", "good", beam_args=tuple(arguments))[0])
     here = evaluator.read_evaluation(_evaluate(folder, "unlucky", "good")[0])
     assert there.num_images == here.num_images == NUM_IMAGES
     assert peer.largest_difference(there.metrics, here.metrics) <= TOLERANCE

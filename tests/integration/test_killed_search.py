@@ -55,7 +55,7 @@ kill_often(root / "early_stopping", {early_stopping}, "random", repeats=2, **tri
 @pytest.mark.parametrize(
     ("kills", "epoch_s"),
     [
-        pytest.param({"freeze_thaw": 4, "early_stopping": 1}, 0.05, id="5 kills"),
+        pytest.param({"freeze_thaw": 6, "early_stopping": 2}, 0.05, id="8 kills"),
         pytest.param({"freeze_thaw": 20, "early_stopping": 5}, 0.1, id="25 kills", marks=pytest.mark.slow),
     ],
 )

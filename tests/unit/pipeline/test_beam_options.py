@@ -6,12 +6,12 @@ from data.errors import UserError
 from pipeline import beam_options
 
 
-@pytest.mark.parametrize("given", [[], ["--runner=PortableRunner", "--job_endpoint=host:8099"]])
-def test_the_users_runner_takes_the_place_of_ours(given):
-    found = beam_options.arguments(given)
-    assert [value for value in found if value.startswith("--runner=")] == (given[:1] or ["--runner=FnApiRunner"])
-    assert found[-len(given) :] == given or not given
-    assert "--sdk_container_image=none" in found  # else TFX builds a package for workers elsewhere
+def test_the_users_runner_takes_the_place_of_ours_and_its_workers_import_tfx():
+    no_package = "--sdk_container_image=none"  # else TFX builds one for workers elsewhere
+    own = ["--direct_num_workers=2"]
+    assert beam_options.arguments(own) == ["--runner=FnApiRunner", no_package, *own]
+    own = ["--runner=PortableRunner", "--job_endpoint=host:8099"]
+    assert beam_options.arguments(own) == ["--beam_plugin=tfx", no_package, *own]
 
 
 @pytest.mark.parametrize("given", [[], ["--runner=FlinkRunner", "--flink_master=host:8081"], ["--job_endpoint=embed"]])
