@@ -3,13 +3,9 @@
 import pathlib
 
 import pytest
-from tfx.orchestration import metadata
-from tfx.orchestration import pipeline as tfx_pipeline
-from tfx.orchestration.local import local_dag_runner
 
-from pipeline import beam_options, pipeline
 from pipeline.components.example_gen import DetectionExampleGen
-from tests import beam_cluster
+from tests import beam_cluster, data_checks
 
 
 @pytest.fixture(scope="module")
@@ -18,19 +14,10 @@ def cluster():
         yield arguments
 
 
-def run(folder: pathlib.Path, arguments: list[str], dataset: str = "road_scenes:train=70,val=2,test=2,size=32x48"):
-    """Runs ExampleGen, StatisticsGen, SchemaGen and ExampleValidator; returns the folder of their artifacts."""
+def run(folder: pathlib.Path, arguments: list[str]) -> pathlib.Path:
+    dataset = "road_scenes:train=70,val=2,test=2,size=32x48"
     examples = DetectionExampleGen(dataset=dataset, fingerprint="f", report_dir=str(folder / "report"))
-    local_dag_runner.LocalDagRunner().run(
-        tfx_pipeline.Pipeline(
-            "on_a_runner",
-            str(folder / "pipeline"),
-            components=[examples, *pipeline.make_data_checks(examples.outputs["examples"])],
-            metadata_connection_config=metadata.sqlite_metadata_connection_config(str(folder / "metadata.db")),
-            beam_pipeline_args=beam_options.arguments(arguments),
-        )
-    )
-    return folder / "pipeline"
+    return data_checks.run(folder, examples, "examples", arguments)
 
 
 def contents(folder: pathlib.Path) -> dict[str, bytes]:

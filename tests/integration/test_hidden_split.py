@@ -7,13 +7,9 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx.dsl.components.common import importer
-from tfx.orchestration import metadata
-from tfx.orchestration import pipeline as tfx_pipeline
-from tfx.orchestration.local import local_dag_runner
 from tfx.types import standard_artifacts
 
-from pipeline import pipeline
-from tests import tiny_detector
+from tests import data_checks, tiny_detector
 
 CLASS_NAMES = ["person", "bicycle", "car"]
 MARK = "only_in_test"
@@ -41,15 +37,7 @@ def run_data_checks(folder: pathlib.Path, corrupt: bool) -> pathlib.Path:
         artifact_type=standard_artifacts.Examples,
         properties={"split_names": '["train", "val", "test"]'},
     ).with_id("examples")
-    local_dag_runner.LocalDagRunner().run(
-        tfx_pipeline.Pipeline(
-            "hidden_split",
-            str(folder / "pipeline"),
-            components=[examples, *pipeline.make_data_checks(examples.outputs["result"])],
-            metadata_connection_config=metadata.sqlite_metadata_connection_config(str(folder / "metadata.db")),
-        )
-    )
-    return folder / "pipeline"
+    return data_checks.run(folder, examples, "result")
 
 
 def read_statistics(path: pathlib.Path) -> statistics_pb2.DatasetFeatureStatistics:
