@@ -44,10 +44,10 @@ def make_processes(
 
 
 class RayTrainingProcess(TrainingProcess):
-    """Trains in an actor, which is started when it is needed and anew, anywhere, when it was lost.
+    """Trains in an actor. A job starts the actor where there is none, on any node that has room.
 
-    What a worker process does on its node, the actor there answers for. An actor or node that is lost is a worker that
-    has died: the job continues elsewhere from its last epoch.
+    The actor keeps a worker process on its node. An actor or a node that is lost counts as a worker that has died: the
+    job continues on another node from its last epoch.
     """
 
     def __init__(self, log: pathlib.Path, each: Reserved, count: int, training: str) -> None:
@@ -78,7 +78,7 @@ class RayTrainingProcess(TrainingProcess):
         return super()._persist(*arguments)
 
     def _attempt(self, job: worker.Job, action: str, on_epoch: Any, deadline: float | None) -> Any:
-        """Waits for a place, which is not the job's time, and does it there."""
+        """Waits for a place and does the job there; the wait does not count as the job's time."""
         began_s = time.monotonic()
         try:
             self._start()
