@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Runs the README's two commands on a fresh machine: a minimal Debian in a folder, with a clone of the last commit.
+# Runs the README's two commands on a fresh machine: a minimal system in a folder, with a clone of the last commit.
 #
 #     sudo tools/fresh_machine.sh DIR [SUITE] [COMMAND ...]
 #
 # DIR: for the system, made where it is not there; an old one keeps its packages and gets a new clone.
-# SUITE: trixie (Debian 13, Python 3.13), the default, or another of Debian's.
+# SUITE: trixie (Debian 13, Python 3.13), the default, another of Debian's, or noble (Ubuntu 24.04, Python 3.12), whose
+# signature is checked where Ubuntu's archive keyring is installed.
 # COMMAND: what to run in the clone; `make run` and then `make test` by default.
 #
 # Needs root, debootstrap and network. PYTHON=/path/in/DIR names another interpreter.
@@ -16,7 +17,13 @@ shift $(($# < 2 ? $# : 2))
 repository=$(cd "$(dirname "$0")/.." && pwd)
 
 if [ ! -e "$root/etc/os-release" ]; then
-	debootstrap --variant=minbase --include=python3,python3-venv,make,git,ca-certificates "$suite" "$root"
+	options=(--variant=minbase --include=python3,python3-venv,make,git,ca-certificates)
+	source=("$suite" "$root")
+	if [ "$suite" = noble ]; then
+		options+=(--components=main,universe)
+		source+=(http://archive.ubuntu.com/ubuntu gutsy) # all of Ubuntu's suites since gutsy are made alike
+	fi
+	debootstrap "${options[@]}" "${source[@]}"
 fi
 # The network as this machine reaches it: its resolver, and its certificates under the usual name.
 cp -L /etc/resolv.conf "$root/etc/resolv.conf"
