@@ -203,9 +203,17 @@ class Split:
     decode: Callable[..., tuple[Tensor, Tensor, Tensor]]
     length: int
 
-    def images(self, batch_size: int) -> tf.data.Dataset:
-        """Returns batches uint8 [B, H, W, 3] of all images in the order of the files."""
+    def images(self, batch_size: int, *, is_padded: bool = False) -> tf.data.Dataset:
+        """Returns batches uint8 [B, H, W, 3] of all images in the order of the files.
+
+        Args:
+            batch_size: B; the last batch may be smaller.
+            is_padded: fills up the last batch by black images, so that each of several devices gets a part.
+        """
         images = self.elements.map(lambda *element: self.decode(*element)[0], num_parallel_calls=tf.data.AUTOTUNE)
+        if is_padded:
+            black = tf.data.Dataset.from_tensors(tf.zeros(images.element_spec.shape, tf.uint8))
+            images = images.concatenate(black.repeat(-self.length % batch_size))
         return images.batch(batch_size).prefetch(2)
 
 

@@ -9,7 +9,7 @@ from keras import ops
 
 from models.hyperparameters import ExperimentConfig
 from models.network import anchors as anchor_grid
-from models.network import backbones, box_coder, heads, layers, levels, losses, matcher, suppression
+from models.network import backbones, box_coder, heads, layers, levels, losses, matcher, replicas, suppression
 
 Tensor = Any
 LIVE_LOSS_SETTINGS = (
@@ -124,7 +124,8 @@ class Detector(keras.Model):
             training: unused.
 
         Returns:
-            float32 scalar: weighted classification and box loss and the L2 penalty.
+            float32 scalar: weighted classification and box loss and the L2 penalty. Of several replicas each has a
+            part of it, and their sum is what one device has for the whole batch.
         """
         settings, scalars = self.config.loss, self.scalars
         targets = matcher.assign(
@@ -151,7 +152,7 @@ class Detector(keras.Model):
         return (
             scalars["classification_weight"] * classification
             + scalars["localization_weight"] * localization
-            + scalars["l2"] * penalty
+            + scalars["l2"] / replicas.count() * penalty
         )
 
     def detect(self, images: Tensor) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from models.hyperparameters import ModelConfig
+from models.network import replicas
 
 Tensor = Any
 _MOST_LEFT, _LITTLE_LEFT = 0.1, 0.01  # of the first values of moving averages: worth a warning; none at all
@@ -29,7 +30,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
         """Normalises maps [B, h, w, C] by their own statistics in training, else by the moving averages."""
         is_trained = training and self.trainable and mask is None
-        if not is_trained or keras.backend.backend() != "tensorflow":
+        self.synchronized = replicas.count() > 1  # the statistics are those of the whole batch
+        if not is_trained or self.synchronized or keras.backend.backend() != "tensorflow":
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf  # the other backends do without
 

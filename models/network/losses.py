@@ -7,7 +7,7 @@ from typing import Any
 from keras import ops
 
 from models.hyperparameters import LossConfig
-from models.network import matcher, suppression
+from models.network import matcher, replicas, suppression
 
 Tensor = Any
 
@@ -208,14 +208,14 @@ def detection_losses(
 
     Returns:
         (classification, localization), two float32 scalars, with `normalize_by_matches` each divided by the number of
-        positives in the batch.
+        positives in the batch, that of all replicas together.
 
     Source: Liu et al. 2016 (arXiv:1512.02325), section 2.2, eq. 1 to 3.
     """
     positive, ignored = targets.positive, targets.ignored
     class_losses = classification_loss(outputs.logits, targets.labels, config, scalars, has_background)
     box_losses = _box_losses(outputs, targets, target_deltas, config, scalars)  # [B, A], 0 where not positive
-    matches = ops.sum(ops.cast(positive, "float32"))
+    matches = replicas.total(ops.sum(ops.cast(positive, "float32")))
     if config.classification == "focal":
         counted = ~ignored
     else:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+from typing import Any
 
 import keras
 
@@ -35,3 +36,28 @@ def configure_device() -> str:
     policy = "mixed_bfloat16" if major >= 8 else "mixed_float16"
     keras.mixed_precision.set_global_policy(policy)
     return f"GPU {details.get('device_name', gpus[0].name)} ({policy})"
+
+
+def accelerators() -> list[str]:
+    """Names the devices that one training is spread over, as TensorFlow does; none where it has a CPU alone."""
+    import tensorflow as tf
+
+    return [device.name for device in tf.config.list_logical_devices("GPU")]
+
+
+def distribution(batch_size: int) -> contextlib.AbstractContextManager[Any]:
+    """Makes the scope to build a detector and its optimizer in: its steps divide each batch among all GPUs.
+
+    Args:
+        batch_size: as many devices are used as divide it in equal parts.
+
+    Returns:
+        A scope that does nothing where there is one device.
+    """
+    names = accelerators() if keras.backend.backend() == "tensorflow" else []
+    count = max((number for number in range(1, len(names) + 1) if batch_size % number == 0), default=1)
+    if count == 1:
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(names[:count]).scope()

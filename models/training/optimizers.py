@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from models.hyperparameters import OptimizerConfig
-from models.network import network_parts
+from models.network import network_parts, replicas
 
 
 class Momentum(keras.optimizers.SGD):
@@ -108,6 +108,19 @@ def _with_backbone_rate(kind: type[keras.optimizers.Optimizer], factor: float) -
     return TwoRates
 
 
+def _clipping_the_whole(kind: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Optimizer]:
+    """Makes a kind of optimizer that clips the gradient of the whole batch, of which each replica has a part.
+
+    Keras clips the parts and adds them up. Here each replica clips the same n-th of the whole, at an n-th of the norm.
+    """
+
+    class OfTheWhole(kind):
+        def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+            super().apply([replicas.total(part) / replicas.count() for part in grads], trainable_variables)
+
+    return OfTheWhole
+
+
 def make_optimizer(
     config: OptimizerConfig, schedule: keras.optimizers.schedules.LearningRateSchedule
 ) -> keras.optimizers.Optimizer:
@@ -127,7 +140,7 @@ def make_optimizer(
     """
     common = {
         "weight_decay": config.weight_decay or None,
-        "global_clipnorm": config.clip_norm or None,
+        "global_clipnorm": config.clip_norm / replicas.count() or None,
         "use_ema": config.ema_momentum > 0.0,
         "ema_momentum": config.ema_momentum or 0.99,
     }
@@ -135,7 +148,9 @@ def make_optimizer(
     with_root = common | {"epsilon": config.epsilon}
 
     def kind(of: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Optimizer]:
-        """Returns the class itself where the backbone learns as the rest does."""
+        """Returns the class itself where one device trains, and the backbone learns as the rest does."""
+        if config.clip_norm > 0.0 and replicas.count() > 1:
+            of = _clipping_the_whole(of)
         return of if config.backbone_rate == 1.0 else _with_backbone_rate(of, config.backbone_rate)
 
     makers = {

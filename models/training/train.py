@@ -81,13 +81,14 @@ class Program:
             config: all settings.
             num_classes: at least 1.
         """
-        self.detector = _build(config, num_classes)
         self._started = ""
-        self.schedule = schedules.LiveSchedule()
-        self.optimizer = optimizers.make_optimizer(config.optimizer, self.schedule)
-        self.detector.compile(optimizer=self.optimizer, jit_compile=False)
-        # Compiling may have wrapped it, to scale the loss of float16; what the wrapper keeps is state, too.
-        self.detector.optimizer.build(self.detector.trainable_variables)
+        with devices.distribution(config.input.batch_size):
+            self.detector = _build(config, num_classes)
+            self.schedule = schedules.LiveSchedule()
+            self.optimizer = optimizers.make_optimizer(config.optimizer, self.schedule)
+            self.detector.compile(optimizer=self.optimizer, jit_compile=False)
+            # Compiling may have wrapped it, to scale the loss of float16; what the wrapper keeps is state, too.
+            self.detector.optimizer.build(self.detector.trainable_variables)
         network, optimizer = self.detector.variables, self.detector.optimizer.variables
         self._optimizer_start = [np.asarray(variable) for variable in optimizer]
         self._starts = collections.OrderedDict({config.training.seed: [np.asarray(variable) for variable in network]})
@@ -463,10 +464,9 @@ class Validation:
     def __init__(self, files: tuple[str, ...], config: ExperimentConfig, class_names: tuple[str, ...]) -> None:
         self.class_names = class_names
         loader = (config.input.size, config.input.max_boxes, config.input.cache_bytes)
-        split = input_pipeline.load_split(files, *loader)
-        if split.length == 0:
+        self.split = input_pipeline.load_split(files, *loader)
+        if self.split.length == 0:
             raise ValueError("The val split holds no examples.")
-        self.images = split.images(EVAL_BATCH)
         self.truth = input_pipeline.read_ground_truth(files)
 
     def metrics(self, detector: Detector) -> dict[str, float]:
@@ -475,7 +475,8 @@ class Validation:
 
     def results(self, detector: Detector) -> list[coco.ImageResult]:
         """Returns the detections and the ground truth of every image."""
-        found = detector.predict(self.images, verbose=0)
+        is_spread = detector.distribute_strategy.num_replicas_in_sync > 1
+        found = detector.predict(self.split.images(EVAL_BATCH, is_padded=is_spread), verbose=0)
         return [
             detections.image_result(record, detections.image_detections(found, row))
             for row, record in enumerate(self.truth)
@@ -483,7 +484,7 @@ class Validation:
 
     def seconds(self, detector: Detector) -> float:
         """Measures how long the predictions take, from one batch."""
-        batch = self.images.take(1)
+        batch = self.split.images(EVAL_BATCH).take(1)
         detector.predict(batch, verbose=0)  # traces
         started = time.perf_counter()
         detector.predict(batch, verbose=0)
