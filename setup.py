@@ -58,6 +58,7 @@ EXTRAS = {
         "moto[s3]>=5",  # an S3 server for the tests; its extra `server` is all of AWS
         "flask",  # what that server runs on
         "flask-cors",
+        "distributed",  # Dask's cluster, on which Beam's ingestion is tried
         "boto3",  # the client that copies artifacts there, as KFP's launcher does
         "nbclient",
         "nbformat",

@@ -13,6 +13,7 @@ _NO_PACKAGE = "--sdk_container_image=none"
 # Workers elsewhere unpickle functions of tensorflow-data-validation, which asks for a module that tfx-bsl no longer has
 # and that importing TFX fills in.
 _IMPORT_TFX = "--beam_plugin=tfx"
+_INGESTION_ONLY = "DaskRunner"  # cannot translate what tensorflow-data-validation does
 
 
 def arguments(given: Sequence[str]) -> list[str]:
@@ -28,16 +29,23 @@ def arguments(given: Sequence[str]) -> list[str]:
 
 
 def check(given: Sequence[str]) -> None:
-    """Asks whether the job service that the user names is there.
+    """Asks whether the runner that the user names can do the work, and whether its job service is there.
 
     Args:
         given: as of `arguments`.
 
     Raises:
-        UserError: nothing answers at `--job_endpoint` within 10 s, or it is no HOST:PORT.
+        UserError: the runner cannot do all steps, nothing answers at `--job_endpoint` within 10 s, or it is not
+            HOST:PORT.
     """
     for argument in given:
         name, _, endpoint = argument.partition("=")
+        if name == "--runner" and endpoint.endswith(_INGESTION_ONLY):
+            raise UserError(
+                f"`--beam_args={argument}`: Beam's {_INGESTION_ONLY} can run DetectionExampleGen alone, not"
+                " StatisticsGen (docs/beam.md). Take another runner, or leave the option out: Beam then works in this"
+                " process."
+            )
         if name != "--job_endpoint" or endpoint == "embed":
             continue
         try:

@@ -37,3 +37,9 @@ def test_a_job_service_that_does_not_answer_is_one_line(port):
             port = server.getsockname()[1]
     with pytest.raises(UserError, match=rf"^`--beam_args=--job_endpoint=localhost:{port}`: no job service of Beam"):
         beam_options.check([f"--job_endpoint=localhost:{port}"])
+
+
+@pytest.mark.parametrize("runner", ["DaskRunner", "apache_beam.runners.dask.dask_runner.DaskRunner"])
+def test_a_runner_for_ingestion_alone_is_refused(runner):
+    with pytest.raises(UserError, match="DetectionExampleGen alone, not StatisticsGen"):
+        beam_options.check([f"--runner={runner}"])
