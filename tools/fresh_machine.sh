@@ -25,8 +25,8 @@ if [ ! -e "$root/etc/os-release" ]; then
 	fi
 	debootstrap "${options[@]}" "${source[@]}"
 fi
-# The network as this machine reaches it: its resolver, and its certificates under the usual name.
-cp -L /etc/resolv.conf "$root/etc/resolv.conf"
+# The network as this machine reaches it: its resolver, its own name, and its certificates under the usual name.
+cp -L /etc/resolv.conf /etc/hosts "$root/etc"
 cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
 for folder in proc dev; do
 	mountpoint -q "$root/$folder" || mount --rbind "/$folder" "$root/$folder"

@@ -4,6 +4,7 @@ Ray finds the nodes, starts the actors and tells when one is lost. The search's 
 takes the results, as on one machine. Ray's core alone is used: the schedulers of Ray Tune would replace ours.
 """
 
+import contextlib
 import os
 import pathlib
 import queue
@@ -23,6 +24,7 @@ from tuner_fn.ray_connection import Reserved
 from tuner_fn.supervisor import LEASE_S, CancelledError, DiedError, TrainingProcess
 
 _POLL_S, _BEAT_S = 0.5, 5.0
+_MOST_STARTS = 5  # of an actor, for one attempt at a job
 _ALIVE = ("alive",)
 # What this process' environment says that holds for a worker elsewhere, too.
 _SHARED = (plugins.VARIABLE, "TF_FORCE_GPU_ALLOW_GROWTH", "TF_USE_LEGACY_KERAS", "KERAS_BACKEND")
@@ -96,6 +98,13 @@ class RayTrainingProcess(TrainingProcess):
                 return
             except ray.exceptions.RayError:  # it was lost, or hangs, with nothing to do
                 self._end()
+        for _ in range(_MOST_STARTS - 1):
+            with contextlib.suppress(DiedError):  # Ray still sends actors to a node that was lost some seconds ago
+                return self._start_actor()
+        self._start_actor()
+
+    def _start_actor(self) -> None:
+        self._end()
         actor = ray.remote(num_cpus=self._each.cpus, num_gpus=self._each.gpus, max_restarts=0)(_Node)
         self._actor = actor.remote(str(self.log), self._training, self._each, self._count, _environment())
         waiting, noted_s = self._actor.is_up.remote(), time.monotonic()

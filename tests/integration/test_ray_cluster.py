@@ -12,6 +12,7 @@ import time
 import keras_tuner
 import pytest
 import ray
+from ray._private import state
 from ray.cluster_utils import Cluster
 
 from data import progress
@@ -103,6 +104,23 @@ def test_a_node_that_is_lost_costs_its_training_an_epoch(tmp_path, cluster, proc
     trained = [(tmp_path / f"worker_{number}.log").read_text().count("epoch trained") for number in (1, 2)]
     assert sorted(trained)[0] == epochs
     assert epochs <= sorted(trained)[1] <= epochs + 1
+
+
+def test_a_training_that_ray_sends_to_a_node_just_lost_waits_for_another(tmp_path, cluster, processes) -> None:
+    """Ray notices a node's loss after some seconds; that no training began there is not the training's fault."""
+    processes[0].train(job(tmp_path / "holds_its_place", 1))
+    free = {node for node, resources in state.available_resources_per_node().items() if resources.get("CPU")}
+    (lost,) = (node for node in cluster.worker_nodes if node.node_id in free)
+    cluster.remove_node(lost, allow_graceful=False)
+    notes, reports = [], []
+    with progress.listen(lambda kind, fields: notes.append(fields["text"]) if kind == "note" else None):
+        work = threading.Thread(target=processes[1].train, args=(job(tmp_path / "sent_there", 2), reports.append))
+        work.start()
+        time.sleep(3.0)
+        cluster.add_node(**NODE)
+        work.join()
+    assert [report["epoch"] for report in reports] == [1, 2]
+    assert [text for text in notes if "was lost" in text] == []
 
 
 def test_a_trial_that_fails_or_is_given_up_on_a_node_is_so_in_the_search(tmp_path, processes) -> None:
