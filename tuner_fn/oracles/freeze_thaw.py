@@ -16,6 +16,7 @@ REFIT_GROWTH = 1.15  # of the results, before the constants are fitted again
 FAILED = -0.25  # score of a failed configuration, below the worst, in units of best less worst
 TELLING = 0.5  # of the start's final score: from there on scores tell configurations apart
 MOST_RUNNING = 100  # running trials, the last ones started, that the model takes for ended
+FINISHED = 2  # configurations beside the start that are trained in full, whatever else the epochs could do
 MOST_PAUSED = 100  # configurations, the best ones, that the model is asked about; the rest have little to hope for
 PRIOR_SPREAD = 0.3  # of good configurations around the start, in units of the ranges
 COST = "multiply_adds"  # metric of a trial
@@ -88,8 +89,7 @@ class FreezeThawOracle(SeededOracle):
             return Proposal(given, self.first_epochs())
         if len(self.configurations) < INITIAL or not scored:
             return Proposal(self.space.values(self._fresh(rng, 1)[0]), self.first_epochs())
-        left = self._epochs_left()  # the last ones finish what was begun
-        is_last = left is not None and left <= self.max_epochs and bool(paused)
+        paused, is_last = self._to_finish(paused)
         acquisition = self._acquisition(rng, to_end=is_last)
         gains = acquisition(self._ends(paused)) - self._log_costs()[paused] if paused else np.array([])
         try:
@@ -102,6 +102,28 @@ class FreezeThawOracle(SeededOracle):
             known = paused[int(gains.argmax())]
             return Proposal(None, self._next_rung(self.configurations[known].epochs), known=known)
         return Proposal(self.space.values(genes), self.first_epochs())
+
+    def _to_finish(self, paused: list[int]) -> tuple[list[int], bool]:
+        """Keeps the last epochs of a budget for what was begun.
+
+        Args:
+            paused: configurations, the best ones first.
+
+        Returns:
+            Those that may be continued, and whether nothing new may be begun.
+        """
+        left = self._epochs_left()
+        if left is None or not paused:
+            return paused, False
+        finished = sum(one.epochs == self.max_epochs for one in self.configurations[1:])
+        leading = [index for index in paused if self._missing(index) <= left][: max(FINISHED - finished, 0)]
+        kept = sum(map(self._missing, leading))
+        if kept and left < kept + self.first_epochs():
+            return leading, True
+        return paused, left <= self.max_epochs
+
+    def _missing(self, index: int) -> int:
+        return self.max_epochs - self.configurations[index].epochs
 
     def _given(self) -> dict[str, Any] | None:
         """Returns the values of the next of `first` that was not tried; None where all were."""

@@ -22,14 +22,16 @@ def score(values: dict, epoch: int) -> float:
     return searching.height(values) * (1 - np.exp(-epoch / 5)) if "rate" in values else 0.5
 
 
-def run(oracle, sign: float = 1.0) -> list[dict]:
+def run(oracle, sign: float = 1.0, noise: float = 0.0) -> list[dict]:
     """Trains by the formula of `score` until the oracle stops; returns all trials' values."""
-    asked = []
+    asked, draws = [], np.random.default_rng(0)
     while (trial := oracle.create_trial("tuner0")).status == "RUNNING":
         values = trial.hyperparameters.values
         asked.append(dict(values))
         for epoch in range(values["tuner/initial_epoch"] + 1, values["tuner/epochs"] + 1):
-            oracle.update_trial(trial.trial_id, {"score": sign * score(values, epoch)}, step=epoch)
+            oracle.update_trial(
+                trial.trial_id, {"score": sign * score(values, epoch) + noise * draws.normal()}, step=epoch
+            )
         trial.status = "COMPLETED"
         oracle.end_trial(trial)
     return asked
@@ -42,6 +44,15 @@ def test_it_finds_a_better_configuration_than_random_search(tmp_path, direction,
     oracle = make(tmp_path, searching.make_space(), direction, max_epochs_total=8 * MAX_EPOCHS, seed=seed)
     asked = run(oracle, sign)
     assert max(searching.height(values) for values in asked if values["tuner/epochs"] == MAX_EPOCHS) > 0.95
+    assert oracle.end_reason == f"the budget of {8 * MAX_EPOCHS} epochs is spent"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_two_are_trained_in_full_however_noisy_the_scores_are(tmp_path, seed) -> None:
+    """Beside the start: short runs alone tell little about the ends."""
+    oracle = make(tmp_path, searching.make_space(), max_epochs_total=8 * MAX_EPOCHS, seed=seed)
+    asked = run(oracle, noise=0.3)
+    assert sum(values["tuner/epochs"] == MAX_EPOCHS for values in asked[1:]) >= 2
     assert oracle.end_reason == f"the budget of {8 * MAX_EPOCHS} epochs is spent"
 
 
