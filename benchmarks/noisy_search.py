@@ -1,9 +1,10 @@
 """What a `freeze_thaw` search of eight whole trainings chooses when scores are noisy, on LCBench's surrogate.
 
-A configuration's scores err together and each epoch's errs of its own, both in units of the distance from the best
-accuracy known to a median configuration's. The configuration that is chosen is the best of those trained in full or,
-where there is none beside the start, the best of all; its gain is over the start, in the same units, without noise.
-The same seeds are searched with each number of configurations that the last epochs are kept for.
+Noise and gains are in units of the distance from the best accuracy known to that of a median configuration. The noise
+of a score has two parts: one is the same for all epochs of a configuration, the other is drawn for each epoch. A search
+chooses the best of the configurations that it trained in full, or the best of all where it trained only the start in
+full. The gain is the difference between the chosen configuration and the start, without noise. Each number of
+configurations that the last epochs are kept for is tried with the same seeds.
 
     python -m benchmarks.noisy_search [--seeds=4] [--tasks=7593,126029] [--noise=0.1,0.3] [--finished=0,2]
 

@@ -1,8 +1,11 @@
-"""How many configurations a search should finish, on the recorded trainings: its short runs, then its whole ones.
+"""How many configurations a search should finish, shown on the recorded trainings.
 
-A search of `--trainings` whole trainings runs as many drawn configurations for a few epochs as leave room to finish the
-best 1, 2 or 3 of them; the best of these on val is chosen. The gain is its test mAP@.5 over the mean of all recorded
-configurations, on average over the draws.
+A search has the epochs of `--trainings` whole trainings. It draws recorded trainings, follows each for a few epochs,
+and keeps enough epochs to finish the best 1, 2 or 3 of them. The one with the best val mAP@.5 at its end is chosen. Its
+gain is the difference of its test mAP@.5 from the mean of all recorded trainings; a figure is the mean over the draws.
+
+The first line of a task says how well val mAP@.5 after some epochs ranks the trainings as val at the end does, and val
+at the end as test does (Spearman's correlation).
 
     python -m benchmarks.two_steps [--trainings=8] [--draws=3000]
 """
@@ -19,28 +22,35 @@ from benchmarks import rounds
 
 EPOCHS = {"raccoon": 30, "cards": 20, "thermal": 12}
 FINISHED = (1, 2, 3)
-SHARES = (1 / 6, 1 / 4, 2 / 5)  # of the epochs, that the short runs take
+SHARES = (1 / 6, 1 / 4, 2 / 5)  # of a whole training's epochs: how long a first run is
+_LATER = 3 / 5  # likewise, for the correlations alone
 _RECORDED = pathlib.Path(__file__).with_name("recorded")
 
 
 def main() -> int:
-    """Prints a row for each task and length of the short runs; returns 0."""
+    """Prints the correlations of each task, and a row for each length of the first runs; returns 0."""
+    from scipy import stats
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trainings", type=int, default=8, help="whole ones that there are epochs for")
     parser.add_argument("--draws", type=int, default=3000, help="of configurations, for each figure")
     arguments = parser.parse_args()
-    rounds.print_heading(f"python -m benchmarks.two_steps {' '.join(sys.argv[1:])}", ("numpy",))
+    rounds.print_heading(f"python -m benchmarks.two_steps {' '.join(sys.argv[1:])}", ("numpy", "scipy"))
     for task, epochs in EPOCHS.items():
         rows = json.loads(gzip.decompress((_RECORDED / f"{task}.json.gz").read_bytes()))
         rows = [row for row in rows if row["epochs"] == epochs and len(row["curve"]["AP50"]) == epochs]
         curves = np.array([row["curve"]["AP50"] for row in rows])  # [N, E]
         test = np.array([row["test"]["AP50"] for row in rows])  # [N]
-        for first in (round(share * epochs) for share in SHARES):
+        after = [round(share * epochs) for share in (*SHARES, _LATER)]
+        ranks = ", ".join(f"{first}: {stats.spearmanr(curves[:, first - 1], curves[:, -1])[0]:.2f}" for first in after)
+        final = stats.spearmanr(curves[:, -1], test)[0]
+        print(f"{task}, {len(rows)} trainings, correlation with the end after epoch {ranks}; val with test {final:.2f}")
+        for first in after[: len(SHARES)]:
             gains = [_gain(curves, test, first, finished, arguments) for finished in FINISHED]
             cells = ", ".join(
                 f"{finished} finished {gain:+.3f}" for finished, gain in zip(FINISHED, gains, strict=True)
             )
-            print(f"{task}, {len(rows)} configurations, first run of {first} of {epochs} epochs: {cells}", flush=True)
+            print(f"{task}, first run of {first} of {epochs} epochs: {cells}", flush=True)
     return 0
 
 

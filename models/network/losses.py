@@ -208,7 +208,7 @@ def detection_losses(
 
     Returns:
         (classification, localization), two float32 scalars, with `normalize_by_matches` each divided by the number of
-        positives in the batch, that of all replicas together.
+        positives in the batch, which all replicas share.
 
     Source: Liu et al. 2016 (arXiv:1512.02325), section 2.2, eq. 1 to 3.
     """

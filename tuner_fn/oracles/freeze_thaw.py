@@ -16,7 +16,7 @@ REFIT_GROWTH = 1.15  # of the results, before the constants are fitted again
 FAILED = -0.25  # score of a failed configuration, below the worst, in units of best less worst
 TELLING = 0.5  # of the start's final score: from there on scores tell configurations apart
 MOST_RUNNING = 100  # running trials, the last ones started, that the model takes for ended
-FINISHED = 2  # configurations beside the start that are trained in full, whatever else the epochs could do
+FINISHED = 2  # configurations beside the start that the last epochs train in full (`benchmarks/two_steps.py`)
 MOST_PAUSED = 100  # configurations, the best ones, that the model is asked about; the rest have little to hope for
 PRIOR_SPREAD = 0.3  # of good configurations around the start, in units of the ranges
 COST = "multiply_adds"  # metric of a trial
@@ -38,6 +38,9 @@ class FreezeThawOracle(SeededOracle):
     With `prior_weight` the first configurations are drawn around the start, and what is far from it has to promise
     more, the less the more configurations are known: a start that was derived from the data is rarely far off. What
     counts is the improvement for a second of training.
+
+    Where the budget is in epochs, the last ones are kept for training the best two configurations beside the start in
+    full: short runs tell little about the end where scores are noisy.
 
     A trial that is running counts as ended with the worst score of all, so that several workers do not crowd around one
     place (`benchmarks/parallel_search.py` compares that with the score that the model expects, and with none).
