@@ -102,6 +102,14 @@ def encode_example(record: DetectionRecord, class_names: Sequence[str]) -> Examp
     return example
 
 
+def stored_features() -> dict[str, str]:
+    """Lists what `encode_example` stores: {key: "bytes_list", "int64_list" or "float_list"}."""
+    one_box = np.zeros((1, 4), np.float32)
+    record = DetectionRecord("", b"", "", 0, 0, one_box, np.zeros(1, np.int32), np.zeros(1, bool), one_box[:, 0])
+    features = encode_example(record, ("",)).features.feature
+    return {key: feature.WhichOneof("kind") for key, feature in sorted(features.items())}
+
+
 def decode_example(example: Example | bytes) -> DetectionRecord:
     """Decodes a tf.Example with the Object Detection API's keys; the inverse of `encode_example`.
 

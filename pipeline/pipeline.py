@@ -3,6 +3,7 @@
 import pathlib
 from typing import Any
 
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
 from tfx.components.example_validator.component import ExampleValidator
 from tfx.components.pusher.component import Pusher
@@ -12,6 +13,7 @@ from tfx.components.trainer.component import Trainer
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.proto import pusher_pb2, trainer_pb2, tuner_pb2
 
+from data import examples as tf_examples
 from data import files
 from data.sources import Source
 from models.export import versions
@@ -24,6 +26,7 @@ from pipeline.configs import RunConfig
 from pipeline.source_hash import source_hash, trials_hash
 from tuner_fn import strategies
 
+_FEATURE_TYPES = {"bytes_list": schema_pb2.BYTES, "int64_list": schema_pb2.INT, "float_list": schema_pb2.FLOAT}
 _LIBRARIES = ("tensorflow", "keras", "keras-tuner", "tfx", "numpy")
 
 
@@ -101,10 +104,26 @@ def make_data_checks(examples: types.BaseChannel) -> tuple[StatisticsGen, Schema
         examples: Examples with any splits.
     """
     hidden = [evaluator.SPLIT]
-    statistics = StatisticsGen(examples=examples, exclude_splits=hidden)
+    statistics = StatisticsGen(examples=examples, stats_options=_statistics_options(), exclude_splits=hidden)
     found = statistics.outputs["statistics"]
     schema = SchemaGen(statistics=found, infer_feature_shape=False, exclude_splits=hidden)
     return statistics, schema, ExampleValidator(found, schema.outputs["schema"], exclude_splits=hidden)
+
+
+def _statistics_options() -> Any:
+    """Makes TFDV's `StatsOptions`: the images' bytes are not read, and values are counted in sketches.
+
+    The statistics would otherwise hold every image and every name in memory: 0.97 MB for an image of 165 kB.
+    """
+    from tensorflow_data_validation.statistics import stats_options  # after TFX, which fills in a module that it lacks
+
+    schema = schema_pb2.Schema()
+    for key, kind in tf_examples.stored_features().items():
+        if key != "image/encoded":
+            schema.feature.add(name=key, type=_FEATURE_TYPES[kind])
+    return stats_options.StatsOptions(
+        schema=schema, experimental_filter_read_paths=True, use_sketch_based_topk_uniques=True
+    )
 
 
 def _make_example_gen(run: RunConfig, source: Source) -> DetectionExampleGen:

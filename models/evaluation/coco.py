@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import hotcoco
 import numpy as np
+from hotcoco import mask
 
 from models.evaluation import metrics as own_metrics
 
@@ -162,6 +163,22 @@ def make_engine(results: Iterable[ImageResult], class_names: Sequence[str]) -> h
     detections[:, 5] = _finite(_column(results, "det_scores", np.float64), "det_scores")
     detections[:, 6] = det_classes
     return hotcoco.COCOeval(ground_truth, ground_truth.load_res(detections), "bbox")
+
+
+def overlaps(boxes: np.ndarray, others: np.ndarray, *, is_region: bool = False) -> np.ndarray:
+    """Computes how much boxes overlap, as COCO does.
+
+    Args:
+        boxes: float [N, 4] ymin, xmin, ymax, xmax; N may be 0.
+        others: float [M, 4], likewise.
+        is_region: whether the others are regions to ignore.
+
+    Returns:
+        float64 [N, M] intersection over union; with regions, the share of each box that lies in each region.
+    """
+    corners = [np.asarray(one, np.float64).reshape(-1, 4) for one in (boxes, others)]
+    xywh = [np.concatenate([one[:, 1::-1], (one[:, 2:] - one[:, :2])[:, ::-1]], axis=1) for one in corners]
+    return np.asarray(mask.iou(*xywh, [int(is_region)] * len(xywh[1]))).reshape(len(xywh[0]), len(xywh[1]))
 
 
 def to_json_numbers(metrics: Mapping[str, float]) -> dict[str, float | None]:

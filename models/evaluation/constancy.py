@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 
 from models.evaluation import coco
-from models.network import matcher
 
 MOST = 0.5  # of a model that is blessed; docs/blessing.md says what models have
 
@@ -48,6 +46,6 @@ def _shared(one: Found, other: Found) -> float:
     (boxes, classes, weights), (other_boxes, other_classes, other_weights) = one, other
     if not len(boxes) or not len(other_boxes):
         return 0.0
-    overlaps = keras.ops.convert_to_numpy(matcher.iou(boxes, other_boxes))
-    common = overlaps * (classes[:, None] == other_classes) * np.minimum(weights[:, None], other_weights)
+    weight = np.minimum(weights[:, None], other_weights) * (classes[:, None] == other_classes)
+    common = coco.overlaps(boxes, other_boxes) * weight
     return float(common.max(axis=0).sum() + common.max(axis=1).sum()) / 2

@@ -4,8 +4,8 @@ import dataclasses
 from collections import Counter
 
 import numpy as np
-from hotcoco import mask
 
+from models.evaluation import coco
 from models.evaluation.coco import ImageResult
 
 # Kinds of false detections, and objects that nothing accounts for.
@@ -58,8 +58,10 @@ def image_errors(result: ImageResult, min_score: float) -> ImageErrors:
     Source: Bolya et al. 2020 (arXiv:2008.08115), section 2.2.
     """
     is_object = ~np.asarray(result.gt_is_crowd, bool)
-    overlaps = _overlaps(result.det_boxes, result.gt_boxes, is_region=False)  # [D, G]
-    is_ignored = _overlaps(result.det_boxes, result.gt_boxes[~is_object], is_region=True).max(axis=1, initial=0) >= 0.5
+    overlaps = coco.overlaps(result.det_boxes, result.gt_boxes)  # [D, G]
+    is_ignored = (
+        coco.overlaps(result.det_boxes, result.gt_boxes[~is_object], is_region=True).max(axis=1, initial=0) >= 0.5
+    )
     taken = np.zeros(len(result.gt_labels), bool)
     accounted = np.zeros(len(result.gt_labels), bool)  # by a detection of a wrong class or place
     kinds = [""] * len(result.det_scores)
@@ -92,10 +94,3 @@ def _kind(overlaps: np.ndarray, is_object: np.ndarray, same: np.ndarray) -> tupl
     if wrong.size and wrong.max() >= BACKGROUND_IOU:
         return BOTH, None
     return BACKGROUND, None
-
-
-def _overlaps(boxes: np.ndarray, others: np.ndarray, *, is_region: bool) -> np.ndarray:
-    """Computes IoU [N, M] of boxes; with regions to ignore, the share of each box that lies in each region."""
-    corners = [np.asarray(one, np.float64).reshape(-1, 4) for one in (boxes, others)]
-    xywh = [np.concatenate([one[:, 1::-1], (one[:, 2:] - one[:, :2])[:, ::-1]], axis=1) for one in corners]
-    return np.asarray(mask.iou(*xywh, [int(is_region)] * len(xywh[1]))).reshape(len(xywh[0]), len(xywh[1]))

@@ -9,9 +9,11 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx.dsl.components.common import importer
 from tfx.types import standard_artifacts
 
+from data import examples
 from tests import data_checks, tiny_detector
 
 CLASS_NAMES = ["person", "bicycle", "car"]
+CLASS_KEY = "image/object/class/text"
 MARK = "only_in_test"
 
 
@@ -20,7 +22,7 @@ def run_data_checks(folder: pathlib.Path, corrupt: bool) -> pathlib.Path:
 
     Args:
         folder: to work in.
-        corrupt: whether the test split is not a TFRecord file; else its examples have a feature of their own.
+        corrupt: whether the test split is not a TFRecord file; else its examples have a class of their own.
     """
     records = tiny_detector.records_of(tiny_detector.random_results())
     for split, count in (("train", 4), ("val", 2), ("test", 3)):
@@ -29,15 +31,15 @@ def run_data_checks(folder: pathlib.Path, corrupt: bool) -> pathlib.Path:
         pathlib.Path(path).write_bytes(b"no TFRecord")
     else:
         with tf.io.TFRecordWriter(path, "GZIP") as writer:
-            value = tf.train.Feature(int64_list=tf.train.Int64List(value=[1]))
-            example = tf.train.Example(features=tf.train.Features(feature={MARK: value}))
+            value = tf.train.Feature(bytes_list=tf.train.BytesList(value=[MARK.encode()]))
+            example = tf.train.Example(features=tf.train.Features(feature={CLASS_KEY: value}))
             writer.write(example.SerializeToString())
-    examples = importer.Importer(
+    imported = importer.Importer(
         source_uri=str(folder / "examples"),
         artifact_type=standard_artifacts.Examples,
         properties={"split_names": '["train", "val", "test"]'},
     ).with_id("examples")
-    return data_checks.run(folder, examples, "result")
+    return data_checks.run(folder, imported, "result")
 
 
 def read_statistics(path: pathlib.Path) -> statistics_pb2.DatasetFeatureStatistics:
@@ -52,8 +54,10 @@ def test_neither_statistics_nor_schema_nor_anomalies_hold_the_test_split(tmp_pat
     statistics = {path.parent.name: read_statistics(path) for path in root.glob("StatisticsGen/statistics/*/*/*")}
     assert {split: one.num_examples for split, one in statistics.items()} == {"Split-train": 4, "Split-val": 2}
     (schema,) = root.glob("SchemaGen/schema/*/schema.pbtxt")
-    names = {feature.name for feature in text_format.Parse(schema.read_text(), schema_pb2.Schema()).feature}
-    assert "image/encoded" in names
-    assert MARK not in names
+    inferred = text_format.Parse(schema.read_text(), schema_pb2.Schema())
+    assert {feature.name for feature in inferred.feature} == set(examples.stored_features()) - {"image/encoded"}
+    (classes,) = [domain.value for domain in inferred.string_domain if domain.name == CLASS_KEY]
+    assert set(classes) <= set(CLASS_NAMES)
+    assert classes
     anomalies = {path.parent.name for path in root.glob("ExampleValidator/anomalies/*/*/*")}
     assert anomalies == {"Split-train", "Split-val"}

@@ -74,6 +74,11 @@ def test_tensorflow_reads_the_object_detection_apis_keys():
     assert example.SerializeToString(deterministic=True) == serialized
 
 
+def test_the_stored_features_are_those_of_any_encoded_record():
+    features = examples.encode_example(make_record(2), NAMES).features.feature
+    assert examples.stored_features() == {key: feature.WhichOneof("kind") for key, feature in features.items()}
+
+
 def test_importing_and_encoding_leave_tensorflow_alone():
     code = (
         "import sys, numpy as np; from data import examples, sources;"
