@@ -24,7 +24,8 @@ from data import errors, examples, image_decoding, loading, sources, tfrecord_fi
 from pipeline import environment
 
 _EXAMPLES_PER_SHARD = 64
-_MOST_SHARDS = 256
+_SHARDS = 256  # of a split, from where shards hold more examples than that
+_MOST_EXAMPLES_PER_SHARD = 4096  # from a million on there are more shards: a worker that is lost costs one
 _GZIP_LEVEL = 0  # the file's readers expect GZIP; JPEG and PNG shrink by 1 % at more than the time of everything else
 
 
@@ -81,9 +82,10 @@ def plan_shards(split: str, items: Sequence[Any], folder: str) -> list[Shard]:
         folder: to write to.
 
     Returns:
-        The shards, of 64 items each, or more where that would make more than 256 shards.
+        The shards: of 64 items each; 256 of more items where that would make more; of 4,096 items each from about a
+        million items on.
     """
-    size = max(_EXAMPLES_PER_SHARD, -(-len(items) // _MOST_SHARDS))
+    size = min(max(_EXAMPLES_PER_SHARD, -(-len(items) // _SHARDS)), _MOST_EXAMPLES_PER_SHARD)
     starts = range(0, len(items), size)
     return [
         Shard(

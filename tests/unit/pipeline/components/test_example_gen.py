@@ -178,13 +178,16 @@ def test_equal_data_gives_equal_files_whoever_works(tmp_path, beam_options):
     assert "Split-train/data_tfrecord-00001-of-00002.gz" in contents[0]
 
 
-def test_shards_hold_64_items_and_never_number_more_than_256():
+def test_shards_hold_64_items_or_number_256_or_hold_4096():
     shards = ingest.plan_shards("train", list(range(130)), "/folder")
     assert [len(shard.items) for shard in shards] == [64, 64, 2]
     assert shards[2].path == "/folder/data_tfrecord-00002-of-00003.gz"
     shards = ingest.plan_shards("train", list(range(100_000)), "/folder")
     assert len(shards) == 256
     assert [item for shard in shards for item in shard.items] == list(range(100_000))
+    many = range(1_200_000)
+    shards = ingest.plan_shards("train", many, "/folder")
+    assert {len(shard.items) for shard in shards} == {4096, len(many) % 4096}
 
 
 def test_files_carry_no_time_stamp(tmp_path, folder):
