@@ -23,6 +23,7 @@ from tuner_fn.worker import Job
 
 _MARGIN = 1.5  # of the time that is kept for the finalists: the machine may get busier
 _TRAINING_S = 10.0  # that a training takes beside its epochs: loading, tracing, scores of resamples
+_RECENT = 3  # trials that say how long an epoch takes now
 _SLOWER = 20.0  # than the first settings is the slowest that a trial may be: wider, larger images, a busier machine
 _LEAST_TIMEOUT_S = 600.0  # loading and tracing take minutes on a slow machine
 _UNMEASURED_TIMEOUT_S = 86_400.0
@@ -95,8 +96,19 @@ class TimedTuner(ReportedTuner):
         return plan
 
     def pre_create_trial(self) -> None:
-        """Ends the search where its time is up."""
-        self._clock.check(self._after_s())
+        """Ends the search where its time is up; else the oracle learns how many epochs there is time for."""
+        after_s = self._after_s()
+        self._clock.check(after_s)
+        left_s = self._clock.left_s()
+        epoch_s = self._recent_epoch_s()
+        if left_s is not None and epoch_s and len(self.processes) == 1:  # what several do follows from the journal alone
+            self.oracle.epochs_in_time = max(int((left_s - after_s) / epoch_s), 0)
+
+    def _recent_epoch_s(self) -> float:
+        """Averages an epoch's seconds over the last trials; without one it is as measured, or 0."""
+        seconds = {row["trial"]: row["epoch_seconds"] for row in self._trial_rows()}
+        known = [seconds[trial] for trial in self.oracle.end_order if seconds.get(trial)]
+        return statistics.fmean(known[-_RECENT:] or [self._measured_s])
 
     def _rebuilds(self) -> bool:
         """Tells whether trials differ in what a network is traced anew for; one that was traced is used again."""

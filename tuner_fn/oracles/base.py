@@ -95,6 +95,7 @@ class SeededOracle(SavedOracle, abc.ABC):
         rungs: epochs at which a configuration's training may end, ascending; the last is `max_epochs`.
         donors: trials whose weights are at hand: a new configuration starts with those of the nearest one, which it
             carries in `tuner/inherited`. None by default.
+        epochs_in_time: that there is time for; None where that is not known. It ends nothing by itself.
     """
 
     def __init__(
@@ -146,6 +147,7 @@ class SeededOracle(SavedOracle, abc.ABC):
         self.end_reason = ""
         self.was_extended = False
         self.donors: frozenset[str] = frozenset()
+        self.epochs_in_time: int | None = None
         self.configurations: list[Configuration] = []
         self._tried: set[bytes] = set()  # keys of their genes
         self._counted: set[str] = set()  # trials whose results are in `configurations`

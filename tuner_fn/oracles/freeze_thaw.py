@@ -39,8 +39,8 @@ class FreezeThawOracle(SeededOracle):
     more, the less the more configurations are known: a start that was derived from the data is rarely far off. What
     counts is the improvement for a second of training.
 
-    Where the budget is in epochs, the last ones are kept for training the best two configurations beside the start in
-    full: short runs tell little about the end where scores are noisy.
+    Where the epochs to come are known, the last ones are kept for training the best two configurations beside the start
+    in full: short runs tell little about the end where scores are noisy.
 
     A trial that is running counts as ended with the worst score of all, so that several workers do not crowd around one
     place (`benchmarks/parallel_search.py` compares that with the score that the model expects, and with none).
@@ -107,7 +107,7 @@ class FreezeThawOracle(SeededOracle):
         return Proposal(self.space.values(genes), self.first_epochs())
 
     def _to_finish(self, paused: list[int]) -> tuple[list[int], bool]:
-        """Keeps the last epochs of a budget for what was begun.
+        """Keeps the last epochs, of the budget or of the time, for what was begun.
 
         Args:
             paused: configurations, the best ones first.
@@ -115,9 +115,10 @@ class FreezeThawOracle(SeededOracle):
         Returns:
             Those that may be continued, and whether nothing new may be begun.
         """
-        left = self._epochs_left()
-        if left is None or not paused:
+        known = [epochs for epochs in (self._epochs_left(), self.epochs_in_time) if epochs is not None]
+        if not known or not paused:
             return paused, False
+        left = min(known)
         finished = sum(one.epochs == self.max_epochs for one in self.configurations[1:])
         leading = [index for index in paused if self._missing(index) <= left][: max(FINISHED - finished, 0)]
         kept = sum(map(self._missing, leading))

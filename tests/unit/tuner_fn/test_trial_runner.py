@@ -971,6 +971,24 @@ def test_a_search_slower_than_measured_leaves_time_to_compare_its_best_with_the_
     assert clock["now_s"] <= 180.0
 
 
+@pytest.mark.parametrize("slow_s", [3.0, 5.0])
+def test_the_last_minutes_finish_two_configurations_though_epochs_take_longer_than_measured(
+    process, tmp_path, clock, slow_s
+) -> None:
+    """20 minutes have room for 400 epochs of 3 s, so for 19 trainings of 20 epochs beside the second seed of one."""
+    process.advance = lambda seconds: clock.update(now_s=clock["now_s"] + seconds)
+    process.epoch_s = lambda rate: slow_s
+    process.curve = lambda epoch: epoch / 20
+    config = MINUTES["config"].replace({"training.epochs": 20})
+    settings = MINUTES | {"config": config, "max_epochs": 20, "max_minutes": 20.0, "repeats": 2}
+    tuner = make(tmp_path, process, "freeze_thaw", **settings)
+    search(tuner)
+    whole = [one for one in tuner.oracle.configurations[1:] if one.epochs == 20]
+    assert len(whole) >= 2
+    assert clock["now_s"] <= 1200.0
+    assert tuner.end_reason.startswith("the 20 minutes are over")
+
+
 def test_a_first_epoch_that_traces_does_not_end_a_search(process, tmp_path, clock) -> None:
     """It takes 15 s, which eight times over are the two minutes; the others take 1 s."""
     seconds = iter([15.0])
