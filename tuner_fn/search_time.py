@@ -99,9 +99,8 @@ class TimedTuner(ReportedTuner):
         """Ends the search where its time is up; else the oracle learns how many epochs there is time for."""
         after_s = self._after_s()
         self._clock.check(after_s)
-        left_s = self._clock.left_s()
-        epoch_s = self._recent_epoch_s()
-        if left_s is not None and epoch_s and len(self.processes) == 1:  # what several do follows from the journal alone
+        left_s, epoch_s = self._clock.left_s(), self._recent_epoch_s()
+        if left_s is not None and epoch_s and len(self.processes) == 1:  # several follow the journal alone
             self.oracle.epochs_in_time = max(int((left_s - after_s) / epoch_s), 0)
 
     def _recent_epoch_s(self) -> float:
