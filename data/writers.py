@@ -21,7 +21,7 @@ from PIL import Image
 from data import boxes as box_forms
 from data import examples, image_names, label_map, tfrecord_files
 from data.examples import DetectionRecord
-from data.sources import annotated
+from data.sources import box_units
 
 CROWD = "regions to ignore, which become background"
 AREA = "areas that are not the box's own, as of masks"
@@ -307,7 +307,7 @@ def written_boxes(record: DetectionRecord, form: str) -> list[tuple[str, ...]]:
 
     Args:
         record: the example.
-        form: one of `annotated.BOX_FORMS`.
+        form: one of `box_units.BOX_FORMS`.
 
     Returns:
         Four numbers a box, with the fewest decimals, equal for the four, that are read back as the same float32 box.
@@ -319,7 +319,7 @@ def written_boxes(record: DetectionRecord, form: str) -> list[tuple[str, ...]]:
         if not len(left):
             break
         rounded = np.round(exact[left], digits)
-        xywh_px = annotated.to_xywh_px(rounded, form, record.height, record.width)
+        xywh_px = box_units.to_xywh_px(rounded, form, record.height, record.width)
         back = box_forms.coco_to_normalized(xywh_px, record.height, record.width)
         inside = (np.abs(back - np.clip(back, 0.0, 1.0)) < _OVERHANG).all(axis=1)
         same = inside & (np.clip(back, 0.0, 1.0) == record.boxes[left]).all(axis=1)
@@ -351,7 +351,7 @@ def ignored_by_all(record: DetectionRecord, num_classes: int) -> dict[int, bool]
 
 
 def _in_form(record: DetectionRecord, form: str) -> np.ndarray:
-    """Returns float64 [N, 4] boxes in one of `annotated.BOX_FORMS`, without rounding."""
+    """Returns float64 [N, 4] boxes in one of `box_units.BOX_FORMS`, without rounding."""
     ymin, xmin, ymax, xmax = record.boxes.astype(np.float64).T
     if form == "cxcywh":
         return np.stack([(xmin + xmax) / 2, (ymin + ymax) / 2, xmax - xmin, ymax - ymin], axis=1)

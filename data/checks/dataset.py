@@ -13,7 +13,7 @@ from data import errors, example_rules, image_decoding, loading, progress, sourc
 from data.checks import image_headers, similar_images
 from data.checks.findings import Findings, Severity
 from data.examples import DetectionRecord
-from data.sources import annotated, base, selection
+from data.sources import annotated, base, box_units, selection
 
 _PROGRESS_EVERY = 16  # images
 _KIND_OF_MENDED = {
@@ -180,9 +180,9 @@ def _add_broken_boxes(
     """Adds every broken box of an image, not only the first."""
     height, width = header.size_for(raw.size, origin.options.exif)
     form = origin.form_of(raw)
-    for broken in example_rules.broken_boxes(annotated.to_xywh_px(raw.boxes, form, height, width), height, width):
+    for broken in example_rules.broken_boxes(box_units.to_xywh_px(raw.boxes, form, height, width), height, width):
         box = raw.boxes[broken.row]
-        if not form.endswith("_px") and annotated.in_other_units(box, form):
+        if not form.endswith("_px") and box_units.in_other_units(box, form):
             add("box_in_pixels", detail="box [" + ", ".join(f"{value:g}" for value in box) + "]")
         else:
             add(broken.kind, detail=_shorten(broken.reason))
@@ -196,7 +196,7 @@ def _add_doubts(
 ) -> None:
     """Adds what is suspicious of an annotation that can be used as it stands."""
     form = origin.form_of(raw)
-    if raw.boxes and form.endswith("_px") and all(annotated.in_other_units(box, form) for box in raw.boxes):
+    if raw.boxes and form.endswith("_px") and all(box_units.in_other_units(box, form) for box in raw.boxes):
         add("box_in_fractions", detail="first box [" + ", ".join(f"{value:g}" for value in raw.boxes[0]) + "]")
     height, width = header.size_for(raw.size, origin.options.exif)
     if raw.size not in (None, (height, width)):

@@ -6,23 +6,18 @@ import functools
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from data import errors, example_rules, image_decoding
 from data.examples import DetectionRecord
-from data.sources import base
+from data.sources import base, box_units
 
 IGNORE_LABEL = -1  # of a region to ignore that is of no class
-# The forms that annotations state boxes in; those without "_px" are fractions of the image's sides.
-BOX_FORMS = ("xywh_px", "xyxy_px", "cxcywh_px", "xywh", "xyxy", "cxcywh")
 
 _SAMPLE_BYTES = 4096  # a compressed image's end depends on all of it; to read 100,000 whole images takes minutes
-_MOST_FRACTION = 1.01  # a box in px whose numbers are all below it looks like fractions; a little for rounding
-_LEAST_PIXEL = 2.0  # a fraction above it looks like px; broken boxes that stick out of their image are below
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,7 +32,7 @@ class AnnotatedImage:
         labels: one a box, from 0; `IGNORE_LABEL` for a region that every class ignores. None in a `NamedImage`.
         is_crowd: one flag a box: a region to ignore.
         areas_px: one area a box, px^2; None where the annotation does not state it.
-        box_form: one of `BOX_FORMS`.
+        box_form: one of `box_units.BOX_FORMS`.
         problem: why the annotation is unusable, or None.
         problem_kind: "broken_annotation" or "unknown_class".
     """
@@ -204,7 +199,7 @@ class AnnotatedSource(base.Reader):
             item: one of `items`.
 
         Returns:
-            One of `BOX_FORMS`.
+            One of `box_units.BOX_FORMS`.
         """
         form = item.box_form.removesuffix("_px")
         units = self._units or ("pixels" if item.box_form.endswith("_px") else "normalized")
@@ -225,7 +220,7 @@ class AnnotatedSource(base.Reader):
         for image in (image for images in self._images.values() for image in images):
             for box in image.boxes:
                 num_boxes += all(math.isfinite(value) for value in box)
-                if in_other_units(box, image.box_form):
+                if box_units.in_other_units(box, image.box_form):
                     doubtful.append((image, box))
         if 2 * len(doubtful) <= num_boxes:
             return None
@@ -233,7 +228,7 @@ class AnnotatedSource(base.Reader):
         shown = ", ".join(f"{value:g}" for value in box)
         own, other = ("pixels", "normalized") if image.box_form.endswith("_px") else ("normalized", "pixels")
         words = {"pixels": "in px", "normalized": "as fractions of the image's sides"}
-        seen = "lie within [0, 1]" if own == "pixels" else f"have a number above {_LEAST_PIXEL:g}"
+        seen = "lie within [0, 1]" if own == "pixels" else f"have a number above {box_units.LEAST_PIXEL:g}"
         raise errors.UserError(
             f"Dataset `{self.spec}`: {self.kind} states boxes {words[own]}, but {len(doubtful)} of {num_boxes} {seen},"
             f" as [{shown}] of `{image.path}`. Are they {words[other]}? Answer with --box_units={other}, or with"
@@ -295,104 +290,6 @@ def object_labels(stated: AnnotatedImage) -> tuple[int, ...]:
     return tuple(label for label, is_crowd in pairs if not is_crowd and label != IGNORE_LABEL)
 
 
-def label_by_name(
-    found: Mapping[str, Sequence[NamedImage]],
-) -> tuple[dict[str, list[AnnotatedImage]], tuple[str, ...]]:
-    """Numbers the classes of images whose boxes name theirs.
-
-    Args:
-        found: the images, by split.
-
-    Returns:
-        The images with labels, by split, and the class names in label order: sorted, without those that
-        `base.is_ignore_category` says are regions to ignore.
-    """
-    names = sorted({name for images in found.values() for image in images for name in image.names})
-    class_names, labels = number_classes(names)
-    labelled = {
-        split: [
-            dataclasses.replace(
-                named.image,
-                labels=tuple(labels[name] for name in named.names),
-                is_crowd=tuple(
-                    crowd or labels[name] == IGNORE_LABEL
-                    for crowd, name in zip(named.image.is_crowd, named.names, strict=True)
-                ),
-            )
-            for named in images
-        ]
-        for split, images in found.items()
-    }
-    return labelled, class_names
-
-
-def number_classes(names: Iterable[str]) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Numbers the classes of a dataset.
-
-    Args:
-        names: of all categories, in the data's own order; a name may come twice.
-
-    Returns:
-        The names in label order without those of regions to ignore, and {name: label} with `IGNORE_LABEL` for these.
-    """
-    given = dict.fromkeys(names)
-    class_names = tuple(name for name in given if not base.is_ignore_category(name))
-    numbers = {name: number for number, name in enumerate(class_names)}
-    return class_names, {name: numbers.get(name, IGNORE_LABEL) for name in given}
-
-
-def merged_names(numbered: Iterable[tuple[Any, str]], path: Path) -> list[Notice]:
-    """Notes the classes' names that come with several numbers.
-
-    Args:
-        numbered: (number, name) of each class.
-        path: of the file that says so.
-    """
-    numbers: dict[str, list[str]] = collections.defaultdict(list)
-    for number, name in numbered:
-        numbers[name].append(str(number))
-    return [
-        Notice("merged_class", str(path), f"{' and '.join(several)} are both `{name}`")
-        for name, several in numbers.items()
-        if len(several) > 1
-    ]
-
-
-def in_other_units(box: Sequence[float], form: str) -> bool:
-    """Says whether a box's numbers speak against its units: all small where pixels, one large where fractions are due.
-
-    Args:
-        box: four numbers; where one is infinite or NaN, the answer is no.
-        form: one of `BOX_FORMS`.
-    """
-    largest = max(abs(value) for value in box)
-    if not math.isfinite(sum(box)):
-        return False
-    return largest <= _MOST_FRACTION if form.endswith("_px") else largest > _LEAST_PIXEL
-
-
-def to_xywh_px(boxes: Sequence[Sequence[float]], form: str, height: int, width: int) -> np.ndarray:
-    """Converts boxes to COCO's form.
-
-    Args:
-        boxes: N times four numbers, in the form `form`.
-        form: one of `BOX_FORMS`: "xywh" top-left x, y, width, height; "xyxy" xmin, ymin, xmax, ymax; "cxcywh" centre
-            x, y, width, height; in px with "_px" behind, else as fractions of the image's sides.
-        height: of the image, px.
-        width: of the image, px.
-
-    Returns:
-        float64 [N, 4] top-left x, y, width, height in px.
-    """
-    xywh = np.array(boxes, np.float64).reshape(-1, 4)
-    shape = form.removesuffix("_px")
-    if shape == "xyxy":
-        xywh = np.concatenate([xywh[:, :2], xywh[:, 2:] - xywh[:, :2]], axis=1)
-    if shape == "cxcywh":
-        xywh = np.concatenate([xywh[:, :2] - xywh[:, 2:] / 2, xywh[:, 2:]], axis=1)
-    return xywh if form.endswith("_px") else xywh * np.array([width, height, width, height], np.float64)
-
-
 def to_record(
     image: image_decoding.CheckedImage, stated: AnnotatedImage, form: str, num_classes: int
 ) -> DetectionRecord:
@@ -401,8 +298,8 @@ def to_record(
     Args:
         image: the file that the annotation is about.
         stated: the annotation.
-        form: that its boxes are read in, one of `BOX_FORMS`; where it is not the annotation's own, neither are the
-            stated areas, and the boxes' count.
+        form: that its boxes are read in, one of `box_units.BOX_FORMS`; where it is not the annotation's own, neither
+            are the stated areas, and the boxes' count.
         num_classes: C; a region that every class ignores becomes C crowd boxes.
 
     Returns:
@@ -411,7 +308,7 @@ def to_record(
     Raises:
         BadExampleError: a box is unusable.
     """
-    xywh_px = to_xywh_px(stated.boxes, form, image.height, image.width)
+    xywh_px = box_units.to_xywh_px(stated.boxes, form, image.height, image.width)
     labels = np.array(stated.labels, np.int32)
     is_crowd = np.array(stated.is_crowd, bool) | (labels == IGNORE_LABEL)
     keep, mended = example_rules.mend_boxes(xywh_px, labels, is_crowd, image.height, image.width)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from data import errors, example_rules, progress
-from data.sources import annotated, base, coco_layout, layout, locate, values
+from data.sources import annotated, base, class_labels, coco_layout, layout, locate, values
 
 _FILE_NAME_KEYS = ("file_name", "filename")  # COCO's key, then HIT-UAV's
 _ANNOTATION_KEYS = ("annotations", "annotation")
@@ -56,7 +56,7 @@ class CocoSource(annotated.AnnotatedSource):
         categories = {split: read_categories(tables[split], files[split].annotations) for split in files}
         headings = _headings(tables, categories)
         names = [name for by_id in categories.values() for name in by_id.values() if name not in headings]
-        class_names, labels = annotated.number_classes(names)
+        class_names, labels = class_labels.number_classes(names)
         finder = locate.Finder(root, files)
         images, notices, folders = {}, [], {}
         for split, entry in files.items():
@@ -261,7 +261,7 @@ def _list_at(table: Mapping[str, Any], keys: Sequence[str], path: Path) -> list[
 def _merged(table: Mapping[str, Any], categories: Mapping[int, str], path: Path) -> list[annotated.Notice]:
     """Notes the names that several categories with boxes have."""
     used = {values.whole(entry.get("category_id")) for entry in _list_at(table, _ANNOTATION_KEYS, path)}
-    return annotated.merged_names(((key, name) for key, name in categories.items() if key in used), path)
+    return class_labels.merged_names(((key, name) for key, name in categories.items() if key in used), path)
 
 
 def _headings(tables: Mapping[str, Mapping[str, Any]], categories: Mapping[str, Mapping[int, str]]) -> set[str]:

@@ -93,7 +93,7 @@ def read_table(table: Path) -> tuple[str, list[Row]]:
         table: path of the file.
 
     Returns:
-        The form of its boxes, of `annotated.BOX_FORMS`, and its rows.
+        The form of its boxes, of `box_units.BOX_FORMS`, and its rows.
 
     Raises:
         UserError: the table is malformed or in none of the styles.

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data import errors
-from data.sources import annotated, base, csv_rows, layout, locate, values
+from data.sources import annotated, base, class_labels, csv_rows, layout, locate, values
 
 _CLASS_MAPS = ("classes.csv", "class_list.csv", "class-descriptions.csv")
 
@@ -68,7 +68,7 @@ class CsvSource(annotated.AnnotatedSource):
             for split, by_path in groups.items()
         }
         paths = {file for file, _ in places.values()}
-        images, class_names = annotated.label_by_name(found)
+        images, class_names = class_labels.label_by_name(found)
         folders = sorted({path.parent for path in paths if path.parent.is_dir()})
         notices += finder.notices()
         for folder in folders:
@@ -134,7 +134,7 @@ def _check_numbers(rows: Sequence[csv_rows.Row], table: Path) -> list[annotated.
                 f"{table}: class {row.class_number} is called `{other.name}` in row {other.number} and `{row.name}` in"
                 f" row {row.number}. Correct one of them."
             )
-    return annotated.merged_names(((number, row.name) for number, row in first.items()), table)
+    return class_labels.merged_names(((number, row.name) for number, row in first.items()), table)
 
 
 def _clear_names(rows: Sequence[csv_rows.Row], table: Path) -> tuple[list[csv_rows.Row], list[annotated.Notice]]:

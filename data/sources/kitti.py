@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from data import errors, progress
-from data.sources import annotated, base, layout, locate
+from data.sources import annotated, base, class_labels, layout, locate
 
 _NUM_FIELDS = 15
 _BOX_FIELDS = slice(4, 8)
@@ -81,7 +81,7 @@ class KittiSource(annotated.AnnotatedSource):
             if file not in (*used, test_list) and file.parent.name.casefold() == "imagesets":
                 progress.emit("note", text=f"{file} is not a split (train, val or test) by its name; it is left out.")
         layout.check_any(spec, found)
-        images, class_names = annotated.label_by_name(found)
+        images, class_names = class_labels.label_by_name(found)
         return cls(spec, images, class_names, options, list(dict.fromkeys(notices)))
 
     @classmethod

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from data import errors, progress
-from data.sources import annotated, base, foreign, layout
+from data.sources import annotated, base, box_units, foreign, layout
 
 _MOST_LISTED = 8
 _WITHOUT_FILES = ("tfrecord", "tfds")  # kinds whose images are not files of their own
@@ -179,7 +179,7 @@ def _rows(
 
     Corners are in px; NaN where they are stated as fractions and `size` is None.
     """
-    xywh = annotated.to_xywh_px(image.boxes, source.form_of(image), *(size or (np.nan, np.nan)))
+    xywh = box_units.to_xywh_px(image.boxes, source.form_of(image), *(size or (np.nan, np.nan)))
     corners = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
     names = ["" if label == annotated.IGNORE_LABEL else source.class_names[label] for label in image.labels]
     return list(zip(names, image.is_crowd, corners, strict=True))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from data import errors
-from data.sources import annotated, base, layout, locate, values
+from data.sources import annotated, base, class_labels, layout, locate, values
 
 _SNIFFED_FILES = 5  # of a folder's first that could be annotations
 _IMAGE_FOLDERS = ("", "images", "img", "images/100k")
@@ -48,7 +48,7 @@ class StatedSource(annotated.AnnotatedSource):
 
     Attributes:
         suffix: that its files end with.
-        box_form: one of `annotated.BOX_FORMS`.
+        box_form: one of `box_units.BOX_FORMS`.
         looked_for: its files, for the error where there are none.
         whole_splits: whether a file holds a split, so that its name may tell which.
     """
@@ -111,7 +111,7 @@ class StatedSource(annotated.AnnotatedSource):
         notices = list(finder.notices())
         for folder in folders:
             notices += layout.unnamed_images(folder, paths)
-        images, class_names = annotated.label_by_name(found)
+        images, class_names = class_labels.label_by_name(found)
         return cls(spec, images, class_names, options, notices)
 
     @classmethod

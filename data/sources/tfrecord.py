@@ -17,7 +17,7 @@ from typing import Any
 
 from data import dataset_info, errors, label_map
 from data.examples import DetectionRecord
-from data.sources import annotated, base, example_records, layout, values
+from data.sources import annotated, base, class_labels, example_records, layout, values
 
 _FILE_NAME = re.compile(r".*(tf_?rec(ord)?s?|[._-]records?)(-\d+-of-\d+)?(\.gz)?|\w+-\d{5}-of-\d{5}")
 _SHARD = re.compile(r"(.*)-(\d+)-of-(\d+)(.*)")
@@ -166,7 +166,7 @@ class TfrecordSource(base.Reader):
         }
         self._label_of_text = {text: self._label_of[key] for key, given in names.items() for text in given}
         used = {key: given[0] for key, given in names.items()}
-        self.notices = tuple(annotated.merged_names(used.items(), Path(self._paths[-1])))
+        self.notices = tuple(class_labels.merged_names(used.items(), Path(self._paths[-1])))
 
     def _parse(
         self, features: example_records.Features, source_id: str, file: str

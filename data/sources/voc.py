@@ -33,7 +33,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data import errors, progress
-from data.sources import annotated, base, layout, locate, values, xml_files
+from data.sources import annotated, base, class_labels, layout, locate, values, xml_files
 
 ANNOTATION_FOLDERS = (
     "Annotations",
@@ -99,7 +99,7 @@ class VocSource(annotated.AnnotatedSource):
         for place in places.values():
             notices += [*place.notices, *place.left_over(used, read)]
         _note_lists(root, places)
-        images, class_names = annotated.label_by_name(found)
+        images, class_names = class_labels.label_by_name(found)
         return cls(spec, images, class_names, options, list(dict.fromkeys(notices)))
 
     @classmethod

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from data import errors, progress
-from data.sources import annotated, base, layout, locate, yolo_config
+from data.sources import annotated, base, class_labels, layout, locate, yolo_config
 
 _NO_LABELS = ("classes.txt", "train.txt", "val.txt", "valid.txt", "test.txt")
 
@@ -42,9 +42,9 @@ class YoloSource(annotated.AnnotatedSource):
             UserError: the path is missing, data.yaml is malformed, or nothing that it names exists.
         """
         config = yolo_config.read_config(spec, layout.existing(spec, cls.kind, argument))
-        class_names, labels = annotated.number_classes(config.names)
+        class_names, labels = class_labels.number_classes(config.names)
         by_number = [labels[name] for name in config.names]
-        images, pairs, notices = {}, [], annotated.merged_names(enumerate(config.names), config.file)
+        images, pairs, notices = {}, [], class_labels.merged_names(enumerate(config.names), config.file)
         finder = locate.Finder(config.root, config.places)
         for split, places in config.places.items():
             found, problems = _list_images(places, config.root, finder, split)

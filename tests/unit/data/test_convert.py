@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from data import boxes as box_forms
 from data import convert, errors, image_decoding, image_names, progress, writers
-from data.sources import annotated, base, coco, tfrecord, voc, yolo
+from data.sources import base, box_units, coco, tfrecord, voc, yolo
 from tests import coco_folder
 from tests.memory_source import MemorySource, record
 
@@ -187,7 +187,7 @@ def test_written_numbers_come_back_as_the_same_boxes(size, seed, form):
         area_px=np.ones(n, np.float32),
     )
     texts = writers.written_boxes(example, form)
-    xywh = annotated.to_xywh_px([list(map(float, box)) for box in texts], form, *size)
+    xywh = box_units.to_xywh_px([list(map(float, box)) for box in texts], form, *size)
     np.testing.assert_array_equal(np.clip(box_forms.coco_to_normalized(xywh, *size), 0, 1), boxes)
 
 

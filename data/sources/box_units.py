@@ -1,0 +1,47 @@
+"""The forms that annotations state boxes in."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+# Those without "_px" are fractions of the image's sides.
+BOX_FORMS = ("xywh_px", "xyxy_px", "cxcywh_px", "xywh", "xyxy", "cxcywh")
+
+_MOST_FRACTION = 1.01  # a box in px whose numbers are all below it looks like fractions; a little for rounding
+LEAST_PIXEL = 2.0  # a fraction above it looks like px; broken boxes that stick out of their image are below
+
+
+def in_other_units(box: Sequence[float], form: str) -> bool:
+    """Says whether a box's numbers speak against its units: all small where pixels, one large where fractions are due.
+
+    Args:
+        box: four numbers; where one is infinite or NaN, the answer is no.
+        form: one of `BOX_FORMS`.
+    """
+    largest = max(abs(value) for value in box)
+    if not math.isfinite(sum(box)):
+        return False
+    return largest <= _MOST_FRACTION if form.endswith("_px") else largest > LEAST_PIXEL
+
+
+def to_xywh_px(boxes: Sequence[Sequence[float]], form: str, height: int, width: int) -> np.ndarray:
+    """Converts boxes to COCO's form.
+
+    Args:
+        boxes: N times four numbers, in the form `form`.
+        form: one of `BOX_FORMS`: "xywh" top-left x, y, width, height; "xyxy" xmin, ymin, xmax, ymax; "cxcywh" centre
+            x, y, width, height; in px with "_px" behind, else as fractions of the image's sides.
+        height: of the image, px.
+        width: of the image, px.
+
+    Returns:
+        float64 [N, 4] top-left x, y, width, height in px.
+    """
+    xywh = np.array(boxes, np.float64).reshape(-1, 4)
+    shape = form.removesuffix("_px")
+    if shape == "xyxy":
+        xywh = np.concatenate([xywh[:, :2], xywh[:, 2:] - xywh[:, :2]], axis=1)
+    if shape == "cxcywh":
+        xywh = np.concatenate([xywh[:, :2] - xywh[:, 2:] / 2, xywh[:, 2:]], axis=1)
+    return xywh if form.endswith("_px") else xywh * np.array([width, height, width, height], np.float64)
