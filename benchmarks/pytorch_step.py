@@ -128,10 +128,10 @@ def _serve_tensorflow(pipe: Connection, config: ExperimentConfig, batch: dict[st
     import tensorflow as tf  # each library only in its own process
 
     from data import input_pipeline
-    from models.training import devices, train
+    from models.training import devices, programs
 
     devices.configure_device()
-    program = train.Program(config, len(scenes.CLASS_NAMES))
+    program = programs.Program(config, len(scenes.CLASS_NAMES))
     program.configure(config, 1000)
     detector = program.detector
     images, truth = tf.constant(batch["images"]), {name: tf.constant(batch[name]) for name in ("gt_boxes", "gt_labels")}

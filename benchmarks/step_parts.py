@@ -16,7 +16,7 @@ from benchmarks import rounds
 from data import input_pipeline
 from data.road_scenes import scenes
 from models.network import box_coder, matcher
-from models.training import devices, train
+from models.training import devices, programs
 from tuner_fn import presets
 
 Tensor = Any
@@ -44,14 +44,14 @@ def main() -> int:
     return 0
 
 
-def _program(preset: str) -> train.Program:
+def _program(preset: str) -> programs.Program:
     config = presets.experiment(presets.get_preset(preset), {}, 0)
-    program = train.Program(config, len(scenes.CLASS_NAMES))
+    program = programs.Program(config, len(scenes.CLASS_NAMES))
     program.configure(config, 1000)
     return program
 
 
-def _print_case(name: str, program: train.Program, batch: dict[str, Any], steps: int) -> None:
+def _print_case(name: str, program: programs.Program, batch: dict[str, Any], steps: int) -> None:
     contestants = _contestants(program, batch, steps)
     times = rounds.seconds_in_turn(contestants, ROUNDS)
     print(f"{name}, {program.detector.anchors.shape[0]} anchors, {batch['gt_labels'].shape[1]} boxes with padding")
@@ -64,7 +64,7 @@ def _print_case(name: str, program: train.Program, batch: dict[str, Any], steps:
     )
 
 
-def _contestants(program: train.Program, batch: dict[str, Any], steps: int) -> dict[str, Any]:
+def _contestants(program: programs.Program, batch: dict[str, Any], steps: int) -> dict[str, Any]:
     detector = program.detector
     images, truth = tf.constant(batch["images"]), {name: tf.constant(batch[name]) for name in ("gt_boxes", "gt_labels")}
     one_batch = input_pipeline.untuned(tf.data.Dataset.from_tensors((images, truth)).repeat(steps))

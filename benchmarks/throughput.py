@@ -20,7 +20,7 @@ import psutil
 from benchmarks import rounds
 from data.road_scenes import scenes
 from models.hyperparameters import ExperimentConfig
-from models.training import train
+from models.training import programs, train
 from pipeline import environment
 from tuner_fn import oracles, presets, search_space
 from tuner_fn.trial_runner import DetectionTuner, make_objective
@@ -101,7 +101,7 @@ def _search_stock(config: ExperimentConfig, data: list[list[str]], root: pathlib
             for parameter in _space(config).space:
                 hp.Float(parameter.name, parameter.min_value, parameter.max_value, sampling=parameter.sampling)
             self.config = search_space.configuration(config, hp.values)
-            self.program = train.Program(self.config, len(scenes.CLASS_NAMES))
+            self.program = programs.Program(self.config, len(scenes.CLASS_NAMES))
             return self.program.detector
 
         def fit(

@@ -19,7 +19,7 @@ from benchmarks import rounds
 from data import input_pipeline
 from data.road_scenes import scenes
 from models.hyperparameters import ExperimentConfig
-from models.training import devices, train
+from models.training import devices, programs, train
 from tuner_fn import presets
 
 ROUNDS = 5
@@ -61,7 +61,7 @@ def _road_scenes(folder: pathlib.Path, config: ExperimentConfig) -> input_pipeli
 
 def _rates(config: ExperimentConfig, split: input_pipeline.Split, epochs: int) -> dict[str, list[float]]:
     """Times rounds of detector, backbone and input pipeline in turn; returns their images a second."""
-    program = train.Program(config, len(scenes.CLASS_NAMES))
+    program = programs.Program(config, len(scenes.CLASS_NAMES))
     program.configure(config, 1000)
     batch = config.input.batch_size
     steps = input_pipeline.steps_per_epoch(split.length, batch) * epochs

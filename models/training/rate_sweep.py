@@ -9,7 +9,7 @@ import numpy as np
 
 from data import input_pipeline
 from models.hyperparameters import ExperimentConfig
-from models.training import devices, train
+from models.training import devices, programs, train
 from models.training.schedules import LiveSchedule
 
 DIVERGED = 4.0  # times the lowest smoothed loss; fast.ai stops there, too
@@ -51,7 +51,7 @@ def sweep(
     if split.length == 0:
         raise ValueError("The train split holds no examples.")
     epochs = -(-steps // input_pipeline.steps_per_epoch(split.length, config.input.batch_size))
-    program = train.get_program(config, len(class_names))
+    program = programs.get_program(config, len(class_names))
     program.reset(config)
     program.start(config, class_names)
     program.configure(config, steps)

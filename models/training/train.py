@@ -1,26 +1,22 @@
 """Training of one configuration: the same function for a trial and for the final model."""
 
-import collections
-import contextlib
 import dataclasses
-import json
 import math
 import os
 import pathlib
-import random
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from data import augment, files, input_pipeline, progress
+from data import augment, files, input_pipeline
 from data.errors import UserError
 from models.evaluation import coco, detections, paired_bootstrap
 from models.hyperparameters import ExperimentConfig
 from models.network.detector import Detector
-from models.training import best_epoch, devices, initial_weights, network_cost, optimizers, schedules, training_state
+from models.training import best_epoch, devices, initial_weights, network_cost, programs, training_state
 from models.training.divergence import DivergedError
 
 EpochReport = dict[str, float]
@@ -28,8 +24,6 @@ EVAL_BATCH = 32  # images a batch of validation; results do not depend on it
 NAN_CHECK_STEPS = 10
 NUM_RESAMPLES = 200  # of the validation images; a standard error is then known to a twentieth
 _MEASURED_STEPS = 5
-_MOST_SEEDS = 4  # whose initial values a program keeps; drawing them again takes as long as building the network
-_MOST_PROGRAMS = 6  # about 200 MB each on a CPU; making one and tracing it takes as long as 300 small images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,135 +59,6 @@ class Pace:
     def seconds(self, epochs: int, validations: int) -> float:
         """Estimates the seconds of so many epochs and validations."""
         return epochs * self.steps * self.step_s + validations * self.validation_s
-
-
-class Program:
-    """A detector with its optimizer, traced once and used for every training of the same architecture and any seed.
-
-    Attributes:
-        detector: the compiled model.
-    """
-
-    def __init__(self, config: ExperimentConfig, num_classes: int) -> None:
-        """Builds detector and optimizer; tracing waits for the first step.
-
-        Args:
-            config: all settings.
-            num_classes: at least 1.
-        """
-        self._started = ""
-        with devices.distribution(config.input.batch_size):
-            self.detector = _build(config, num_classes)
-            self.schedule = schedules.LiveSchedule()
-            self.optimizer = optimizers.make_optimizer(config.optimizer, self.schedule)
-            self.detector.compile(optimizer=self.optimizer, jit_compile=False)
-            # Compiling may have wrapped it, to scale the loss of float16; what the wrapper keeps is state, too.
-            self.detector.optimizer.build(self.detector.trainable_variables)
-        network, optimizer = self.detector.variables, self.detector.optimizer.variables
-        self._optimizer_start = [np.asarray(variable) for variable in optimizer]
-        self._starts = collections.OrderedDict({config.training.seed: [np.asarray(variable) for variable in network]})
-
-    def variables(self) -> list[Any]:
-        """Lists everything that training changes: weights, random seeds, the optimizer's state."""
-        return [*self.detector.variables, *self.detector.optimizer.variables]
-
-    def restore(self, values: Sequence[np.ndarray]) -> None:
-        """Sets everything that training changes, in the order of `variables`."""
-        for variable, value in zip(self.variables(), values, strict=True):
-            variable.assign(value)
-
-    def reset(self, config: ExperimentConfig) -> None:
-        """Sets everything that training changes to what it is before the first step with `training.seed`.
-
-        The seed decides initial values alone, which are variables: another detector, built with it and never traced,
-        has them.
-        """
-        seed = config.training.seed
-        if seed not in self._starts:
-            while len(self._starts) >= _MOST_SEEDS:
-                self._starts.popitem(last=False)
-            drawn = _build(config, self.detector.num_classes)
-            self._starts[seed] = [np.asarray(variable) for variable in drawn.variables]
-        self._starts.move_to_end(seed)
-        self.restore([*self._starts[seed], *self._optimizer_start])
-
-    def start(self, config: ExperimentConfig, class_names: Sequence[str]) -> None:
-        """Takes over the weights of `model.weights`; says what came and what did not, unless it did so last time."""
-        text = initial_weights.start(self.detector.network, config, class_names)
-        if text and text != self._started:
-            progress.emit("note", text=text)
-        self._started = text
-
-    def configure(self, config: ExperimentConfig, total_steps: int) -> None:
-        """Takes over the live settings of a training of `total_steps` steps."""
-        self.detector.apply_live_settings(config)
-        self.schedule.configure(config.optimizer, total_steps)
-        optimizers.configure(self.optimizer, config.optimizer)
-
-    @contextlib.contextmanager
-    def scored_weights(self) -> Iterator[None]:
-        """Puts the moving averages in the place of the weights for a while, where the optimizer keeps any."""
-        optimizer, weights = self.detector.optimizer, self.detector.trainable_variables
-        averaged = getattr(optimizer, "inner_optimizer", optimizer).use_ema
-        own = [np.asarray(weight) for weight in weights] if averaged else []
-        optimizer.finalize_variable_values(weights)
-        try:
-            yield
-        finally:
-            for weight, value in zip(weights, own, strict=False):
-                weight.assign(value)
-
-
-def _build(config: ExperimentConfig, num_classes: int) -> Detector:
-    """Builds a detector whose initial values `training.seed` decides; the process's random state stays as it was."""
-    # Keras draws its initializers' seeds from `random`. `keras.utils.set_random_seed` would also set TensorFlow's,
-    # which drops every compiled function of the process: 20 s for each program on two cores.
-    outside = random.getstate()
-    random.seed(config.training.seed)
-    try:
-        return Detector(config, num_classes)
-    finally:
-        random.setstate(outside)
-
-
-_programs: collections.OrderedDict[str, Program] = collections.OrderedDict()
-
-
-def get_program(config: ExperimentConfig, num_classes: int) -> Program:
-    """Finds or builds the program of an architecture, in whatever state its last training left it.
-
-    The last few are kept.
-
-    Args:
-        config: all settings.
-        num_classes: at least 1.
-    """
-    shaping = {}
-    for path, field, value in config.items():
-        if field.metadata["live"] == "above 0":
-            shaping[path] = value > 0
-        elif not field.metadata["live"] and not path.startswith("augment."):
-            shaping[path] = value
-    unread = (
-        "training.epochs",
-        "training.data_share",
-        "training.seed",
-        "input.cache_bytes",
-        "input.max_boxes",
-        "model.weights",
-    )
-    for path in unread:
-        del shaping[path]
-    key = json.dumps([shaping, num_classes])
-    if key not in _programs:
-        while len(_programs) >= _MOST_PROGRAMS:
-            _programs.popitem(last=False)
-        _programs[key] = Program(config, num_classes)
-        restored = _programs[key].detector.restored
-        if restored is not None:
-            progress.emit("note", text=restored.summary())
-    _programs.move_to_end(key)
-    return _programs[key]
 
 
 def train(
@@ -253,7 +118,7 @@ def train(
     devices.configure_device()
     split, validation = load_data(config, train_files, val_files, class_names)
     steps = input_pipeline.steps_per_epoch(split.length, config.input.batch_size)
-    program = get_program(config, len(class_names))
+    program = programs.get_program(config, len(class_names))
     history = _restore(program, config, checkpoint, start_from)
     if not history:
         program.start(config, class_names)
@@ -325,7 +190,7 @@ def measure(
     devices.configure_device()
     split, validation = load_data(config, train_files, val_files, class_names)
     steps = input_pipeline.steps_per_epoch(split.length, config.input.batch_size)
-    program = get_program(config, len(class_names))
+    program = programs.get_program(config, len(class_names))
     program.reset(config)
     program.configure(config, steps)
     clock = _Clock()
@@ -348,7 +213,7 @@ def restore(config: ExperimentConfig, num_classes: int, checkpoint: str | os.Pat
     """
     if not pathlib.Path(checkpoint).exists():
         raise FileNotFoundError(f"There is no training state {checkpoint}.")
-    program = get_program(config, num_classes)
+    program = programs.get_program(config, num_classes)
     if not _restore(program, config, checkpoint):
         raise UserError(f"The training state {checkpoint} is damaged. Train it again.")
     program.detector.apply_live_settings(config)
@@ -361,7 +226,7 @@ def costs(
 ) -> dict[str, float]:
     """Returns `network_cost.costs` of a configuration that is to be trained; with `network_cost.latency` if asked."""
     devices.configure_device()
-    detector = get_program(config, num_classes).detector
+    detector = programs.get_program(config, num_classes).detector
     return network_cost.costs(detector) | (network_cost.latency(detector, formats) if latency else {})
 
 
@@ -388,7 +253,7 @@ class _Reporter(keras.callbacks.Callback):
 
     def __init__(
         self,
-        program: Program,
+        program: programs.Program,
         validation: "Validation",
         history: list[EpochReport],
         images: int,
@@ -491,7 +356,9 @@ class Validation:
         return (time.perf_counter() - started) * math.ceil(len(self.truth) / EVAL_BATCH)
 
 
-def _restore(program: Program, config: ExperimentConfig, *paths: str | os.PathLike[str] | None) -> list[EpochReport]:
+def _restore(
+    program: programs.Program, config: ExperimentConfig, *paths: str | os.PathLike[str] | None
+) -> list[EpochReport]:
     """Loads the first state that exists and is whole, else the initial one; returns its history."""
     for path in paths:
         exists = path is not None and pathlib.Path(path).exists()

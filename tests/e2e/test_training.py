@@ -14,7 +14,7 @@ from tiny_data import CLASS_NAMES, scene_record, write_split
 from data import progress
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
-from models.training import schedules, train
+from models.training import programs, schedules, train
 from models.training.divergence import DivergedError
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -278,7 +278,7 @@ def test_live_settings_do_not_trace_again(data) -> None:
     assert second.detector is first
     assert (first.train_function, first.predict_function) == traced
     expected = weights(second)
-    train._programs.clear()
+    programs._programs.clear()
     alone = train.train(SMALL.replace(changes), *data, CLASS_NAMES, epochs=2)
     assert alone.history[-1]["AP"] == second.history[-1]["AP"]
     for weight, value in zip(weights(alone), expected, strict=True):

@@ -16,7 +16,7 @@ import tensorflow as tf
 from models.export import saved_model
 from models.hyperparameters import ExperimentConfig
 from models.network import backbones, layers
-from models.training import devices, train
+from models.training import devices, programs, train
 from tests import tiny_data
 
 # Adam's first steps are as long for a gradient of rounding errors as for any other; momentum's are not.
@@ -47,7 +47,7 @@ def main(folder: pathlib.Path) -> None:
     found: dict[str, Any] = {"replicas": [], "reports": [], "values": [], "answers": []}
     for number, accelerators in enumerate(([], ["CPU:0", "CPU:1"])):
         devices.accelerators = lambda names=accelerators: names
-        train._programs.clear()
+        programs._programs.clear()
         state = folder / f"state_{number}" / "state.npz"
         for epochs in (1, 2):  # the second part continues from the file
             result = train.train(config, *files, names, epochs=epochs, checkpoint=state)
@@ -59,7 +59,7 @@ def main(folder: pathlib.Path) -> None:
         found["answers"].append({key: value.numpy() for key, value in served(image_bytes=image).items()})
     one, two = found.pop("values")
     found["weights"] = max(float(np.abs(a - b).max()) for a, b in zip(one, two, strict=True))
-    moved = train.Program(config, len(names)).detector.variables
+    moved = programs.Program(config, len(names)).detector.variables
     found["moved"] = max(float(np.abs(a - np.asarray(b)).max()) for a, b in zip(one, moved, strict=True))
     one, two = found.pop("answers")
     found["scores"] = float(np.abs(one["detection_scores"] - two["detection_scores"]).max())

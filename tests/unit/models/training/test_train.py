@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models.hyperparameters import ExperimentConfig
-from models.training import train
+from models.training import programs, train
 from tests import tiny_data
 
 CONFIG = ExperimentConfig().replace(
@@ -27,7 +27,7 @@ def program():
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        yield train.Program(CONFIG, 2)
+        yield programs.Program(CONFIG, 2)
     finally:
         keras.config.set_dtype_policy(policy)
 
@@ -51,12 +51,12 @@ def test_after_scoring_the_averages_training_goes_on_from_its_own_weights(progra
         np.testing.assert_array_equal(weight, value)
 
 
-def first_move(changes: dict) -> tuple[train.Program, dict[str, np.ndarray]]:
+def first_move(changes: dict) -> tuple[programs.Program, dict[str, np.ndarray]]:
     """Takes one step of gradient descent; returns the program and how far its weights moved."""
     settings = {"optimizer.name": "sgd", "optimizer.learning_rate": 0.1, "optimizer.warmup_fraction": 0.0}
     settings |= {"optimizer.clip_norm": 0.0, "optimizer.ema_momentum": 0.0, "loss.l2": 0.1}
     config = CONFIG.replace(settings | changes)
-    program = train.Program(config, 2)
+    program = programs.Program(config, 2)
     program.configure(config, 10)
     weights = program.detector.network.weights
     before = [np.asarray(weight) for weight in weights]
@@ -88,7 +88,7 @@ def test_two_rates_are_kept_where_the_loss_is_scaled() -> None:
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        optimizer = train.Program(CONFIG.replace({"optimizer.backbone_rate": 0.5}), 2).detector.optimizer
+        optimizer = programs.Program(CONFIG.replace({"optimizer.backbone_rate": 0.5}), 2).detector.optimizer
     finally:
         keras.config.set_dtype_policy(policy)
     assert sorted(set(optimizer.inner_optimizer.factors)) == [0.5, 1.0]
@@ -99,7 +99,7 @@ def test_one_traced_program_trains_every_seed_as_one_of_its_own_does(tmp_path, m
     traced = []
     compute_loss = train.Detector.compute_loss
     monkeypatch.setattr(train.Detector, "compute_loss", lambda *a, **k: traced.append(1) or compute_loss(*a, **k))
-    monkeypatch.setattr(train, "_programs", collections.OrderedDict())
+    monkeypatch.setattr(programs, "_programs", collections.OrderedDict())
     records = [tiny_data.scene_record("train", number) for number in range(4)]
     files = [tiny_data.write_split(tmp_path / split, split, records) for split in ("train", "val")]
     settings = {"model.dropout_rate": 0.2, "input.batch_size": 2}
@@ -107,7 +107,7 @@ def test_one_traced_program_trains_every_seed_as_one_of_its_own_does(tmp_path, m
     def trained(seed: int) -> list[np.ndarray]:
         config = CONFIG.replace(settings | {"training.seed": seed})
         result = train.train(config, *files, tiny_data.CLASS_NAMES, epochs=2, validate_at=())
-        values = [np.asarray(one) for one in train.get_program(config, len(tiny_data.CLASS_NAMES)).variables()]
+        values = [np.asarray(one) for one in programs.get_program(config, len(tiny_data.CLASS_NAMES)).variables()]
         return [*values, np.array([report["loss"] for report in result.history])]
 
     first = trained(0)
@@ -115,8 +115,8 @@ def test_one_traced_program_trains_every_seed_as_one_of_its_own_does(tmp_path, m
     shared = trained(1)
     again = trained(0)
     assert len(traced) == times > 0
-    assert len(train._programs) == 1
-    train._programs.clear()
+    assert len(programs._programs) == 1
+    programs._programs.clear()
     alone = trained(1)
     assert len(traced) == 2 * times
     for found, expected in ((again, first), (shared, alone)):
@@ -127,8 +127,8 @@ def test_one_traced_program_trains_every_seed_as_one_of_its_own_does(tmp_path, m
 
 def test_the_starts_of_a_few_seeds_are_kept(monkeypatch) -> None:
     """However many there are: they would fill the memory. One that is drawn again is the same."""
-    monkeypatch.setattr(train, "_MOST_SEEDS", 2)
-    program = train.Program(CONFIG, 2)
+    monkeypatch.setattr(programs, "_MOST_SEEDS", 2)
+    program = programs.Program(CONFIG, 2)
     starts = {}
     for seed in (0, 1, 2, 0):
         program.reset(CONFIG.replace({"training.seed": seed}))
