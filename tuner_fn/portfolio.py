@@ -19,6 +19,7 @@ CHANGES: Mapping[str, Change] = {
     "loss.matched_iou": lambda iou, _: round(0.8 * iou, 3),
     "input.batch_size": lambda batch, _: batch // 2,
     "optimizer.learning_rate": lambda rate, _: 2.0 * rate,
+    "augment.crop_probability": lambda _, __: 0.0,
 }
 
 
