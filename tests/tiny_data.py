@@ -9,6 +9,7 @@ from data import examples
 from data.road_scenes import scenes
 from models.hyperparameters import ExperimentConfig
 from models.network.detector import Detector
+from models.training import programs
 
 CLASS_NAMES = scenes.CLASS_NAMES
 
@@ -44,8 +45,9 @@ def write_split(folder: pathlib.Path, split: str, records: list[examples.Detecti
 
 
 def lively_detector(num_classes: int, **settings) -> Detector:
-    """Builds an untrained detector whose answers depend on the image, as those of fresh weights hardly do."""
-    detector = Detector(ExperimentConfig().replace({"model.batch_norm_momentum": 0.5} | settings), num_classes)
+    """Builds an untrained detector, always the same, whose answers depend on the image."""
+    config = ExperimentConfig().replace({"model.batch_norm_momentum": 0.5} | settings)
+    detector = programs.build(config, num_classes)  # other weights each time would meet a tie now and then
     draw = np.random.default_rng(0)
     size = detector.config.input.size
     scene = tf.image.resize(tf.io.decode_png(scene_record("train", 0).encoded), size)

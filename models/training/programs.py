@@ -34,7 +34,7 @@ class Program:
         """
         self._started = ""
         with devices.distribution(config.input.batch_size):
-            self.detector = _build(config, num_classes)
+            self.detector = build(config, num_classes)
             self.schedule = schedules.LiveSchedule()
             self.optimizer = optimizers.make_optimizer(config.optimizer, self.schedule)
             self.detector.compile(optimizer=self.optimizer, jit_compile=False)
@@ -63,7 +63,7 @@ class Program:
         if seed not in self._starts:
             while len(self._starts) >= _MOST_SEEDS:
                 self._starts.popitem(last=False)
-            drawn = _build(config, self.detector.num_classes)
+            drawn = build(config, self.detector.num_classes)
             self._starts[seed] = [np.asarray(variable) for variable in drawn.variables]
         self._starts.move_to_end(seed)
         self.restore([*self._starts[seed], *self._optimizer_start])
@@ -95,8 +95,13 @@ class Program:
                 weight.assign(value)
 
 
-def _build(config: ExperimentConfig, num_classes: int) -> Detector:
-    """Builds a detector whose initial values `training.seed` decides; the process's random state stays as it was."""
+def build(config: ExperimentConfig, num_classes: int) -> Detector:
+    """Builds a detector whose initial values `training.seed` decides; the process's random state stays as it was.
+
+    Args:
+        config: all settings.
+        num_classes: at least 1.
+    """
     # Keras draws its initializers' seeds from `random`. `keras.utils.set_random_seed` would also set TensorFlow's,
     # which drops every compiled function of the process: 20 s for each program on two cores.
     outside = random.getstate()
