@@ -13,6 +13,7 @@ import argparse
 import json
 import pathlib
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -44,6 +45,7 @@ def main() -> int:
         dataset = arguments.folder / str(num_images) / "set"
         if not dataset.exists():
             partial = dataset.with_name("partial")
+            shutil.rmtree(partial, ignore_errors=True)
             checking.write_dataset(partial, num_images, BOXES)
             partial.rename(dataset)
         for step in arguments.steps.split(","):

@@ -96,18 +96,22 @@ class TimedTuner(ReportedTuner):
         return plan
 
     def pre_create_trial(self) -> None:
-        """Ends the search where its time is up; else the oracle learns how many epochs there is time for."""
-        after_s = self._after_s()
-        self._clock.check(after_s)
-        left_s, epoch_s = self._clock.left_s(), self._recent_epoch_s()
-        if left_s is not None and epoch_s and len(self.processes) == 1:  # several follow the journal alone
-            self.oracle.epochs_in_time = max(int((left_s - after_s) / epoch_s), 0)
+        """Ends the search where its time is up."""
+        self._clock.check(self._after_s())
 
-    def _recent_epoch_s(self) -> float:
-        """Averages an epoch's seconds over the last trials; without one it is as measured, or 0."""
+    def _epochs_in_time(self) -> int | None:
+        """Estimates how many epochs of one process the search has time for, by what its last trials took.
+
+        Returns:
+            None without a limit of time, and before anything was measured.
+        """
+        left_s = self._clock.left_s()
+        if left_s is None:
+            return None
         seconds = {row["trial"]: row["epoch_seconds"] for row in self._trial_rows()}
         known = [seconds[trial] for trial in self.oracle.end_order if seconds.get(trial)]
-        return statistics.fmean(known[-_RECENT:] or [self._measured_s])
+        epoch_s = statistics.fmean(known[-_RECENT:] or [self._measured_s])
+        return max(int((left_s - self._after_s()) / epoch_s), 0) if epoch_s else None
 
     def _rebuilds(self) -> bool:
         """Tells whether trials differ in what a network is traced anew for; one that was traced is used again."""

@@ -170,7 +170,7 @@ class DetectionTuner(TrialTuner):
     def _search(self, **settings: Any) -> None:
         """Runs trials until the oracle ends it, or until the time left is that of the trainings after it."""
         try:
-            if len(self.processes) > 1 or self._journal_file.exists():
+            if self._is_journalled:
                 self._search_in_parallel(**settings)
             else:
                 super().search(**settings)
@@ -200,6 +200,11 @@ class DetectionTuner(TrialTuner):
         self.on_trial_end(trial)
 
     @property
+    def _is_journalled(self) -> bool:
+        """Tells whether the order of the trials is recorded, or repeated from a record."""
+        return len(self.processes) > 1 or self._journal_file.exists()
+
+    @property
     def _journal_file(self) -> pathlib.Path:
         return pathlib.Path(self.project_dir) / JOURNAL
 
@@ -218,8 +223,10 @@ class DetectionTuner(TrialTuner):
         progress.emit("plan", **self._plan())
 
     def pre_create_trial(self) -> None:
-        """Ends the search where its time is up; else it says whose weights are at hand."""
+        """Ends the search where its time is up; else it says how many epochs fit, and whose weights are at hand."""
         super().pre_create_trial()
+        if not self._is_journalled:  # what is repeated from a journal must not depend on the time
+            self.oracle.epochs_in_time = self._epochs_in_time()
         if self.inherit:  # at each proposal: a search that is continued must find the same
             disk.find_donors(self.oracle, self._state_path)
 

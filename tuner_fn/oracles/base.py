@@ -95,7 +95,7 @@ class SeededOracle(SavedOracle, abc.ABC):
         rungs: epochs at which a configuration's training may end, ascending; the last is `max_epochs`.
         donors: trials whose weights are at hand: a new configuration starts with those of the nearest one, which it
             carries in `tuner/inherited`. None by default.
-        epochs_in_time: that there is time for; None where that is not known. It ends nothing by itself.
+        epochs_in_time: how many epochs there is time for; None where unknown. It does not end the search.
     """
 
     def __init__(

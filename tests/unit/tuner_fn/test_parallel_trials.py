@@ -172,6 +172,19 @@ def test_one_worker_leaves_no_journal(tmp_path) -> None:
     assert not (tmp_path / "search" / journal.FILE_NAME).exists()
 
 
+def test_one_worker_that_repeats_a_journal_does_not_look_at_the_time(tmp_path) -> None:
+    """The minutes that are left would change what it proposes."""
+    settings = {"max_trials": 12, "max_epochs": 4, "max_minutes": 5.0}
+    search(make(tmp_path / "several", 3, "freeze_thaw", **settings))
+    repeat(tmp_path / "several", tmp_path / "one")
+    one = make(tmp_path / "one", 1, "freeze_thaw", **settings)
+    search(one)
+    assert one.oracle.epochs_in_time is None
+    alone = make(tmp_path / "alone", 1, "freeze_thaw", **settings)
+    search(alone)
+    assert alone.oracle.epochs_in_time > 0
+
+
 def test_a_mistake_in_one_process_ends_the_search_and_the_others_continue_their_trials_later(tmp_path) -> None:
     tuner = make(tmp_path, 3, max_trials=12)
     tuner.processes[1].actions = {1: keras_tuner.errors.FatalError("TypeError: wrong argument")}
