@@ -63,7 +63,7 @@ PRESETS = {
             "anchors.max_scale": 0.6,
             "training.epochs": 30,
         },
-        trainings=10,
+        trainings=24,
         minutes=60.0,
         factor=2,
     ),

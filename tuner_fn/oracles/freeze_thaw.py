@@ -64,7 +64,7 @@ class FreezeThawOracle(SeededOracle):
             min_epochs: of a configuration's first run, at least 1: below it scores would rank noise.
             prior_weight: trust in the start, from 0: how many configurations it takes until it counts little.
             first: {hyperparameter: value in the space} that change the start, each a configuration that is tried
-                before the model decides.
+                before the model decides; those that are ahead of the start after the first rung are tried together.
             **settings: of `SeededOracle`.
         """
         super().__init__(**settings)
@@ -130,10 +130,29 @@ class FreezeThawOracle(SeededOracle):
         return self.max_epochs - self.configurations[index].epochs
 
     def _given(self) -> dict[str, Any] | None:
-        """Returns the values of the next of `first` that was not tried; None where all were."""
-        start = self.space.defaults()
-        every = (self.space.completed({**start, **changes}) for changes in self.first)
-        return next((values for values in every if len(self.not_tried(self.space.genes(values)[None]))), None)
+        """Returns the values of the next of `first` that was not tried, then of what helped; None where all were."""
+        for changes in filter(None, (*self.first, self._helpful())):
+            values = self._changed(changes)
+            if len(self.not_tried(self.space.genes(values)[None])):
+                return values
+        return None
+
+    def _changed(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the values of the start with changes."""
+        return self.space.completed({**self.space.defaults(), **changes})
+
+    def _helpful(self) -> dict[str, Any]:
+        """Joins those of `first` that were ahead of the start after the first rung; {} until all of them are known."""
+        start, found = self.configurations[0] if self.configurations else None, {}
+        for changes in self.first:
+            genes = self.space.genes(self._changed(changes))
+            own = next((one for one in self.configurations if np.allclose(one.genes, genes)), None)
+            if start is None or own is None or "running" in (start.state, own.state):
+                return {}
+            epoch = min(self.first_epochs(), own.epochs)  # of several workers one may have begun with a lower rung
+            if own.curve.get(epoch, -np.inf) > start.curve.get(epoch, np.inf):
+                found |= changes
+        return found
 
     def rungs_after(self, ended: Sequence[str]) -> list[int]:
         """Lists the rungs, which the end of the start raises; `SeededOracle.rungs_after`."""

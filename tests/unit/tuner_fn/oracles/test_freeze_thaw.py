@@ -66,6 +66,48 @@ def test_what_is_given_is_tried_after_the_start_and_before_the_model_decides(tmp
     assert [values["tuner/epochs"] for values in asked[1:3]] == [asked[1]["tuner/epochs"]] * 2
 
 
+def make_fair_space() -> keras_tuner.HyperParameters:
+    """Has a start that either setting can improve on, and fall behind."""
+    space = keras_tuner.HyperParameters()
+    space.Float("rate", 1e-4, 1e-1, sampling="log", default=1e-3)
+    space.Float("share", 0.0, 1.0, default=0.6)
+    return space
+
+
+def is_both(values: dict) -> bool:
+    return (values["rate"], values["share"]) == (pytest.approx(0.01), pytest.approx(0.35))
+
+
+def test_what_helps_alone_is_tried_together_once(tmp_path) -> None:
+    """What is behind the start after the first rung is left out, and so is a change that was overtaken."""
+    given = [{"rate": 0.01}, {"share": 0.9}, {"share": 0.35}]
+    asked = run(make(tmp_path, make_fair_space(), max_epochs_total=8 * MAX_EPOCHS, first=given))
+    assert is_both(asked[4])
+    assert asked[4]["tuner/epochs"] == asked[1]["tuner/epochs"]
+    assert all("tuner/trial_id" in values for values in asked[5:] if is_both(values))  # it may only be continued
+
+
+def test_changes_of_which_one_helps_are_not_tried_together(tmp_path) -> None:
+    given = [{"rate": 0.01}, {"share": 0.9}]
+    asked = run(make(tmp_path, make_fair_space(), max_epochs_total=8 * MAX_EPOCHS, first=given))
+    assert not any(values["rate"] == pytest.approx(0.01) and values["share"] == 0.9 for values in asked)
+
+
+def test_what_helps_together_waits_for_trials_that_are_running(tmp_path) -> None:
+    """Two workers: one asks while the last of the changes runs."""
+    given = [{"rate": 0.01}, {"share": 0.35}]
+    oracle = make(tmp_path, make_fair_space(), max_epochs_total=20 * MAX_EPOCHS, first=given)
+    start, first = (oracle.create_trial(worker) for worker in ("tuner0", "tuner1"))
+    tell(oracle, start)
+    second = oracle.create_trial("tuner0")
+    tell(oracle, first)
+    other = oracle.create_trial("tuner1")
+    assert not is_both(other.hyperparameters.values)
+    tell(oracle, other)
+    tell(oracle, second)
+    assert is_both(oracle.create_trial("tuner0").hyperparameters.values)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_of_equal_hopes_the_cheap_one_is_tried(tmp_path, seed) -> None:
     """A higher share has up to a thousand times the multiply-adds and changes no score."""
