@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from data import progress
+
 
 @functools.cache
 def configure_device() -> str:
@@ -46,7 +48,7 @@ def accelerators() -> list[str]:
 
 
 def distribution(batch_size: int) -> contextlib.AbstractContextManager[Any]:
-    """Makes the scope to build a detector and its optimizer in: its steps divide each batch among all GPUs.
+    """Makes the scope to build a detector and its optimizer in: its steps divide each batch among all GPUs, and says so.
 
     Args:
         batch_size: as many devices are used as divide it in equal parts.
@@ -56,6 +58,10 @@ def distribution(batch_size: int) -> contextlib.AbstractContextManager[Any]:
     """
     names = accelerators() if keras.backend.backend() == "tensorflow" else []
     count = max((number for number in range(1, len(names) + 1) if batch_size % number == 0), default=1)
+    if len(names) > 1:
+        rest = "" if count == len(names) else f"; {len(names)} cannot share it equally"
+        shared = f"divided among {count} GPUs" if count > 1 else "on one GPU"
+        progress.emit("note", text=f"Each batch of {batch_size} images is {shared}{rest}.")
     if count == 1:
         return contextlib.nullcontext()
     import tensorflow as tf

@@ -6,6 +6,7 @@ import keras
 import pytest
 import tensorflow as tf
 
+from data import progress
 from models.training import devices
 
 
@@ -26,3 +27,22 @@ def test_a_gpu_that_is_in_use_already_is_used_on(monkeypatch, capability, policy
         assert keras.mixed_precision.global_policy().name == policy
     finally:
         keras.mixed_precision.set_global_policy(before)
+
+
+@pytest.mark.parametrize(
+    ("num_gpus", "batch_size", "text"),
+    [
+        (2, 8, "Each batch of 8 images is divided among 2 GPUs."),
+        (4, 9, "Each batch of 9 images is divided among 3 GPUs; 4 cannot share it equally."),
+        (2, 7, "Each batch of 7 images is on one GPU; 2 cannot share it equally."),
+        (1, 8, None),
+    ],
+)
+def test_it_is_said_among_how_many_gpus_a_batch_is_divided(monkeypatch, num_gpus, batch_size, text) -> None:
+    notes = []
+    monkeypatch.setattr(devices, "accelerators", lambda: [f"GPU:{number}" for number in range(num_gpus)])
+    strategy = types.SimpleNamespace(scope=lambda: None)
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda names: strategy)
+    with progress.listen(lambda kind, fields: notes.append((kind, fields["text"]))):
+        devices.distribution(batch_size)
+    assert notes == ([] if text is None else [("note", text)])
