@@ -13,10 +13,14 @@ def _next_wider(alpha: float, entry: Mapping[str, Any]) -> float:
     return min((other for other in entry.get("choices") or () if other > alpha), default=alpha)
 
 
+def _lower_iou(iou: float, entry: Mapping[str, Any]) -> float:
+    return min(iou, max(round(0.8 * iou, 3), entry.get("low", 0.0)))
+
+
 # In the order in which they are tried; `docs/plan.md` has what each gave.
 CHANGES: Mapping[str, Change] = {
     "model.alpha": _next_wider,
-    "loss.matched_iou": lambda iou, _: round(0.8 * iou, 3),
+    "loss.matched_iou": _lower_iou,
     "input.batch_size": lambda batch, _: batch // 2,
     "optimizer.learning_rate": lambda rate, _: 2.0 * rate,
     "augment.crop_probability": lambda _, __: 0.0,

@@ -79,8 +79,8 @@ class SearchConfig:
         objectives.DEFAULT_OBJECTIVE,
         choices=objectives.every,
         help="Metric that the search maximises and --min_map refers to: "
-        + " or ".join(f"{name}, {one.text}" for name, one in objectives.COCO.items())
-        + ", or one of a plug-in.",
+        + " or ".join(f"{name} ({one.text})" for name, one in objectives.COCO.items())
+        + ", or a plug-in's metric.",
     )
     max_trials: int | None = option(
         int,
@@ -101,7 +101,8 @@ class SearchConfig:
         None,
         above=0,
         decides=False,
-        help="Budget: minutes of the whole run, all starts together. Too few for a search go into one longer training.",
+        help="Budget: minutes of the whole run, all starts together. If they are too few for a search, they go into one"
+        " longer training.",
     )
     trial_timeout: float | None = option(
         float,

@@ -17,6 +17,18 @@ def test_changes_are_relative_to_the_start() -> None:
     ]
 
 
+def test_the_iou_of_the_plan_falls_to_the_end_of_its_range() -> None:
+    """0.8 times 0.4 would be below it."""
+    planned = CPU.replace({"loss.matched_iou": 0.4})
+    assert {"loss.matched_iou": 0.35} in portfolio.candidates(planned, search_space.named_space("default", planned))
+
+
+def test_an_iou_below_the_range_is_not_raised() -> None:
+    low = CPU.replace({"loss.matched_iou": 0.3})
+    ranges = {"loss.matched_iou": {"low": 0.35, "high": 0.6, "scale": "linear"}}
+    assert portfolio.candidates(low, ranges) == []
+
+
 def test_what_is_not_searched_is_left_out() -> None:
     """By name, because the value lies outside of what is searched, or because it is the start's."""
     widest = CPU.replace({"model.alpha": 1.4, "input.batch_size": 2})
