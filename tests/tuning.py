@@ -66,6 +66,9 @@ class FakeProcess:
     def release(self) -> None:
         pass
 
+    def cancel(self) -> None:
+        pass
+
     def close(self) -> None:
         self.closed = True
 

@@ -16,12 +16,13 @@ class Room:
 
     Attributes:
         seconds: that are left for training.
-        epoch_s: seconds of an epoch, its share of validation included, positive.
+        epoch_s: seconds of a trial's epoch, its share of validation included, positive.
         epochs: of the final training, at least 1.
         trial_epochs: of a whole trial, at most `epochs`.
         final_epochs: that the final training needs beside the winner's trial.
         trainings: whole trials that a search takes at most, where the time is a preset's: then it is not a limit, and
             the training asked for is never shortened. None where the time is the user's.
+        slower: seconds of an epoch of the final training / those of a trial's: above 1 where trials have less of it.
     """
 
     seconds: float
@@ -30,16 +31,22 @@ class Room:
     trial_epochs: int
     final_epochs: int = 0
     trainings: int | None = None
+    slower: float = 1.0
 
     @property
-    def fitting(self) -> int:
-        """Epochs that there is time for."""
-        return int(self.seconds / self.epoch_s)
+    def searching(self) -> int:
+        """Epochs of trials that there is time for beside the final training; negative where even that has no room."""
+        return math.floor((self.seconds / self.epoch_s) - self.slower * self.final_epochs)
 
     @property
-    def least(self) -> int:
-        """Epochs that there must be time for before anything is searched."""
-        return LEAST_TRAININGS * self.trial_epochs + self.final_epochs
+    def training(self) -> int:
+        """Epochs that there is time for where nothing is searched."""
+        return int(self.seconds / (self.slower * self.epoch_s))
+
+    @property
+    def least_s(self) -> float:
+        """Seconds that there must be before anything is searched."""
+        return (LEAST_TRAININGS * self.trial_epochs + self.slower * self.final_epochs) * self.epoch_s
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,26 +55,37 @@ class Allotment:
 
     Attributes:
         is_search: whether there is room for a search.
-        epochs: of the search in all; without one, of the only training.
+        epochs: of the search in all, one process at work; without a search, of the only training.
         epoch_s: seconds of an epoch, as measured.
+        done: epochs of trials that an earlier start with another budget had trained, beside `epochs`.
+        minutes: that this was decided for.
+        processes: the most that trained trials at the same time.
     """
 
     is_search: bool
     epochs: int
     epoch_s: float
+    done: int = 0
+    minutes: float = math.inf
+    processes: int = 1
 
     def search_epochs(self, repeated: int) -> int:
-        """Returns the epochs of the search beside those of the finalists' further seeds.
+        """Returns the epochs of the trials, in all processes.
+
+        Args:
+            repeated: epochs that the finalists' further seeds still take.
 
         Raises:
             UserError: there are none.
         """
+        if self.done:
+            return self.done + self.processes * max(self.epochs - repeated, 0)
         if repeated >= self.epochs:
             raise UserError(
                 f"`--repeats` takes {repeated} epochs for further seeds, and `--max_minutes` has room for"
                 f" {self.epochs}, which leaves none to the search. Give more minutes or fewer repeats."
             )
-        return self.epochs - repeated
+        return self.processes * (self.epochs - repeated)
 
     def text(self, room: Room, max_minutes: float) -> str:
         """Says what is done with the time and why.
@@ -79,36 +97,42 @@ class Allotment:
         whose = "" if room.trainings is None else "the preset's "
         time = f"{room.seconds / (room.epoch_s * room.trial_epochs):.1f} trainings of {room.trial_epochs} epochs"
         text = f"In {whose}{max_minutes:g} minutes there is time for {time}"
+        if self.done:
+            return f"{text} beside those that are there: the search continues with {self.epochs} epochs."
         if self.is_search:
             return f"{text}: a search of {self.epochs} epochs, whose winner is the final model."
-        needed = math.ceil((room.least * room.epoch_s + AFTER_S) / 60.0)
+        needed = math.ceil((room.least_s + AFTER_S) / 60.0)
         return (
             f"{text}; a search needs {LEAST_TRAININGS} (--max_minutes={needed} here). So the settings stay as they are,"
             f" and the only training takes {self.epochs} epochs."
         )
 
 
-def allot(room: Room) -> Allotment:
+def allot(room: Room, done: int = 0) -> Allotment:
     """Decides what the time is spent on.
 
+    Args:
+        room: what there is.
+        done: epochs of trials that are there already.
+
     Returns:
-        A search where `LEAST_TRAININGS` whole trials fit; else one training, longer than asked for where there is
-        time and, in a user's minutes, shorter where there is not.
+        A search where `LEAST_TRAININGS` whole trials fit or trials are there; else one training, longer than asked for
+        where there is time and, in a user's minutes, shorter where there is not.
 
     Raises:
         UserError: the time is the user's, and not even an epoch fits.
     """
-    if room.fitting >= room.least:
-        epochs = room.fitting - room.final_epochs
-        most = epochs if room.trainings is None else min(epochs, room.trainings * room.trial_epochs)
-        return Allotment(True, most, room.epoch_s)
-    longest = min(room.fitting, LONGEST * room.epochs)
+    if done or room.searching >= LEAST_TRAININGS * room.trial_epochs:
+        most = room.searching if room.trainings is None else min(room.searching, room.trainings * room.trial_epochs)
+        return Allotment(True, max(most, 0), room.epoch_s, done)
+    longest = min(room.training, LONGEST * room.epochs)
     if room.trainings is not None:
         return Allotment(False, max(longest, room.epochs), room.epoch_s)
     if longest < 1:
-        needed = math.ceil((room.epoch_s - room.seconds) / 60.0) + 1
+        epoch_s = room.slower * room.epoch_s
+        needed = math.ceil((epoch_s - room.seconds) / 60.0) + 1
         raise UserError(
-            f"`--max_minutes` leaves no time to train: an epoch takes {room.epoch_s:.0f} s, evaluation and export about"
+            f"`--max_minutes` leaves no time to train: an epoch takes {epoch_s:.0f} s, evaluation and export about"
             f" {AFTER_S:.0f} s. Give at least {needed} minutes more, or fewer images with --limit."
         )
     return Allotment(False, longest, room.epoch_s)

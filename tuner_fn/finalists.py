@@ -65,10 +65,9 @@ def describe(decision: Decision | None, rows: Sequence[Row]) -> dict[str, str]:
     if decision is None:
         same = rows[0]["hyperparameters"] == start["hyperparameters"]
         if same:
-            return {
-                "began with": "the settings of trial 1, which were kept: nothing else was trained far enough to compare"
-            }
-        return {"began with": "the settings of trial 1, which failed: the best other settings were taken"}
+            return {"began with": "the settings of trial 1, which were kept: no others came to the end of a comparison"}
+        what = "which failed" if start["status"] == "failed" else "which were not trained to the end"
+        return {"began with": f"the settings of trial 1, {what}: the best other settings were taken"}
     by_trial = {row["trial"]: row for row in rows}
     own, other = (by_trial[trial]["hyperparameters"] for trial in (decision.start, decision.challenger))
     changed = ", ".join(
@@ -178,7 +177,7 @@ class Finalists:
             has_fidelity: as of `epochs_needed`.
             inherits: as of `epochs_needed`.
         """
-        self._path, self._max_epochs = pathlib.Path(path), max_epochs
+        self._path, self._max_epochs, self._inherits = pathlib.Path(path), max_epochs, inherits
         self.num_epochs = epochs_needed(repeats, max_epochs, has_fidelity=has_fidelity, inherits=inherits)
         self._whole, self._min_confidence = not has_fidelity, min_confidence
         self._seeds = [first_seed + number for number in range(repeats + further_seeds)]
@@ -186,10 +185,19 @@ class Finalists:
         found = search_files.read(self._path, lambda scores: {trial: dict(one) for trial, one in scores.items()})
         self.scores: dict[str, dict[str, float | None]] = found or {}  # what was damaged is trained again
 
+    def compare_once(self) -> None:
+        """Has the first seed alone decide."""
+        self._repeats, self._seeds = 1, self._seeds[:1]
+        self.num_epochs = epochs_needed(1, self._max_epochs, has_fidelity=not self._whole, inherits=self._inherits)
+
     @property
     def epochs_trained(self) -> int:
         """Epochs of the finalists' trainings so far, beside the search's trials."""
         return self._max_epochs * sum(map(len, self.scores.values()))
+
+    def epochs_of_pair(self, rows: Sequence[Row]) -> int:
+        """Counts those of the present start and challenger; an earlier challenger's were paid by an earlier budget."""
+        return self._max_epochs * sum(len(self.scores.get(trial, ())) for trial in self.trials(rows))
 
     @property
     def more_epochs(self) -> int:

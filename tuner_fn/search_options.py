@@ -5,6 +5,7 @@ search continues when the option changes.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -272,6 +273,9 @@ def check(field: dataclasses.Field, value: Any) -> None:
     name, known = field.name, field.metadata["choices"]()
     if known and value not in known:
         raise UserError(f"`{name}={value}` is none of {', '.join(known)}.{nearest(value, known)}")
+    if isinstance(value, float) and not math.isfinite(value):
+        hint = "" if field.default is not None else " Leave it out for no limit."
+        raise UserError(f"`{name}` must be a finite number: got {value}.{hint}")
     low, above, below = (field.metadata[limit] for limit in ("low", "above", "below"))
     if low is not None and value < low:
         raise UserError(f"`{name}` must be at least {low}: got {value}.")

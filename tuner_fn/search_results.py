@@ -17,6 +17,8 @@ from tuner_fn.oracles.base import SeededOracle
 STATE = "tuner/state"  # among the winner's values: the file of its training state
 SCORE = "tuner/score"  # among the winner's values: what its trial ended with
 ON_VAL = "val_"
+LEADERBOARD_FILE, TABLE_FILE, BEST_CONFIG_FILE = "leaderboard.json", "leaderboard.csv", "best_config.json"
+RESULTS = (LEADERBOARD_FILE, TABLE_FILE, BEST_CONFIG_FILE, DECISION_FILE)  # what a report needs
 
 
 class ReportedTuner(keras_tuner.Tuner):
@@ -121,8 +123,8 @@ class ReportedTuner(keras_tuner.Tuner):
         rows, decision = self.leaderboard(), self._finalists.decision(self._trial_rows())
         folder = pathlib.Path(self.project_dir)
         files.write_json(folder / DECISION_FILE, None if decision is None else dataclasses.asdict(decision))
-        files.write_text(folder / "leaderboard.json", json.dumps(rows, indent=1))
-        files.write_text(folder / "leaderboard.csv", reporting.csv_table(rows))
+        files.write_text(folder / LEADERBOARD_FILE, json.dumps(rows, indent=1))
+        files.write_text(folder / TABLE_FILE, reporting.csv_table(rows))
         if rows and rows[0]["rank"]:
             best = search_space.configuration(self.config, rows[0]["hyperparameters"])
-            files.write_text(folder / "best_config.json", json.dumps(best.to_dict(), indent=1))
+            files.write_text(folder / BEST_CONFIG_FILE, json.dumps(best.to_dict(), indent=1))

@@ -2,7 +2,9 @@
 
 import abc
 import dataclasses
+import math
 import pathlib
+import shutil
 import statistics
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import keras_tuner
 
 from data import files, progress
+from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
 from models.network import layers
 from tuner_fn import allotment, search_files
@@ -21,6 +24,8 @@ from tuner_fn.search_space import Ranges
 from tuner_fn.supervisor import TrainingProcess
 from tuner_fn.worker import Job
 
+_SINGLE_TRAINING = "single_training"  # folder of what was trained in place of a search
+_MOST_FOR_FINALISTS = 0.5  # of a search's minutes: where further seeds take more, one decides
 _MARGIN = 1.5  # of the time that is kept for the finalists: the machine may get busier
 _TRAINING_S = 10.0  # that a training takes beside its epochs: loading, tracing, scores of resamples
 _RECENT = 3  # trials that say how long an epoch takes now
@@ -59,7 +64,9 @@ class TimedTuner(ReportedTuner):
         self.max_minutes, self.max_trainings, self.trial_timeout_s = max_minutes, max_trainings, trial_timeout_s
         self._clock = Clock(directory / "clock.json", max_minutes, reserved_s)
         self._pace: Any = None  # as measured with the first settings
-        self._measured_s = 0.0  # an epoch's seconds, where the minutes decide how much is searched
+        self._measured_s = 0.0  # an epoch's seconds with the first settings
+        self._slower = 1.0  # than a trial's epoch is the final training's, where trials have less of it
+        self._is_allotted = False  # the minutes decide how much is searched
         self._allotted = directory / "allotment.json"
 
     @property
@@ -121,10 +128,14 @@ class TimedTuner(ReportedTuner):
     def _measure(self) -> Any:
         """Measures how long training takes; None where all is done, or where the first settings do not train."""
         epochs = self.oracle.planned_epochs()
-        if epochs is not None and epochs <= self.oracle.epochs_given(self.oracle.end_order):
+        is_done = epochs is not None and epochs <= self.oracle.epochs_given(self.oracle.end_order)
+        if is_done and not (self.fidelity and self._finalists.missing(self._trial_rows())):
             return None
         try:
             pace = self.process.measure(self._job(self._trial_config, "", epochs=1))
+            if self.fidelity and self._clock.left_s() is not None:
+                whole = self.process.measure(self._job(self.config, "", epochs=1))
+                self._slower = max(whole.seconds(1, 1) / pace.seconds(1, 1), 1.0)
         except keras_tuner.errors.FailedTrialError:
             return None  # the trial with these settings will say why
         momentum, steps = self._trial_config.model.batch_norm_momentum, pace.steps * self.oracle.max_epochs
@@ -133,34 +144,92 @@ class TimedTuner(ReportedTuner):
         return pace
 
     def _allot(self, pace: Any) -> None:
-        """Decides, once in a search's life, what `max_minutes` are spent on; other budgets are the user's word.
+        """Decides what `max_minutes` are spent on, and again where they grew; other budgets are the user's word.
 
         Args:
             pace: of training; None to do what was decided before, if it was.
+
+        Raises:
+            UserError: the minutes have no room for what is asked for. Nothing is kept of this decision.
         """
         left_s = self._clock.left_s()
         if left_s is None or self.oracle.has_budget():
             return
-        found = search_files.read(self._allotted, lambda saved: allotment.Allotment(**saved))
+        known = search_files.read(self._allotted, lambda saved: allotment.Allotment(**saved))
+        found = None if known is None or self._is_outgrown(known) else known
         if found is None and pace is None:
             return
         if found is None:
             about = {"epochs": self.config.training.epochs, "trial_epochs": self.oracle.max_epochs}
             about |= {"final_epochs": self._final_epochs(), "trainings": self.max_trainings}
-            room = allotment.Room(left_s, pace.seconds(1, 1), **about)
-            found = allotment.allot(room)
-            files.write_json(self._allotted, dataclasses.asdict(found))
+            room = allotment.Room(left_s, pace.seconds(1, 1), **about, slower=self._slower)
+            found = allotment.allot(room, self.oracle.epochs_given(self.oracle.end_order))
             progress.emit("note", text=found.text(room, self.max_minutes))
+            found = dataclasses.replace(found, minutes=self.max_minutes)
+        if self.max_trainings is None:  # a preset's minutes are of trainings
+            found = dataclasses.replace(found, processes=max(found.processes, len(self.processes)))
         if found.is_search:
-            self._measured_s = found.epoch_s
-            at_once = len(self.processes) if self.max_trainings is None else 1  # a preset's minutes are of trainings
-            self.oracle.set_budget(at_once * found.search_epochs(self._finalists.num_epochs))
+            self._measured_s, self._is_allotted = found.epoch_s, True
+            done = self._finalists.epochs_trained if found.done else 0
+            repeated = math.ceil(self._slower * max(self._finalists.num_epochs - done, 0))
+            self.oracle.set_budget(found.search_epochs(repeated))
         else:
-            self.config = self.config.replace({"training.epochs": found.epochs})
-            self._trial_config = self._trial_config.replace({"training.epochs": found.epochs})
+            self.fidelity = {}  # the only training is the final one
+            self.config = self._trial_config = self.config.replace({"training.epochs": found.epochs})
             self.oracle.start_alone(found.epochs)
             self._finalists.num_epochs = 0
             self._clock.lift()  # without its last epochs there would be no model
+        if found != known:
+            files.write_json(self._allotted, dataclasses.asdict(found))
+
+    def _keep_time(self) -> None:
+        """Sees to the time after a search whose budget is of trials or epochs and that has minutes as a limit, too.
+
+        Raises:
+            UserError: the final training alone takes all of them.
+        """
+        left_s = self._clock.left_s()
+        if left_s is None or self._is_allotted or not self._measured_s:
+            return
+        repeats_s = _MARGIN * self._finalists.num_epochs * self._slower * self._measured_s
+        if repeats_s > _MOST_FOR_FINALISTS * 60.0 * self.max_minutes:
+            progress.emit(
+                "note",
+                text=f"--max_minutes={self.max_minutes:g} has no time to train the start and its challenger with"
+                f" further seeds, which would take about {math.ceil(repeats_s / 60.0)} minutes: one seed decides.",
+            )
+            self._finalists.compare_once()
+        after_s = self._after_s()
+        if after_s >= left_s and not self.oracle.trials:
+            others_s = 60.0 * self.max_minutes - left_s
+            needed = math.ceil((others_s + after_s + self._measured_s) / 60.0)
+            raise UserError(
+                f"`--max_minutes={self.max_minutes:g}` leaves no time for a search: {after_s:.0f} s are for the trainings"
+                f" after it and {others_s:.0f} s for what else a run does. Give at least {needed}, or leave out the other"
+                " limits of the search: then the minutes go into one training."
+            )
+
+    def _set_aside_single_training(self) -> None:
+        """Begins anew where minutes without room for a search were spent on one training and a budget is given now.
+
+        That training followed a schedule of its own length, so no trial may continue from it or be compared with it.
+        """
+        known = search_files.read(self._allotted, lambda saved: allotment.Allotment(**saved))
+        if known is None or known.is_search or not self.oracle.has_budget():
+            return
+        folder = self._allotted.parent
+        aside = folder / _SINGLE_TRAINING
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        patterns = ("trial_*", "oracle.json", "repeats.json", "resampled_*", self._allotted.name)  # that one last
+        for path in (path for pattern in patterns for path in sorted(folder.glob(pattern))):
+            path.replace(aside / path.name)
+        text = f"The start before had no time for a search and trained once, {known.epochs} epochs with a schedule of"
+        progress.emit("note", text=f"{text} their own. A search begins now; that training lies in {aside}.")
+
+    def _is_outgrown(self, known: allotment.Allotment) -> bool:
+        """Tells whether a decision was for fewer minutes; a training that was begun alone is brought to its end."""
+        return self.max_minutes > known.minutes and (known.is_search or not self.oracle.trials)
 
     def _final_epochs(self) -> int:
         """Counts the epochs that the final training has beside the winner's trial."""
@@ -175,26 +244,27 @@ class TimedTuner(ReportedTuner):
             of_final: whether the finalists' are over.
 
         Returns:
-            0 for a search whose length the user gave in trials or epochs.
+            0 without a limit of time.
         """
-        if not self._measured_s:
+        if self._clock.left_s() is None:
             return 0.0
         rows = self._trial_rows()
-        to_come = self._finalists.to_come(rows)
-        start = self._finalists.trials(rows)[:1]
-        paces = [max(row["epoch_seconds"], 0.0 if row["trial"] in start else own_s) for row in to_come]
-        slowest = max([*paces, own_s]) or self._measured_s
-        if start:
-            repeats_s = sum(paces) * self.oracle.max_epochs + len(paces) * _TRAINING_S
+        to_come, finalists = self._finalists.to_come(rows), self._finalists.trials(rows)
+        known = {row["trial"]: row["epoch_seconds"] or 0.0 for row in rows}
+        paces = [max(known[row["trial"]], 0.0 if row["trial"] in finalists[:1] else own_s) for row in to_come]
+        slowest = max([*paces, own_s, *map(known.get, finalists)]) or self._measured_s
+        if finalists:
+            repeats_s = self._slower * sum(paces) * self.oracle.max_epochs + len(paces) * _TRAINING_S
         else:  # half of the epochs are the start's
             pace = statistics.mean([self._measured_s, max(self._measured_s, own_s)])
-            repeats_s = self._finalists.num_epochs * (pace + _TRAINING_S / self.oracle.max_epochs)
-        return _MARGIN * (self._final_epochs() * slowest + (0.0 if of_final else repeats_s))
+            repeats_s = self._finalists.num_epochs * (self._slower * pace + _TRAINING_S / self.oracle.max_epochs)
+        final_s = self._final_epochs() * self._slower * slowest
+        return _MARGIN * (final_s + (0.0 if of_final else repeats_s))
 
     def _has_time(self, rows: Sequence[Row]) -> bool:
         """Tells whether the minutes have room for further trainings of these rows, and for the final one after them."""
         left_s = self._clock.left_s()
-        seconds = [row["epoch_seconds"] * self.oracle.max_epochs + _TRAINING_S for row in rows]
+        seconds = [self._slower * row["epoch_seconds"] * self.oracle.max_epochs + _TRAINING_S for row in rows]
         return left_s is None or _MARGIN * sum(seconds) + self._after_s(of_final=True) < left_s
 
     def _timeout_s(self, job: Job) -> float:

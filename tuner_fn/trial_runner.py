@@ -12,6 +12,7 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial
 
 from data import progress
+from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import (
     devices,
@@ -128,6 +129,7 @@ class DetectionTuner(TrialTuner):
             second_objective=second_objective,
         )
         self.max_disk_bytes, self.end_reason = max_disk_bytes, ""
+        self._set_aside_single_training()
         if any(directory.glob("trial_*/trial.json")) or pathlib.Path(oracle._get_oracle_fname()).exists():
             self.reload()
             order = {trial_id: number for number, trial_id in enumerate(Journal(self._journal_file).ends())}
@@ -164,8 +166,9 @@ class DetectionTuner(TrialTuner):
         over = f" Configurations over a limit, not trained: {rejected}." if rejected else ""
         progress.emit("note", text=f"The search ended: {self.end_reason}.{over}")
         if not any(row["rank"] for row in self.leaderboard()):
-            reasons = "; ".join(sorted({row["reason"] for row in self.leaderboard()})) or "no trial was finished"
-            raise keras_tuner.errors.FatalError(f"No trial of the search succeeded: {reasons}")
+            reasons = "; ".join(sorted({row["reason"] for row in self.leaderboard()} - {""}))
+            text = f"No trial of the search succeeded: {reasons or f'none was finished, because {self.end_reason}'}"
+            raise keras_tuner.errors.FatalError(text) from (None if reasons else UserError(text))
 
     def _search(self, **settings: Any) -> None:
         """Runs trials until the oracle ends it, or until the time left is that of the trainings after it."""
@@ -219,7 +222,10 @@ class DetectionTuner(TrialTuner):
         self._free_disk()
         reporting.write_hparams_domain(self.logdir, self.ranges, self.metric)
         self._pace = self._measure()
+        if self._pace is not None:
+            self._measured_s = self._pace.seconds(1, 1)
         self._allot(self._pace)
+        self._keep_time()
         progress.emit("plan", **self._plan())
 
     def pre_create_trial(self) -> None:
@@ -311,8 +317,8 @@ class DetectionTuner(TrialTuner):
         total = self.oracle.max_epochs_total
         if total is None:
             return True
-        given = self.oracle.epochs_given(self.oracle.trials) + self._finalists.epochs_trained
-        more = self._finalists.more_epochs if self._measured_s else 0  # where minutes are the limit, the clock keeps it
+        given = self.oracle.epochs_given(self.oracle.trials) + self._finalists.epochs_of_pair(self._trial_rows())
+        more = self._finalists.more_epochs if self._is_allotted else 0  # where minutes are the limit, the clock keeps it
         return given + epochs <= total + self._finalists.num_epochs + more
 
     def _state_path(self, trial_id: str) -> pathlib.Path:

@@ -141,6 +141,10 @@ class TrialTuner(TimedTuner):
             FailedTrialError: the trial has failed.
         """
         values, history = trial.hyperparameters.values, outcome.history
+        if outcome.failure is None and math.isnan(history[-1][self.metric]):
+            text = f"val {objectives.get(self.metric).text} is not a number: it is not defined for what was detected"
+            failure = keras_tuner.errors.FailedTrialError(text)
+            outcome = dataclasses.replace(outcome, failure=failure, spent=values["tuner/epochs"])
         if outcome.failure is not None:
             if isinstance(outcome.failure, RejectedError):
                 values[REJECTED] = True

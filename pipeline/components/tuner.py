@@ -1,16 +1,24 @@
-"""TFX's Tuner with parallel trials: `tune_args.num_parallel_trials`, which TFX's own executor refuses."""
+"""TFX's Tuner with parallel trials, and with the search's results in its artifact."""
 
 import json
+import pathlib
 from typing import Any
 
 from tfx import types
 from tfx.components.tuner import component, executor
 from tfx.dsl.components.base import executor_spec
-from tfx.types import standard_component_specs
+from tfx.types import artifact_utils, standard_component_specs
+
+from data import files
+from tuner_fn.search_results import RESULTS
 
 
 class TunerExecutor(executor.Executor):
-    """Hands the number of parallel trials to `tuner_fn`, whose tuner trains them."""
+    """Hands `tune_args.num_parallel_trials`, which TFX's own executor refuses, to `tuner_fn`; keeps what was found.
+
+    The search's folder changes with every later start of it, the artifact does not: a run that takes the Tuner from the
+    cache reports what its model was made of.
+    """
 
     def Do(  # noqa: N802, TFX's name
         self,
@@ -25,7 +33,12 @@ class TunerExecutor(executor.Executor):
             settings = json.loads(others[standard_component_specs.CUSTOM_CONFIG_KEY])
             settings["search"]["parallel_trials"] = given.num_parallel_trials
             others[standard_component_specs.CUSTOM_CONFIG_KEY] = json.dumps(settings)
-        super().Do(input_dict, output_dict, others)
+        tuner = executor.search(input_dict, others, self._get_tmp_dir())
+        executor.write_best_hyperparameters(tuner, output_dict)
+        folder = artifact_utils.get_single_uri(output_dict[standard_component_specs.TUNER_RESULTS_KEY])
+        for path in (pathlib.Path(tuner.project_dir) / name for name in RESULTS):
+            if path.exists():  # another tuner writes none
+                files.write_bytes(pathlib.Path(folder) / path.name, path.read_bytes())
 
 
 class Tuner(component.Tuner):

@@ -32,7 +32,7 @@ from pipeline.components import evaluator, exporter, serving_check
 from pipeline.components.trainer import HISTORY_FILE
 from pipeline.configs import NAME, RunConfig
 from pipeline.pipeline import make_components
-from tuner_fn import cost_limits, finalists, pareto, pareto_report, search_folder
+from tuner_fn import cost_limits, pareto, pareto_report, search_folder, search_results
 
 Outputs = dict[str, dict[str, list[types.Artifact]]]  # by component and output
 
@@ -105,8 +105,8 @@ def run(config: RunConfig) -> RunResult:
         dataset_info.read(outputs["DetectionExampleGen"]["examples"][0].uri),
         json.loads(tuner.exec_properties["custom_config"]),
     )
-    search = find_search(config.paths, search_folder.search_key(parts))
-    return _summarise(config, outputs, search, seconds, cached)
+    find_search(config.paths, search_folder.search_key(parts))
+    return _summarise(config, outputs, seconds, cached)
 
 
 def find_search(paths: RunDirectory, key: str) -> pathlib.Path:
@@ -193,7 +193,7 @@ def _run_nodes(pipeline: pipeline_pb2.Pipeline) -> tuple[Outputs, dict[str, floa
 
 
 def _summarise(
-    config: RunConfig, outputs: Outputs, search: pathlib.Path, seconds: dict[str, float], cached: list[str]
+    config: RunConfig, outputs: Outputs, seconds: dict[str, float], cached: list[str]
 ) -> RunResult:
     """Collects what the components left, and writes `report/`."""
     (evaluation,), (blessing,) = outputs["Evaluator"]["evaluation"], outputs["Evaluator"]["blessing"]
@@ -205,7 +205,8 @@ def _summarise(
     examples = outputs["DetectionExampleGen"]["examples"][0].uri
     model = path_utils.serving_model_path(outputs["Trainer"]["model"][0].uri)
     report = config.paths.report
-    sources = [search / name for name in ("leaderboard.json", "leaderboard.csv", "best_config.json")]
+    found = pathlib.Path(outputs["Tuner"]["tuner_results"][0].uri)
+    sources = [found / name for name in search_results.RESULTS if name != search_results.DECISION_FILE]
     exported = outputs["Exporter"]["exported_model"][0].uri
     sources += [pathlib.Path(examples) / "quarantine.csv", pathlib.Path(model) / HISTORY_FILE]
     sources += [pathlib.Path(path_utils.serving_model_path(exported)) / EXTRAS / model_card.FILE_NAME]
@@ -218,7 +219,7 @@ def _summarise(
         files.write_bytes(config.paths.test_results, images)
         recall_maps.write(config.paths, images, epoch)
     final = json.loads((report / "history.json").read_text())[epoch - 1]
-    rows = json.loads((report / "leaderboard.json").read_text())
+    rows = json.loads((report / search_results.LEADERBOARD_FILE).read_text())
     names = cost_limits.asked_for(config.search.limits, config.search.second_objective)
     pareto_report.write(report, rows, names, config.search.objective)
     evaluated = evaluator.read_evaluation(evaluation.uri)
@@ -231,7 +232,7 @@ def _summarise(
         comparison=None if evaluated.comparison is None else dataclasses.asdict(evaluated.comparison),
         num_test_images=evaluated.num_images,
         leaderboard=rows,
-        decision=json.loads((search / finalists.DECISION_FILE).read_text(encoding="utf-8")),
+        decision=json.loads((found / search_results.DECISION_FILE).read_text(encoding="utf-8")),
         pareto={name: pareto.front_rows(rows, name) for name in names},
         final_val={name: math.nan if value is None else value for name, value in final.items()},
         seconds=seconds,

@@ -9,8 +9,8 @@ import pytest
 from tests.command_line import ROOT
 from tests.e2e.test_pipeline import DATASET, SMALL, TUNED, states
 
-STEPS = (
-    *("DetectionExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Tuner", "Trainer", "Evaluator"),
+STEPS = (  # in the order in which TFX runs them
+    *("DetectionExampleGen", "StatisticsGen", "Tuner", "SchemaGen", "Trainer", "ExampleValidator", "Evaluator"),
     *("Exporter", "ServingCheck", "Pusher"),
 )
 MOMENTS = {"before its work": "_run_executor", "after its work": "_publish_successful_execution"}

@@ -132,7 +132,7 @@ class FreezeThawOracle(SeededOracle):
     def _given(self) -> dict[str, Any] | None:
         """Returns the values of the next of `first` that was not tried, then of what helped; None where all were."""
         for changes in filter(None, (*self.first, self._helpful())):
-            values = self._changed(changes)
+            values = self.pinned.apply(self.space, self._changed(changes))
             if len(self.not_tried(self.space.genes(values)[None])):
                 return values
         return None
@@ -145,7 +145,7 @@ class FreezeThawOracle(SeededOracle):
         """Joins those of `first` that were ahead of the start after the first rung; {} until all of them are known."""
         start, found = self.configurations[0] if self.configurations else None, {}
         for changes in self.first:
-            genes = self.space.genes(self._changed(changes))
+            genes = self.space.genes(self.pinned.apply(self.space, self._changed(changes)))
             own = next((one for one in self.configurations if np.allclose(one.genes, genes)), None)
             if start is None or own is None or "running" in (start.state, own.state):
                 return {}

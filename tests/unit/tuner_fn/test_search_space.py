@@ -195,6 +195,8 @@ def test_what_has_no_effect_is_not_searched(changes, idle) -> None:
         ({"max_trials": 0}, "`max_trials` must be at least 1: got 0"),
         ({"max_epochs_total": 0}, "`max_epochs_total` must be at least 1: got 0"),
         ({"max_minutes": 0.0}, "`max_minutes` must be positive: got 0"),
+        ({"max_minutes": float("inf")}, "`max_minutes` must be a finite number: got inf. Leave it out for no limit."),
+        ({"min_confidence": float("nan")}, "`min_confidence` must be a finite number: got nan."),
         ({"trial_timeout": 0.0}, "`trial_timeout` must be positive: got 0"),
         ({"repeats": 0}, "`repeats` must be at least 1: got 0"),
         (

@@ -5,6 +5,7 @@ import json
 import math
 import pathlib
 import time
+import types
 
 import keras_tuner
 import numpy as np
@@ -307,12 +308,13 @@ def test_the_search_stops_after_the_epoch_in_which_its_minutes_are_over(process,
             clock["now_s"] += 60.0
 
     with progress.listen(listener):
-        tuner = make(tmp_path, process, max_epochs=3, max_minutes=4.5)
+        config = MINUTES["config"].replace({"training.epochs": 3})
+        tuner = make(tmp_path, process, max_epochs=3, max_minutes=4.5, config=config)
         rows = search(tuner)
     assert epochs == [1, 2, 3, 1, 2]  # the fifth epoch ends at 5 min
     assert tuner.end_reason == "the 4.5 minutes are over"
     assert [row["status"] for row in rows] == ["completed", "running"]
-    rest = search(make(tmp_path, process, max_epochs=3))
+    rest = search(make(tmp_path, process, max_epochs=3, config=config))
     assert [row["status"] for row in rest] == ["completed"] * 4
     assert process.jobs[1] == process.jobs[2]  # the trial that was cut short continues
 
@@ -324,7 +326,8 @@ def test_the_minutes_count_over_all_starts(process, tmp_path, monkeypatch) -> No
     def listener(kind: str, fields: dict) -> None:
         clock["now_s"] += 60.0 * (kind == "epoch")
 
-    minutes = {"max_trials": 50, "max_epochs": 3, "max_minutes": 10.5}
+    config = MINUTES["config"].replace({"training.epochs": 3})
+    minutes = {"max_trials": 50, "max_epochs": 3, "max_minutes": 10.5, "config": config}
     with progress.listen(listener):
         for cut in (1, 3):
             process.actions = {cut: KeyboardInterrupt()}
@@ -732,7 +735,8 @@ def test_the_time_to_expect_counts_networks_that_are_built_anew_and_ends_with_th
     with progress.listen(lambda kind, fields: plans.append(fields) if kind == "plan" else None):
         search(make(tmp_path / "one", process))
         search(make(tmp_path / "widths", process, ranges=with_width(0.5, 1.0)))
-        search(make(tmp_path / "minutes", process, ranges=with_width(0.5, 1.0), max_minutes=0.5))
+        config = MINUTES["config"].replace({"training.epochs": 2})
+        search(make(tmp_path / "minutes", process, ranges=with_width(0.5, 1.0), max_minutes=0.5, config=config))
     assert [round(plan["seconds"]) for plan in plans] == [16, 56, 30]
 
 
@@ -1087,3 +1091,177 @@ def test_minutes_beside_another_budget_are_a_limit_alone(process, tmp_path, cloc
     rows = search(make(tmp_path, process, max_minutes=1.0, **MINUTES | budget))
     assert [row["epochs"] for row in rows] == [4, 4, 4]
     assert not (tmp_path / "search" / "allotment.json").exists()
+
+
+BOTH = MINUTES | {"max_trials": 500, "max_minutes": 3.0, "repeats": 2}
+
+
+def test_minutes_beside_another_budget_leave_time_to_compare_the_best_with_the_start(process, tmp_path, clock) -> None:
+    process.advance = lambda seconds: clock.update(now_s=clock["now_s"] + seconds)
+    tuner = make(tmp_path, process, **BOTH)
+    search(tuner)
+    decision = json.loads((tmp_path / "search" / "decision.json").read_text())
+    assert decision["seeds"] == 2
+    assert tuner.end_reason.startswith("the 3 minutes are over, but for")
+    assert clock["now_s"] <= 180.0
+
+
+def test_minutes_too_few_for_further_seeds_are_decided_by_one(process, tmp_path, clock) -> None:
+    """The two trainings of the second seed would take 36 of 60 s with their margin."""
+    process.advance = lambda seconds: clock.update(now_s=clock["now_s"] + seconds)
+    notes: list[str] = []
+    tuner = make(tmp_path, process, **BOTH | {"max_minutes": 1.0})
+    with progress.listen(lambda kind, fields: notes.append(fields.get("text", ""))):
+        search(tuner)
+    decision = json.loads((tmp_path / "search" / "decision.json").read_text())
+    assert decision["seeds"] == 1
+    assert sum("would take about 1 minutes: one seed decides" in note for note in notes) == 1
+
+
+def test_minutes_that_the_final_training_takes_alone_are_an_error(process, tmp_path, clock) -> None:
+    """After trials of 4 epochs it takes 56 more, 3 s each; with the finalists and a margin these are 318 s."""
+    config = MINUTES["config"].replace({"training.epochs": 60})
+    with pytest.raises(UserError, match="318 s are for the trainings after it and 0 s for .* at least 6,"):
+        search(make(tmp_path, process, **BOTH | {"config": config}))
+    assert process.jobs == []
+
+
+def test_no_time_for_a_single_trial_is_a_mistake_of_the_command(process, tmp_path, clock) -> None:
+    def fail(job):
+        raise keras_tuner.errors.FailedTrialError("It cannot be measured, so nothing is known of the time.")
+
+    process.measure = fail
+    tuner = make(tmp_path, process, **BOTH | {"max_minutes": 1.0, "reserved_s": 70.0})
+    with pytest.raises(keras_tuner.errors.FatalError, match="none was finished, because the 1 minutes are over") as error:
+        search(tuner)
+    assert isinstance(error.value.__cause__, UserError)
+
+
+def test_minutes_given_to_a_search_that_is_there_continue_it(process, tmp_path, clock) -> None:
+    """Trials of another budget count; they are never thrown away for a single training."""
+    search(make(tmp_path, process, **MINUTES | {"max_trials": 3}))
+    notes: list[str] = []
+    for minutes, given in ((0.15, 12 + 3), (0.05, 12 + 3), (1.0, 12 + 3 + 20)):
+        tuner = make(tmp_path, process, max_minutes=minutes, **MINUTES)
+        with progress.listen(lambda kind, fields: notes.append(fields.get("text", ""))):
+            search(tuner)
+        assert tuner.oracle.epochs_given(tuner.oracle.trials) == given
+    (best,) = tuner.get_best_hyperparameters()
+    assert best.values["training.epochs"] == 4
+    assert "tuner/state" in best.values
+    assert sum("beside those that are there: the search continues with 3 epochs." in note for note in notes) == 1
+
+
+def test_more_minutes_mend_what_too_few_did_not_allow(process, tmp_path, clock) -> None:
+    """The error before is not remembered as a decision."""
+    with pytest.raises(UserError, match="`--repeats` takes 40 epochs for further seeds"):
+        search(make(tmp_path, process, max_minutes=2.0, repeats=6, **MINUTES))
+    tuner = make(tmp_path, process, max_minutes=6.0, repeats=6, **MINUTES)
+    search(tuner)
+    assert tuner.oracle.epochs_given(tuner.oracle.trials) == 120 - 40
+
+
+def test_a_training_in_place_of_a_search_is_no_part_of_a_later_search(process, tmp_path, clock) -> None:
+    """It followed a schedule of 3 epochs to its end."""
+    search(make(tmp_path, process, max_minutes=0.15, **MINUTES))
+    notes: list[str] = []
+    with progress.listen(lambda kind, fields: notes.append(fields.get("text", ""))):
+        rows = search(make(tmp_path, process, "freeze_thaw", **MINUTES | {"max_trials": 8}))
+    assert {job.schedule_epochs for job in process.jobs[1:]} == {4}
+    assert all(job.start_from is None or "single_training" not in job.start_from for job in process.jobs)
+    assert len(rows) == 8
+    assert sum("trained once, 3 epochs with a schedule of their own" in note for note in notes) == 1
+    assert (tmp_path / "search" / "single_training" / "trial_0000").is_dir()
+
+
+def test_fewer_workers_later_spend_the_rest_of_the_minutes(tmp_path, clock) -> None:
+    """Four had room for 160 epochs, of which they trained a few; one goes on with the rest."""
+    four = [FakeProcess() for _ in range(4)]
+    four[0].actions = {3: KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        search(make(tmp_path, four, max_minutes=2.0, **MINUTES))
+    tuner = make(tmp_path, FakeProcess(), max_minutes=2.0, **MINUTES)
+    search(tuner)
+    assert tuner.oracle.max_epochs_total == 4 * 40
+
+
+def slow_with_all_data(process, clock, slow_s: float = 8.0, fast_s: float = 2.0) -> None:
+    """Has an epoch take `fast_s` with a part of the data, `slow_s` with all of it; validation is in them."""
+    seconds = {"now": fast_s}
+
+    def of(job) -> float:
+        return slow_s if job.settings["training"]["data_share"] == 1.0 else fast_s
+
+    train = process.train
+
+    def timed(job, *arguments):
+        seconds["now"] = of(job)
+        return train(job, *arguments)
+
+    process.train, process.epoch_s = timed, lambda rate: seconds["now"]
+    process.advance = lambda passed: clock.update(now_s=clock["now_s"] + passed)
+    process.measure = lambda job: types.SimpleNamespace(
+        steps=10, images=80, seconds=lambda epochs, validations: epochs * of(job)
+    )
+
+
+def test_minutes_count_the_final_trainings_at_their_own_pace(process, tmp_path, clock) -> None:
+    """Trials with a quarter of the data take a quarter of the time."""
+    slow_with_all_data(process, clock)
+    tuner = make(tmp_path, process, max_minutes=10.0, repeats=2, fidelity={"training.data_share": 0.25}, **MINUTES)
+    search(tuner)
+    decision = json.loads((tmp_path / "search" / "decision.json").read_text())
+    assert decision["seeds"] == 2
+    assert clock["now_s"] + 4 * 8.0 <= 600.0
+
+
+def test_the_only_training_has_all_data(process, tmp_path, clock) -> None:
+    slow_with_all_data(process, clock)
+    tuner = make(tmp_path, process, max_minutes=1.0, repeats=2, fidelity={"training.data_share": 0.25}, **MINUTES)
+    search(tuner)
+    (job,) = process.jobs
+    assert job.settings["training"]["data_share"] == 1.0
+    assert job.epochs == 7  # of 8 s each
+    (best,) = tuner.get_best_hyperparameters()
+    assert best.values["tuner/state"] == job.checkpoint
+
+
+def test_a_wide_winner_has_time_for_the_rest_of_its_training(process, tmp_path, clock) -> None:
+    """The start takes 2 s an epoch, the others 12; the final training has 16 epochs beside those of a trial."""
+    process.advance = lambda seconds: clock.update(now_s=clock["now_s"] + seconds)
+    process.epoch_s = lambda rate: 2.0 if rate == ExperimentConfig().optimizer.learning_rate else 12.0
+    config = ExperimentConfig().replace({"training.epochs": 20})
+    search(make(tmp_path, process, max_minutes=10.0, **MINUTES | {"config": config}))
+    assert clock["now_s"] + 16 * 12.0 <= 600.0
+
+
+def test_a_challenger_found_with_a_larger_budget_is_compared_like_the_first(process, tmp_path) -> None:
+    """The seeds of the first challenger were paid by the first budget."""
+    budget = {"max_trials": None, "max_epochs": 4, "repeats": 2}
+    first = search(make(tmp_path, process, max_epochs_total=16, **budget))
+    rates = sorted({process.rate(job) for job in process.jobs})
+    process.luck = _Late(rates)
+    tuner = make(tmp_path, process, max_epochs_total=40, **budget)
+    rows = search(tuner)
+    challenger = next(row for row in rows if row["confidence"] is not None)
+    assert challenger["trial"] not in {row["trial"] for row in first}
+    assert challenger["seeds"] == 2
+    assert "too few epochs" not in tuner.end_reason
+
+
+class _Late(dict):
+    """Luck of all rates but the given ones."""
+
+    def __init__(self, rates) -> None:
+        super().__init__()
+        self._rates = rates
+
+    def get(self, key, default=None):
+        del default
+        return 0.0 if key[0] in self._rates else 0.5
+
+
+def test_a_score_that_is_not_a_number_fails_the_trial_with_this_reason(process, tmp_path) -> None:
+    process.curve = lambda epoch: float("nan")
+    with pytest.raises(keras_tuner.errors.FatalError, match=r"val mAP@\[.5:.95\] is not a number"):
+        search(make(tmp_path, process))

@@ -15,7 +15,7 @@ from tiny_data import CLASS_NAMES
 from data import dataset_info
 from models.hyperparameters import ExperimentConfig
 from pipeline.components import tuner
-from tuner_fn import devices, presets, supervisor, trial_runner
+from tuner_fn import devices, presets, search_results, supervisor, trial_runner
 
 RANGES = {"optimizer.learning_rate": {"low": 0.0005, "high": 0.0045, "scale": "log"}}
 
@@ -61,6 +61,8 @@ def search(folder: pathlib.Path, count: int | None) -> pathlib.Path:
     run.Do({"examples": [examples]}, {name: [one] for name, one in outputs.items()}, dict(made.exec_properties))
     assert list((folder / "best_hyperparameters").glob("*"))
     (leaderboard,) = folder.glob("search/*/leaderboard.json")
+    for name in search_results.RESULTS:
+        assert (folder / "tuner_results" / name).read_bytes() == (leaderboard.parent / name).read_bytes()
     assert [row["status"] for row in json.loads(leaderboard.read_text())] == ["completed"] * 6
     return leaderboard.parent
 
