@@ -204,9 +204,9 @@ class TimedTuner(ReportedTuner):
             others_s = 60.0 * self.max_minutes - left_s
             needed = math.ceil((others_s + after_s + self._measured_s) / 60.0)
             raise UserError(
-                f"`--max_minutes={self.max_minutes:g}` leaves no time for a search: {after_s:.0f} s are for the trainings"
-                f" after it and {others_s:.0f} s for what else a run does. Give at least {needed}, or leave out the other"
-                " limits of the search: then the minutes go into one training."
+                f"`--max_minutes={self.max_minutes:g}` leaves no time for a search: {after_s:.0f} s are for the"
+                f" trainings after it and {others_s:.0f} s for what else a run does. Give at least {needed}, or leave"
+                " out the other limits of the search: then the minutes go into one training."
             )
 
     def _set_aside_single_training(self) -> None:

@@ -150,6 +150,7 @@ class DetectionTuner(TrialTuner):
         self._data = {"train_files": tuple(train_files), "val_files": tuple(val_files)}
         try:
             self._search(**settings)
+            self._find_missing_costs()
             self._repeat()
         except TimeIsUpError as reason:
             self.end_reason += f"; {reason}" if self.end_reason else str(reason)
@@ -318,7 +319,7 @@ class DetectionTuner(TrialTuner):
         if total is None:
             return True
         given = self.oracle.epochs_given(self.oracle.trials) + self._finalists.epochs_of_pair(self._trial_rows())
-        more = self._finalists.more_epochs if self._is_allotted else 0  # where minutes are the limit, the clock keeps it
+        more = self._finalists.more_epochs if self._is_allotted else 0  # a limit in minutes is kept by the clock
         return given + epochs <= total + self._finalists.num_epochs + more
 
     def _state_path(self, trial_id: str) -> pathlib.Path:

@@ -1,5 +1,6 @@
 """Training one trial: in any thread without touching it, and then taking over what came of it."""
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -216,6 +217,16 @@ class TrialTuner(TimedTuner):
                 raise keras_tuner.errors.FatalError(text) from UserError(text)
             raise RejectedError(excess)
         return found
+
+    def _find_missing_costs(self) -> None:
+        """Finds the costs of trials of an earlier start, which was not asked for them."""
+        for trial in self.oracle.trials.values():
+            if trial.status != "COMPLETED" or all(map(trial.metrics.exists, self.costs_asked_for)):
+                continue
+            with contextlib.suppress(keras_tuner.errors.FailedTrialError):  # it stays without
+                for name, cost in self._find_costs(trial.hyperparameters.values, self.process).items():
+                    trial.metrics.update(name, cost)
+                self.oracle._save_trial(trial)
 
     def _measure_costs(self, job: Job, process: TrainingProcess) -> dict[str, float]:
         """Finds what a job's network costs; a time near or above its limit is measured again, the least one counts."""

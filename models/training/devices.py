@@ -48,7 +48,9 @@ def accelerators() -> list[str]:
 
 
 def distribution(batch_size: int) -> contextlib.AbstractContextManager[Any]:
-    """Makes the scope to build a detector and its optimizer in: its steps divide each batch among all GPUs, and says so.
+    """Makes the scope to build a detector and its optimizer in: its steps divide each batch among all GPUs.
+
+    With several GPUs a note says among how many.
 
     Args:
         batch_size: as many devices are used as divide it in equal parts.
