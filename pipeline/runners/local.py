@@ -192,9 +192,7 @@ def _run_nodes(pipeline: pipeline_pb2.Pipeline) -> tuple[Outputs, dict[str, floa
     return outputs, seconds, cached
 
 
-def _summarise(
-    config: RunConfig, outputs: Outputs, seconds: dict[str, float], cached: list[str]
-) -> RunResult:
+def _summarise(config: RunConfig, outputs: Outputs, seconds: dict[str, float], cached: list[str]) -> RunResult:
     """Collects what the components left, and writes `report/`."""
     (evaluation,), (blessing,) = outputs["Evaluator"]["evaluation"], outputs["Evaluator"]["blessing"]
     blessed, reasons, metrics = evaluator.read_blessing(evaluation.uri, blessing.uri)
