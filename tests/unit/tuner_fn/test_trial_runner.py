@@ -1164,6 +1164,18 @@ def test_minutes_given_to_a_search_that_is_there_continue_it(process, tmp_path, 
     assert sum("beside those that are there: the search continues with 3 epochs." in note for note in notes) == 1
 
 
+def test_more_minutes_continue_a_search(process, tmp_path, clock) -> None:
+    """The hands of this clock stand still, so that all four minutes are left: 80 epochs beside the 40 of before."""
+    search(make(tmp_path, process, max_minutes=2.0, **MINUTES))
+    process.measure, measure = lambda job: pytest.fail("It measures."), process.measure
+    search(make(tmp_path, process, max_minutes=2.0, **MINUTES))
+    process.measure = measure
+    for _ in range(2):
+        tuner = make(tmp_path, process, max_minutes=4.0, **MINUTES)
+        search(tuner)
+        assert tuner.oracle.epochs_given(tuner.oracle.trials) == 40 + 80
+
+
 def test_more_minutes_mend_what_too_few_did_not_allow(process, tmp_path, clock) -> None:
     """The error before is not remembered as a decision."""
     with pytest.raises(UserError, match="`--repeats` takes 40 epochs for further seeds"):
