@@ -219,7 +219,12 @@ class Split:
 
 @functools.lru_cache(maxsize=8)
 def load_split(
-    files: tuple[str, ...], size: tuple[int, int], max_boxes: int, cache_bytes: int, share: float = 1.0
+    files: tuple[str, ...],
+    size: tuple[int, int],
+    max_boxes: int,
+    cache_bytes: int,
+    share: float = 1.0,
+    tiles_per_image: int = 1,
 ) -> Split:
     """Opens a split, decoded and resized once for all trials of a process where it fits in memory.
 
@@ -228,14 +233,16 @@ def load_split(
         size: height H and width W in pixels.
         max_boxes: G.
         cache_bytes: images are kept in memory up to this many bytes, else decoded anew in every epoch.
-        share: of the examples that are taken, above 0 and up to 1: every n-th, at least one.
+        share: of the images that are taken, above 0 and up to 1: every n-th, at least one.
+        tiles_per_image: examples, one after another, that an image was cut into.
 
     Returns:
         The split; its G is that of the example with the most boxes where that is less than `max_boxes`.
     """
     records = untuned(tf.data.TFRecordDataset(list(files), compression_type="GZIP"))
     if share < 1.0:
-        records = records.enumerate(1).filter(lambda number, _: _is_taken(number, share)).map(lambda _, record: record)
+        numbered = records.enumerate().filter(lambda index, _: _is_taken(index // tiles_per_image + 1, share))
+        records = numbered.map(lambda _, record: record)
     counts = list(records.map(_count_boxes, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator())
     length = len(counts)
     room = min(max_boxes, max([1, *counts]))  # padding costs matching time in every step
@@ -251,7 +258,7 @@ def load_split(
 
 
 def _is_taken(number: Tensor, share: float) -> Tensor:
-    """Tells whether the example of a number from 1 is among the share that is taken; the first always is."""
+    """Tells whether the image of a number from 1 is among the share that is taken; the first always is."""
     before, after = (tf.math.ceil(tf.cast(count, tf.float64) * share - 1e-9) for count in (number - 1, number))
     return after > before
 

@@ -91,7 +91,7 @@ class RunConfig:
             dataset=values["dataset"],
             preset=name,
             data=dataclasses.replace(values["data"], tile=experiment.input.tile),
-            workdir=pathlib.Path(values["workdir"]).resolve(),
+            workdir=pathlib.Path(values["workdir"]).expanduser().resolve(),
             experiment=experiment,
             search=search,
             min_map=_min_map(values),

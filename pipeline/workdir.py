@@ -10,12 +10,16 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from data import errors
+from data import errors, files
 from data.run_directory import RunDirectory
+from data.sources import DataOptions, canonical
 from pipeline import failures
 from pipeline.cluster import uris
+
+if TYPE_CHECKING:
+    from pipeline import configs
 
 _LOCK = ".lock"
 # Either file tells that a folder is a run directory; a copy made without hidden files has lost the first.
@@ -52,6 +56,36 @@ def open_workdir(path: str | os.PathLike[str], min_free_gb: float = 0.0) -> Iter
         if made:
             _remove_if_unused(root)
         raise
+
+
+def claim(config: "configs.RunConfig") -> None:
+    """Ties a run directory to one dataset, so that no model is compared with one of other classes or images.
+
+    How the images are cut into tiles may change: models are compared on whole images.
+
+    Raises:
+        errors.UserError: the run directory holds another dataset's runs; nothing in it is changed.
+    """
+    path = config.paths.dataset
+    defaults = DataOptions().to_dict()
+    taken = {k: v for k, v in config.data.to_dict().items() if v != defaults[k] and k != "tile"}
+    wanted = {"dataset": config.dataset, **taken}
+    if path.exists():
+        found = json.loads(path.read_text())
+        own, others = (one | {"dataset": canonical(one["dataset"])} for one in (wanted, found))
+        if own != others:
+            raise errors.UserError(
+                f"The run directory {config.workdir} belongs to {_as_flags(found)}; this run has {_as_flags(wanted)}."
+                " Choose another --workdir for other data."
+            )
+    else:
+        files.write_json(path, wanted)
+
+
+def _as_flags(values: dict[str, Any]) -> str:
+    """Writes data options as the user would."""
+    shown = {k: ",".join(map(str, v)) if isinstance(v, list) else v for k, v in values.items()}
+    return " ".join(f"--{name}={value}" for name, value in shown.items())
 
 
 def check_free_space(folder: pathlib.Path, min_free_gb: float) -> None:

@@ -69,6 +69,8 @@ def describe(decision: Decision | None, rows: Sequence[Row]) -> dict[str, str]:
         what = "which failed" if start["status"] == "failed" else "which were not trained to the end"
         return {"began with": f"the settings of trial 1, {what}: the best other settings were taken"}
     by_trial = {row["trial"]: row for row in rows}
+    if not {decision.start, decision.challenger} <= by_trial.keys():
+        return {}  # a kill left the one file older than the other
     own, other = (by_trial[trial]["hyperparameters"] for trial in (decision.start, decision.challenger))
     changed = ", ".join(
         f"{name} {_value(own.get(name))} -> {_value(other[name])}" for name in other if other[name] != own.get(name)

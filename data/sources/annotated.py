@@ -18,6 +18,7 @@ from data.sources import base, box_units
 IGNORE_LABEL = -1  # of a region to ignore that is of no class
 
 _SAMPLE_BYTES = 4096  # a compressed image's end depends on all of it; to read 100,000 whole images takes minutes
+_UNCOMPRESSED = (".bmp", ".tif", ".tiff", ".pgm", ".ppm")  # or often so
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -349,11 +350,19 @@ def _check_boxes(item: AnnotatedImage, xywh_px: np.ndarray, image: image_decodin
 
 
 def _sample(path: str) -> tuple[int, bytes] | None:
-    """Returns a file's size in bytes and a digest of its end; None where it cannot be read."""
+    """Returns a file's size in bytes and a digest of its ends; None where it cannot be read.
+
+    An uncompressed image is read whole: its end depends on nothing else in it.
+    """
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(size - _SAMPLE_BYTES, 0))
-            return size, hashlib.blake2b(file.read(), digest_size=16).digest()
+            file.seek(0)
+            is_whole = path.lower().endswith(_UNCOMPRESSED)
+            content = file.read(-1 if is_whole else _SAMPLE_BYTES)  # with EXIF's orientation
+            if not is_whole:
+                file.seek(max(size - _SAMPLE_BYTES, 0))
+                content += file.read()
+            return size, hashlib.blake2b(content, digest_size=16).digest()
     except (OSError, ValueError):  # a name may hold a NUL
         return None

@@ -65,11 +65,13 @@ class Source(abc.ABC):
         spec: what the user typed.
         class_names: in label order.
         splits: those it has, in the order train, val, test.
+        tiles_per_image: items of train and val, one after another, that an image is cut into.
     """
 
     spec: str
     class_names: tuple[str, ...]
     splits: tuple[str, ...]
+    tiles_per_image: int = 1
 
     @abc.abstractmethod
     def fingerprint(self) -> str:

@@ -1,9 +1,11 @@
 """Reads "CVAT for images 1.1": one XML with <image> elements, each with boxes and other shapes.
 
-Of polygons, polylines, points and ellipses the box around them is taken; masks and tags are left out. The attribute
-`subset` tells an image's split, where there is one.
+Of polygons, polylines, points, ellipses, cuboids and skeletons the box around them is taken, and of a box or ellipse
+that is turned (`rotation`) the upright box around it; masks and tags are left out. The attribute `subset` tells an
+image's split, where there is one.
 """
 
+import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable
 from pathlib import Path
@@ -58,8 +60,20 @@ def _row(shape: ElementTree.Element) -> stated.Row:
     return label, _BOX_OF[shape.tag](shape), False
 
 
+def _turn(shape: ElementTree.Element) -> tuple[float, float]:
+    """Returns cosine and sine of the angle, in degrees and clockwise, that a shape is turned by around its centre."""
+    (degrees,) = stated.numbers_of([shape.get("rotation", "0")], "`rotation`")
+    return math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+
+
 def _corners(shape: ElementTree.Element) -> tuple[float, ...]:
-    return stated.numbers_of([shape.get(corner) for corner in _CORNERS], "a box")
+    left, top, right, bottom = stated.numbers_of([shape.get(corner) for corner in _CORNERS], "a box")
+    if shape.get("rotation") is None:
+        return left, top, right, bottom
+    cos, sin = map(abs, _turn(shape))
+    x, y, width, height = (left + right) / 2, (top + bottom) / 2, right - left, bottom - top
+    half_width, half_height = (width * cos + height * sin) / 2, (width * sin + height * cos) / 2
+    return x - half_width, y - half_height, x + half_width, y + half_height
 
 
 def _points(shape: ElementTree.Element) -> tuple[float, ...]:
@@ -69,7 +83,27 @@ def _points(shape: ElementTree.Element) -> tuple[float, ...]:
 
 def _ellipse(shape: ElementTree.Element) -> tuple[float, ...]:
     x, y, rx, ry = stated.numbers_of([shape.get(key) for key in ("cx", "cy", "rx", "ry")], "an ellipse")
-    return x - rx, y - ry, x + rx, y + ry
+    if shape.get("rotation") is None:
+        return x - rx, y - ry, x + rx, y + ry
+    cos, sin = _turn(shape)
+    half_width, half_height = math.hypot(rx * cos, ry * sin), math.hypot(rx * sin, ry * cos)
+    return x - half_width, y - half_height, x + half_width, y + half_height
+
+
+def _cuboid(shape: ElementTree.Element) -> tuple[float, ...]:
+    """Returns the box around the eight corners, whose names are as xtl1 and ybr2."""
+    corners = [
+        [shape.get(f"{axis}{corner}{side}") for axis in "xy"] for corner in ("tl", "bl", "tr", "br") for side in "12"
+    ]
+    return stated.around(corners, "a cuboid")
+
+
+def _skeleton(shape: ElementTree.Element) -> tuple[float, ...]:
+    """Returns the box around the points that are in the image."""
+    inside = [one for one in shape.iterfind("points") if one.get("outside", "0") != "1"]
+    points = [point.split(",") for one in inside for point in one.get("points", "").split(";")]
+    return stated.around(points, "a skeleton")
 
 
 _BOX_OF = {"box": _corners, "polygon": _points, "polyline": _points, "points": _points, "ellipse": _ellipse}
+_BOX_OF |= {"cuboid": _cuboid, "skeleton": _skeleton}

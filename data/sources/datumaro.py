@@ -1,6 +1,7 @@
 """Reads Datumaro's format: annotations/SUBSET.json with the images in images/SUBSET/.
 
-Boxes (`bbox`: x, y, width, height in px) are read, and the boxes around polygons.
+Boxes (`bbox`: x, y, width, height in px) are read, and the boxes around polygons; masks and other shapes are left out.
+The attributes `is_crowd` and `difficult` mark a region to ignore, as in COCO and Pascal VOC.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,6 +10,8 @@ from typing import Any
 
 from data import errors
 from data.sources import stated, values
+
+_IGNORED = ("is_crowd", "difficult")
 
 
 class DatumaroSource(stated.StatedSource):
@@ -56,9 +59,11 @@ def _row(entry: Mapping[str, Any], names: list[str]) -> stated.Row | None:
         return None
     if label is None or label not in range(len(names)):
         raise ValueError(f"an annotation has label_id {entry.get('label_id')!r}; there are {len(names)} labels, from 0")
+    attributes = entry.get("attributes") if isinstance(entry.get("attributes"), dict) else {}
+    is_ignored = any(values.flag(attributes.get(name, False)) for name in _IGNORED)
     if kind == "bbox":
         x, y, width, height = stated.numbers_of((entry.get("bbox") or [])[:4], "`bbox`")
-        return names[label], (x, y, x + width, y + height), False
+        return names[label], (x, y, x + width, y + height), is_ignored
     points = entry.get("points") or []
     corners = [list(point) for point in zip(points[::2], points[1::2], strict=False)]
-    return names[label], stated.around(corners, "a polygon"), False
+    return names[label], stated.around(corners, "a polygon"), is_ignored

@@ -109,6 +109,7 @@ class SelectedSource(base.Source):
         """
         self.spec = source.spec
         self.options, self.grid = options, tiles.parse_grid(options.tile)
+        self.tiles_per_image = self.grid.count
         if not math.isfinite(options.min_box_px):
             raise errors.UserError(f"`--min_box_px` needs a number of pixels: got {options.min_box_px}.")
         if options.test_classes and not options.test_dataset:
@@ -125,6 +126,7 @@ class SelectedSource(base.Source):
             self._origins.append(test_source)
             self._targets.append(_renumber(targets, names, self.class_names, test_source.spec))
             chosen["test"] = _all_items(test_source, "test", 1)
+            _check_apart(chosen, options.test_dataset)
         self.splits = tuple(split for split in base.SPLITS if split in chosen)
         self._items = {split: self._cut(split, _thin(chosen[split], options.limit)) for split in self.splits}
         self._of_thread = threading.local()
@@ -188,6 +190,27 @@ class SelectedSource(base.Source):
         ]
 
 
+def _check_apart(chosen: Mapping[str, Sequence[SelectedItem]], test_dataset: str | None) -> None:
+    """Raises `errors.UserError` where files of train or val are those of the test split, too."""
+    paths = {
+        split: {annotated.real_path(one.item.path) for one in members if isinstance(one.item, annotated.AnnotatedImage)}
+        for split, members in chosen.items()
+    }
+    for split in ("train", "val"):
+        shared = sorted(paths.get(split, set()) & paths["test"])
+        if shared:
+            raise errors.UserError(
+                f"`--test_dataset={test_dataset}`: {len(shared)} of its test images are in the {split} split, too, the"
+                f" first is {shared[0]}. What was trained on cannot test a model. Leave them out of one of the two."
+            )
+
+
+def _stated(item: annotated.AnnotatedImage) -> list[tuple[Any, ...]]:
+    """Lists an image's boxes with their classes and flags in an order of their own."""
+    labels = item.labels or ("",) * len(item.boxes)
+    return sorted(zip(item.boxes, map(str, labels), item.is_crowd, strict=True))
+
+
 def map_classes(available: Sequence[str], wanted: Sequence[str] | None) -> tuple[tuple[str, ...], np.ndarray]:
     """Picks, renames and merges classes.
 
@@ -201,13 +224,22 @@ def map_classes(available: Sequence[str], wanted: Sequence[str] | None) -> tuple
     Raises:
         UserError: a name is unknown or comes twice, or none is left.
     """
+    if wanted is None:
+        names = [name.strip() for name in available]  # space around a name counts only where two differ in it
+        names = names if len(set(names)) == len(names) else list(available)
+        if len(set(names)) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise errors.UserError(f"Class `{twice}` is named twice; name each class once.")
+        return tuple(names), np.arange(len(names), dtype=np.int32)
     targets = np.full(len(available), -1, np.int32)
-    names: list[str] = []
-    for entry in available if wanted is None else wanted:
+    names = []
+    for entry in wanted:
         new, equals, old = entry.partition("=") if entry not in available else (entry, "", "")
         if not new.strip() or (equals and not old.strip()):
             raise errors.UserError(f"`--classes` needs NAME, NEW=OLD or NEW=OLD+OLD: got `{entry}`.")
         for name in (part.strip() for part in (old if equals else new).split("+" if equals else "\0")):
+            if name not in available:
+                name = next((own for own in available if own.strip() == name), name)
             if name not in available:
                 raise errors.UserError(f"Unknown class `{name}`.{errors.nearest(name, available)}")
             if targets[available.index(name)] >= 0:
@@ -310,7 +342,8 @@ def _divide(source: base.Source, options: DataOptions) -> dict[str, list[Selecte
     items = _each_file_once(source)
     unique = len({item.source_id for _, item in items}) == len(items)
     named = [SelectedItem(i.source_id if unique else f"{split}/{i.source_id}", 0, i) for split, i in items]
-    keys = carving.group_keys([item.source_id for item in named], options.group_by)
+    own_names = [item.source_id for _, item in items]  # what the user's expression is about
+    keys = carving.group_keys(own_names if options.group_by else [one.source_id for one in named], options.group_by)
     chosen: dict[str, list[SelectedItem]] = {
         split: [] for split, share in zip(base.SPLITS, options.splits, strict=True) if share > 0
     }
@@ -336,9 +369,10 @@ def _each_file_once(source: base.Source) -> list[tuple[str, Any]]:
         if isinstance(item, annotated.AnnotatedImage):
             other_split, other = first.setdefault(annotated.real_path(item.path), (split, item))
             if other is not item:
-                if (other.boxes, other.labels) != (item.boxes, item.labels):
+                if _stated(other) != _stated(item):
                     raise errors.UserError(
-                        f"`{item.path}` has other boxes in {split} than in {other_split}. Leave it out of one of them."
+                        f"`{item.path}` has other boxes, classes or regions to ignore in {split} than in {other_split}."
+                        " Leave it out of one of them."
                     )
                 num_again += 1
                 continue

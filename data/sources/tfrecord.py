@@ -114,7 +114,7 @@ class TfrecordSource(base.Reader):
 
     def fingerprint(self) -> str:
         """Returns a digest of the options and of the names and contents of all files."""
-        return example_records.digest(self._paths, self.options)
+        return example_records.digest(self._paths, self.options, self._classes_by)
 
     def items(self, split: str) -> list[example_records.RecordItem]:
         """Lists a split's records in the order of the files."""

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from data import input_pipeline
+from data import input_pipeline, tiles
 from models.hyperparameters import ExperimentConfig
 from models.training import devices, programs, train
 from models.training.schedules import LiveSchedule
@@ -47,7 +47,8 @@ def sweep(
     """
     devices.configure_device()
     loader = (config.input.size, config.input.max_boxes, config.input.cache_bytes)
-    split = input_pipeline.load_split(tuple(train_files), *loader, config.training.data_share)
+    share = (config.training.data_share, tiles.parse_grid(config.input.tile).count)
+    split = input_pipeline.load_split(tuple(train_files), *loader, *share)
     if split.length == 0:
         raise ValueError("The train split holds no examples.")
     epochs = -(-steps // input_pipeline.steps_per_epoch(split.length, config.input.batch_size))

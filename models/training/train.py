@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from data import augment, files, input_pipeline
+from data import augment, files, input_pipeline, tiles
 from data.errors import UserError
 from models.evaluation import coco, detections, paired_bootstrap
 from models.hyperparameters import ExperimentConfig
@@ -154,7 +154,8 @@ def load_data(
 ) -> tuple[input_pipeline.Split, "Validation"]:
     """Loads both splits; raises ValueError where one is empty."""
     loader = (config.input.size, config.input.max_boxes, config.input.cache_bytes)
-    split = input_pipeline.load_split(tuple(train_files), *loader, config.training.data_share)
+    share = (config.training.data_share, tiles.parse_grid(config.input.tile).count)
+    split = input_pipeline.load_split(tuple(train_files), *loader, *share)
     validation = Validation(tuple(val_files), config, tuple(class_names))
     if split.length == 0:
         raise ValueError("The train split holds no examples.")

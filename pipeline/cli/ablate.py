@@ -65,13 +65,11 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
 
 def _ablation(opened: study.Study, space: str, repeats: int) -> "ablation.Ablation":
     """Says what is compared; notes say what is left out of it."""
-    from data import input_pipeline
     from tuner_fn import worker
     from tuner_fn.studies import ablation
 
     settings = opened.config.experiment
-    steps = input_pipeline.steps_per_epoch(opened.info.num_examples["train"], settings.input.batch_size)
-    changes = _changes(space, opened.config, steps * settings.training.epochs)
+    changes = _changes(space, opened.config, opened.steps_per_epoch * settings.training.epochs)
     for text in changes.left_out:
         opened.screen.note(f"Left out: {text}.")
     return ablation.Ablation(

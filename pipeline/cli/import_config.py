@@ -99,7 +99,8 @@ def _show(screen: display.Display, imported: config.Imported, source: str, outpu
     screen.note(f"{counts}; {defaults} more where the API's defaults differ from the kit's.")
     screen.note(f"Settings written to {output}. Next:")
     if "model.weights" in imported.settings:
-        (row,) = [row for row in imported.report if row.field == "train_config.fine_tune_checkpoint"]
+        found = [row for row in imported.report if row.field == "train_config.fine_tune_checkpoint"]
+        row = next(row for row in found if ": after " in row.becomes)  # one that stands twice has two rows
         screen.note(f"  {row.becomes.rpartition(': after ')[2]}")
     screen.note(f"  ssd-tuner run --dataset=DATASET --workdir=FOLDER --config={shlex.quote(output)}")
 

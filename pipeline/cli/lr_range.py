@@ -73,7 +73,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         space_file.check(output)
     with study.open_study(_NAME, flag_values) as opened:
         test = _range_test(opened, flag_values)
-        epochs = test.steps * test.repeats / _steps_per_epoch(opened)
+        epochs = test.steps * test.repeats / opened.steps_per_epoch
         opened.screen.note(f"{test.repeats} times {test.steps} mini-batches: the time of {epochs:.2g} epochs at most.")
         interval = _run(opened, test)
         if output is not None:
@@ -81,14 +81,6 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
             space_file.write_range(output, _SETTING, ends)
             opened.screen.print_facts({"space": f"ssd-tuner run --space={output} ..."})
     return 0
-
-
-def _steps_per_epoch(opened: study.Study) -> int:
-    from data import input_pipeline
-
-    settings = opened.config.experiment
-    num_images = int(opened.info.num_examples["train"] * settings.training.data_share)
-    return input_pipeline.steps_per_epoch(num_images, settings.input.batch_size)
 
 
 def _range_test(opened: study.Study, flag_values: flags.FlagValues) -> "lr_range.RangeTest":
@@ -99,7 +91,7 @@ def _range_test(opened: study.Study, flag_values: flags.FlagValues) -> "lr_range
         config=settings,
         low=flag_values["min_rate"].value,
         high=flag_values["max_rate"].value,
-        steps=flag_values["steps"].value or lr_range.num_steps(_steps_per_epoch(opened), repeats),
+        steps=flag_values["steps"].value or lr_range.num_steps(opened.steps_per_epoch, repeats),
         repeats=repeats,
         class_names=opened.data["class_names"],
         train_files=opened.data["train_files"],

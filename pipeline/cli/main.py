@@ -86,6 +86,14 @@ def entry_point() -> None:
     sys.exit(status)
 
 
+def _at_home(argument: str) -> str:
+    """Replaces the `~` of `--workdir=~/runs` or `--dataset=coco:~/street`, which shells leave to the program."""
+    flag, equals, value = argument.partition("=")
+    kind, colon, path = value.partition(":") if ":~" in value else ("", "", value)
+    is_path = flag.startswith("--") and (path == "~" or path.startswith("~/"))
+    return f"{flag}{equals}{kind}{colon}{os.path.expanduser(path)}" if is_path else argument
+
+
 def version() -> str:
     """Returns the installed version."""
     try:
@@ -95,7 +103,7 @@ def version() -> str:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    arguments = _join_group(arguments)
+    arguments = _join_group([_at_home(argument) for argument in arguments])
     name = arguments[0] if arguments else ""
     if name == "--version":
         print(f"ssd-tuner {version()}")

@@ -3,6 +3,7 @@
 import collections
 import glob
 import io
+import itertools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -102,7 +103,7 @@ class _Run:
         self.rows: list[tuple[str, str, str | None]] = []
         self._min_score = min_score
         self._results: list[tuple[str, tuple[int, int], Any]] = []
-        self._names = collections.Counter()
+        self._names = set[str]()
 
     def detect(self, detector: Any, images: Sequence[tuple[str, image_decoding.CheckedImage]]) -> None:
         """Detects in a batch of images, writes their pictures, and keeps the numbers."""
@@ -137,9 +138,10 @@ class _Run:
     def _picture_name(self, file: str) -> str:
         """Names a picture so that neither an original nor another picture is overwritten."""
         stem = pathlib.Path(file).stem
-        self._names[stem] += 1
-        again = f"-{self._names[stem]}" if self._names[stem] > 1 else ""
-        return f"{stem}{again}{_PICTURE_SUFFIX}"
+        names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+        name = next(name for name in names if name not in self._names)
+        self._names.add(name)
+        return f"{name}{_PICTURE_SUFFIX}"
 
 
 def _expand(argument: str) -> list[str]:

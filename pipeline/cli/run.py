@@ -165,6 +165,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         if flag_values["config"].value is not None:
             facts["config"] = flag_values["config"].value
         screen.print_facts(facts | {"workdir": str(folder.root), "log": str(folder.log)})
+        workdir.claim(config)
         plan.write(folder.report, found, key)
         invocation.write(folder, "run", flag_values)
         print_plan(screen, found)

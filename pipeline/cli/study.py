@@ -42,6 +42,15 @@ class Study:
     info: dataset_info.DatasetInfo
     data: Mapping[str, Any]
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """Training steps of an epoch with the share of the images that the settings take."""
+        from data import input_pipeline
+
+        settings = self.config.experiment
+        num_images = int(self.info.num_examples["train"] * settings.training.data_share)
+        return input_pipeline.steps_per_epoch(num_images, settings.input.batch_size)
+
 
 @contextlib.contextmanager
 def open_study(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from data import errors, example_rules, sources
+from data.sources.selection import TILED_SPLITS
 from pipeline.components import ingest
 
 # What a split without objects leaves undone.
@@ -65,14 +66,15 @@ def check(
         raise errors.UserError(f"{file}: {question}")
     for split in splits:
         own = [summary for summary in summaries if summary.split == split]
-        num_bad = sum(summary.num_bad for summary in own)
-        total = num_bad + sum(summary.num_examples for summary in own)
+        tiles = source.tiles_per_image if split in TILED_SPLITS else 1  # a bad image is bad in all of its tiles
+        num_bad = sum(summary.num_bad for summary in own) // tiles
+        total = num_bad + sum(summary.num_examples for summary in own) // tiles
         if example_rules.too_many_bad(num_bad, total):
             report = os.path.join(report_dir, "quarantine.csv")
             ingest.write_quarantine(report, summaries)
             reasons = "; ".join(f"{file}: {reason}" for _, file, reason in ingest.quarantined(own)[:3])
             raise errors.UserError(
-                f"{num_bad} of {total} examples of split {split} of `{source.spec}` are bad, more than the"
+                f"{num_bad} of {total} images of split {split} of `{source.spec}` are bad, more than the"
                 f" {example_rules.MOST_BAD_SHARE:.0%} that a run continues with: {reasons}."
                 f" Mend or remove them; all are listed in {report}."
             )

@@ -6,7 +6,7 @@ import json
 import math
 import pathlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from data import dataset_info, files, progress
@@ -18,6 +18,7 @@ from models.training import train
 from pipeline.components import step_profile
 from tuner_fn import objectives, reporting, search_results, search_space, validation_summary
 
+_ENDED = "ended"  # file beside the state of a training that has ended
 HISTORY_FILE = f"{detections.EXTRAS}/history.json"  # epoch by epoch, beside the model
 VALIDATIONS = 6  # during the training; each costs a fraction of an epoch
 
@@ -44,7 +45,9 @@ def run_fn(fn_args: Any) -> None:
     info = dataset_info.read(folder)
     val_files = dataset_info.split_files(folder, "val")
     paths = RunDirectory(pathlib.Path(settings["workdir"]))
-    state = paths.training(_training_key(info, config, settings["trials"])) / "state.npz"
+    depends_on = [settings["trials"], settings["objective"], values.get(search_results.STATE)]
+    state = paths.training(_training_key(info, config, depends_on)) / "state.npz"
+    forget_ended(paths, but=state.parent)
     shutil.rmtree(paths.training_logs, ignore_errors=True)  # of an earlier training, or of this one, logged again
     log = reporting.TrialLog(paths.training_logs, {}, "final")
     epochs = config.training.epochs
@@ -104,7 +107,19 @@ def run_fn(fn_args: Any) -> None:
     files.write_json(model_dir / HISTORY_FILE, [coco.to_json_numbers(one) for one in result.history])
     log.graph(saved_model.network_graph(result.detector))
     log.close(succeeded=True)
-    shutil.rmtree(state.parent, ignore_errors=True)
+    files.write_text(state.parent / _ENDED, "")  # the state stays until the model is known to ML Metadata
+
+
+def forget_ended(paths: RunDirectory, but: pathlib.Path | None = None) -> None:
+    """Deletes the states of trainings that have ended.
+
+    Args:
+        paths: of the run.
+        but: folder that stays.
+    """
+    for mark in (paths.root / "training").glob(f"*/{_ENDED}"):
+        if mark.parent != but:
+            shutil.rmtree(mark.parent, ignore_errors=True)
 
 
 def exported_texts(
@@ -135,6 +150,6 @@ def exported_texts(
     return texts
 
 
-def _training_key(info: dataset_info.DatasetInfo, config: ExperimentConfig, depends_on: Mapping[str, Any]) -> str:
+def _training_key(info: dataset_info.DatasetInfo, config: ExperimentConfig, depends_on: Sequence[Any]) -> str:
     parts = json.dumps([info.fingerprint, info.class_names, config.to_dict(), depends_on])
     return hashlib.sha256(parts.encode()).hexdigest()[:12]

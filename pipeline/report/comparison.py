@@ -102,6 +102,9 @@ class Comparison:
         lines = [_PAIRED] if paired else []
         lines += [f"{name} is not paired with {self.names[0]}: {reason}" for name, reason in self.unpaired.items()]
         lines += [] if self.settings else ["No setting of the final models differs."]
+        for name, run in zip(self.names, self.runs, strict=True):
+            if run.newer_search:
+                lines.append(f"{name}: its folder holds a newer search, search/{run.newer_search}, which is left out")
         return lines + [
             f"{name}: {one}" for name, run in zip(self.names, self.runs, strict=True) for one in run.problems
         ]
@@ -190,7 +193,9 @@ def costs(runs: Sequence[Contents]) -> dict[str, list[float | None]]:
         ],
         "minutes of the trials": [None if seconds is None else seconds / 60 for seconds in trials_s],
         "trials": [len(run.rows) or None for run in runs],
-        "trials that failed": [sum(not row["rank"] for row in run.rows) if run.rows else None for run in runs],
+        "trials that failed": [
+            sum(row["status"] == "failed" for row in run.rows) if run.rows else None for run in runs
+        ],
         "epochs of the trials": [overview.trained_epochs(run) if run.rows else None for run in runs],
         "epochs of the final model": [len(run.history) or None for run in runs],
     }

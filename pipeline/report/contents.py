@@ -52,6 +52,7 @@ class Contents:
         quarantine: bad examples, file and reason.
         images: what the final model found on the test split.
         problems: a sentence for each file that is damaged.
+        newer_search: folder of another search that has changed since the one that `summary` is about; "" without one.
     """
 
     folder: RunDirectory
@@ -68,6 +69,7 @@ class Contents:
     quarantine: Sequence[Mapping[str, str]]
     images: image_results.ImageResults | None
     problems: Sequence[str]
+    newer_search: str
 
     @property
     def objective(self) -> str:
@@ -110,7 +112,7 @@ def read(root: pathlib.Path) -> Contents:
     if not any(path.exists() for path in (folder.report, folder.metadata, folder.pipeline, *folder.searches())):
         raise errors.UserError(f"`{root}` holds no run. Name the --workdir of a run.")
     files = _Files(root)
-    search = _search_folder(folder)
+    search, newer = _search_folder(folder)
     rows = files.json(search / "leaderboard.json", _checked_rows) or files.json(
         folder.report / "leaderboard.json", _checked_rows
     )
@@ -134,6 +136,7 @@ def read(root: pathlib.Path) -> Contents:
         quarantine=files.any(folder.report / "quarantine.csv", _csv_rows) or (),
         images=files.any(folder.test_results, lambda path: image_results.ImageResults.from_bytes(path.read_bytes())),
         problems=files.problems,
+        newer_search=newer,
     )
 
 
@@ -160,9 +163,20 @@ class _Files:
             return None
 
 
-def _search_folder(folder: RunDirectory) -> pathlib.Path:
-    """Finds the search of the last run: the newest one."""
-    return next(iter(folder.searches()), folder.root / "search" / "none")
+def _search_folder(folder: RunDirectory) -> tuple[pathlib.Path, str]:
+    """Finds the search that the report is about: the one with its leaderboard, else the newest one.
+
+    Returns:
+        Its folder, and the name of the newest one where that is another one.
+    """
+    searches = folder.searches() or [folder.root / "search" / "none"]
+    reported = folder.report / "leaderboard.json"
+    if (folder.report / "summary.json").exists() and reported.exists():
+        for search in searches:
+            path = search / "leaderboard.json"
+            if path.exists() and path.read_bytes() == reported.read_bytes():
+                return search, searches[0].name if search != searches[0] else ""
+    return searches[0], ""
 
 
 def _checked_rows(rows: Any) -> list[Mapping[str, Any]]:

@@ -23,6 +23,8 @@ def make(run: Contents) -> Section:
     missing = ""
     if run.summary is None:
         missing = "This run has not ended: the page shows what there is so far, and nothing about the test images."
+    elif run.newer_search:
+        missing = f"The folder holds a newer search, search/{run.newer_search}, which this result is not from."
     elif _is_older(run):
         missing = "A newer search has not ended. The test results are those of the run before it."
     parts: list[Any] = [Table(("", ""), [*facts(run)])]

@@ -23,17 +23,18 @@ from tfx.utils import path_utils
 from data import dataset_info, files, progress
 from data.errors import UserError
 from data.run_directory import RunDirectory
-from data.sources import DataOptions, canonical, open_source
+from data.sources import open_source
 from models.evaluation import coco
 from models.evaluation.detections import EXTRAS, read_extra
 from models.export import model_card
 from pipeline import beam_options, failures, recall_maps
-from pipeline.components import evaluator, exporter, serving_check
+from pipeline.components import evaluator, exporter, serving_check, trainer
 from pipeline.components.trainer import HISTORY_FILE
 from pipeline.configs import NAME, RunConfig
 from pipeline.pipeline import make_components
 from tuner_fn import cost_limits, pareto, pareto_report, search_folder, search_results
 
+SUMMARY_FILE = "summary.json"
 Outputs = dict[str, dict[str, list[types.Artifact]]]  # by component and output
 
 
@@ -85,12 +86,12 @@ def run(config: RunConfig) -> RunResult:
         The outcome.
 
     Raises:
-        UserError: the dataset cannot be used, or the run directory holds another dataset's runs.
+        UserError: the dataset cannot be used.
     """
     source = open_source(config.dataset, config.data)
-    _claim(config)
     components = make_components(config, source)
-    files.write_json(config.paths.report / "config.json", config.experiment.to_dict())
+    if not (config.paths.report / SUMMARY_FILE).exists():  # else the settings are those of an earlier run's model
+        files.write_json(config.paths.report / "config.json", config.experiment.to_dict())
     pipeline = tfx_pipeline.Pipeline(
         pipeline_name=NAME,
         pipeline_root=str(config.paths.pipeline),
@@ -100,6 +101,7 @@ def run(config: RunConfig) -> RunResult:
         beam_pipeline_args=beam_options.arguments(config.beam_args),
     )
     outputs, seconds, cached = _run_nodes(compiler.Compiler().compile(pipeline))
+    trainer.forget_ended(config.paths)
     (tuner,) = (component for component in components if component.id == "Tuner")
     parts = search_folder.search_parts(
         dataset_info.read(outputs["DetectionExampleGen"]["examples"][0].uri),
@@ -122,33 +124,6 @@ def find_search(paths: RunDirectory, key: str) -> pathlib.Path:
             " begin anew in another --workdir."
         )
     return search
-
-
-def _claim(config: RunConfig) -> None:
-    """Ties a run directory to one dataset, so that no model is compared with one of other classes or images.
-
-    How the images are cut into tiles may change: models are compared on whole images.
-    """
-    path = config.paths.dataset
-    defaults = DataOptions().to_dict()
-    taken = {k: v for k, v in config.data.to_dict().items() if v != defaults[k] and k != "tile"}
-    wanted = {"dataset": config.dataset, **taken}
-    if path.exists():
-        found = json.loads(path.read_text())
-        own, others = (one | {"dataset": canonical(one["dataset"])} for one in (wanted, found))
-        if own != others:
-            raise UserError(
-                f"The run directory {config.workdir} belongs to {_as_flags(found)}; this run has {_as_flags(wanted)}."
-                " Choose another --workdir for other data."
-            )
-    else:
-        files.write_json(path, wanted)
-
-
-def _as_flags(values: dict[str, Any]) -> str:
-    """Writes data options as the user would."""
-    shown = {k: ",".join(map(str, v)) if isinstance(v, list) else v for k, v in values.items()}
-    return " ".join(f"--{name}={value}" for name, value in shown.items())
 
 
 def _run_nodes(pipeline: pipeline_pb2.Pipeline) -> tuple[Outputs, dict[str, float], list[str]]:
@@ -241,5 +216,5 @@ def _summarise(config: RunConfig, outputs: Outputs, seconds: dict[str, float], c
     for name in ("metrics", "final_val", "comparison"):
         if values[name] is not None:
             values[name] = coco.to_json_numbers(values[name])
-    files.write_json(report / "summary.json", values)
+    files.write_json(report / SUMMARY_FILE, values)
     return result

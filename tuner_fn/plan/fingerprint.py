@@ -134,7 +134,10 @@ def _sample(source: sources.Source) -> Iterator[examples.DetectionRecord]:
     first = [one for one in loading.load_items(source, items[:_FIRST]) if not isinstance(one, errors.BadExampleError)]
     pixels = max([1, *(one.height * one.width for one in first)])
     most = min(len(items), MOST_IMAGES, max(_FIRST, MOST_PIXELS // pixels))
-    spread = [items[index * len(items) // most] for index in range(most)]
+    tiles = source.tiles_per_image  # an image's tiles lie side by side: it is taken with all of them
+    images, most = len(items) // tiles, max(1, most // tiles)
+    starts = [index * images // most * tiles for index in range(min(most, images))]
+    spread = [item for start in starts for item in items[start : start + tiles]]
     yield from (one for one in loading.load_items(source, spread) if not isinstance(one, errors.BadExampleError))
 
 

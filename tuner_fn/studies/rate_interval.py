@@ -22,10 +22,12 @@ class Interval:
     Attributes:
         low: from which on.
         high: up to which; from there on it stays or rises.
+        is_cut_off: whether it still falls at the highest rate of the sweep.
     """
 
     low: float
     high: float
+    is_cut_off: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +78,8 @@ def falling(rates: Sequence[float], losses: Sequence[float]) -> Interval | None:
     lag = round(momentum / (1.0 - momentum))
     first = max(0, (int(above[-1]) if above.size else 0) + 1 - lag)
     last = max(first, lowest - lag)
-    return Interval(float(rates[first]), float(rates[last])) if first < last else None
+    is_cut_off = lowest + lag >= steps - 1
+    return Interval(float(rates[first]), float(rates[last]), is_cut_off) if first < last else None
 
 
 def together(intervals: Sequence[Interval]) -> Repeated:

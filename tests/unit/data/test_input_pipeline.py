@@ -84,6 +84,15 @@ def test_a_share_of_a_split_is_spread_over_all_of_it(files, cache_bytes, share, 
         np.testing.assert_array_equal(image, whole[index])
 
 
+def test_a_share_of_tiled_images_has_all_their_tiles(files) -> None:
+    """Of five images of two tiles each, every other one."""
+    whole = list(input_pipeline.load_split(files, (64, 64), 12, 10**9).images(1))
+    found = list(input_pipeline.load_split(files, (64, 64), 12, 10**9, 0.5, 2).images(1))
+    assert len(found) == 6
+    for image, index in zip(found, (0, 1, 4, 5, 8, 9), strict=True):
+        np.testing.assert_array_equal(image, whole[index])
+
+
 def test_of_too_many_boxes_the_largest_stay_and_crowds_are_ignored_regions(records, tmp_path) -> None:
     boxes = np.array([[0, 0, 0.1, 0.1], [0, 0, 0.9, 0.9], [0, 0, 0.5, 0.5]], np.float32)
     record = dataclasses.replace(

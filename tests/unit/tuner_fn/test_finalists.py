@@ -334,6 +334,8 @@ def test_the_end_says_what_was_found_and_whether_it_was_taken(tmp_path) -> None:
         assert "; 1 seed each)" in said["its gain"]
     assert "kept" in finalists.describe(None, board(row(0, 0.4)))["began with"]
     assert "failed" in finalists.describe(None, board(row(0, None), row(1, 0.4)))["began with"]
+    unknown = finalists.Decision("0", "99", 0.1, 0.0, 0.2, 0.9, True, 2)
+    assert finalists.describe(unknown, board(row(0, 0.4), row(1, 0.5))) == {}  # the leaderboard is older
     cut = board(row(0, None) | {"status": "running"}, row(1, 0.4))
     assert "not trained to the end" in finalists.describe(None, cut)["began with"]
     assert finalists.describe(None, board(row(0, None))) == {}

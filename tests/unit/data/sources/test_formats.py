@@ -1,5 +1,7 @@
 """The contract of every file format: equal examples from the same ground truth, whatever it is written in."""
 
+import io
+import json
 import pathlib
 import pickle
 import shutil
@@ -8,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data import convert, errors, progress, sources
 from data.sources import base
@@ -245,3 +248,60 @@ def in_other_units(format_name, folder):
     }
     shutil.rmtree(folder)
     return format_folders.WRITERS[format_name](folder, ground_truth)
+
+
+CVAT = """<annotations><image id="0" name="a.jpg" width="64" height="48">{shape}</image></annotations>"""
+
+
+@pytest.mark.parametrize(
+    ("shape", "box"),
+    [
+        ('<box label="car" xtl="12" ytl="20" xbr="52" ybr="28" rotation="90.00"/>', (28, 4, 36, 44)),
+        ('<box label="car" xtl="22" ytl="14" xbr="42" ybr="34" rotation="45.00"/>', (17.858, 9.858, 46.142, 38.142)),
+        ('<ellipse label="car" cx="32" cy="24" rx="20" ry="4" rotation="90.00"/>', (28, 4, 36, 44)),
+        (
+            '<cuboid label="car" xtl1="10" ytl1="12" xbl1="10" ybl1="30" xtr1="20" ytr1="12" xbr1="20" ybr1="31"'
+            ' xtl2="30" ytl2="9" xbl2="30" ybl2="25" xtr2="24" ytr2="9" xbr2="24" ybr2="25"/>',
+            (10, 9, 30, 31),
+        ),
+        (
+            '<skeleton label="car"><points label="1" points="5,6" outside="0"/><points label="2" points="25,16"/>'
+            '<points label="3" points="0,0" outside="1"/></skeleton>',
+            (5, 6, 25, 16),
+        ),
+    ],
+)
+def test_the_box_around_a_turned_or_solid_shape_of_cvat(tmp_path, shape, box):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.jpg").write_bytes(coco_folder.image_bytes())
+    (tmp_path / "set" / "annotations.xml").write_text(CVAT.format(shape=shape))
+    source = sources.READERS["cvat"].open("cvat", str(tmp_path / "set"), base.ReadOptions())
+    record = source.load(source.items("train")[0])
+    ymin, xmin, ymax, xmax = record.boxes[0] * [48, 64, 48, 64]
+    assert (xmin, ymin, xmax, ymax) == pytest.approx(box, abs=0.01)
+
+
+def test_regions_to_ignore_of_datumaro(tmp_path):
+    folder = format_folders.WRITERS["datumaro"](tmp_path / "set")
+    path = folder / "annotations" / "train.json"
+    table = json.loads(path.read_text())
+    entry = table["items"][0]["annotations"][0]
+    marks = [{}, {"is_crowd": True}, {"difficult": 1}, {"is_crowd": False}]
+    table["items"][0]["annotations"] = [entry | {"attributes": mark} for mark in marks]
+    path.write_text(json.dumps(table))
+    source = open_format("datumaro", folder)
+    found = source.load(source.items("train")[0]).is_crowd.tolist()
+    assert sorted(found) == sorted([False, True, True, False]) or found == [False, True]  # equal boxes are one
+
+
+def test_a_corrected_orientation_changes_the_fingerprint(tmp_path):
+    """It stands at the beginning of the file, whose size and end stay as they are."""
+    folder = coco_folder.write(tmp_path / "set", train=coco_folder.table(1))
+    found = []
+    for orientation in (1, 6):
+        picture = Image.open(io.BytesIO(coco_folder.image_bytes(size=(640, 480))))
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        picture.save(folder / "train" / "0.jpg", exif=exif)
+        found.append(open_format("coco", folder).fingerprint())
+    assert found[0] != found[1]

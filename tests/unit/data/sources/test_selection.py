@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import pickle
 
@@ -241,7 +242,7 @@ def test_one_file_with_other_boxes_in_another_split_cannot_be_divided(tmp_path):
     tables = {"train": coco_folder.table(2), "val": coco_folder.table(1, [coco_folder.annotation(0, [1, 1, 5, 5])])}
     tables["val"]["images"][0]["file_name"] = "../train/0.jpg"
     root = coco_folder.write(tmp_path / "set", **tables)
-    with pytest.raises(errors.UserError, match=r"has other boxes in val than in train\. Leave it out of one of them\."):
+    with pytest.raises(errors.UserError, match=r"has other boxes, .* in val than in train\. Leave it out"):
         sources.open_source(f"coco:{root}", sources.DataOptions(splits=(0.5, 0.5, 0.0)))
 
 
@@ -258,3 +259,53 @@ def test_a_class_name_that_no_list_of_names_can_hold_is_refused(name):
 def test_other_class_names_are_taken(name):
     source = MemorySource({"train": [record("a")]}, ("car", name))
     assert selection.SelectedSource(source, selection.DataOptions()).class_names == ("car", name)
+
+
+@pytest.mark.parametrize(("names", "found"), [(("car ", "person"), ("car", "person")), (("car", "car "),) * 2])
+def test_space_around_a_class_name_counts_only_where_two_names_differ_in_it(names, found):
+    source = MemorySource({"train": [record("a", labels=(1,))]}, names)
+    assert selection.SelectedSource(source, selection.DataOptions()).class_names == found
+    chosen = selection.SelectedSource(source, selection.DataOptions(classes=("car",)))
+    assert chosen.class_names == ("car",)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 4, 5])
+def test_sequences_stay_together_though_a_file_name_occurs_in_two_splits(tmp_path, seed):
+    """The user's expression is about the names as they are."""
+    names = [f"seq{sequence}_{frame:03d}.jpg" for sequence in range(4) for frame in range(6)]
+    tables = {"train": coco_folder.table(len(names)), "val": coco_folder.table(2)}
+    for split, own in (("train", names), ("val", ["seq3_005.jpg", "seq0_000.jpg"])):
+        for image, name in zip(tables[split]["images"], own, strict=True):
+            image["file_name"] = name
+    root = coco_folder.write(tmp_path / "set", **tables)
+    options = sources.DataOptions(splits=(0.6, 0.2, 0.2), split_seed=seed, group_by=r"^(seq\d)_\d+")
+    source = sources.open_source(f"coco:{root}", options)
+    found = {split: {one.source_id.rpartition("/")[2][:4] for one in source.items(split)} for split in source.splits}
+    assert sum(map(len, found.values())) == 4
+
+
+def test_one_file_that_is_ignored_in_another_split_cannot_be_divided(tmp_path):
+    """The order of boxes says nothing; a region to ignore does."""
+    boxes = [coco_folder.annotation(0), coco_folder.annotation(0, [1, 1, 5, 5])]
+    for number, (own, message) in enumerate([(boxes[::-1], None), ([boxes[0] | {"iscrowd": 1}, boxes[1]], "ignore")]):
+        tables = {"train": coco_folder.table(2, boxes), "val": coco_folder.table(1, own)}
+        for table in tables.values():
+            for index, one in enumerate(table["annotations"]):
+                table["annotations"][index] = one | {"id": index}
+        tables["val"]["images"][0]["file_name"] = "../train/0.jpg"
+        root = coco_folder.write(tmp_path / str(number), **tables)
+        options = sources.DataOptions(splits=(0.5, 0.5, 0.0))
+        if message is None:
+            source = sources.open_source(f"coco:{root}", options, required_splits=["train"])
+            assert sum(len(source.items(split)) for split in ("train", "val")) == 2
+            continue
+        with pytest.raises(errors.UserError, match="other boxes, classes or regions to ignore in val than in train"):
+            sources.open_source(f"coco:{root}", options)
+
+
+def test_images_that_are_trained_on_test_no_model(tmp_path):
+    root = coco_folder.write(tmp_path / "set", train=coco_folder.table(20), test=coco_folder.table(2))
+    options = sources.DataOptions(test_dataset=f"coco:{root}")
+    assert len(sources.open_source(f"coco:{root}", options).items("test")) == 2
+    with pytest.raises(errors.UserError, match=r"of its test images are in the \w+ split, too, the first is "):
+        sources.open_source(f"coco:{root}", dataclasses.replace(options, splits=(0.7, 0.3, 0.0)))

@@ -360,6 +360,8 @@ def test_a_text_that_the_label_map_contradicts_is_a_question_with_answers(tmp_pa
         source = open_at(f"{root},classes={answer}")
         (label,) = source.load(source.items("train")[0]).labels
         assert source.class_names[label] == name
+    prints = {open_at(f"{root},classes={answer}").fingerprint() for answer in ("label", "text")}
+    assert len(prints) == 2  # what was ingested with one answer is not taken for the other
     with pytest.raises(errors.UserError, match="`classes` must be label or text: got `both`"):
         open_at(f"{root},classes=both")
 

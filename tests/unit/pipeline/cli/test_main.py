@@ -119,6 +119,22 @@ def test_a_bad_value_before_a_required_flag_is_the_one_named(mistake, tmp_path, 
     assert mistake(*RUN, flag, f"--workdir={tmp_path}").startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("--workdir=~/runs/demo", "--workdir=/home/me/runs/demo"),
+        ("--dataset=coco:~/street", "--dataset=coco:/home/me/street"),
+        ("--dataset=~", "--dataset=/home/me"),
+        ("--tune=~x", "--tune=~x"),
+        ("--group_by=a:~b", "--group_by=a:~b"),
+        ("~/street", "~/street"),  # the shell has done that where it should be
+    ],
+)
+def test_a_tilde_behind_a_flag_is_the_home_folder(monkeypatch, typed, meant):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert cli._at_home(typed) == meant
+
+
 def test_unknown_command(mistake):
     assert mistake("rum") == "`rum` is not a command. Did you mean `run`? See `ssd-tuner --help`."
 

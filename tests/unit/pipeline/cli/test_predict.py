@@ -97,11 +97,12 @@ def test_originals_and_pictures_of_the_same_name_are_not_overwritten(model_dir, 
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.png").write_bytes((tmp_path / "b.png").read_bytes())
     before = (tmp_path / "a.png").read_bytes()
-    arguments = ["predict", f"--model={model_dir}", "--output=.", "a.png", "other/a.png"]
+    (tmp_path / "a-2.png").write_bytes(before)
+    arguments = ["predict", f"--model={model_dir}", "--output=.", "a.png", "other/a.png", "a-2.png"]
     assert command_line.main(arguments) == 0
     assert (tmp_path / "a.png").read_bytes() == before
-    assert (tmp_path / "a.detections.png").exists()
-    assert (tmp_path / "a-2.detections.png").exists()
+    found = sorted(path.name for path in tmp_path.glob("*.detections.png"))
+    assert found == ["a-2-2.detections.png", "a-2.detections.png", "a.detections.png"]
 
 
 @pytest.mark.parametrize("given", [["."], ["?.png"], ["a.png", "[bc].png"]])

@@ -1,10 +1,13 @@
 """`ssd-tuner ablate` and `lr-range`: flags of `run`, and mistakes in one line before anything is trained."""
 
+import types
+
 import pytest
 from absl import flags
 
+from models.hyperparameters import ExperimentConfig
 from pipeline import planning
-from pipeline.cli import ablate, lr_range, parsing, run, study_flags
+from pipeline.cli import ablate, lr_range, parsing, run, study, study_flags
 from pipeline.cli import main as command_line
 
 DATA = "--dataset=road_scenes:train=8,val=4,test=4"
@@ -45,6 +48,14 @@ def test_what_a_study_calls_as_a_search_does_is_not_the_searchs(tmp_path) -> Non
     values = study_flags.values(own)
     assert (values["repeats"], values["space"]) == (None, "default")
     assert planning.plan_run(values | {"plan": "off"})[0].preset == "standard"
+
+
+def test_the_steps_of_an_epoch_are_those_of_the_share_of_the_images() -> None:
+    """A study's decay is after a share of the training."""
+    settings = ExperimentConfig().replace({"training.data_share": 0.25, "input.batch_size": 8})
+    about = {"config": types.SimpleNamespace(experiment=settings), "folder": None, "results": None, "screen": None}
+    info = types.SimpleNamespace(num_examples={"train": 320})
+    assert study.Study(**about, info=info, data={}).steps_per_epoch == 10
 
 
 def test_flags_of_a_study_do_not_change_those_of_run() -> None:

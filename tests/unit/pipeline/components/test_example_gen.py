@@ -108,7 +108,7 @@ def test_more_than_five_per_cent_bad_stop_the_run(tmp_path, folder):
     files = [str(folder / "train" / f"{number}.jpg") for number in range(4)]
     report = tmp_path / "report" / "quarantine.csv"
     assert str(caught.value) == (
-        f"4 of 40 examples of split train of `coco:{folder}` are bad,"
+        f"4 of 40 images of split train of `coco:{folder}` are bad,"
         " more than the 5% that a run continues with:"
         f" {files[0]}: empty file (0 bytes); {files[1]}: empty file (0 bytes);"
         f" {files[2]}: empty file (0 bytes)."
@@ -122,7 +122,7 @@ def test_one_bad_example_stops_no_split_however_small(tmp_path, folder):
         (folder / "val" / name).write_bytes(b"")
         if name == "0.jpg":
             assert len(read_split(ingest_dataset(tmp_path / "first", f"coco:{folder}"), "val")) > 0
-    with pytest.raises(errors.UserError, match="2 of . examples of split val .* are bad"):
+    with pytest.raises(errors.UserError, match="2 of . images of split val .* are bad"):
         ingest_dataset(tmp_path / "second", f"coco:{folder}")
 
 
@@ -233,11 +233,18 @@ def test_a_bad_image_of_a_tiled_dataset_is_listed_once(tmp_path, folder):
     assert len(read_split(artifact, "test")) == 2
 
 
+def test_one_bad_image_of_a_small_tiled_split_stops_nothing(tmp_path, folder):
+    """It is bad in all of its tiles, which are one file."""
+    (folder / "val" / "0.jpg").write_bytes(b"")
+    artifact = ingest_dataset(tmp_path, f"coco:{folder}", sources.DataOptions(tile="2x2"))
+    assert len(read_split(artifact, "val")) > 0
+
+
 def test_tiles_do_not_dilute_the_share_of_bad_images(tmp_path, folder):
     for file in sorted((folder / "train").iterdir())[:3]:
         file.write_bytes(b"")
     options = sources.DataOptions(tile="3x3")
-    with pytest.raises(errors.UserError, match=r"27 of 360 examples of split train .* more than the 5%"):
+    with pytest.raises(errors.UserError, match=r"3 of 40 images of split train .* more than the 5%"):
         ingest_dataset(tmp_path, f"coco:{folder}", options)
     rows = read_rows(tmp_path / "report" / "quarantine.csv")
     assert len(rows) == 1 + 3  # one row a file, though tiles of one lie in two shards

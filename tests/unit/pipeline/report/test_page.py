@@ -117,6 +117,18 @@ def test_a_newer_search_beside_an_older_result(tmp_path):
     assert "newer search has not ended" in sections_of(tmp_path)["Summary"].missing
 
 
+def test_another_search_beside_the_one_of_the_result(tmp_path):
+    """Trial ids begin at 0000 in each; what has come later has no part in the page."""
+    finished_run.write(tmp_path, num_trials=4)
+    before = sections_of(tmp_path)
+    first = RunDirectory(tmp_path).search(finished_run.KEY)
+    first.rename(first.with_name("first"))
+    finished_run.write_search(tmp_path, num_trials=4, seed=1)
+    found = sections_of(tmp_path)
+    assert f"newer search, search/{finished_run.KEY}" in found["Summary"].missing
+    assert found["Leaderboard"] == before["Leaderboard"]
+
+
 def test_one_trial(tmp_path):
     finished_run.write_search(tmp_path, num_trials=1)
     found = sections_of(tmp_path)

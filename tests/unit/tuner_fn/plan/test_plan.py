@@ -9,6 +9,7 @@ from data import sources
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
 from models.network import anchors, pretrained
+from tests import coco_folder
 from tuner_fn import presets
 from tuner_fn.plan import anchor_fit, fingerprint, plan, rules
 
@@ -223,6 +224,16 @@ def test_the_sample_is_bounded(monkeypatch) -> None:
     assert len(fingerprint.take(source, MACHINE).image_sizes_px) == 20
     monkeypatch.setattr(fingerprint, "MOST_PIXELS", 96 * 128 * 10)
     assert len(fingerprint.take(source, MACHINE).image_sizes_px) == 10
+
+
+def test_the_sample_of_tiled_images_has_all_their_tiles(monkeypatch, tmp_path) -> None:
+    """The upper tile of each image is sky: its objects are in the lower one."""
+    low = [coco_folder.annotation(number, [4, 30, 20, 10]) for number in range(8)]
+    root = coco_folder.write(tmp_path / "set", train=coco_folder.table(8, low), val=coco_folder.table(2))
+    source = sources.open_source(f"coco:{root}", sources.DataOptions(tile="2x1"))
+    monkeypatch.setattr(fingerprint, "MOST_IMAGES", 8)
+    found = fingerprint.take(source, MACHINE)
+    assert found.objects_per_image.tolist() == [0, 1] * 4
 
 
 def test_settings_without_objects_keep_the_defaults_valid() -> None:

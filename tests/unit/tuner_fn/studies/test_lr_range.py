@@ -73,7 +73,7 @@ def test_seeds_without_a_fall_few_steps_and_a_fall_without_end_are_said() -> Non
     flat = lr_range.Sweep(0, (4.0,) * STEPS, None)
     assert lr_range.conclusions(make(1), [flat]) == ["It does not fall clearly with 1 of 1 seeds: 0."]
     assert lr_range.together([flat]) is None
-    to_the_end = lr_range.Sweep(1, (4.0,) * 12, rate_interval.Interval(1e-3, 1.0))
+    to_the_end = lr_range.Sweep(1, (4.0,) * 12, rate_interval.Interval(1e-3, 1.0, is_cut_off=True))
     texts = lr_range.conclusions(make(2, steps=12), [to_the_end, flat])
     assert "It still falls at the highest rate. Raise --max_rate." in texts
     assert texts[-1].startswith("12 steps a sweep are few")

@@ -52,6 +52,15 @@ def test_a_dozen_steps_find_a_clear_fall() -> None:
     assert (found.low, found.high) == (rates[6], rates[8])
 
 
+@pytest.mark.parametrize("steps", [12, 30, 100, 300])
+def test_a_loss_that_falls_to_the_end_is_said_to_be_cut_off(steps) -> None:
+    rates = np.geomspace(1e-5, 1e-2, steps)
+    falls = [4.0 - 3.0 * max(0.0, step / steps - 0.3) for step in range(steps)]
+    assert rate_interval.falling(rates, falls).is_cut_off
+    back = [loss + (2.0 if step > 0.9 * steps else 0.0) for step, loss in enumerate(falls)]
+    assert not rate_interval.falling(rates, back).is_cut_off
+
+
 def test_repeats_are_joined_by_geometric_means_and_their_spread() -> None:
     found = rate_interval.together([Interval(1e-4, 1e-2), Interval(4e-4, 1e-2)])
     assert (found.interval.low, found.interval.high) == pytest.approx((2e-4, 1e-2))
