@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from data import errors, example_rules, examples, files, loading, sources
+from data import errors, example_rules, examples, files, loading, progress, sources
 from models.hyperparameters import InputConfig
 from pipeline.cli import data_flags
 from pipeline.screen import display
@@ -22,6 +22,7 @@ USAGE = "--model=DIR --dataset=KIND:PATH [--split=test] [--classes=a,b] [--outpu
 EXAMPLE = "ssd-tuner evaluate --model=runs/demo/serving_model/VERSION --dataset=road_scenes --split=test"
 
 _MOST_NAMED = 5
+_DIVISION = ("splits", "split_seed", "group_by", "test_dataset", "test_classes")  # which split has an image
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -72,8 +73,8 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     files.check_writable(flag_values.output, "--output")
     model = predict.find_model(flag_values.model)
     class_names = detections.read_class_names(model)
-    options = data_flags.options(flag_values)
     with display.open_display(flag_values.verbosity) as screen:
+        options = divided_as_trained(flag_values.dataset, data_flags.options(flag_values), model)
         source = open_for_model(flag_values.dataset, options, class_names, flag_values.split)
         screen.note(f"Loading {model} ...")
         detector = predict.load_detector(model)
@@ -96,6 +97,40 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
             screen.note(text)
         screen.note(f"Written to {flag_values.output} and {maps.with_suffix('.png')}")
     return 0
+
+
+def divided_as_trained(spec: str, options: sources.DataOptions, model: str) -> sources.DataOptions:
+    """Takes over how the data was divided for a model's training, where that is not given.
+
+    Another division of the same images would score the model on what it was trained on.
+
+    Args:
+        spec: as `--dataset`.
+        options: as given.
+        model: folder of a SavedModel, or a .tflite file.
+
+    Returns:
+        The options; those of another dataset, and those that divide it, stay as they are.
+    """
+    from models.evaluation import detections
+    from models.export import model_card
+
+    training = json.loads(detections.read_extra(model, model_card.TRAINING_FILE) or "{}")
+    trained_on = training.get("dataset", {}).get("spec")
+    if trained_on is None or "options" not in training or sources.canonical(trained_on) != sources.canonical(spec):
+        return options
+    own, default = sources.DataOptions.from_dict(training["options"]), sources.DataOptions()
+    given = {name: getattr(options, name) for name in _DIVISION}
+    as_trained = {name: getattr(own, name) for name in _DIVISION}
+    if given == as_trained or any(value != getattr(default, name) for name, value in given.items()):
+        return options
+    flags_of = " ".join(f"--{name}={_text(as_trained[name])}" for name in _DIVISION if as_trained[name] != given[name])
+    progress.emit("note", text=f"The data is divided as for the model's training: {flags_of}")
+    return dataclasses.replace(options, **as_trained)
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def open_for_model(spec: str, options: sources.DataOptions, class_names: Sequence[str], split: str) -> sources.Source:

@@ -90,7 +90,7 @@ class _Job:
         class_names = detections.read_class_names(self.model)
         tile = json.loads(detections.read_extra(self.model, "config.json") or "{}").get("input", {}).get("tile", "1x1")
         self.names = formats.parse(flag_values.formats, "--formats", tile)
-        options = data_flags.options(flag_values)
+        options = evaluate.divided_as_trained(flag_values.dataset, data_flags.options(flag_values), self.model)
         self.source = evaluate.open_for_model(flag_values.dataset, options, class_names, self.split)
         self.train = None
         if any(formats.FORMATS[name].precision == "int8" for name in self.names):

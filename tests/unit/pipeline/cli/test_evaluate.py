@@ -6,7 +6,7 @@ import math
 import pytest
 
 from benchmarks import evaluation
-from data import errors, sources
+from data import errors, progress, sources
 from models.evaluation import coco, spatial_recall
 from pipeline.cli import evaluate
 from pipeline.cli import main as command_line
@@ -87,6 +87,31 @@ def test_numbers_are_coco_metrics_whatever_the_order_of_the_classes(results, mod
     assert (report["split"], report["num_images"], report["max_detections"]) == ("test", NUM_IMAGES, 100)
     assert f"split test, {NUM_IMAGES} images, at most 100 detections an image\n" in printed
     assert "bicycle" in printed
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ({}, {"splits": (0.6, 0.2, 0.2), "split_seed": 3}),
+        ({"limit": 5}, {"splits": (0.6, 0.2, 0.2), "split_seed": 3, "limit": 5}),
+        ({"splits": (0.8, 0.1, 0.1)}, {"splits": (0.8, 0.1, 0.1)}),  # the user's word
+    ],
+)
+def test_the_data_of_the_training_is_divided_as_for_it(tmp_path, dataset, given, taken):
+    """Another division would score the model on what it was trained on."""
+    own = sources.DataOptions(splits=(0.6, 0.2, 0.2), split_seed=3, limit=7).to_dict()
+    (tmp_path / "model" / "assets.extra").mkdir(parents=True)
+    about = {"dataset": {"spec": f"coco:{dataset}"}, "options": own}
+    (tmp_path / "model" / "assets.extra" / "training.json").write_text(json.dumps(about))
+    notes = []
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        found = evaluate.divided_as_trained(str(dataset), sources.DataOptions(**given), str(tmp_path / "model"))
+        assert evaluate.divided_as_trained("road_scenes", sources.DataOptions(), str(tmp_path / "model")) == (
+            sources.DataOptions()
+        )
+    assert found == sources.DataOptions(**taken)
+    said = ["The data is divided as for the model's training: --splits=0.6,0.2,0.2 --split_seed=3"]
+    assert notes == ([] if "splits" in given else said)
 
 
 def test_recall_by_position_lies_beside_the_numbers(results, model_dir, dataset, tmp_path, capfd):
