@@ -15,6 +15,7 @@ from data import errors, example_rules, image_decoding
 from data.examples import DetectionRecord
 from data.sources import base, box_units
 
+OTHER_SIZE = "the annotation states another image size; its boxes were taken as they are"
 IGNORE_LABEL = -1  # of a region to ignore that is of no class
 
 _SAMPLE_BYTES = 4096  # a compressed image's end depends on all of it; to read 100,000 whole images takes minutes
@@ -160,7 +161,7 @@ class AnnotatedSource(base.Reader):
     def load(self, item: AnnotatedImage) -> DetectionRecord:
         """Reads one image and checks it with its boxes.
 
-        A size in the annotation that is not the file's counts for nothing where the boxes fit the file.
+        A size in the annotation that is not the file's counts for nothing where the boxes fit the file, but is named.
 
         Args:
             item: one of `items`.
@@ -174,7 +175,11 @@ class AnnotatedSource(base.Reader):
         if item.problem:
             raise errors.BadExampleError(item.path, item.problem, item.problem_kind)
         image = image_decoding.read_image(item.path, self.options.exif, item.size, has_boxes=bool(item.boxes))
-        return to_record(image, item, self.form_of(item), len(self.class_names))
+        record = to_record(image, item, self.form_of(item), len(self.class_names))
+        stated = item.size is not None and bool(item.boxes)
+        if stated and sorted(item.size) != sorted((image.height, image.width)):  # turned ones are read as EXIF says
+            record = dataclasses.replace(record, mended=(*record.mended, OTHER_SIZE))
+        return record
 
     def glance(self, item: AnnotatedImage) -> base.Glance:
         """Tells what the annotation states; of the file only its size is asked for.

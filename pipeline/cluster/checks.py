@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from data import sources
 from data.errors import UserError
+from models import imagenet_weights
 from models.hyperparameters import ExperimentConfig
 from pipeline.cluster import uris
 from pipeline.cluster.pods import Pod
@@ -76,7 +77,7 @@ def check_weights(experiment: ExperimentConfig, pod: Pod) -> None:
     """Raises `UserError` where the settings name a file of weights that the containers do not see."""
     for name in _WEIGHTS:
         value = str(getattr(experiment.model, name))
-        if "/" in value and pod.mount_of(value) is None:
+        if value not in ("", "none", "imagenet", imagenet_weights.AUTO) and pod.mount_of(value) is None:
             raise UserError(
                 f"`--set=model.{name}={value}`: the containers do not see this file, which lies on no volume. Copy it"
                 " to a volume, and name its place there."

@@ -16,6 +16,7 @@ from tfx.dsl.components.base import base_beam_component, base_beam_executor, exe
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
 from data import errors, example_rules, progress, sources
+from data.sources import annotated
 from pipeline.components import ingest, summarising
 
 _PROGRESS_EVERY_S = 1.0
@@ -61,7 +62,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             progress.emit("note", text=f"{left_out}; {report_dir}/quarantine.csv says why.")
         description = summarising.describe(source, summaries)
         for what, count in description["mended"].items():
-            progress.emit("note", text=f"Mended {count} times: {what}.")
+            done = "Noticed" if what == annotated.OTHER_SIZE else "Mended"
+            progress.emit("note", text=f"{done} {count} times: {what}.")
         text = json.dumps(description, indent=2) + "\n"
         ingest.write_text(os.path.join(artifact.uri, "dataset.json"), text)
         _label(artifact, source.splits, description["fingerprint"])

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from data import convert, errors, progress, sources
-from data.sources import base
+from data.sources import annotated, base
 from tests import coco_folder, format_folders
 
 SPLIT_SIZES = {split: len(scenes) for split, scenes in format_folders.GROUND_TRUTH.items()}
@@ -292,6 +292,15 @@ def test_regions_to_ignore_of_datumaro(tmp_path):
     source = open_format("datumaro", folder)
     found = source.load(source.items("train")[0]).is_crowd.tolist()
     assert sorted(found) == sorted([False, True, True, False]) or found == [False, True]  # equal boxes are one
+
+
+def test_another_image_size_in_the_annotation_is_named(tmp_path):
+    """A picture that was shrunk after it was annotated; its box happens to fit."""
+    table = coco_folder.table(2)
+    table["images"][1] |= {"height": 96, "width": 128}
+    table["annotations"][1]["bbox"] = [5, 20, 10, 10]
+    source = open_format("coco", coco_folder.write(tmp_path / "set", train=table))
+    assert [source.load(item).mended for item in source.items("train")] == [(), (annotated.OTHER_SIZE,)]
 
 
 def test_a_corrected_orientation_changes_the_fingerprint(tmp_path):
