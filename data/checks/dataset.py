@@ -167,6 +167,8 @@ def _examine(
 
 def _add_mended(record: DetectionRecord, add: Callable[..., None]) -> None:
     for text in record.mended:
+        if text == annotated.OTHER_SIZE:
+            continue  # `other_size` says it, with both sizes
         kind = "image_rewritten" if text.endswith(_REWRITTEN) else _KIND_OF_MENDED.get(text, "mended")
         add(kind, detail="" if text in _KIND_OF_MENDED else text)
 

@@ -208,7 +208,8 @@ def test_a_failed_trial_costs_no_other_one(tmp_path) -> None:
 
 
 def test_minutes_end_all_trials_at_once(tmp_path) -> None:
-    tuner = make(tmp_path, 2, max_trials=None, max_epochs=2, max_minutes=0.05, max_epochs_total=100_000)
+    budget = {"max_trials": None, "max_epochs": 2, "max_minutes": 0.05, "max_epochs_total": 100_000}
+    tuner = make(tmp_path, 2, config=ExperimentConfig().replace({"training.epochs": 2}), **budget)
     began = time.monotonic()
     rows = search(tuner)
     assert time.monotonic() - began < 30
