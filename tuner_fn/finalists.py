@@ -65,7 +65,8 @@ def describe(decision: Decision | None, rows: Sequence[Row]) -> dict[str, str]:
     if decision is None:
         same = rows[0]["hyperparameters"] == start["hyperparameters"]
         if same:
-            return {"began with": "the settings of trial 1, which were kept: no others came to the end of a comparison"}
+            kept = "the settings of trial 1, which were kept: no other settings were compared with them to the end"
+            return {"began with": kept}
         what = "which failed" if start["status"] == "failed" else "which were not trained to the end"
         return {"began with": f"the settings of trial 1, {what}: the best other settings were taken"}
     by_trial = {row["trial"]: row for row in rows}

@@ -228,7 +228,7 @@ class TimedTuner(ReportedTuner):
         progress.emit("note", text=f"{text} their own. A search begins now; that training lies in {aside}.")
 
     def _is_outgrown(self, known: allotment.Allotment) -> bool:
-        """Tells whether a decision was for fewer minutes; a training that was begun alone is brought to its end."""
+        """Tells whether the minutes have grown since a decision. A single training that was begun is never given up."""
         return self.max_minutes > known.minutes and (known.is_search or not self.oracle.trials)
 
     def _final_epochs(self) -> int:

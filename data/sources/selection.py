@@ -15,7 +15,7 @@ from PIL import Image
 from data import boxes as box_forms
 from data import errors, image_decoding, progress, tiles
 from data.examples import DetectionRecord
-from data.sources import annotated, base, carving
+from data.sources import annotated, base, carving, chosen_classes
 
 TILED_SPLITS = ("train", "val")  # of the test split whole images are detected in, as users do
 
@@ -116,15 +116,15 @@ class SelectedSource(base.Source):
             raise errors.UserError("`--test_classes` only works with --test_dataset. Add it, or use --classes.")
         chosen_names = [name for one in options.classes or () if (name := one.partition("=")[0]).strip()]
         base.check_class_names(source.spec, chosen_names or source.class_names)
-        self.class_names, targets = map_classes(source.class_names, options.classes)
+        self.class_names, targets = chosen_classes.map_classes(source.class_names, options.classes)
         self._origins, self._targets = [source], [targets]
         self.carving = None if options.splits else _carve(source, options)
         chosen = _divide(source, options) if options.splits else _given(source, self.carving if carve else None)
         if test_source is not None:
-            wanted = options.test_classes or _same_names(self.class_names, test_source)
-            names, targets = map_classes(test_source.class_names, wanted)
+            wanted = options.test_classes or chosen_classes.same_names(self.class_names, test_source)
+            names, targets = chosen_classes.map_classes(test_source.class_names, wanted)
             self._origins.append(test_source)
-            self._targets.append(_renumber(targets, names, self.class_names, test_source.spec))
+            self._targets.append(chosen_classes.renumber(targets, names, self.class_names, test_source.spec))
             chosen["test"] = _all_items(test_source, "test", 1)
             _check_apart(chosen, options.test_dataset)
         self.splits = tuple(split for split in base.SPLITS if split in chosen)
@@ -209,49 +209,6 @@ def _stated(item: annotated.AnnotatedImage) -> list[tuple[Any, ...]]:
     """Lists an image's boxes with their classes and flags in an order of their own."""
     labels = item.labels or ("",) * len(item.boxes)
     return sorted(zip(item.boxes, map(str, labels), item.is_crowd, strict=True))
-
-
-def map_classes(available: Sequence[str], wanted: Sequence[str] | None) -> tuple[tuple[str, ...], np.ndarray]:
-    """Picks, renames and merges classes.
-
-    Args:
-        available: names that the data has, in its own order.
-        wanted: as `DataOptions.classes`.
-
-    Returns:
-        Class names in label order, and int32 [len(available)]: each available class' new label, -1 where it is dropped.
-
-    Raises:
-        UserError: a name is unknown or comes twice, or none is left.
-    """
-    if wanted is None:
-        names = [name.strip() for name in available]  # space around a name counts only where two differ in it
-        names = names if len(set(names)) == len(names) else list(available)
-        if len(set(names)) != len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise errors.UserError(f"Class `{twice}` is named twice; name each class once.")
-        return tuple(names), np.arange(len(names), dtype=np.int32)
-    targets = np.full(len(available), -1, np.int32)
-    names = []
-    for entry in wanted:
-        new, equals, old = entry.partition("=") if entry not in available else (entry, "", "")
-        if not new.strip() or (equals and not old.strip()):
-            raise errors.UserError(f"`--classes` needs NAME, NEW=OLD or NEW=OLD+OLD: got `{entry}`.")
-        for name in (part.strip() for part in (old if equals else new).split("+" if equals else "\0")):
-            if name not in available:
-                name = next((own for own in available if own.strip() == name), name)
-            if name not in available:
-                raise errors.UserError(f"Unknown class `{name}`.{errors.nearest(name, available)}")
-            if targets[available.index(name)] >= 0:
-                raise errors.UserError(f"Class `{name}` is named twice; name each class once.")
-            targets[available.index(name)] = len(names)
-        names.append(new.strip())
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise errors.UserError(f"Class `{twice}` is named twice; merge classes as {twice}=ONE+OTHER.")
-    if not names:
-        raise errors.UserError("No class is left to detect; name at least one.")
-    return tuple(names), targets
 
 
 def relabel(record: DetectionRecord, targets: np.ndarray) -> DetectionRecord:
@@ -420,40 +377,6 @@ def _thin(items: list[SelectedItem], limit: int | None) -> list[SelectedItem]:
     if limit is None or len(items) <= limit:
         return items
     return [items[index * len(items) // limit] for index in range(limit)]
-
-
-def _same_names(names: Sequence[str], other: base.Source) -> tuple[str, ...]:
-    """Pairs classes of equal names, or else of names that differ in case only.
-
-    Raises:
-        UserError: a class has no partner, or several that differ from it in case.
-    """
-    pairs = {}
-    for name in names:
-        alike = [its for its in other.class_names if its.casefold() == name.casefold()]
-        pairs[name] = [name] if name in alike else alike
-    unpaired = [name for name, alike in pairs.items() if len(alike) != 1]
-    if unpaired:
-        raise errors.UserError(
-            f"`--test_dataset={other.spec}` has no class {', '.join(unpaired)}, or several that differ in case; it has"
-            f" {', '.join(other.class_names)}. Pair them, as --test_classes={names[0]}={other.class_names[0]},..."
-        )
-    return tuple(f"{name}={its}" for name, (its,) in pairs.items())
-
-
-def _renumber(targets: np.ndarray, names: Sequence[str], wanted: Sequence[str], spec: str) -> np.ndarray:
-    """Changes labels that index `names` to labels that index `wanted`.
-
-    Raises:
-        UserError: the two do not hold the same names.
-    """
-    if set(names) != set(wanted):
-        raise errors.UserError(
-            f"`--test_classes` gives `{spec}` the classes {', '.join(names)}; training has {', '.join(wanted)}."
-            " They must be the same."
-        )
-    position = np.array([list(wanted).index(name) for name in names], np.int32)
-    return np.where(targets >= 0, position[targets], -1).astype(np.int32)
 
 
 def _take(record: DetectionRecord, keep: np.ndarray, **changes: Any) -> DetectionRecord:

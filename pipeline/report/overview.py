@@ -24,7 +24,7 @@ def make(run: Contents) -> Section:
     if run.summary is None:
         missing = "This run has not ended: the page shows what there is so far, and nothing about the test images."
     elif run.newer_search:
-        missing = f"The folder holds a newer search, search/{run.newer_search}, which this result is not from."
+        missing = f"This result is not from the newest search in the folder, search/{run.newer_search}."
     elif _is_older(run):
         missing = "A newer search has not ended. The test results are those of the run before it."
     parts: list[Any] = [Table(("", ""), [*facts(run)])]

@@ -142,7 +142,7 @@ class FreezeThawOracle(SeededOracle):
         return self.space.completed({**self.space.defaults(), **changes})
 
     def _helpful(self) -> dict[str, Any]:
-        """Joins those of `first` that were ahead of the start after the first rung; {} until all of them are known."""
+        """Combines the changes of `first` that led the start after the first rung; {} until all scores are known."""
         start, found = self.configurations[0] if self.configurations else None, {}
         for changes in self.first:
             genes = self.space.genes(self.pinned.apply(self.space, self._changed(changes)))

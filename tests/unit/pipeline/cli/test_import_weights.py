@@ -79,10 +79,11 @@ def test_a_run_with_weights_of_another_network_ends_before_it_begins(capfd, fold
     assert not (folder / "runs").exists()
 
 
-def test_an_imported_configuration_names_the_command_that_makes_its_weights(capfd, folder):
+@pytest.mark.parametrize("before", ["", "fine_tune_checkpoint: 'another.ckpt' "])  # of two lines the last one counts
+def test_an_imported_configuration_names_the_command_that_makes_its_weights(capfd, folder, before):
     from tests import od_api_configs
 
-    train = "fine_tune_checkpoint: 'my model.ckpt' fine_tune_checkpoint_type: 'detection'"
+    train = f"{before}fine_tune_checkpoint: 'my model.ckpt' fine_tune_checkpoint_type: 'detection'"
     (folder / "pipeline.config").write_text(od_api_configs.ssd(train=train))
     (folder / "my model.ckpt.index").touch()
     assert main.main(["import-config", "pipeline.config"]) == 0

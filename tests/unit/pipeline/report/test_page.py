@@ -125,7 +125,7 @@ def test_another_search_beside_the_one_of_the_result(tmp_path):
     first.rename(first.with_name("first"))
     finished_run.write_search(tmp_path, num_trials=4, seed=1)
     found = sections_of(tmp_path)
-    assert f"newer search, search/{finished_run.KEY}" in found["Summary"].missing
+    assert f"newest search in the folder, search/{finished_run.KEY}" in found["Summary"].missing
     assert found["Leaderboard"] == before["Leaderboard"]
 
 

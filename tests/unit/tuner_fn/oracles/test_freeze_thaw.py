@@ -93,6 +93,18 @@ def test_changes_of_which_one_helps_are_not_tried_together(tmp_path) -> None:
     assert not any(values["rate"] == pytest.approx(0.01) and values["share"] == 0.9 for values in asked)
 
 
+def test_a_change_that_a_pinned_setting_completes_is_tried_once(tmp_path) -> None:
+    """Settings without effect were pinned before the change became a part of the space."""
+    oracle = make(tmp_path, make_fair_space(), max_epochs_total=8 * MAX_EPOCHS, first=[{"rate": 0.01}], prune_after=99)
+    tell(oracle, oracle.create_trial("tuner0"))
+    oracle.pinned.values = {"share": 0.8}
+    asked = run(oracle)
+    changed = [values for values in asked if (values["rate"], values["share"]) == (pytest.approx(0.01), 0.8)]
+    assert changed[0] is asked[0]
+    assert all("tuner/trial_id" in values for values in changed[1:])
+    assert any("tuner/trial_id" in values for values in asked[1:4])  # the model has its turn
+
+
 def test_what_helps_together_waits_for_trials_that_are_running(tmp_path) -> None:
     """Two workers: one asks while the last of the changes runs."""
     given = [{"rate": 0.01}, {"share": 0.35}]
