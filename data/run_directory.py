@@ -35,6 +35,11 @@ class RunDirectory:
         return self.root / "report"
 
     @property
+    def summary(self) -> pathlib.Path:
+        """Results of the last run that ended."""
+        return self.report / "summary.json"
+
+    @property
     def test_results(self) -> pathlib.Path:
         """What the final model found in each test image."""
         return self.report / "test_results.npz"
@@ -74,6 +79,15 @@ class RunDirectory:
         found = (self.root / "search").glob("[!.]*/")  # what begins with a dot is a copy that was never finished
         changed = {folder: [path.stat().st_mtime_ns for path in folder.glob("*.json")] for folder in found}
         return sorted(changed, key=lambda folder: max(changed[folder], default=0), reverse=True)
+
+    def reported_search(self) -> pathlib.Path | None:
+        """Finds the search that the report is about: the one with its leaderboard; None if that has continued."""
+        reported = self.report / "leaderboard.json"
+        if not self.summary.exists() or not reported.exists():
+            return None
+        boards = (search / reported.name for search in self.searches())
+        same = (board.parent for board in boards if board.exists() and board.read_bytes() == reported.read_bytes())
+        return next(same, None)
 
     @property
     def ingested(self) -> list[pathlib.Path]:

@@ -219,8 +219,9 @@ class TimedTuner(ReportedTuner):
             return
         folder = self._allotted.parent
         aside = folder / _SINGLE_TRAINING
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
+        if (aside / self._allotted.name).exists():  # of an earlier time, and complete
+            shutil.rmtree(aside)
+        aside.mkdir(exist_ok=True)
         patterns = ("trial_*", "oracle.json", "repeats.json", "resampled_*", self._allotted.name)  # that one last
         for path in (path for pattern in patterns for path in sorted(folder.glob(pattern))):
             path.replace(aside / path.name)

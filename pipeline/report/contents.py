@@ -119,7 +119,7 @@ def read(root: pathlib.Path) -> Contents:
     ingested = folder.ingested[0] if folder.ingested else folder.pipeline
     return Contents(
         folder=folder,
-        summary=files.json(folder.report / "summary.json", _with("metrics", "objective", "blessed", "reasons")),
+        summary=files.json(folder.summary, _with("metrics", "objective", "blessed", "reasons")),
         rows=rows or (),
         trials={
             path.parent.name.removeprefix("trial_"): trial
@@ -164,19 +164,14 @@ class _Files:
 
 
 def _search_folder(folder: RunDirectory) -> tuple[pathlib.Path, str]:
-    """Finds the search that the report is about: the one with its leaderboard, else the newest one.
+    """Finds the search that the report is about, else the newest one.
 
     Returns:
         Its folder, and the name of the newest one where that is another one.
     """
     searches = folder.searches() or [folder.root / "search" / "none"]
-    reported = folder.report / "leaderboard.json"
-    if (folder.report / "summary.json").exists() and reported.exists():
-        for search in searches:
-            path = search / "leaderboard.json"
-            if path.exists() and path.read_bytes() == reported.read_bytes():
-                return search, searches[0].name if search != searches[0] else ""
-    return searches[0], ""
+    found = folder.reported_search() or searches[0]
+    return found, "" if found == searches[0] else searches[0].name
 
 
 def _checked_rows(rows: Any) -> list[Mapping[str, Any]]:

@@ -34,7 +34,6 @@ from pipeline.configs import NAME, RunConfig
 from pipeline.pipeline import make_components
 from tuner_fn import cost_limits, pareto, pareto_report, search_folder, search_results
 
-SUMMARY_FILE = "summary.json"
 Outputs = dict[str, dict[str, list[types.Artifact]]]  # by component and output
 
 
@@ -90,7 +89,7 @@ def run(config: RunConfig) -> RunResult:
     """
     source = open_source(config.dataset, config.data)
     components = make_components(config, source)
-    if not (config.paths.report / SUMMARY_FILE).exists():  # else the settings are those of an earlier run's model
+    if not config.paths.summary.exists():  # else the settings are those of an earlier run's model
         files.write_json(config.paths.report / "config.json", config.experiment.to_dict())
     pipeline = tfx_pipeline.Pipeline(
         pipeline_name=NAME,
@@ -216,5 +215,5 @@ def _summarise(config: RunConfig, outputs: Outputs, seconds: dict[str, float], c
     for name in ("metrics", "final_val", "comparison"):
         if values[name] is not None:
             values[name] = coco.to_json_numbers(values[name])
-    files.write_json(report / SUMMARY_FILE, values)
+    files.write_json(config.paths.summary, values)
     return result

@@ -93,7 +93,7 @@ def read(folder: RunDirectory) -> Iterator[Part]:
     """
     found = [search for search in folder.searches() if (search / search_folder.FILE_NAME).exists()]
     searches = sorted(found, key=lambda search: int(search_folder.logs_name(search).rpartition("_")[2] or 0))
-    of_report = _search_of_report(folder, searches)
+    of_report = folder.reported_search()
     for search in searches:
         rows = _json(search / "leaderboard.json") or []
         has_ended = search == of_report
@@ -107,14 +107,6 @@ def read(folder: RunDirectory) -> Iterator[Part]:
 def dataset(folder: RunDirectory) -> str:
     """Names the dataset of a run directory."""
     return (_json(folder.dataset) or {"dataset": "unknown"})["dataset"]
-
-
-def _search_of_report(folder: RunDirectory, searches: Sequence[pathlib.Path]) -> pathlib.Path | None:
-    """Finds the search that the report is about: the one with its leaderboard; None where that has gone on since."""
-    if not (folder.report / "summary.json").exists():
-        return None
-    reported = _json(folder.report / "leaderboard.json")
-    return next((search for search in searches[::-1] if _json(search / "leaderboard.json") == reported), None)
 
 
 def _search_part(
@@ -165,7 +157,7 @@ def _trial_part(folder: RunDirectory, search: pathlib.Path, row: Mapping[str, An
 
 def _final_part(folder: RunDirectory, search: pathlib.Path) -> Part:
     """Reads the final training from the report; another one of the same search has other settings or another course."""
-    summary, config = _json(folder.report / "summary.json"), _json(folder.report / "config.json")
+    summary, config = _json(folder.summary), _json(folder.report / "config.json")
     history = _json(folder.report / "history.json")
     training = hashlib.sha256(json.dumps([config, history], sort_keys=True).encode()).hexdigest()[:12]
     time_ms = _time_ms(folder.report / "history.json")

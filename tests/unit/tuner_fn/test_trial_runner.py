@@ -1198,6 +1198,18 @@ def test_a_training_in_place_of_a_search_is_no_part_of_a_later_search(process, t
     assert (tmp_path / "search" / "single_training" / "trial_0000").is_dir()
 
 
+def test_a_kill_while_a_training_is_set_aside_loses_nothing_of_it(process, tmp_path, clock) -> None:
+    """Its trial was moved, the file that tells of it was not."""
+    search(make(tmp_path, process, max_minutes=0.15, **MINUTES))
+    folder = tmp_path / "search"
+    (folder / "single_training").mkdir()
+    (folder / "trial_0000").rename(folder / "single_training" / "trial_0000")
+    search(make(tmp_path, process, **MINUTES | {"max_trials": 2}))
+    assert (folder / "single_training" / "trial_0000" / "trial.json").exists()
+    assert (folder / "single_training" / "allotment.json").exists()
+    assert not (folder / "allotment.json").exists()
+
+
 def test_fewer_workers_later_spend_the_rest_of_the_minutes(tmp_path, clock) -> None:
     """Four had room for 160 epochs, of which they trained a few; one goes on with the rest."""
     four = [FakeProcess() for _ in range(4)]
