@@ -13,6 +13,7 @@ from tuner_fn.trial_runner import DetectionTuner, make_objective
 from tuner_fn.worker import should_stop
 
 NAMES = ("optimizer.learning_rate",)
+MINUTES = {"max_trials": None, "max_epochs": 4, "config": ExperimentConfig().replace({"training.epochs": 4})}
 
 
 class FakeProcess:
@@ -103,3 +104,16 @@ def make(tmp_path, process, strategy: str = "random", **settings) -> DetectionTu
 def search(tuner: DetectionTuner) -> list[dict]:
     tuner.search(["train"], ["val"], verbose=0)
     return json.loads((pathlib.Path(tuner.project_dir) / "leaderboard.json").read_text())
+
+
+def best_config(tmp_path: pathlib.Path) -> ExperimentConfig:
+    return ExperimentConfig.from_dict(json.loads((tmp_path / "search" / "best_config.json").read_text()))
+
+
+def states(tmp_path: pathlib.Path) -> set[str]:
+    return {path.parent.name.removeprefix("trial_") for path in (tmp_path / "search").glob("trial_*/state.npz")}
+
+
+def with_width(*widths: float) -> dict:
+    choices = {"model.alpha": {"choices": list(widths)}} if widths else {}
+    return search_space.pick(choices, (*NAMES, "model.alpha"), ExperimentConfig())

@@ -305,4 +305,5 @@ class _Lease:
             self._worked_s, self._renewed_s = worked_s, now
 
     def is_over(self) -> bool:
+        """Tells whether the worker has not computed for too long."""
         return time.monotonic() - self._renewed_s > self._seconds

@@ -17,13 +17,9 @@ from typing import Any
 
 from data import dataset_info, errors, label_map
 from data.examples import DetectionRecord
-from data.sources import annotated, base, class_labels, example_records, layout, values
+from data.sources import annotated, base, class_labels, example_records, layout, record_files, values
 
-_FILE_NAME = re.compile(r".*(tf_?rec(ord)?s?|[._-]records?)(-\d+-of-\d+)?(\.gz)?|\w+-\d{5}-of-\d{5}")
-_SHARD = re.compile(r"(.*)-(\d+)-of-(\d+)(.*)")
 _LABEL_MAP = re.compile(r"\bitem\s*:?\s*\{")
-_SPLIT_NAMES = base.SPLIT_NAMES | {"eval": "val", "evaluation": "val"}  # what TFX and the Object Detection API say
-_DEPTH = 2  # folders: the given one and those in it
 CLASS_KEYS = ("label", "text")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _IGNORE_KEYS = ("is_crowd", "difficult", "group_of")
@@ -91,8 +87,8 @@ class TfrecordSource(base.Reader):
         if not path:
             raise errors.UserError(f"Dataset `{spec}`: the path is missing. Write tfrecord:PATH.")
         if root.is_dir():
-            paths = find_files(root)
-            _check_shards(paths)
+            paths = record_files.find_files(root)
+            record_files.check_shards(paths)
         else:
             paths = [root] if root.exists() else sorted(Path(name) for name in glob.glob(str(root)))
             root = root.parent
@@ -102,14 +98,14 @@ class TfrecordSource(base.Reader):
                 f"Dataset `{spec}`: no TFRecord file is there{found}. Their names look like train.tfrecord or"
                 " pet_train.record-00000-of-00010."
             )
-        return cls(spec, _by_split(spec, paths, root), root, options, classes_by)
+        return cls(spec, record_files.by_split(spec, paths, root), root, options, classes_by)
 
     @classmethod
     def recognises(cls, path: Path) -> str | None:
         """Says which TFRecord file a path is or holds; data that TFDS prepared is not in this format."""
         if path.is_file():
-            return f"{path.name} is named as a TFRecord file" if _FILE_NAME.fullmatch(path.name) else None
-        files = find_files(path) if path.is_dir() and not (path / "features.json").exists() else []
+            return f"{path.name} is named as a TFRecord file" if record_files.FILE_NAME.fullmatch(path.name) else None
+        files = record_files.find_files(path) if path.is_dir() and not (path / "features.json").exists() else []
         return f"{files[0].relative_to(path)} is a TFRecord file" if files else None
 
     def fingerprint(self) -> str:
@@ -296,52 +292,6 @@ class _Survey:
             raise errors.UserError(
                 f"{path}: its records lack the Object Detection API's key `image/encoded`; they have {keys}."
                 " Data that TFDS prepared is read as tfds:NAME."
-            )
-
-
-def find_files(root: Path) -> list[Path]:
-    """Lists the files in a folder and in its folders that are named as TFRecord files, sorted."""
-    walked = ((inside, names) for inside, names in layout.walk(root) if inside.count("/") < _DEPTH)
-    named = (root / inside / name for inside, names in walked for name in names if _FILE_NAME.fullmatch(name))
-    return sorted(path for path in named if path.is_file())
-
-
-def _by_split(spec: str, paths: Sequence[Path], root: Path) -> dict[str, list[Path]]:
-    """Returns the files of each split; all are train where no name says anything."""
-    split_of = {path: _split_named(path.name) or _split_named(_folder(path, root)) for path in paths}
-    unnamed = [path for path, split in split_of.items() if split is None]
-    if unnamed and len(unnamed) < len(paths):
-        raise errors.UserError(
-            f"Dataset `{spec}`: which split is `{unnamed[0]}`? Other files say it in their names. Put train, val or"
-            " test into its name, or into the name of its folder."
-        )
-    files: dict[str, list[Path]] = collections.defaultdict(list)
-    for path, split in split_of.items():
-        files[split or "train"].append(path)
-    return files
-
-
-def _folder(path: Path, root: Path) -> str:
-    return path.parent.name if path.parent != root else ""
-
-
-def _split_named(name: str) -> str | None:
-    words = re.split("[^a-z]+", name.lower())
-    return next((_SPLIT_NAMES[word] for word in words if word in _SPLIT_NAMES), None)
-
-
-def _check_shards(paths: Sequence[Path]) -> None:
-    """Raises `UserError` where one of a set of shards is missing."""
-    sets: dict[tuple[Any, ...], set[int]] = collections.defaultdict(set)
-    for path in paths:
-        if match := _SHARD.fullmatch(path.name):
-            sets[path.parent, match[1], int(match[3]), match[4]].add(int(match[2]))
-    for (folder, stem, count, _), numbers in sets.items():
-        missing = sorted(set(range(count)) - numbers)
-        if missing:
-            raise errors.UserError(
-                f"{folder / stem}: {len(missing)} of its {count} files are missing, the first is number {missing[0]}."
-                " Copy them again, or name the files to read, as tfrecord:'PATH/train-0000*'."
             )
 
 

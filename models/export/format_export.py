@@ -85,6 +85,7 @@ class _Export:
         self._extras = {name: detections.read_extra(model_dir, name) or "" for name in EXTRAS}
 
     def load_saved_model(self) -> Any:
+        """Loads the detector, or its network alone where tiles are given."""
         if self._tile is None:
             return predict.load_detector(self._model_dir)
 
@@ -96,6 +97,7 @@ class _Export:
         return tflite_detector.NetworkDetector(network, decoder, detections.read_class_names(self._model_dir))
 
     def score(self, detector: Any, report: FormatReport) -> FormatReport:
+        """Adds the detector's AP and AP50 on the records to a report."""
         metrics, self.num_images = evaluation.evaluate(detector, self._records(), self._class_names)
         return dataclasses.replace(report, map=_number(metrics.get("AP")), map50=_number(metrics.get("AP50")))
 

@@ -130,9 +130,11 @@ class _Recorder(keras.callbacks.Callback):
         self._steps, self._on_step = steps, on_step
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Makes the next loss that of one mini-batch."""
         self.model.reset_metrics()  # Keras reports the mean of an epoch so far
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Notes the loss, and stops where it is not finite or has diverged."""
         loss = float(logs["loss"])
         if not math.isfinite(loss):
             self.model.stop_training = True

@@ -239,13 +239,16 @@ class _Clock(keras.callbacks.Callback):
         self.times_s: list[float] = []
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Notes the time."""
         self.times_s.append(time.perf_counter())
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Waits for the step to end, and notes the time."""
         float(logs["loss"])  # a GPU may still be at work
         self.times_s.append(time.perf_counter())
 
     def steps_s(self) -> list[float]:
+        """Returns how long each step took."""
         return [end - start for start, end in zip(self.times_s[::2], self.times_s[1::2], strict=True)]
 
 
@@ -274,13 +277,16 @@ class _Reporter(keras.callbacks.Callback):
         self.report_epoch, self.report_validation, self.should_stop = on_epoch, on_validation, should_stop
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Notes the time."""
         self.started = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Checks the loss now and then."""
         if batch % NAN_CHECK_STEPS == 0:
             self._check(logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Validates where it is due, saves the state, reports, and stops where that is asked for."""
         self._check(logs)
         trained = time.perf_counter()
         report = {

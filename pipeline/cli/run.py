@@ -85,6 +85,19 @@ def define_experiment_flags(flag_values: flags.FlagValues) -> None:
         " --fidelity=input.image_size=160. May be given several times.",
         flag_values=flag_values,
     )
+    _define_beam_flags(flag_values)
+    flags.DEFINE_boolean(
+        "profile",
+        False,
+        "Record a few steps of the final training for XProf, TensorBoard's profiler (docs/review.md).",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_integer("seed", 0, "Seed of the search and of training.", lower_bound=0, flag_values=flag_values)
+    _define_blessing_flags(flag_values)
+    export.define_format_flags(flag_values, "export", None)
+
+
+def _define_beam_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "direct_num_workers",
         1,
@@ -98,15 +111,6 @@ def define_experiment_flags(flag_values: flags.FlagValues) -> None:
         "An option for Apache Beam, for example --beam_args=--runner=DataflowRunner. May be given several times.",
         flag_values=flag_values,
     )
-    flags.DEFINE_boolean(
-        "profile",
-        False,
-        "Record a few steps of the final training for XProf, TensorBoard's profiler (docs/review.md).",
-        flag_values=flag_values,
-    )
-    flags.DEFINE_integer("seed", 0, "Seed of the search and of training.", lower_bound=0, flag_values=flag_values)
-    _define_blessing_flags(flag_values)
-    export.define_format_flags(flag_values, "export", None)
 
 
 def experiment_values(flag_values: flags.FlagValues) -> dict[str, Any]:

@@ -159,6 +159,7 @@ class _ImageResults(metric_types.Preprocessor):
     """Selects an image's results."""
 
     def process(self, extracts: Extracts) -> Iterator[Row]:
+        """Yields the one row of an image."""
         yield extracts[_RESULTS_KEY]
 
 
@@ -170,16 +171,20 @@ class _CocoCombineFn(beam.CombineFn):
         self._objective = objective
 
     def create_accumulator(self) -> list[Row]:
+        """Begins with no image."""
         return []
 
     def add_input(self, accumulator: list[Row], element: Row) -> list[Row]:
+        """Adds an image."""
         accumulator.append(element)
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[list[Row]]) -> list[Row]:
+        """Joins the images of several workers."""
         return [row for accumulator in accumulators for row in accumulator]
 
     def extract_output(self, accumulator: list[Row]) -> dict[metric_types.MetricKey, Any]:
+        """Computes the metrics of each model and, where there is a baseline, the comparison."""
         if not accumulator:
             return {}
         rows = sorted(accumulator, key=lambda row: row.source_id)  # Beam's order varies; ties in score depend on it

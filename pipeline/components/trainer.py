@@ -6,7 +6,7 @@ import json
 import math
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data import dataset_info, files, progress
@@ -49,28 +49,8 @@ def run_fn(fn_args: Any) -> None:
     state = paths.training(_training_key(info, config, depends_on)) / "state.npz"
     forget_ended(paths, but=state.parent)
     shutil.rmtree(paths.training_logs, ignore_errors=True)  # of an earlier training, or of this one, logged again
-    log = reporting.TrialLog(paths.training_logs, {}, "final")
     epochs = config.training.epochs
-
-    summariser = validation_summary.Summariser(val_files, info.class_names)
-    begun, summarised = [], []
-
-    def begin(history: Sequence[train.EpochReport]) -> bool:
-        """Logs what was trained before, ahead of the rest: TensorBoard drops the epochs that precede an earlier one."""
-        if not begun:
-            begun.append(len(history))
-            for report in history:
-                log.epoch(report)
-        return False
-
-    def on_epoch(report: train.EpochReport) -> None:
-        log.epoch(report)
-        progress.emit("epoch", stage="train", epochs=epochs, **reporting.progress_fields(report))
-
-    def on_validation(epoch: int, results: Sequence[coco.ImageResult]) -> None:
-        summarised.append(epoch)
-        log.validation(summariser.summarise(epoch, results))
-
+    followed = _Followed(paths.training_logs, validation_summary.Summariser(val_files, info.class_names), epochs)
     result = train.train(
         config,
         dataset_info.split_files(folder, "train"),
@@ -81,33 +61,69 @@ def run_fn(fn_args: Any) -> None:
         start_from=values.get(search_results.STATE),
         validate_at=range(0, epochs, max(1, epochs // VALIDATIONS)),
         best_by=settings["objective"],
-        on_epoch=on_epoch,
-        on_validation=on_validation,
-        should_stop=begin,
+        on_epoch=followed.on_epoch,
+        on_validation=followed.on_validation,
+        should_stop=followed.begin,
         callbacks=[step_profile.StepProfile(paths.training_logs)] if settings.get("profile") else [],
     )
     for text in exported_texts(result.history, result.epoch, settings["objective"], values.get(search_results.SCORE)):
         progress.emit("note", text=text)
-    begin(result.history)  # where the search has trained it all
-    if not summarised:
+    followed.begin(result.history)  # where the search has trained it all
+    if not followed.validated:
         validation = train.Validation(tuple(val_files), config, info.class_names)
-        on_validation(result.epoch, validation.results(result.detector))
-    model_dir = pathlib.Path(fn_args.serving_model_dir)
-    saved_model.export_saved_model(result.detector, info.class_names, model_dir)
+        followed.on_validation(result.epoch, validation.results(result.detector))
+    _export(result, info, settings["origin"], pathlib.Path(fn_args.serving_model_dir))
+    followed.log.graph(saved_model.network_graph(result.detector))
+    followed.log.close(succeeded=True)
+    files.write_text(state.parent / _ENDED, "")  # the state stays until the model is known to ML Metadata
+
+
+class _Followed:
+    """What TensorBoard and the screen are told of the training."""
+
+    def __init__(self, logs: pathlib.Path, summariser: validation_summary.Summariser, epochs: int) -> None:
+        self.log = reporting.TrialLog(logs, {}, "final")
+        self.validated = False
+        self._summariser, self._epochs, self._begun = summariser, epochs, False
+
+    def begin(self, history: Sequence[train.EpochReport]) -> bool:
+        """Logs what was trained before, ahead of the rest: TensorBoard drops the epochs that precede an earlier one.
+
+        Returns:
+            False: the training need not stop.
+        """
+        for report in () if self._begun else history:
+            self.log.epoch(report)
+        self._begun = True
+        return False
+
+    def on_epoch(self, report: train.EpochReport) -> None:
+        """Logs and shows an epoch."""
+        self.log.epoch(report)
+        progress.emit("epoch", stage="train", epochs=self._epochs, **reporting.progress_fields(report))
+
+    def on_validation(self, epoch: int, results: Sequence[coco.ImageResult]) -> None:
+        """Logs the curves and pictures of a validated epoch."""
+        self.validated = True
+        self.log.validation(self._summariser.summarise(epoch, results))
+
+
+def _export(
+    result: train.TrainingResult, info: dataset_info.DatasetInfo, origin: Mapping[str, Any], folder: pathlib.Path
+) -> None:
+    """Writes the SavedModel with what it was trained on, with which versions, and its epochs."""
+    saved_model.export_saved_model(result.detector, info.class_names, folder)
     files.write_json(
-        model_dir / detections.EXTRAS / model_card.TRAINING_FILE,
+        folder / detections.EXTRAS / model_card.TRAINING_FILE,
         {
             "dataset": dataclasses.asdict(info),
             "versions": versions.installed(),
             "epoch": result.epoch,
             "epochs": len(result.history),
-            **settings["origin"],
+            **origin,
         },
     )
-    files.write_json(model_dir / HISTORY_FILE, [coco.to_json_numbers(one) for one in result.history])
-    log.graph(saved_model.network_graph(result.detector))
-    log.close(succeeded=True)
-    files.write_text(state.parent / _ENDED, "")  # the state stays until the model is known to ML Metadata
+    files.write_json(folder / HISTORY_FILE, [coco.to_json_numbers(one) for one in result.history])
 
 
 def forget_ended(paths: RunDirectory, but: pathlib.Path | None = None) -> None:

@@ -166,6 +166,17 @@ def _run_nodes(pipeline: pipeline_pb2.Pipeline) -> tuple[Outputs, dict[str, floa
     return outputs, seconds, cached
 
 
+def _reported_files(examples: pathlib.Path, found: pathlib.Path, model: str, exported: str) -> list[pathlib.Path]:
+    """Lists the files of the components that `report/` has copies of."""
+    return [
+        *(found / name for name in search_results.RESULTS if name != search_results.DECISION_FILE),
+        examples / "quarantine.csv",
+        pathlib.Path(model) / HISTORY_FILE,
+        pathlib.Path(path_utils.serving_model_path(exported)) / EXTRAS / model_card.FILE_NAME,
+        pathlib.Path(model) / EXTRAS / "config.json",  # in the place of the settings that the run began with
+    ]
+
+
 def _summarise(config: RunConfig, outputs: Outputs, seconds: dict[str, float], cached: list[str]) -> RunResult:
     """Collects what the components left, and writes `report/`."""
     (evaluation,), (blessing,) = outputs["Evaluator"]["evaluation"], outputs["Evaluator"]["blessing"]
@@ -174,16 +185,13 @@ def _summarise(config: RunConfig, outputs: Outputs, seconds: dict[str, float], c
     if blessed and not servable:
         reasons = [*reasons, f"but the serving check failed: {problem}"]
     pushed = outputs["Pusher"]["pushed_model"][0].get_string_custom_property("pushed_destination")
-    examples = outputs["DetectionExampleGen"]["examples"][0].uri
     model = path_utils.serving_model_path(outputs["Trainer"]["model"][0].uri)
-    report = config.paths.report
     found = pathlib.Path(outputs["Tuner"]["tuner_results"][0].uri)
-    sources = [found / name for name in search_results.RESULTS if name != search_results.DECISION_FILE]
     exported = outputs["Exporter"]["exported_model"][0].uri
-    sources += [pathlib.Path(examples) / "quarantine.csv", pathlib.Path(model) / HISTORY_FILE]
-    sources += [pathlib.Path(path_utils.serving_model_path(exported)) / EXTRAS / model_card.FILE_NAME]
-    sources.append(pathlib.Path(model) / EXTRAS / "config.json")  # in the place of the settings that the run began with
-    for path in sources:
+    report = config.paths.report
+    for path in _reported_files(
+        pathlib.Path(outputs["DetectionExampleGen"]["examples"][0].uri), found, model, exported
+    ):
         files.write_bytes(report / path.name, path.read_bytes())
     images = evaluator.read_image_results(evaluation.uri)
     epoch = json.loads(read_extra(model, model_card.TRAINING_FILE))["epoch"]

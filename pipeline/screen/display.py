@@ -52,6 +52,7 @@ class _Console(Console):
     """A console that passes on that its reader has gone, where Rich would end the process."""
 
     def on_broken_pipe(self) -> None:
+        """Raises `BrokenPipeError`."""
         self.quiet = True
         raise BrokenPipeError
 

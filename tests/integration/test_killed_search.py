@@ -11,13 +11,13 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 KILLER = """
 import os, pathlib, random, signal, sys, time
-sys.path[:0] = [{root!r}, {tests!r}, {here!r}]
-import test_trial_runner as tests
+sys.path[:0] = [{root!r}, {tests!r}]
+import tuning
 from tuner_fn.supervisor import TrainingProcess
 
 def search(folder, strategy, settings):
     process = TrainingProcess(folder / "worker.log", training="fake_training")
-    tests.make(folder, process, strategy, max_trials=None, **settings).search(["train"], ["val"], verbose=0)
+    tuning.make(folder, process, strategy, max_trials=None, **settings).search(["train"], ["val"], verbose=0)
 
 def start(folder, strategy, settings):
     child = os.fork()
@@ -65,7 +65,7 @@ def test_a_search_killed_at_random_moments_ends_as_one_that_was_not(kills, epoch
     Weights are inherited within a disk limit: what is kept, and who inherits from whom, is the same, too. So is the
     comparison of the best with the start. The second search stops trials early.
     """
-    paths = {"root": str(ROOT), "tests": str(ROOT / "tests"), "here": str(ROOT / "tests" / "unit" / "tuner_fn")}
+    paths = {"root": str(ROOT), "tests": str(ROOT / "tests")}
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "FAKE_EPOCH_S": str(epoch_s)}
     command = [sys.executable, "-c", KILLER.format(**paths, **kills), str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
