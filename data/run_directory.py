@@ -1,7 +1,13 @@
 """The run directory of `--workdir`: the one place that knows what lies where in it."""
 
 import dataclasses
+import json
 import pathlib
+
+from data import files
+
+ENDED = "ended.txt"  # beside a search's trials: the digest of the leaderboard that a run reported
+_LEADERBOARD = "leaderboard.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +37,13 @@ class RunDirectory:
 
     @property
     def report(self) -> pathlib.Path:
-        """Results as JSON and CSV."""
+        """Results of the last run that ended, as JSON and CSV; before, what the first one has so far."""
         return self.root / "report"
+
+    @property
+    def newest(self) -> pathlib.Path:
+        """What the newest run began with: its plan and its command. `report` has copies when that run has ended."""
+        return self.root / "newest"
 
     @property
     def summary(self) -> pathlib.Path:
@@ -51,7 +62,7 @@ class RunDirectory:
 
     @property
     def invocation(self) -> pathlib.Path:
-        """File with the command of the last run, and with what ran it."""
+        """File with the command of the reported run, and with what ran it."""
         return self.report / "invocation.json"
 
     @property
@@ -81,13 +92,26 @@ class RunDirectory:
         return sorted(changed, key=lambda folder: max(changed[folder], default=0), reverse=True)
 
     def reported_search(self) -> pathlib.Path | None:
-        """Finds the search that the report is about: the one with its leaderboard; None if that has continued."""
-        reported = self.report / "leaderboard.json"
-        if not self.summary.exists() or not reported.exists():
+        """Finds the search that the report is about; None where there is no report, or the search has continued."""
+        try:
+            name = json.loads(self.summary.read_text(encoding="utf-8")).get("search")
+        except (OSError, ValueError, AttributeError):
             return None
-        boards = (search / reported.name for search in self.searches())
+        searches = self.searches() if name is None else [self.search(name)]  # an older version did not write the name
+        reported, boards = self.report / _LEADERBOARD, [search / _LEADERBOARD for search in searches]
+        if not reported.exists():
+            return None
         same = (board.parent for board in boards if board.exists() and board.read_bytes() == reported.read_bytes())
         return next(same, None)
+
+    def mark_ended(self, search: pathlib.Path) -> None:
+        """Notes that a run has reported a search as it is in `report`."""
+        files.write_text(search / ENDED, files.digest(self.report / _LEADERBOARD))
+
+    def has_ended(self, search: pathlib.Path) -> bool:
+        """Tells whether a run has reported a search and the search has not continued since."""
+        mark, board = search / ENDED, search / _LEADERBOARD
+        return mark.exists() and board.exists() and mark.read_text(encoding="utf-8") == files.digest(board)
 
     @property
     def ingested(self) -> list[pathlib.Path]:

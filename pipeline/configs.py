@@ -63,7 +63,8 @@ class RunConfig:
 
         Args:
             values: the flags of `ssd-tuner run`, as its `--help` describes them, None where not given; data
-                (`DataOptions`); and seed_given, whether the seed is the user's.
+                (`DataOptions`); seed_given, whether the seed is the user's; and studied_space, of a study in the place
+                of a search: the space whose fixed settings count.
             derived: {setting: value} of the plan; None for none.
 
         Raises:
@@ -164,7 +165,8 @@ def fixed_settings(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _overrides(values: Mapping[str, Any]) -> dict[str, Any]:
     """Collects `--set`, the flags that are short for it, and what the space's file pins."""
-    overrides: dict[str, Any] = search_space.pinned_settings(values["space"]) | parse_overrides(values["set"] or ())
+    pinned = search_space.pinned_settings(values.get("studied_space") or values["space"])
+    overrides: dict[str, Any] = pinned | parse_overrides(values["set"] or ())
     for flag, path in (("epochs", "training.epochs"), ("tile", "input.tile")):
         if values[flag] is not None:
             overrides[path] = values[flag]

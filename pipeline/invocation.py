@@ -14,14 +14,14 @@ from models.export import versions
 
 
 def write(folder: RunDirectory, command: str, flag_values: flags.FlagValues) -> None:
-    """Writes `RunDirectory.invocation`.
+    """Writes the command of the newest run, which `RunDirectory.invocation` becomes a copy of.
 
     Args:
         folder: of the run.
         command: its name, as "run".
         flag_values: parsed flags; those that were given are kept.
     """
-    files.write_json(folder.invocation, describe(command, flag_values))
+    files.write_json(folder.newest / folder.invocation.name, describe(command, flag_values))
 
 
 def describe(command: str, flag_values: flags.FlagValues) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def plan_run(values: Mapping[str, Any], *, here: bool = True) -> tuple[configs.R
     named = search_space.named_settings(values["space"], values["tune"] or ())
     asked = {"data": source.fingerprint(), "preset": draft.preset, "fixed": fixed, "searched": named}
     key = plan.key(asked | {"plan": values["plan"]})
-    found = plan.kept(draft.paths.report, key)
+    found = plan.kept(draft.paths.newest, key) or plan.kept(draft.paths.report, key)
     if found is None:
         found = _make(source, draft, fixed, named, is_on=values["plan"] != "off", here=here)
     derived = found.settings if found.settings or values["plan"] != "off" else None

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from data import dataset_info, files, progress
+from data.run_directory import ENDED
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import reporting, search_files, search_options
 from tuner_fn.search_space import Ranges
@@ -170,7 +171,7 @@ def _copy(source: pathlib.Path, folder: pathlib.Path, parts: Parts | None = None
         return
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(source, temporary, copy_function=_copy_file, ignore=shutil.ignore_patterns(LOGS_FILE))
+    shutil.copytree(source, temporary, copy_function=_copy_file, ignore=shutil.ignore_patterns(LOGS_FILE, ENDED))
     if parts is not None:
         files.write_json(temporary / FILE_NAME, parts)
     os.replace(temporary, folder)

@@ -155,6 +155,18 @@ def fidelity(overrides: Mapping[str, Any], config: ExperimentConfig, ranges: Ran
     return found
 
 
+def idle(config: ExperimentConfig, settings: Collection[str]) -> str:
+    """Says which settings have no effect in a configuration, and what they need; "" where all have.
+
+    Args:
+        config: all settings.
+        settings: their names; of a setting and what it needs, either may be among them.
+    """
+    declared = {path: (field, value) for path, field, value in config.items()}
+    texts = [f"`{path}` has no effect{missing}" for path in settings if (missing := _missing(path, declared, {}))]
+    return "; ".join(texts)
+
+
 def make_search_space(config: ExperimentConfig, ranges: Ranges) -> "keras_tuner.HyperParameters":
     """Registers the hyperparameters to search, with the configuration's values as defaults.
 

@@ -30,7 +30,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
         "flir_study",
         f"What to change: flir_study, the changes of the published study; another space, one of"
         f" {', '.join(search_space.SPACES)}; or a YAML file, as `run` takes it. Every value of a list"
-        " and both ends of a range are tried.",
+        " and both ends of a range are tried; a single value is the baseline's.",
         flag_values=flag_values,
     )
     flags.DEFINE_integer(
@@ -56,9 +56,10 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         UserError: a flag's value or the dataset is unusable, there is nothing to compare, or the baseline or every
             variant cannot be trained.
     """
-    parsing.no_arguments("ablate", arguments, "dataset")
+    parsing.no_arguments("ablate", arguments, "dataset", flag_values)
     space = flag_values["space"].value
-    with study.open_study(_NAME, flag_values, lambda config: _changes(space, config, 1)) as opened:
+    fixed_by = None if space in variants.STUDIES else space
+    with study.open_study(_NAME, flag_values, lambda config: _changes(space, config, 1), fixed_by) as opened:
         _run(opened, _ablation(opened, space, flag_values["repeats"].value))
     return 0
 

@@ -152,7 +152,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     Returns:
         0 where the model was pushed with every format asked for, `STATUS_NOT_BLESSED` where one was not good enough.
     """
-    parsing.no_arguments("run", arguments, "dataset")
+    parsing.no_arguments("run", arguments, "dataset", flag_values)
     tracking_uri = flag_values["mlflow"].value
     if tracking_uri is not None:
         environment.check_environment("mlflow")
@@ -170,7 +170,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
             facts["config"] = flag_values["config"].value
         screen.print_facts(facts | {"workdir": str(folder.root), "log": str(folder.log)})
         workdir.claim(config)
-        plan.write(folder.report, found, key)
+        plan.write(folder.newest, found, key)
         invocation.write(folder, "run", flag_values)
         print_plan(screen, found)
         screen.note("Starting TensorFlow and TFX (about 15 s) ...")
@@ -182,11 +182,12 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         try:
             with follow.follow(folder, tracking_uri):
                 result = local.run(config)
+                page = _write_page(screen, folder)  # MLflow takes it, too
         except BaseException:  # Ctrl-C, too
             _write_page_so_far(screen, folder)
             raise
         _show(screen, result, config, folder)
-        _write_page(screen, folder)
+        screen.print_facts(page)
     pushed_all = result.blessed and all(one["kept"] for one in result.export["formats"])
     return 0 if pushed_all else STATUS_NOT_BLESSED
 
@@ -211,15 +212,20 @@ def print_plan(screen: display.Display, found: plan.Plan) -> None:
     screen.print_table(title, plan.COLUMNS, found.rows(), first_is_whole=True)
 
 
-def _write_page(screen: display.Display, folder: RunDirectory) -> None:
-    """Writes the report; whatever goes wrong with it, the run has succeeded."""
+def _write_page(screen: display.Display, folder: RunDirectory) -> dict[str, str]:
+    """Writes the report; whatever goes wrong with it, the run has succeeded.
+
+    Returns:
+        The fact where it is; {} where it could not be written.
+    """
     from pipeline.report import page
 
     try:
-        screen.print_facts({"page": str(page.write(folder.root))})
+        return {"page": str(page.write(folder.root))}
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         screen.note(f"Warning: no report was written ({reason}). `ssd-tuner report {folder.root}` tries again.")
+        return {}
 
 
 def _write_page_so_far(screen: display.Display, folder: RunDirectory) -> None:
@@ -229,7 +235,7 @@ def _write_page_so_far(screen: display.Display, folder: RunDirectory) -> None:
     ended = max((board.stat().st_mtime_ns for board in boards if board.exists()), default=0)
     if ended > (page.stat().st_mtime_ns if page.exists() else 0):
         screen.note("The run has not ended. Writing the report of what there is ...")
-        _write_page(screen, folder)
+        screen.print_facts(_write_page(screen, folder))
 
 
 def _show(

@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import flags
 
-from data import dataset_info, files, sources
+from data import dataset_info, sources
 from data.run_directory import RunDirectory
 from models.export import versions
 from models.hyperparameters import ExperimentConfig
@@ -54,7 +54,10 @@ class Study:
 
 @contextlib.contextmanager
 def open_study(
-    name: str, flag_values: flags.FlagValues, check: Callable[[configs.RunConfig], Any] = lambda config: None
+    name: str,
+    flag_values: flags.FlagValues,
+    check: Callable[[configs.RunConfig], Any] = lambda config: None,
+    space: str | None = None,
 ) -> Iterator[Study]:
     """Plans, opens the run directory and reads the data, saying so; the directory is locked while the context is open.
 
@@ -62,6 +65,7 @@ def open_study(
         name: of the study's folder.
         flag_values: of `study_flags.define_flags`.
         check: raises where something else than the data is wrong, before these are read.
+        space: whose fixed settings count; None for none.
 
     Yields:
         The study.
@@ -71,7 +75,7 @@ def open_study(
     """
     verbosity = flag_values["verbosity"].value
     with display.open_display(verbosity):
-        config, found, key = planning.plan_run(study_flags.values(flag_values))
+        config, found, key = planning.plan_run(study_flags.values(flag_values) | {"studied_space": space})
         check(config)
     with (
         workdir.open_workdir(flag_values["workdir"].value) as folder,
@@ -96,12 +100,10 @@ def depends_on(info: dataset_info.DatasetInfo, config: ExperimentConfig, module:
         config: all settings.
         module: that trains, as "models.training.train".
     """
-    weights = {name: getattr(config.model, name) for name in ("weights", "backbone_weights")}
     return {
         "data": info.fingerprint,
         "code": source_hash(module, ignore=("data.progress", "models.foreign_names")),
         "versions": {name: versions.installed()[name] for name in _LIBRARIES},
-        "weights": {name: files.digest(path) for name, path in weights.items() if pathlib.Path(path).is_file()},
     }
 
 

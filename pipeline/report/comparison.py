@@ -14,7 +14,7 @@ from pipeline.report import contents, overview, page_parts
 from pipeline.report.contents import Contents
 from pipeline.report.page_parts import Plot, Section, Table, Text
 from pipeline.screen import tables
-from tuner_fn import cost_limits
+from tuner_fn import cost_limits, objectives
 
 _METRICS = ("AP50", "AP", "AP75", "AP_small", "AP_medium", "AP_large")
 _MOST_CLASSES = 12  # with an interval each
@@ -101,8 +101,14 @@ class Comparison:
         paired = any(one.comparison is not None for one in self.metrics)
         lines = [_PAIRED] if paired else []
         lines += [f"{name} is not paired with {self.names[0]}: {reason}" for name, reason in self.unpaired.items()]
-        lines += [] if self.settings else ["No setting of the final models differs."]
+        if not self.settings and all(run.summary is not None for run in self.runs):
+            lines.append("No setting of the final models differs.")
+        more = len(_classes(self.runs)) - _MOST_CLASSES
+        if more > 0:
+            lines.append(f"{more} more classes have no row; `ssd-tuner evaluate` shows all of them.")
         for name, run in zip(self.names, self.runs, strict=True):
+            if run.summary is None:
+                lines.append(f"{name} has no final model yet.")
             if run.newer_search:
                 lines.append(f"{name}: its folder holds a newer search, search/{run.newer_search}, which is left out")
         return lines + [
@@ -155,7 +161,10 @@ def compare(roots: Sequence[pathlib.Path]) -> Comparison:
 
 def settings(runs: Sequence[Contents]) -> dict[str, list[Any]]:
     """Finds the settings of the final models that differ: {setting: its value in each run, None where not known}."""
-    flat = [{} if run.config is None else ExperimentConfig.from_dict(run.config).flat() for run in runs]
+    flat = [
+        {} if run.summary is None or run.config is None else ExperimentConfig.from_dict(run.config).flat()
+        for run in runs
+    ]
     names = dict.fromkeys(name for one in flat for name in one)
     found = {name: [one.get(name) for one in flat] for name in names}
     return {name: values for name, values in found.items() if any(value != values[0] for value in values)}
@@ -164,14 +173,17 @@ def settings(runs: Sequence[Contents]) -> dict[str, list[Any]]:
 def metrics(names: Sequence[str], runs: Sequence[Contents], unpaired: Mapping[str, str]) -> list[Difference]:
     """Lists the metrics of every run, each with its difference to the first run's where the images are the same."""
     known = [{} if run.summary is None else run.summary["metrics"] for run in runs]
-    classes = [*dict.fromkeys(name for one in known for name in one if name.startswith("AP50/"))][:_MOST_CLASSES]
+    own = [run.summary["objective"] for run in runs if run.summary is not None]
+    shown = dict.fromkeys((*own, *_METRICS, *_classes(runs)[:_MOST_CLASSES]))
     found = []
-    for metric in [name for name in (*_METRICS, *classes) if any(name in one for one in known)]:
+    for metric in [name for name in shown if any(name in one for one in known)]:
         for number, (name, run) in enumerate(zip(names, runs, strict=True)):
             pair = None
             value, first = known[number].get(metric), known[0].get(metric)
             is_known = value is not None and first is not None and number > 0 and name not in unpaired
-            if is_known and run.images is not None and runs[0].images is not None:
+            has_images = run.images is not None and runs[0].images is not None
+            # A metric of a plug-in can be computed only where `--plugin` names that.
+            if is_known and has_images and (metric in objectives.every() or metric not in own):
                 pair = paired_bootstrap.compare(
                     run.images.results,
                     runs[0].images.results,
@@ -181,6 +193,12 @@ def metrics(names: Sequence[str], runs: Sequence[Contents], unpaired: Mapping[st
                 )
             found.append(Difference(metric, name, value, pair))
     return found
+
+
+def _classes(runs: Sequence[Contents]) -> list[str]:
+    """Names the metric of each class that some run has."""
+    known = [{} if run.summary is None else run.summary["metrics"] for run in runs]
+    return [*dict.fromkeys(name for one in known for name in one if name.startswith("AP50/"))]
 
 
 def costs(runs: Sequence[Contents]) -> dict[str, list[float | None]]:

@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 from data import dataset_info, errors
 from data.run_directory import RunDirectory
 from models.evaluation import image_results
+from models.hyperparameters import ExperimentConfig
 from tuner_fn import finalists, objectives
 from tuner_fn.plan import plan
 
 T = TypeVar("T")
 _CURVE = "score_by_epoch"  # among a trial's metrics, as `tuner_fn.early_stopping` keeps it
-_DAMAGED = (ValueError, KeyError, TypeError, AttributeError, csv.Error)
+_DAMAGED = (ValueError, KeyError, TypeError, AttributeError, csv.Error, errors.UserError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,15 +40,16 @@ class Contents:
 
     Attributes:
         folder: the run directory.
+        search_folder: of the search that all of it is about.
         summary: `report/summary.json`, of the last run that ended.
         rows: the leaderboard, the winner first.
         trials: by their ids.
         search: `search.json`: what the trials depend on.
         decision: between what the search began with and its best.
         plan: settings derived from the data.
-        config: settings of the final model.
+        config: settings of the final model; before one is there, those that the run began with.
         history: of the final training, a report an epoch.
-        invocation: what ran the last run.
+        invocation: what ran the run.
         dataset: the ingested data.
         quarantine: bad examples, file and reason.
         images: what the final model found on the test split.
@@ -56,6 +58,7 @@ class Contents:
     """
 
     folder: RunDirectory
+    search_folder: pathlib.Path
     summary: Mapping[str, Any] | None
     rows: Sequence[Mapping[str, Any]]
     trials: Mapping[str, Trial]
@@ -119,6 +122,7 @@ def read(root: pathlib.Path) -> Contents:
     ingested = folder.ingested[0] if folder.ingested else folder.pipeline
     return Contents(
         folder=folder,
+        search_folder=search,
         summary=files.json(folder.summary, _with("metrics", "objective", "blessed", "reasons")),
         rows=rows or (),
         trials={
@@ -129,7 +133,7 @@ def read(root: pathlib.Path) -> Contents:
         search=files.json(search / "search.json", _with("search")) or {},
         decision=files.json(search / finalists.DECISION_FILE, lambda value: value and finalists.Decision(**value)),
         plan=files.json(folder.report / plan.JSON_FILE, lambda value: plan.Plan.from_dict(value["plan"])),
-        config=files.json(folder.report / "config.json", _with("input")),
+        config=files.json(folder.report / "config.json", _settings),
         history=files.json(folder.report / "history.json", lambda value: [one for one in value if one["epoch"]]) or (),
         invocation=files.json(folder.invocation, _with("command")) or {},
         dataset=files.any(ingested / dataset_info.FILE_NAME, lambda path: dataset_info.read(path.parent)),
@@ -172,6 +176,10 @@ def _search_folder(folder: RunDirectory) -> tuple[pathlib.Path, str]:
     searches = folder.searches() or [folder.root / "search" / "none"]
     found = folder.reported_search() or searches[0]
     return found, "" if found == searches[0] else searches[0].name
+
+
+def _settings(values: Any) -> Mapping[str, Any]:
+    return ExperimentConfig.from_dict(values).to_dict()
 
 
 def _checked_rows(rows: Any) -> list[Mapping[str, Any]]:

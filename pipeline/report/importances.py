@@ -31,7 +31,7 @@ def make(run: Contents) -> Section:
     from tuner_fn.studies import importance, search_scores  # import TensorFlow
 
     try:
-        found = search_scores.read(run.folder)
+        found = search_scores.read(run.folder, folder=run.search_folder)
         measured = importance.of_search(_sample(found))
     except errors.UserError as error:
         return Section(TITLE, missing=str(error))

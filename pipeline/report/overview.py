@@ -57,7 +57,7 @@ def result(run: Contents) -> str:
     """Words the objective on the test images, with the interval that other images would give."""
     value = run.summary["metrics"].get(run.summary["objective"])
     if value is None:
-        return "the test split has no objects"
+        return f"{run.objective_text} is not a number: the test split has nothing that it counts"
     text = f"{run.objective_text} {value:.3f} on {run.summary.get('num_test_images', 0):,} images"
     # A metric of a plug-in is known only where `--plugin` names that.
     if run.images is None or not run.images.results or run.summary["objective"] not in objectives.every():

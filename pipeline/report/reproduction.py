@@ -27,7 +27,8 @@ def make(run: Contents) -> Section:
         facts.append(("system", f"{run.invocation['system']}, {run.invocation.get('cores')} cores"))
     parts.append(Table(("", ""), facts))
     if run.config is not None:
-        parts.append(Code(_settings(run), "Settings of the final model: report/config.json, for run --config"))
+        whose = "of the final model" if run.summary is not None else "that the run began with"
+        parts.append(Code(_settings(run), f"Settings {whose}: report/config.json, for run --config"))
     return Section(TITLE, parts, missing)
 
 

@@ -6,7 +6,7 @@ import json
 import math
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
@@ -49,6 +49,7 @@ class RunResult:
         metrics: `detection_metrics.coco_metrics` on the test split.
         comparison: `paired_bootstrap.Comparison` with the last blessed model; None where there was none.
         num_test_images: images of the test split.
+        search: name of the search's folder.
         leaderboard: rows of `tuner_fn.reporting.leaderboard`, the winner first.
         decision: `tuner_fn.finalists.Decision` between what the search began with and its best, None where nothing was
             compared.
@@ -66,6 +67,7 @@ class RunResult:
     metrics: dict[str, float]
     comparison: dict[str, float] | None
     num_test_images: int
+    search: str
     leaderboard: list[dict[str, Any]]
     decision: dict[str, Any] | None
     pareto: dict[str, list[Mapping[str, Any]]]
@@ -89,8 +91,9 @@ def run(config: RunConfig) -> RunResult:
     """
     source = open_source(config.dataset, config.data)
     components = make_components(config, source)
-    if not config.paths.summary.exists():  # else the settings are those of an earlier run's model
+    if not config.paths.summary.exists():  # else the report is about an earlier run
         files.write_json(config.paths.report / "config.json", config.experiment.to_dict())
+        _copy_to_report(config.paths, _begun_with(config.paths))
     pipeline = tfx_pipeline.Pipeline(
         pipeline_name=NAME,
         pipeline_root=str(config.paths.pipeline),
@@ -106,8 +109,8 @@ def run(config: RunConfig) -> RunResult:
         dataset_info.read(outputs["DetectionExampleGen"]["examples"][0].uri),
         json.loads(tuner.exec_properties["custom_config"]),
     )
-    find_search(config.paths, search_folder.search_key(parts))
-    return _summarise(config, outputs, seconds, cached)
+    search = find_search(config.paths, search_folder.search_key(parts))
+    return _summarise(config, search, outputs, seconds, cached)
 
 
 def find_search(paths: RunDirectory, key: str) -> pathlib.Path:
@@ -166,6 +169,15 @@ def _run_nodes(pipeline: pipeline_pb2.Pipeline) -> tuple[Outputs, dict[str, floa
     return outputs, seconds, cached
 
 
+def _begun_with(paths: RunDirectory) -> list[pathlib.Path]:
+    return [*paths.newest.glob("[!.]*")]  # a file that is being written has a dot
+
+
+def _copy_to_report(paths: RunDirectory, sources: Iterable[pathlib.Path]) -> None:
+    for path in sources:
+        files.write_bytes(paths.report / path.name, path.read_bytes())
+
+
 def _reported_files(examples: pathlib.Path, found: pathlib.Path, model: str, exported: str) -> list[pathlib.Path]:
     """Lists the files of the components that `report/` has copies of."""
     return [
@@ -177,7 +189,9 @@ def _reported_files(examples: pathlib.Path, found: pathlib.Path, model: str, exp
     ]
 
 
-def _summarise(config: RunConfig, outputs: Outputs, seconds: dict[str, float], cached: list[str]) -> RunResult:
+def _summarise(
+    config: RunConfig, search: pathlib.Path, outputs: Outputs, seconds: dict[str, float], cached: list[str]
+) -> RunResult:
     """Collects what the components left, and writes `report/`."""
     (evaluation,), (blessing,) = outputs["Evaluator"]["evaluation"], outputs["Evaluator"]["blessing"]
     blessed, reasons, metrics = evaluator.read_blessing(evaluation.uri, blessing.uri)
@@ -188,11 +202,10 @@ def _summarise(config: RunConfig, outputs: Outputs, seconds: dict[str, float], c
     model = path_utils.serving_model_path(outputs["Trainer"]["model"][0].uri)
     found = pathlib.Path(outputs["Tuner"]["tuner_results"][0].uri)
     exported = outputs["Exporter"]["exported_model"][0].uri
+    examples = pathlib.Path(outputs["DetectionExampleGen"]["examples"][0].uri)
     report = config.paths.report
-    for path in _reported_files(
-        pathlib.Path(outputs["DetectionExampleGen"]["examples"][0].uri), found, model, exported
-    ):
-        files.write_bytes(report / path.name, path.read_bytes())
+    _copy_to_report(config.paths, [*_begun_with(config.paths), *_reported_files(examples, found, model, exported)])
+    config.paths.mark_ended(search)
     images = evaluator.read_image_results(evaluation.uri)
     epoch = json.loads(read_extra(model, model_card.TRAINING_FILE))["epoch"]
     if images is not None:
@@ -211,6 +224,7 @@ def _summarise(config: RunConfig, outputs: Outputs, seconds: dict[str, float], c
         metrics=metrics,
         comparison=None if evaluated.comparison is None else dataclasses.asdict(evaluated.comparison),
         num_test_images=evaluated.num_images,
+        search=search.name,
         leaderboard=rows,
         decision=json.loads((found / search_results.DECISION_FILE).read_text(encoding="utf-8")),
         pareto={name: pareto.front_rows(rows, name) for name in names},

@@ -24,12 +24,13 @@ class Follower:
             uri: as `mlflow_store.export` takes it.
         """
         self._folder, self._uri = folder, uri
-        self._is_away, self._next_s = False, -math.inf
+        self.is_away = False
+        self._next_s = -math.inf
 
     def handle(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Exports where a trial begins: by then the one before it is in the files."""
         begins = kind == "trial" and fields["state"] == "started"
-        if begins and not self._is_away and time.monotonic() >= self._next_s:
+        if begins and not self.is_away and time.monotonic() >= self._next_s:
             self.update()
             self._next_s = time.monotonic() + _EVERY_S
 
@@ -38,7 +39,7 @@ class Follower:
         try:
             return mlflow_store.export(self._folder, self._uri)
         except Exception as error:  # whatever it is, it is not worth a run
-            self._is_away = True
+            self.is_away = True
             is_known = isinstance(error, mlflow_store.UnreachableError)
             reason = str(error) if is_known else f"the export to MLflow failed ({type(error).__name__}: {error})"
             again = f"`ssd-tuner mlflow {self._folder.root} --tracking_uri={self._uri}`"
@@ -60,6 +61,6 @@ def follow(folder: RunDirectory, uri: str | None) -> Iterator[None]:
     follower = Follower(folder, uri)
     with progress.listen(follower.handle):
         yield
-    found = follower.update()
+    found = None if follower.is_away else follower.update()
     if found is not None:
         progress.emit("note", text=f"MLflow: {found.runs} runs in experiment `{found.experiment}` at {found.uri}")

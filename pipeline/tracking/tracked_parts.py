@@ -96,11 +96,11 @@ def read(folder: RunDirectory) -> Iterator[Part]:
     of_report = folder.reported_search()
     for search in searches:
         rows = _json(search / "leaderboard.json") or []
-        has_ended = search == of_report
-        yield _search_part(folder, search, rows, has_ended)
+        is_reported = search == of_report
+        yield _search_part(folder, search, rows, is_reported or folder.has_ended(search))
         for row in sorted(rows, key=lambda one: one["trial"]):
             yield _trial_part(folder, search, row)
-        if has_ended:
+        if is_reported:
             yield _final_part(folder, search)
 
 

@@ -110,6 +110,6 @@ def kept(folder: pathlib.Path, wanted: str) -> Plan | None:
 
 
 def write(folder: pathlib.Path, plan: Plan, name: str) -> None:
-    """Writes `plan.json` and `plan.md` into a run's report."""
+    """Writes `plan.json` and `plan.md` into a folder."""
     files.write_json(folder / JSON_FILE, {"key": name, "plan": plan.to_dict()})
     files.write_text(folder / TEXT_FILE, plan.markdown())

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,7 +15,7 @@ from models.evaluation import coco
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import objectives, reporting, search_files
 from tuner_fn.studies.variants import BASELINE, Variant
-from tuner_fn.supervisor import EpochReport, TrainingProcess
+from tuner_fn.supervisor import DiedError, EpochReport, TrainingProcess
 from tuner_fn.worker import Job
 
 _SLOWER, _LEAST_TIMEOUT_S = 20.0, 600.0  # as of the search: a training that takes so much longer hangs
@@ -36,7 +35,8 @@ class Ablation:
         class_names: in label order.
         train_files: GZIP TFRecord files.
         val_files: GZIP TFRecord files.
-        depends_on: what a training's result depends on beside settings and epochs, as JSON values.
+        depends_on: what a training's result depends on beside settings and epochs, as JSON values; files of weights
+            that the settings name count by their content, too.
     """
 
     baseline: ExperimentConfig
@@ -67,7 +67,9 @@ class Ablation:
 
     def key(self, config: ExperimentConfig) -> str:
         """Names a training by all that decides it: 16 hexadecimal digits."""
-        parts = json.dumps([config.to_dict(), self.class_names, self.depends_on], sort_keys=True)
+        named = {name: getattr(config.model, name) for name in ("weights", "backbone_weights")}
+        weights = {name: files.digest(path) for name, path in named.items() if pathlib.Path(path).is_file()}
+        parts = json.dumps([config.to_dict(), self.class_names, self.depends_on, weights], sort_keys=True)
         return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 
@@ -80,7 +82,8 @@ class Training:
         seed: that it was trained with.
         losses: mean training loss of each epoch, the penalty on the weights included.
         metrics: of the last epoch, as `coco.coco_metrics` with None for NaN; {} where it failed.
-        failed: why; "" where it did not.
+        failed: why; "" where it did not, and has a score.
+        is_passing: whether the failure may pass: its process was killed or hung. The next start tries it again.
     """
 
     variant: str
@@ -88,6 +91,7 @@ class Training:
     losses: tuple[float, ...]
     metrics: Mapping[str, float | None]
     failed: str = ""
+    is_passing: bool = False
 
 
 def run(ablation: Ablation, folder: pathlib.Path, process: TrainingProcess) -> None:
@@ -105,19 +109,22 @@ def run(ablation: Ablation, folder: pathlib.Path, process: TrainingProcess) -> N
         FatalError: as `TrainingProcess.train`.
     """
     todo = list(ablation.trainings())
-    waiting = [one for one in todo if _kept(ablation, folder, *one) is None]
+    waiting = [one for one in todo if _is_open(_kept(ablation, folder, *one))]
     try:
         timeout_s = _announce(ablation, len(todo), waiting, process) if waiting else None
         for number, (variant, seed) in enumerate(todo, start=1):
             found = _kept(ablation, folder, variant, seed)
-            if found is None:
+            if _is_open(found):
                 about = {"number": number, "total": len(todo), "trial_id": f"{variant.name}, seed {seed}"}
                 about["hyperparameters"] = {"change": variant.name, "seed": seed}
                 found = _train(ablation, folder, variant, seed, process, timeout_s, about)
             if variant.name == BASELINE and found.failed:
+                way_out = "Change the baseline with --set, for example --set=optimizer.learning_rate=0.0005."
+                if found.is_passing:
+                    way_out = "The same command tries it again."
                 raise UserError(
                     f"The baseline cannot be trained with seed {seed}, so nothing can be compared: {found.failed}"
-                    " Change the baseline with --set, for example --set=optimizer.learning_rate=0.0005."
+                    f" {way_out}"
                 )
     finally:
         process.close()
@@ -169,18 +176,32 @@ def _train(
     try:
         history = process.train(_job(ablation, config, str(state)), on_epoch, timeout_s)
     except keras_tuner.errors.FailedTrialError as failure:
-        found = Training(variant.name, seed, (), {}, str(failure).partition("\n")[0])
+        is_passing = isinstance(failure.__cause__, DiedError | TimeoutError)
+        found = Training(variant.name, seed, (), {}, str(failure).partition("\n")[0], is_passing)
         progress.emit("trial", state="failed", score=None, reason=found.failed, objective=objective, **about)
     else:
         last = {name: value for name, value in history[-1].items() if name in _metric_names(history[-1])}
         losses = tuple(float(report["loss"]) for report in history)
+        found = _with_score(ablation, Training(variant.name, seed, losses, coco.to_json_numbers(last)))
         score = last[ablation.metric]
-        no_score = "" if math.isfinite(score) else f"Its val {ablation.metric} is {score}."
-        found = Training(variant.name, seed, losses, coco.to_json_numbers(last), no_score)
         progress.emit("trial", state="done", score=score, reason=None, objective=objective, **about)
-    files.write_json(path, dataclasses.asdict(found) | {"settings": config.to_dict()})
+    failed = found.failed if not found.metrics else ""  # whether it has a score depends on the metric asked for
+    files.write_json(path, dataclasses.asdict(found) | {"failed": failed, "settings": config.to_dict()})
     state.unlink(missing_ok=True)
     return found
+
+
+def _is_open(training: Training | None) -> bool:
+    """Tells whether a start trains what it has found so."""
+    return training is None or training.is_passing
+
+
+def _with_score(ablation: Ablation, training: Training) -> Training:
+    """Says of a training that ended without a score in the metric that it has none."""
+    if training.failed or training.metrics.get(ablation.metric) is not None:
+        return training
+    reason = "is not a number" if ablation.metric in training.metrics else "was not computed"
+    return dataclasses.replace(training, failed=f"Its val {ablation.metric} {reason}.")
 
 
 def _metric_names(report: Mapping[str, float]) -> list[str]:
@@ -211,7 +232,8 @@ def _kept(ablation: Ablation, folder: pathlib.Path, variant: Variant, seed: int)
     names = [field.name for field in dataclasses.fields(Training)]
 
     def training(saved: Mapping[str, Any]) -> Training:
-        values = {name: saved[name] for name in names} | {"variant": variant.name, "losses": tuple(saved["losses"])}
-        return Training(**values)
+        values = {"is_passing": False, **saved}
+        values = {name: values[name] for name in names} | {"variant": variant.name, "losses": tuple(saved["losses"])}
+        return _with_score(ablation, Training(**values))
 
     return search_files.read(_file(ablation, folder, ablation.config(variant, seed)), training)

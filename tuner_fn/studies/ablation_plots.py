@@ -92,7 +92,7 @@ def score_bars(ablation: Ablation, rows: Sequence[Row]) -> bytes:
     figure, axes = _figure(len(panels), (3.4 * len(panels) + 1.6, 0.42 * len(rows) + 1.6))
     for axis, (title, scores) in zip(axes, panels.items(), strict=True):
         _bars(axis, [row.variant for row in rows], scores)
-        axis.set_title(title, fontsize=11)
+        axis.set_title(title, fontsize=11, parse_math=False)
     axes[0].set_yticks(range(len(rows)), [row.variant for row in rows])
     axes[0].invert_yaxis()
     more = len(ablation.class_names) - (_MOST_PANELS - 1)

@@ -177,7 +177,7 @@ def conclusions(ablation: Ablation, found: Sequence[Row]) -> list[str]:
         for reason in dict.fromkeys(row.failed.values()):
             count = sum(one == reason for one in row.failed.values())
             texts.append(f"{row.variant}: {count} of {len(row.failed) + len(row.scores)} trainings failed: {reason}")
-    missing = sum(1 for _ in ablation.trainings()) - sum(len(row.failed) + len(row.scores) for row in found)
+    missing = sum(1 for _ in ablation.trainings()) - sum(len({*row.failed, *row.scores}) for row in found)
     if missing:
         texts.append(f"{missing} trainings are still to come; the same command continues with them.")
     return texts
@@ -185,7 +185,7 @@ def conclusions(ablation: Ablation, found: Sequence[Row]) -> list[str]:
 
 def _scores(metric: str, trainings: Sequence[Training]) -> dict[int, float]:
     """Returns {seed: score} of the trainings that ended well."""
-    return {one.seed: value for one in trainings if not one.failed and (value := one.metrics[metric]) is not None}
+    return {one.seed: value for one in trainings if not one.failed and (value := one.metrics.get(metric)) is not None}
 
 
 def _mean(values: Mapping[int, float]) -> float | None:

@@ -91,7 +91,7 @@ class SearchScores:
         return f"Left out: {', '.join(parts)}." if parts else ""
 
 
-def read(paths: RunDirectory, epochs: int | None = None) -> SearchScores:
+def read(paths: RunDirectory, epochs: int | None = None, folder: pathlib.Path | None = None) -> SearchScores:
     """Reads the last search of a run directory; one that is running is read as far as it is.
 
     Scores are compared after equally many epochs, because a configuration that was stopped early looks worse than it
@@ -100,20 +100,22 @@ def read(paths: RunDirectory, epochs: int | None = None) -> SearchScores:
     Args:
         paths: of the run.
         epochs: to compare after; None for `common_epochs`.
+        folder: of the search; None for the newest one.
 
     Raises:
         UserError: there is no such folder or no search in it, or no configuration has a score after `epochs`.
     """
     if not paths.root.is_dir():
         raise UserError(f"`{paths.root}` is not a folder. Give the --workdir of a run.")
-    folder = next((one for one in paths.searches() if (one / search_folder.FILE_NAME).exists()), None)
+    if folder is None:
+        folder = next((one for one in paths.searches() if (one / search_folder.FILE_NAME).exists()), None)
     if folder is None:
         raise UserError(f"`{paths.root}` has no search: give the --workdir of a `ssd-tuner run`.")
     try:
         parts = json.loads((folder / search_folder.FILE_NAME).read_text(encoding="utf-8"))
         search, config = parts["search"], ExperimentConfig.from_dict(parts["settings"])
         objective, ranges, max_epochs = search["objective"], search["ranges"], search["max_epochs"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise UserError(f"`{folder / search_folder.FILE_NAME}` is damaged ({reason}). Run the search again.") from error
     found, failed, unread = _configurations(_trials(folder), objective)

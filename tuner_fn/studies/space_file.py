@@ -36,7 +36,7 @@ def write_range(path: str, setting: str, entry: Mapping[str, Any]) -> None:
     text, entries = _read(path)
     wanted = {**entries, setting: dict(entry)}
     line = f"{setting}: {{{', '.join(f'{name}: {_yaml(value)}' for name, value in entry.items())}}}\n"
-    start = re.compile(rf"^(['\"]?){re.escape(setting)}\1[ \t]*:.*\n?(?:[ \t]+.*\n?|\n)*", re.MULTILINE)
+    start = re.compile(rf"^(['\"]?){re.escape(setting)}\1[ \t]*:.*\n?(?:(?:[ \t]+|- ).*\n?|\n)*", re.MULTILINE)
     if start.search(text):
         merged = start.sub(line, text, count=1)
     else:

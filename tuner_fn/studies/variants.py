@@ -6,6 +6,7 @@ from typing import Any
 
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
+from models.network import pretrained
 from tuner_fn import search_space
 
 BASELINE = "baseline"
@@ -85,7 +86,7 @@ def of_space(ranges: search_space.Ranges, baseline: ExperimentConfig) -> list[Va
 
 
 def compare_with(baseline: ExperimentConfig, proposed: list[Variant]) -> Variants:
-    """Keeps what changes the baseline and goes together with it.
+    """Keeps what changes the baseline, has an effect with it and goes together with it.
 
     Args:
         baseline: all settings.
@@ -101,9 +102,14 @@ def compare_with(baseline: ExperimentConfig, proposed: list[Variant]) -> Variant
             left_out.append(f"{variant.name}: the baseline has that already")
             continue
         try:
-            baseline.replace(changed)
+            config = baseline.replace(changed)
+            config.model.weights_file()
+            pretrained.check(config)
         except UserError as error:
             left_out.append(f"{variant.name}: {error}")
+            continue
+        if without_effect := search_space.idle(config, changed):
+            left_out.append(f"{variant.name}: {without_effect}")
             continue
         kept.append(Variant(variant.name, changed))
     if not kept:

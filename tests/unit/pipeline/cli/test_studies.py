@@ -50,6 +50,20 @@ def test_what_a_study_calls_as_a_search_does_is_not_the_searchs(tmp_path) -> Non
     assert planning.plan_run(values | {"plan": "off"})[0].preset == "standard"
 
 
+def test_what_a_space_fixes_is_the_baselines(tmp_path) -> None:
+    """As the file that `importance --write_space` makes; --set wins."""
+    space = tmp_path / "space.yaml"
+    space.write_text("loss.l2: 0.0004\nmodel.dropout_rate: [0.1]\n")
+    own = parsing.define(ablate)
+    parsing.parse("ablate", own, [DATA, f"--workdir={tmp_path}", "--plan=off", f"--space={space}"])
+    values = study_flags.values(own) | {"studied_space": str(space)}
+    config, *_ = planning.plan_run(values)
+    assert config.experiment.loss.l2 == 0.0004
+    assert [one.name for one in ablate._changes(str(space), config, 1).kept] == ["model.dropout_rate=0.1"]
+    config, *_ = planning.plan_run(values | {"set": ["loss.l2=0.001"]})
+    assert config.experiment.loss.l2 == 0.001
+
+
 def test_the_steps_of_an_epoch_are_those_of_the_share_of_the_images() -> None:
     """A study's decay is after a share of the training."""
     settings = ExperimentConfig().replace({"training.data_share": 0.25, "input.batch_size": 8})

@@ -94,6 +94,8 @@ def test_a_run_that_has_not_ended_beside_one_that_has(runs, tmp_path):
     assert found.unpaired == {"running": "running has kept no detections on test images."}
     assert found.costs["epochs of the final model"] == [finished_run.EPOCHS, None]
     assert [one.value for one in found.metrics if one.run == "running"] == [None] * (len(found.metrics) // 2)
+    assert "running has no final model yet." in found.notes()
+    assert "No setting of the final models differs." not in found.notes()
 
 
 def test_runs_of_other_classes_beside_a_pair(runs, tmp_path):
@@ -105,3 +107,17 @@ def test_runs_of_other_classes_beside_a_pair(runs, tmp_path):
     values = {one.run: (one.value, one.comparison) for one in found.metrics if one.metric == "AP50/ace"}
     assert values["first"] == values["second"] == (None, None)
     assert values["third"][0] is not None
+
+
+def test_the_objective_of_a_plug_in_comes_first_and_classes_without_a_row_are_counted(tmp_path):
+    for name in ("first", "second"):
+        finished_run.write(tmp_path / name)
+        path = RunDirectory(tmp_path / name).summary
+        summary = json.loads(path.read_text())
+        summary["objective"] = "night"
+        summary["metrics"] |= {"night": 0.5, **{f"AP50/class {number}": None for number in range(20)}}
+        path.write_text(json.dumps(summary))
+    found = comparison.compare([tmp_path / "first", tmp_path / "second"])
+    first = found.metrics[0]
+    assert (first.metric, first.value, first.comparison) == ("night", 0.5, None)
+    assert any("11 more classes have no row" in note for note in found.notes())  # 23 of them, 12 rows

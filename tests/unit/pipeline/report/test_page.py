@@ -2,12 +2,14 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from plotly import graph_objects
 
 from data import errors
 from data.run_directory import RunDirectory
+from models.hyperparameters import ExperimentConfig
 from pipeline.cli import main as command_line
 from pipeline.report import contents, importances, page, page_parts, rendering
 from tests import finished_run
@@ -108,6 +110,10 @@ def test_a_search_that_is_running(tmp_path):
     assert dict(found["Summary"].parts[0].rows)["search"] == "hyperband: 4 finished, 1 failed, 1 running of 6 trials"
     assert len(found["Leaderboard"].parts[0].rows) == 4
     assert found["Mistakes"].missing.startswith("The run has kept no detections")
+    RunDirectory(tmp_path).report.mkdir()
+    (RunDirectory(tmp_path).report / "config.json").write_text(json.dumps(ExperimentConfig().to_dict()))
+    captions = [getattr(part, "caption", "") for part in sections_of(tmp_path)["How to reproduce"].parts]
+    assert any(caption.startswith("Settings that the run began with") for caption in captions)
     page.write(tmp_path)
 
 
@@ -118,15 +124,35 @@ def test_a_newer_search_beside_an_older_result(tmp_path):
 
 
 def test_another_search_beside_the_one_of_the_result(tmp_path):
-    """Trial ids begin at 0000 in each; what has come later has no part in the page."""
-    finished_run.write(tmp_path, num_trials=4)
+    """Trial ids begin at 0000 in each; what has come later has no part in the page, nor has a run that began later."""
+    finished_run.write(tmp_path, num_trials=20)
     before = sections_of(tmp_path)
+    assert before["Importance of settings"].parts
     first = RunDirectory(tmp_path).search(finished_run.KEY)
     first.rename(first.with_name("first"))
-    finished_run.write_search(tmp_path, num_trials=4, seed=1)
+    finished_run.write_search(tmp_path, num_trials=20, seed=1)
+    newest = RunDirectory(tmp_path).newest
+    newest.mkdir()
+    for name in ("plan.json", "invocation.json"):
+        (newest / name).write_text("{}")
     found = sections_of(tmp_path)
-    assert f"newest search in the folder, search/{finished_run.KEY}" in found["Summary"].missing
-    assert found["Leaderboard"] == before["Leaderboard"]
+    summary, earlier = found.pop("Summary"), before.pop("Summary")
+    assert f"newest search in the folder, search/{finished_run.KEY}" in summary.missing
+    assert summary.parts == earlier.parts
+    assert found == before
+
+
+def test_a_search_that_began_as_a_copy_is_not_the_reported_one(tmp_path):
+    """A larger space begins with the trials of a smaller one, its leaderboard included."""
+    finished_run.write(tmp_path, num_trials=4)
+    folder = RunDirectory(tmp_path)
+    first = folder.search(finished_run.KEY)
+    summary = json.loads(folder.summary.read_text())
+    folder.summary.write_text(json.dumps(summary | {"search": first.name}))
+    shutil.copytree(first, first.with_name("larger"))  # with newer files
+    assert folder.searches()[0].name == "larger"
+    assert folder.reported_search() == first
+    assert "newest search in the folder, search/larger" in sections_of(tmp_path)["Summary"].missing
 
 
 def test_one_trial(tmp_path):
@@ -211,7 +237,7 @@ def test_a_report_that_fails_is_a_warning_of_the_run(run, monkeypatch, capfd):
 
     monkeypatch.setattr(page, "write", lambda root: 1 / 0)
     with display.open_display() as screen:
-        run_command._write_page(screen, RunDirectory(run))
+        assert run_command._write_page(screen, RunDirectory(run)) == {}
     assert "no report was written (ZeroDivisionError" in " ".join(capfd.readouterr().out.split())
 
 
@@ -231,4 +257,18 @@ def test_the_metric_of_a_plug_in_that_is_not_loaded(tmp_path):
         value.get("metrics", {})["mine"] = 0.5
         path.write_text(json.dumps(value))
     assert dict(sections_of(tmp_path)["Summary"].parts[0].rows)["test result"] == "mine 0.500 on 8 images"
+    page.write(tmp_path)
+
+
+def test_a_setting_that_this_version_does_not_know_is_named_with_its_file(tmp_path):
+    finished_run.write(tmp_path)
+    path = RunDirectory(tmp_path).report / "config.json"
+    config = json.loads(path.read_text())
+    config["model"]["gone"] = 1
+    path.write_text(json.dumps(config))
+    run = contents.read(tmp_path)
+    assert run.config is None
+    (problem,) = run.problems
+    assert problem.startswith("report/config.json cannot be read")
+    assert "`model.gone`" in problem
     page.write(tmp_path)

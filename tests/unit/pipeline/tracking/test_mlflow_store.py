@@ -59,4 +59,11 @@ def test_a_server_that_is_away_is_warned_of_once(recorded, monkeypatch) -> None:
             raise KeyError("stands for what ends a run")
         (text,) = notes
         assert text.startswith(f"Warning: MLflow at {uri} cannot be used: ")
+        recorded.finish(recorded.rows)
+        with (
+            progress.listen(lambda kind, fields: notes.append(fields["text"]) if kind == "note" else None),
+            follow.follow(recorded.folder, uri),
+        ):
+            progress.emit("trial", state="started", number=1)
+        assert len(notes) == 2  # once more in another run, and not again at its end
         assert f"Export it later by `ssd-tuner mlflow {recorded.folder.root} --tracking_uri={uri}`." in text

@@ -86,3 +86,19 @@ def test_coco_numbers_are_those_of_val_and_other_names_stay() -> None:
         "val/AP/Bäume _ Co",
     ]
     assert all(tracked_parts.metric_name(name) == f"val/{name}" for name in coco.SUMMARY_KEYS)
+
+
+def test_a_search_that_was_reported_stays_finished_when_another_one_is(recorded) -> None:
+    folder = recorded.folder
+    recorded.finish(recorded.rows)
+    folder.mark_ended(folder.search("first"))
+    done, failed = recorded.rows
+    second = [done | {"score": 0.75}, failed]
+    (folder.search("second") / "leaderboard.json").write_text(json.dumps(second))
+    recorded.finish(second)
+    folder.mark_ended(folder.search("second"))
+    status = {part.key: part.status for part in tracked_parts.read(folder) if part.parent is None}
+    assert status == {"first": "FINISHED", "second": "FINISHED"}
+    recorded.write_leaderboard([done | {"score": 0.9}, failed])  # it continues
+    status = {part.key: part.status for part in tracked_parts.read(folder) if part.parent is None}
+    assert status == {"first": "RUNNING", "second": "FINISHED"}

@@ -1,6 +1,7 @@
 """An ablation's trainings in real processes, only the training itself a formula: what is kept, resumed and refused."""
 
 import dataclasses
+import json
 import pathlib
 import types
 
@@ -124,3 +125,44 @@ def test_the_time_to_come_counts_the_tracing_of_each_variant_once(run, monkeypat
     tracing, weights = ablation._BUILDING_S, ablation._SEED_S
     assert [one["seconds"] for one in plans] == [2 * tracing + 4 * (weights + 5.0), 2 * tracing + 2 * (weights + 5.0)]
     assert [(one["trials"], one["done_trials"]) for one in plans] == [(4, 0), (6, 4)]
+
+
+def test_weights_count_by_their_content(tmp_path) -> None:
+    path = tmp_path / "backbone.h5"
+    path.write_bytes(b"one")
+    study = make(Variant("weights", {"model.backbone_weights": str(path)}))
+    config = study.config(study.variants[0], 0)
+    before = study.key(config)
+    path.write_bytes(b"another")
+    assert study.key(config) != before
+
+
+def test_a_training_without_a_score_in_one_metric_has_one_in_another(run, tmp_path) -> None:
+    """A metric may find nothing to count; the trainings serve other metrics as before."""
+    study = make(Variant("twice", {RATE: 0.002}))
+    run(study)
+    for path in (tmp_path / "trainings").glob("*.json"):
+        kept = json.loads(path.read_text())
+        kept["metrics"]["AP"] = None
+        path.write_text(json.dumps(kept))
+    found = run(study)
+    other = dataclasses.replace(study, metric="AP")
+    with pytest.raises(UserError, match=r"seed 0, .*: Its val AP is not a number\..* --set="):
+        run(other)
+    assert [one.failed for one in run(study)] == [""] * 4
+    assert run(study) == found
+    rows = ablation_results.rows(other, ablation.read(other, tmp_path / "trainings"))
+    assert not [text for text in ablation_results.conclusions(other, rows) if "still to come" in text]
+    assert count_epochs(tmp_path) == 4 * 3
+
+
+def test_a_training_that_was_killed_from_outside_is_tried_again_by_the_next_start(run, tmp_path) -> None:
+    killed = Variant("killed", {RATE: fake_training.rate("killed")})
+    study = make(killed, repeats=1)
+    _, row = ablation_results.rows(study, run(study))
+    assert "SIGKILL" in row.failed[0]
+    tries = (tmp_path / "worker.log").read_text().count("last words before: killed")
+    run(study)
+    assert (tmp_path / "worker.log").read_text().count("last words before: killed") > tries
+    with pytest.raises(UserError, match=r"baseline cannot be trained .* The same command tries it again"):
+        run(make(Variant("lower", {RATE: 0.001}), baseline=fake_training.rate("killed")))

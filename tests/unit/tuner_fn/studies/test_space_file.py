@@ -36,6 +36,7 @@ def test_a_whole_power_of_ten_is_a_number_for_yaml(tmp_path) -> None:
         "# mine\nloss.l2: {low: 1.0e-6, high: 1.0e-4, scale: log}  # small\n",
         "# mine\noptimizer.learning_rate:\n  low: 0.1\n  high: 0.2\n\nloss.l2: [1.0e-5]  # small",
         "# mine\n'optimizer.learning_rate': [0.1]\nloss.l2: [1.0e-5]  # small\n",
+        "# mine\noptimizer.learning_rate:\n- 0.1\n- 0.2\nloss.l2: [1.0e-5]  # small\n",
     ],
 )
 def test_other_lines_and_comments_stay(tmp_path, before) -> None:

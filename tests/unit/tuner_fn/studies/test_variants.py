@@ -74,3 +74,23 @@ def test_a_change_that_the_baseline_has_is_left_out() -> None:
     found = variants.compare_with(BASELINE.replace({"model.dropout_rate": 0.2}), variants.flir_study(100))
     assert "dropout" not in [one.name for one in found.kept]
     assert "dropout: the baseline has that already" in found.left_out
+
+
+def test_a_change_without_effect_is_left_out_with_what_it_needs() -> None:
+    """`full` has settings that matter with another schedule, loss or augmentation alone."""
+    proposed = [Variant("steps", {"optimizer.decay_steps": 100}), Variant("dropout", {"model.dropout_rate": 0.2})]
+    together = Variant("decay", {"optimizer.schedule": "exponential", "optimizer.decay_steps": 100})
+    found = variants.compare_with(BASELINE.replace({"optimizer.schedule": "cosine"}), [*proposed, together])
+    assert [one.name for one in found.kept] == ["dropout", "decay"]
+    (reason,) = found.left_out
+    assert reason.startswith("steps: `optimizer.decay_steps` has no effect: it needs `optimizer.schedule` of ")
+    full = variants.of_space(search_space.named_space("full", BASELINE), BASELINE)
+    kept = variants.compare_with(BASELINE, full).kept
+    assert not [one for one in kept if search_space.idle(BASELINE.replace(one.settings), one.settings)]
+
+
+def test_weights_that_are_not_there_are_left_out_before_anything_is_trained(tmp_path) -> None:
+    gone = Variant("gone", {"model.backbone_weights": str(tmp_path / "gone.h5")})
+    found = variants.compare_with(BASELINE, [gone, Variant("dropout", {"model.dropout_rate": 0.2})])
+    assert [one.name for one in found.kept] == ["dropout"]
+    assert "gone.h5" in found.left_out[0]
