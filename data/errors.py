@@ -34,12 +34,13 @@ class BadExampleError(ValueError):
         return f"{self.file}: {self.reason}"
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
     """Words the hint that ends an error about an unknown name.
 
     Args:
         word: what the user typed; case is ignored in the comparison.
         known: the names that would have been right.
+        prefix: what each of them is shown with, as "--".
 
     Returns:
         " Did you mean `x`?" where one name is close, else " Known: a, b, c."; "" where nothing is known. It
@@ -51,7 +52,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     by_folded = {name.casefold(): name for name in names}
     close = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
     if close:
-        return f" Did you mean `{by_folded[close[0]]}`?"
-    listed = ", ".join(names[:_MOST_NAMES_LISTED])
+        return f" Did you mean `{prefix}{by_folded[close[0]]}`?"
+    listed = ", ".join(f"{prefix}{name}" for name in names[:_MOST_NAMES_LISTED])
     more = len(names) - _MOST_NAMES_LISTED
     return f" Known: {listed}, and {more} more." if more > 0 else f" Known: {listed}."

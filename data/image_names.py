@@ -3,8 +3,8 @@
 import hashlib
 import re
 
-_SUFFIXES = {"jpeg": (".jpg", ".jpeg"), "png": (".png",)}
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
+_SUFFIXES = {"jpeg": (".jpg", ".jpeg", ".jfif"), "png": (".png",)}
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 _ANY_SUFFIX = (*_IMAGE_SUFFIXES, ".xml", ".txt", ".json")  # what readers take off a name that annotations go by
 _LONGEST_PART = 150  # bytes; file systems take 255
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f]")

@@ -25,10 +25,11 @@ def load(names: Sequence[str]) -> None:
         names: each the path of a .py file, or a module that Python finds.
 
     Raises:
-        UserError: there is no such file or module, another module has the file's name, or the import fails.
+        UserError: there is no such file or module, another module has the file's name, the module has no file, or the
+            import fails.
     """
     for name in names:
-        path = pathlib.Path(name).expanduser().resolve() if name.endswith(".py") else None
+        path = pathlib.Path(os.path.expanduser(name)).resolve() if name.endswith(".py") else None
         known = name if path is None else str(path)
         if known not in _loaded:
             _loaded[known] = _import(name, path)
@@ -55,6 +56,8 @@ def _import(name: str, path: pathlib.Path | None) -> ModuleType:
         if not path.stem.isidentifier():
             raise UserError(f"`--plugin={name}`: `{path.stem}` is not the name of a Python module. Rename the file.")
         _find_in(str(path.parent))
+    elif "/" in name or name.startswith("."):
+        raise UserError(f"`--plugin={name}` is no .py file. Give the path of one, or a module as kit.readers.")
     module_name = name if path is None else path.stem
     try:
         module = importlib.import_module(module_name)
@@ -66,7 +69,10 @@ def _import(name: str, path: pathlib.Path | None) -> ModuleType:
         raise
     except Exception as error:
         raise _failed(name, error) from error
-    if path is not None and pathlib.Path(str(module.__file__)).resolve() != path:
+    file = getattr(module, "__file__", None)  # what is built into Python has none
+    if path is None and file is None:
+        raise UserError(f"`--plugin={name}`: this module has no file of its own. Give the path of a .py file.")
+    if path is not None and (file is None or pathlib.Path(file).resolve() != path):
         raise UserError(f"`--plugin={name}`: another module is called `{module_name}`, {module}. Rename the file.")
     return module
 

@@ -154,7 +154,7 @@ def _examine(
             add(loaded.kind, detail=_shorten(loaded.reason))
     else:
         record = loaded
-        _add_mended(record, add)
+        _add_mended(record, raw, add)
         header = header or image_headers.read_header(io.BytesIO(record.encoded))
     if header is not None:
         for kind, detail in header.facts(raw.path if raw else ""):
@@ -165,10 +165,12 @@ def _examine(
         _add_doubts(origin, raw, header, add)
 
 
-def _add_mended(record: DetectionRecord, add: Callable[..., None]) -> None:
+def _add_mended(record: DetectionRecord, raw: annotated.AnnotatedImage | None, add: Callable[..., None]) -> None:
     for text in record.mended:
         if text == annotated.OTHER_SIZE:
-            continue  # `other_size` says it, with both sizes
+            if raw is None:  # else `_add_doubts` says it, with both sizes
+                add("other_size")
+            continue
         kind = "image_rewritten" if text.endswith(_REWRITTEN) else _KIND_OF_MENDED.get(text, "mended")
         add(kind, detail="" if text in _KIND_OF_MENDED else text)
 

@@ -12,6 +12,7 @@ _BYTES_READ = 32  # at most, before Pillow reads on
 _FORMATS_OF_SUFFIX = {
     ".jpg": ("JPEG", "MPO"),
     ".jpeg": ("JPEG", "MPO"),
+    ".jfif": ("JPEG",),
     ".png": ("PNG",),
     ".bmp": ("BMP",),
     ".tif": ("TIFF",),

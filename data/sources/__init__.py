@@ -1,5 +1,6 @@
 """One registry of readers; `open_source` turns `--dataset=KIND:ARGUMENT` into a source."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +33,8 @@ from data.sources import (
 Source = base.Source
 DataOptions = selection.DataOptions
 SPLITS = base.SPLITS
+_NAMED = (tfds_builder.TfdsSource.kind, road_scenes.RoadScenesSource.kind)  # what they take is no path
+_OPTION = re.compile(r",(?=\w+=)")
 
 READERS: dict[str, type[base.Reader]] = {
     reader.kind: reader
@@ -145,10 +148,22 @@ def canonical(spec: str) -> str:
     if kind not in READERS or (argument and not colon):
         path = Path(spec).expanduser()
         kind, argument = (recognition.recognise(spec, path, READERS).kind, spec) if path.exists() else (spec, "")
-    path = Path(argument).expanduser()
-    if argument and path.exists():
-        argument = str(path.resolve())
+    argument = _located(kind, argument)
     return f"{kind}:{argument}" if argument else kind
+
+
+def _located(kind: str, argument: str) -> str:
+    """Writes the paths of a reader's argument absolutely, that before its options and that of `data_dir`."""
+    is_whole = Path(argument).expanduser().exists()
+    path, *options = [argument] if is_whole else _OPTION.split(argument)
+    if path and kind not in _NAMED and (any(mark in path for mark in "*?[") or Path(path).expanduser().exists()):
+        path = str(Path(path).expanduser().resolve())
+    pairs = (option.partition("=") for option in options)
+    options = [
+        f"{name}={Path(value).expanduser().resolve()}" if name == "data_dir" else f"{name}={value}"
+        for name, _, value in pairs
+    ]
+    return ",".join([path, *options])
 
 
 def _say_notices(source: Source) -> None:

@@ -4,12 +4,14 @@ import collections
 import dataclasses
 import functools
 import hashlib
+import io
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from data import errors, example_rules, image_decoding
 from data.examples import DetectionRecord
@@ -176,10 +178,7 @@ class AnnotatedSource(base.Reader):
             raise errors.BadExampleError(item.path, item.problem, item.problem_kind)
         image = image_decoding.read_image(item.path, self.options.exif, item.size, has_boxes=bool(item.boxes))
         record = to_record(image, item, self.form_of(item), len(self.class_names))
-        stated = item.size is not None and bool(item.boxes)
-        if stated and sorted(item.size) != sorted((image.height, image.width)):  # turned ones are read as EXIF says
-            record = dataclasses.replace(record, mended=(*record.mended, OTHER_SIZE))
-        return record
+        return with_other_size(record, item, lambda: image_decoding.read_file(item.path))
 
     def glance(self, item: AnnotatedImage) -> base.Glance:
         """Tells what the annotation states; of the file only its size is asked for.
@@ -243,13 +242,14 @@ class AnnotatedSource(base.Reader):
 
 
 def _one_an_image(images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
-    """Makes unusable what several annotations say of one file, but for the one that names it as it is."""
+    """Makes unusable what several annotations say of one file, but for the one that names it, if no other has a box."""
     groups: dict[str, list[AnnotatedImage]] = collections.defaultdict(list)
     for image in images:
         groups[image.path].append(image)
     result = []
     for path, several in groups.items():
         exact = [image for image in several if path.endswith(f"/{image.source_id}")]
+        exact = exact if not any(image.boxes for image in several if image not in exact) else []
         for image in several:
             if len(several) > 1 and not image.problem and exact != [image]:
                 others = " and ".join(f"`{other.source_id}`" for other in several[:3])
@@ -341,6 +341,30 @@ def to_record(
         area_px=areas_px[chosen].astype(np.float32),
         mended=image.mended + mended,
     )
+
+
+def with_other_size(record: DetectionRecord, stated: AnnotatedImage, read: Callable[[], bytes]) -> DetectionRecord:
+    """Notes that an annotation with boxes states another size than its image has.
+
+    Height and width that have changed places are another size, too, but where EXIF turns the image on its side: then
+    the annotation may mean it either way.
+
+    Args:
+        record: of the image.
+        stated: the annotation.
+        read: returns the image file's bytes.
+    """
+    size = (record.height, record.width)
+    if stated.size in (None, size) or not stated.boxes:
+        return record
+    if stated.size == size[::-1] and _is_sideways(read()):
+        return record
+    return dataclasses.replace(record, mended=(*record.mended, OTHER_SIZE))
+
+
+def _is_sideways(encoded: bytes) -> bool:
+    orientation = image_decoding.read_orientation(Image.open(io.BytesIO(encoded)))
+    return orientation >= image_decoding.FIRST_SIDEWAYS
 
 
 def _check_boxes(item: AnnotatedImage, xywh_px: np.ndarray, image: image_decoding.CheckedImage) -> np.ndarray:

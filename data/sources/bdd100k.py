@@ -1,7 +1,8 @@
 """Reads BDD100K's detection labels: a JSON list of images with `labels`, each of a `category` and a `box2d`.
 
 The older form, one JSON an image with `frames`, is read, too. Labels without a `box2d`, as lanes and drivable areas,
-are left out. Images lie in images/100k/train/, ...; the file's name, or a folder above it, tells the split.
+are left out; the attribute `crowd` marks a region to ignore. Images lie in images/100k/train/, ...; the file's name, or
+a folder above it, tells the split.
 
 Source: Yu et al. 2020 (arXiv:1805.04687), and the dataset's description of its label format (Scalabel).
 """
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data import errors
-from data.sources import stated
+from data.sources import stated, values
 
 _CORNERS = ("x1", "y1", "x2", "y2")
 
@@ -28,6 +29,12 @@ class Bdd100kSource(stated.StatedSource):
     def is_its(cls, content: bytes) -> bool:
         """Says whether BDD100K's keys are there."""
         return b'"box2d"' in content and b'"category"' in content and b'"name"' in content
+
+    @classmethod
+    def belongs(cls, file: Path) -> bool:
+        """Says whether it has the keys of the older form, whose images without a `box2d` have files, too."""
+        content = file.read_bytes()
+        return b'"frames"' in content and b'"name"' in content
 
     @classmethod
     def parse(cls, file: Path) -> Iterable[stated.Stated]:
@@ -51,6 +58,7 @@ def _read(entry: Mapping[str, Any]) -> stated.Stated:
 
 
 def _row(label: Mapping[str, Any]) -> stated.Row:
-    category, box = stated.text_of(label.get("category"), "`category`"), label["box2d"]
-    corners = [box.get(corner) for corner in _CORNERS] if isinstance(box, dict) else []
-    return category, stated.numbers_of(corners, f"`box2d` of {category}"), False
+    category, box = stated.text_of(label.get("category"), "`category`"), stated.object_of(label["box2d"], "`box2d`")
+    corners = stated.numbers_of([box.get(corner) for corner in _CORNERS], f"`box2d` of {category}")
+    attributes = stated.object_of(label.get("attributes"), f"`attributes` of {category}")
+    return category, corners, values.flag(attributes.get("crowd"))

@@ -73,7 +73,7 @@ class Carving:
         taken += "".join(f" and {counts[split]} {split}" for split in others)
         return (
             f"`{spec}` has no {' and no '.join(self.missing)}: {'' if applied else 'in `ssd-tuner run` '}{taken}"
-            f" (seed {self.seed}; {self._similar()}). Choose otherwise with --split_seed, --group_by=REGEX or, to"
+            f" (seed {self.seed}; {self._similar()}). To choose otherwise, give --split_seed, --group_by=REGEX or, to"
             " divide all images anew, --splits=0.8,0.1,0.1."
         )
 
@@ -90,7 +90,7 @@ class Carving:
     def _similar(self) -> str:
         if self.largest:
             kept = f", only {self.num_similar} equal files" if self.num_similar else ""
-            return f"near-duplicates not kept together{kept}: {self.largest} images are one chain of them"
+            return f"near-duplicates not kept together{kept}, because they link {self.largest} images in one chain"
         kept = f"{self.num_similar} near-duplicates kept together" if self.num_similar else "no near-duplicates found"
         some = f" among the first {self.num_compared} images" if self.num_compared < len(self.split_of) else ""
         return kept + some
@@ -266,14 +266,20 @@ def _columns(survey: _Survey, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _merge(columns: Sequence[np.ndarray]) -> np.ndarray:
     """Numbers the groups of images that agree in a column, directly or through others: int [images], from 0."""
-    from scipy import sparse
+    parents = list(range(len(columns[0])))  # of each image an earlier one of its group, or itself
 
-    count = len(columns[0])
-    firsts = [np.unique(column, return_index=True, return_inverse=True)[1:] for column in columns]
-    ends = np.concatenate([first[inverse] for first, inverse in firsts])
-    starts = np.tile(np.arange(count), len(columns))
-    graph = sparse.coo_matrix((np.ones(len(ends), bool), (starts, ends)), shape=(count, count))
-    return sparse.csgraph.connected_components(graph, directed=False)[1]
+    def first_of(image: int) -> int:
+        while parents[image] != image:
+            parents[image] = parents[parents[image]]
+            image = parents[image]
+        return image
+
+    for column in columns:
+        _, firsts, inverse = np.unique(column, return_index=True, return_inverse=True)
+        for image, other in enumerate(firsts[inverse].tolist()):
+            early, late = sorted((first_of(image), first_of(other)))
+            parents[late] = early
+    return np.unique([first_of(image) for image in range(len(parents))], return_inverse=True)[1]
 
 
 def _sizes(groups: np.ndarray) -> np.ndarray:

@@ -5,29 +5,30 @@
   below images/;
 - Roboflow's: train/_annotations.coco.json, valid/, test/, each with its images beside it;
 - a set without splits: one JSON (`coco_layout.WHOLE_SET`, or the only one with COCO's keys, also in annotations/) with
-  its images in images/, data/ or beside it; all of it is "train".
+  its images in images/, data/ or beside it; folders train/, val/, test/ above the images tell the split, or all of it
+  is "train".
 
 Names of splits and folders count in any case. Any split may be missing. Numbers, flags and ids may be text, as some
-converters write them (`values`). A box is a region to ignore where `iscrowd` or `ignore` says so. A category that
-nothing names but other categories as their `supercategory`, which Roboflow writes first into every export, is a
-heading and no class.
+converters write them (`values`). The box around polygons stands for a missing `bbox`. A box is a region to ignore
+where `iscrowd` or `ignore` says so. A category that nothing names but other categories as their `supercategory`, which
+Roboflow writes first into every export, is a heading and no class.
 """
 
 import collections
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data import errors, example_rules, progress
-from data.sources import annotated, base, class_labels, coco_layout, layout, locate, values
+from data import errors, example_rules
+from data.sources import annotated, base, class_labels, coco_corners, coco_layout, layout, locate, values
 
 _FILE_NAME_KEYS = ("file_name", "filename")  # COCO's key, then HIT-UAV's
 _ANNOTATION_KEYS = ("annotations", "annotation")
 _IGNORE_KEYS = ("iscrowd", "ignore")
-_OTHER_TASKS = ("person_keypoints", "captions", "image_info", "stuff", "panoptic")  # beside COCO's own instances
 
 Locate = Callable[[str], tuple[Path, str | None]]  # an image by its name, as `locate.Finder.find`
 
@@ -54,11 +55,15 @@ class CocoSource(annotated.AnnotatedSource):
         """
         tables = {split: read_json(entry.annotations) for split, entry in files.items()}
         categories = {split: read_categories(tables[split], files[split].annotations) for split in files}
+        stated = [(files[split].annotations, _annotations(tables[split], files[split].annotations)) for split in files]
+        notices = coco_corners.check(spec, stated, options.box_units)
+        for (path, annotations), named in zip(stated, categories.values(), strict=True):
+            _check_names(annotations, named, path)
         headings = _headings(tables, categories)
         names = [name for by_id in categories.values() for name in by_id.values() if name not in headings]
         class_names, labels = class_labels.number_classes(names)
         finder = locate.Finder(root, files)
-        images, notices, folders = {}, [], {}
+        images, folders = {}, {}
         for split, entry in files.items():
             by_id = {key: labels[name] for key, name in categories[split].items() if name in labels}
             notices += _merged(tables[split], categories[split], entry.annotations)
@@ -69,9 +74,11 @@ class CocoSource(annotated.AnnotatedSource):
             images[split] = read_images(tables.pop(split), entry.annotations, by_id, notices, find)
             first = Path(images[split][0].path)
             folders[next((folder for folder in entry.folders if folder in first.parents), entry.folders[0])] = None
-        paths = {image.path for of_split in images.values() for image in of_split}
-        for folder in folders:
-            notices += layout.unnamed_images(folder, paths)
+        notices += _unnamed(folders, images)
+        if any(entry.is_whole for entry in files.values()):
+            images = layout.divide_by_folder(images["train"], lambda image: image.path, root)
+        elif any(entry.annotations.parent in entry.folders for entry in files.values()):
+            notices += _beside(root, folders, images)
         super().__init__(spec, images, class_names, options, [*notices, *finder.notices()])
 
     @classmethod
@@ -95,10 +102,7 @@ class CocoSource(annotated.AnnotatedSource):
                 raise errors.UserError(
                     f"`{file}` has no folder of images: `{images}/` is missing. Add it, or move the file away."
                 )
-        used = {entry.annotations for entry in files.values()}
-        for file in (*layout.files(root, ".json"), *layout.files(root / "annotations", ".json")):
-            if file not in used and coco_layout.is_coco(file) and not file.stem.startswith(_OTHER_TASKS):
-                progress.emit("note", text=f"{file} is not a split (train, val or test) by its name; it is left out.")
+        coco_layout.check_left_out(root, files)
         return cls(spec, root, files, options)
 
     @classmethod
@@ -128,7 +132,9 @@ def read_json(path: Path) -> dict[str, Any]:
             object.
     """
     try:
-        table = json.loads(layout.read_text(path, "JSON"))
+        table = json.loads(layout.read_text(path, "JSON"), object_pairs_hook=values.unique_keys)
+    except values.RepeatedKeyError as error:
+        raise errors.UserError(f"{path}: {error}.") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise errors.UserError(
@@ -191,7 +197,7 @@ def read_images(
     """
     by_id = _images_by_id(table, path, find)
     annotations: dict[Any, list[dict[str, Any]]] = collections.defaultdict(list)
-    entries = _list_at(table, _ANNOTATION_KEYS, path)
+    entries = _annotations(table, path)
     for annotation in entries:
         annotations[values.identity(annotation.get("image_id"))].append(annotation)
     orphans = [entry for image_id, group in annotations.items() if image_id not in by_id for entry in group]
@@ -223,7 +229,7 @@ def with_boxes(
     """
     rows = []
     for annotation in annotations:
-        box, area = annotation.get("bbox"), values.number(annotation.get("area"))
+        box, area = _box_of(annotation), values.number(annotation.get("area"))
         category = values.whole(annotation.get("category_id"))
         named = f"annotation {annotation.get('id', 'without id')}"
         if category is None or category not in labels:
@@ -241,10 +247,55 @@ def with_boxes(
             given = ", ".join(f"`{key}`" for key in _IGNORE_KEYS if key in annotation)
             return dataclasses.replace(image, problem=f"{named}: {given}: {error}")
         is_crowd = any(flags) or labels[category] == annotated.IGNORE_LABEL
-        area = area if area is not None and math.isfinite(area) and area > 0 else None
-        rows.append((tuple(sides), labels[category], is_crowd, area))
+        is_usable = area is not None and math.isfinite(area) and area > 0 and not coco_corners.is_larger(area, sides)
+        rows.append((tuple(sides), labels[category], is_crowd, area if is_usable else None))
     boxes, numbers, crowds, areas = zip(*rows, strict=True) if rows else ((), (), (), ())
     return dataclasses.replace(image, boxes=boxes, labels=numbers, is_crowd=crowds, areas_px=areas)
+
+
+def _box_of(annotation: Mapping[str, Any]) -> Any:
+    """Returns an annotation's `bbox`, or the box around its polygons where it has none."""
+    corners = None if annotation.get("bbox") else coco_corners.around(annotation.get("segmentation"))
+    if corners is None:
+        return annotation.get("bbox")
+    xmin, ymin, xmax, ymax = corners
+    return [xmin, ymin, xmax - xmin, ymax - ymin]
+
+
+def _check_names(annotations: Sequence[Mapping[str, Any]], categories: Mapping[int, str], path: Path) -> None:
+    """Checks that annotations that name their category themselves name the one that they have the id of.
+
+    Raises:
+        UserError: one names another.
+    """
+    for entry in annotations:
+        named, key = entry.get("category_name"), values.whole(entry.get("category_id"))
+        name = categories.get(key) if key is not None else None
+        if name is not None and isinstance(named, str) and named.strip().casefold() != name.strip().casefold():
+            raise errors.UserError(
+                f"{path}: annotation {entry.get('id', 'without id')} has category_id {key}, in `categories` `{name}`,"
+                f" and the category_name `{named}`. Which is right decides what every box means: correct one of them."
+            )
+
+
+def _beside(
+    root: Path, folders: Iterable[Path], images: Mapping[str, Sequence[annotated.AnnotatedImage]]
+) -> list[annotated.Notice]:
+    """Notes the folders of images beside those that are read."""
+    read = {os.path.dirname(image.path) for of_split in images.values() for image in of_split}
+    return layout.beside(root, [*folders, *map(Path, read)])
+
+
+def _unnamed(
+    folders: Iterable[Path], images: Mapping[str, Sequence[annotated.AnnotatedImage]]
+) -> list[annotated.Notice]:
+    """Notes the images of some folders that no annotation names."""
+    paths = {image.path for of_split in images.values() for image in of_split}
+    return [notice for folder in folders for notice in layout.unnamed_images(folder, paths)]
+
+
+def _annotations(table: Mapping[str, Any], path: Path) -> list[dict[str, Any]]:
+    return _list_at(table, _ANNOTATION_KEYS, path)
 
 
 def _list_at(table: Mapping[str, Any], keys: Sequence[str], path: Path) -> list[dict[str, Any]]:
@@ -260,7 +311,7 @@ def _list_at(table: Mapping[str, Any], keys: Sequence[str], path: Path) -> list[
 
 def _merged(table: Mapping[str, Any], categories: Mapping[int, str], path: Path) -> list[annotated.Notice]:
     """Notes the names that several categories with boxes have."""
-    used = {values.whole(entry.get("category_id")) for entry in _list_at(table, _ANNOTATION_KEYS, path)}
+    used = {values.whole(entry.get("category_id")) for entry in _annotations(table, path)}
     return class_labels.merged_names(((key, name) for key, name in categories.items() if key in used), path)
 
 

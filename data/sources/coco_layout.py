@@ -3,14 +3,15 @@
 import collections
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data import errors
+from data import errors, progress
 from data.sources import base, layout
 
 WHOLE_SET = ("_annotations.coco.json", "annotations.json", "labels.json", "coco.json", "result.json")
 
+_OTHER_TASKS = ("person_keypoints", "captions", "image_info", "stuff", "panoptic")  # beside COCO's own instances
 _COCO_KEYS = (b'"images"', b'"annotation', b'"categories"')
 
 
@@ -21,10 +22,12 @@ class SplitFiles:
     Attributes:
         annotations: the JSON file.
         folders: existing folders that its file names may start from, the likeliest first.
+        is_whole: it is a set without splits, so that folders of its images may tell them.
     """
 
     annotations: Path
     folders: tuple[Path, ...]
+    is_whole: bool = False
 
 
 def find_splits(root: Path) -> dict[str, SplitFiles]:
@@ -60,8 +63,7 @@ def _instances(root: Path) -> dict[str, SplitFiles]:
         return {}
     found: dict[str, list[Path]] = collections.defaultdict(list)
     for path in layout.files(folder, ".json"):
-        match = re.match(r"instances_([a-z]+)", path.stem.casefold())
-        if match and (split := base.split_named(match[1])):
+        if split := _split_of_instances(path.stem.casefold()):
             found[split].append(path)
     found = found or {split: [path] for split, path in layout.split_files(folder, ".json").items()}
     for split, paths in found.items():
@@ -101,7 +103,45 @@ def _whole(root: Path) -> dict[str, SplitFiles]:
         default = images and layout.folder_named(images, "default")
         has_images = next((True for _, names in layout.walk(root) if any(map(layout.is_image, names))), False)
         whole = _existing(jsons[0], [default, images, root / "data", root if has_images else None])
-    return {"train": whole} if whole else {}
+    return {"train": dataclasses.replace(whole, is_whole=True)} if whole else {}
+
+
+def check_left_out(root: Path, files: Mapping[str, SplitFiles]) -> None:
+    """Says which JSON files of COCO's kind are not read.
+
+    Args:
+        root: the folder.
+        files: those that are read, by split.
+
+    Raises:
+        UserError: one is called as a split whose annotations another file has, and says something else.
+    """
+    used = {entry.annotations for entry in files.values()}
+    for file in (path for folder in _json_folders(root) for path in layout.files(folder, ".json")):
+        if file not in used and is_coco(file) and not file.stem.startswith(_OTHER_TASKS):
+            name = file.stem.casefold()
+            _check_second(file, base.split_named(name) or _split_of_instances(name), files)
+    for split, folder in layout.split_folders(root).items():
+        own = _in_folder(folder)
+        if own and own.annotations not in used:
+            _check_second(own.annotations, split, files)
+
+
+def _check_second(file: Path, split: str | None, files: Mapping[str, SplitFiles]) -> None:
+    """Compares a JSON that is not read with that of its split; `split` is None where its name may hold a word of it."""
+    read = files.get(split or layout.split_within(file.stem) or "")
+    if read is None:
+        progress.emit("note", text=f"{file} is not a split (train, val or test) by its name; it is left out.")
+    elif split and file.read_bytes() != read.annotations.read_bytes():
+        raise errors.UserError(f"`{read.annotations}` and `{file}` are both {split}'s, and differ. Keep one.")
+    else:
+        progress.emit("note", text=f"{file} is left out: `{read.annotations}` is read for its split.")
+
+
+def _split_of_instances(name: str) -> str | None:
+    """Returns the split of a name as instances_train2017, in lower case."""
+    match = re.match(r"instances_([a-z]+)", name)
+    return base.split_named(match[1]) if match else None
 
 
 def _json_folders(root: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """Reads Create ML's JSON: a list of images, each with `annotations` of a `label` and `coordinates`.
 
 `coordinates` are the centre x and y, width and height in px. Roboflow's train/_annotations.createml.json is such.
+Apple's documentation calls the keys `imagefilename` and `annotation`; these count, too.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,7 @@ from data import errors
 from data.sources import stated
 
 _NAME_KEYS = ("image", "imagefilename", "filename")
+_LIST_KEYS = ("annotations", "annotation")
 _COORDINATES = ("x", "y", "width", "height")
 
 
@@ -26,7 +28,7 @@ class CreatemlSource(stated.StatedSource):
     @classmethod
     def is_its(cls, content: bytes) -> bool:
         """Says whether it is a list with Create ML's keys."""
-        return content.lstrip()[:1] == b"[" and b'"annotations"' in content and b'"coordinates"' in content
+        return content.lstrip()[:1] == b"[" and b'"annotation' in content and b'"coordinates"' in content
 
     @classmethod
     def parse(cls, file: Path) -> Iterable[stated.Stated]:
@@ -42,13 +44,16 @@ class CreatemlSource(stated.StatedSource):
 def _read(entry: Mapping[str, Any]) -> stated.Stated:
     name = stated.text_of(next((entry[key] for key in _NAME_KEYS if key in entry), None), "`image`")
     try:
-        return stated.Stated(name, tuple(map(_row, stated.items_of(entry.get("annotations", []), "`annotations`"))))
+        keys = [key for key in _LIST_KEYS if key in entry]
+        if len(keys) != 1:
+            raise ValueError(f"it needs `annotations`, once: got the keys {', '.join(entry)}")
+        return stated.Stated(name, tuple(map(_row, stated.items_of(entry[keys[0]], f"`{keys[0]}`"))))
     except ValueError as error:
         return stated.Stated(name, problem=f"{name}: {error}")
 
 
 def _row(annotation: Mapping[str, Any]) -> stated.Row:
     label = stated.text_of(annotation.get("label"), "`label`")
-    given = annotation.get("coordinates")
-    sides = [given.get(key) for key in _COORDINATES] if isinstance(given, dict) else []
-    return label, stated.numbers_of(sides, f"`coordinates` of {label}"), False
+    what = f"`coordinates` of {label}"
+    given = stated.object_of(annotation.get("coordinates"), what)
+    return label, stated.numbers_of([given.get(key) for key in _COORDINATES], what), False

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data import errors
-from data.sources import layout
+from data.sources import csv_columns, layout
 
 COLUMNS = {
     "path": (
@@ -33,11 +33,13 @@ COLUMNS = {
     "number": ("class_id", "label_id", "category_id", "classid"),
     "ignored": ("iscrowd", "is_crowd", "difficult", "isgroupof", "is_group_of", "ignore", "ignored"),
     "split": ("split", "set", "subset"),
-    "width": ("width", "image_width", "img_width"),
-    "height": ("height", "image_height", "img_height"),
+    "width": ("image_width", "img_width", "width"),  # beside the others, `width` may be a box's
+    "height": ("image_height", "img_height", "height"),
 }
 _NEEDED = ("path", "xmin", "ymin", "xmax", "ymax", "class")
-AUTOML_SETS = {"TRAIN": "train", "UNASSIGNED": "train", "VALIDATION": "val", "VALIDATE": "val", "TEST": "test"}
+AUTOML_SETS = {"TRAIN": "train", "TRAINING": "train", "UNASSIGNED": "train"}
+AUTOML_SETS |= {"VALIDATION": "val", "VALIDATE": "val", "TEST": "test"}
+_NOT_SET = ("", "0", "0.0", "false", "no", "-1")  # flags that say nothing; Open Images' -1 is "unknown"
 _AUTOML_FIELDS = 11
 _RETINANET_FIELDS = 6
 _ORDERS = ("filename,xmin,ymin,xmax,ymax,class", "filename,class,xmin,ymin,xmax,ymax")
@@ -76,12 +78,13 @@ def style_at(table: Path) -> str:
         table: path of the file.
 
     Returns:
-        "header", "AutoML" or "RetinaNet"; "a header" for one that lacks columns, as reading the table says.
+        "header", "AutoML" or "RetinaNet"; "a header" for one that lacks columns, as reading the table says. So does
+        reading say what is wrong with text that is not UTF-8.
 
     Raises:
         UserError: the file cannot be read.
     """
-    first = next(_records(table), (0, []))[1]
+    first = next(_records(table, _text_of(table)), (0, []))[1]
     lacks = _looks_like_header(first) and len(_columns_of(first)) >= _FEWEST_KNOWN
     return _style_of(first) or ("a header" if lacks else "")
 
@@ -98,14 +101,18 @@ def read_table(table: Path) -> tuple[str, list[Row]]:
     Raises:
         UserError: the table is malformed or in none of the styles.
     """
-    records = _records(table)
+    records = _records(table, layout.read_text(table, "CSV in UTF-8"))
     number, first = next(records, (0, []))
     style = _style_of(first)
     if not style:
         raise _unknown_style(table, first)
     if style == "header":
-        columns = _columns_of(first)
-        return "xyxy_px", [_headed_row(table, *each, columns, len(first)) for each in records]
+        rows = list(records)
+        for each in rows:
+            _check_width(table, *each, len(first))
+        columns = csv_columns.choose(table, first, rows, _all_columns_of(first))
+        ignoring = _all_columns_of(first).get("ignored", [])
+        return "xyxy_px", [_headed_row(*each, columns, ignoring) for each in rows]
     all_records = [(number, first), *records]
     if style == "AutoML":
         return "xyxy", [_automl_row(table, *each) for each in all_records]
@@ -170,9 +177,18 @@ def _show(corners: Sequence[str]) -> str:
     return f"[{', '.join(corners)}]"
 
 
-def _records(table: Path) -> Iterator[tuple[int, list[str]]]:
+def _text_of(table: Path) -> str:
+    """Reads a table's text; in an encoding that is not known, its header still reads the same."""
+    try:
+        return layout.read_text(table, "CSV")
+    except errors.UserError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        return table.read_text(encoding="latin-1")
+
+
+def _records(table: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     """Yields (line number, fields) of the rows that are not empty."""
-    text = layout.read_text(table, "CSV")
     head = text.partition("\n")[0]
     delimiter = next((mark for mark in ",;\t" if mark in head), ",")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
@@ -204,16 +220,21 @@ def _are_numbers(fields: Sequence[str]) -> bool:
 
 def _columns_of(header: Sequence[str]) -> dict[str, int]:
     """Returns {meaning: index} of a header's columns."""
+    return {meaning: indices[0] for meaning, indices in _all_columns_of(header).items()}
+
+
+def _all_columns_of(header: Sequence[str]) -> dict[str, list[int]]:
+    """Returns {meaning: indices} of a header's columns, the likeliest first."""
     names = [field.casefold() for field in header]
     found = ((meaning, [names.index(name) for name in known if name in names]) for meaning, known in COLUMNS.items())
-    columns = {meaning: indices[0] for meaning, indices in found if indices}
+    columns = {meaning: indices for meaning, indices in found if indices}
     if "class" not in columns and "number" in columns:
         columns["class"] = columns.pop("number")
     return columns
 
 
-def _headed_row(table: Path, number: int, fields: list[str], columns: Mapping[str, int], width: int) -> Row:
-    _check_width(table, number, fields, width)
+def _headed_row(number: int, fields: list[str], columns: Mapping[str, int], ignoring: Sequence[int]) -> Row:
+    flags = [fields[index] for index in ignoring]
     stated = {meaning: fields[index] for meaning, index in columns.items()}
     return Row(
         number=number,
@@ -223,7 +244,7 @@ def _headed_row(table: Path, number: int, fields: list[str], columns: Mapping[st
         split=stated.get("split", ""),
         size=(stated.get("height", ""), stated.get("width", "")),
         class_number=stated.get("number", ""),
-        ignored=stated.get("ignored", ""),
+        ignored=next((flag for flag in flags if flag.casefold() not in _NOT_SET), "0" if flags else ""),
     )
 
 

@@ -4,19 +4,21 @@
   `csv_rows.COLUMNS`; also split, width, height and a flag of regions to ignore. torchvision's, TensorFlow's and
   Roboflow's tables are such.
 - Google AutoML's, without a header: `SET,path,label,x1,y1,x2,y1,x2,y2,x1,y2`, fractions of the image's sides, of the
-  eight at least two opposite corners; SET is TRAIN, VALIDATION or TEST, and UNASSIGNED counts as train.
+  eight at least two opposite corners; SET is TRAIN, VALIDATION or TEST (of Vertex AI: training, ...), and UNASSIGNED
+  counts as train.
 - RetinaNet's, without a header: `path,x1,y1,x2,y2,class` (px), or `path,class,x1,y1,x2,y2` where the class is a word.
   Rows that both orders could explain are a question.
 
 A row with a path and no box is an image without objects. Paths are local and relative to the table, to images/ or to a
 folder named as the split beside it; what is alike counts, too (`locate`). A folder holds train.csv, val.csv and
 test.csv, or tables whose names hold these words, or one table, or Roboflow's train/_annotations.csv; a table's own
-split column comes first. Classes are sorted by name.
+split column comes first. Where nothing else says the split, folders train/, val/, test/ above the images do. Classes
+are sorted by name.
 """
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data import errors
@@ -43,9 +45,7 @@ class CsvSource(annotated.AnnotatedSource):
         tables = find_tables(root)
         if not tables:
             raise layout.nothing_found(spec, root, "`train.csv`, `val.csv`, `test.csv`, or one table")
-        groups: dict[str, dict[str, list[csv_rows.Row]]] = collections.defaultdict(
-            lambda: collections.defaultdict(list)
-        )
+        groups: dict[str, list[csv_rows.Row]] = collections.defaultdict(list)
         stated_in: dict[tuple[str, str], tuple[csv_rows.Row, Path]] = {}
         forms, notices = set(), []
         for split, table in tables.items():
@@ -57,22 +57,21 @@ class CsvSource(annotated.AnnotatedSource):
             for row in rows:
                 target = _split_of(row, split, table, len(tables) > 1)
                 stated_in.setdefault((target, row.path), (row, table))
-                groups.setdefault(target, {}).setdefault(row.path, []).append(row)
+                groups[target].append(row)
         if len(forms) > 1:
             raise errors.UserError(f"Dataset `{spec}`: its tables differ in style. Write all of them in one.")
         layout.check_any(spec, groups)
         finder = locate.Finder(root if root.is_dir() else root.parent, groups)
         places = {key: _locate(*stated, key[0], finder) for key, stated in stated_in.items()}
         found = {
-            split: [_read(path, rows, *places[split, path], *forms) for path, rows in by_path.items()]
-            for split, by_path in groups.items()
+            split: [_read(*image, *forms) for image in _by_image((row, places[split, row.path]) for row in rows)]
+            for split, rows in groups.items()
         }
+        if _says_no_split(tables, root) and not any(row.split for rows in groups.values() for row in rows):
+            found = layout.divide_by_folder(found["train"], lambda named: named.image.path, finder.root)
         paths = {file for file, _ in places.values()}
         images, class_names = class_labels.label_by_name(found)
-        folders = sorted({path.parent for path in paths if path.parent.is_dir()})
-        notices += finder.notices()
-        for folder in folders:
-            notices += layout.unnamed_images(folder, set(map(str, paths)), "no row names it", deep=False)
+        notices += [*finder.notices(), *_left_out(tables, root, paths), *_unnamed(paths)]
         return cls(spec, images, class_names, options, notices)
 
     @classmethod
@@ -118,6 +117,42 @@ def find_tables(path: Path) -> dict[str, Path]:
             tables = {"train": others[0]}
         tables = {split: tables[split] for split in base.SPLITS if split in tables}
     return tables
+
+
+def _unnamed(paths: Collection[Path]) -> list[annotated.Notice]:
+    """Notes the images that lie beside those that rows name."""
+    folders = sorted({path.parent for path in paths if path.parent.is_dir()})
+    named = set(map(str, paths))
+    beside = (layout.unnamed_images(folder, named, "no row names it", deep=False) for folder in folders)
+    return [notice for notices in beside for notice in notices]
+
+
+def _says_no_split(tables: Mapping[str, Path], root: Path) -> bool:
+    """Says whether the tables are one whose name and folder say no split."""
+    (table, *others) = tables.values()
+    in_split = root.is_dir() and table.parent != root
+    return not others and not in_split and not (base.split_named(table.stem) or layout.split_within(table.stem))
+
+
+def _left_out(tables: Mapping[str, Path], root: Path, images: Iterable[Path]) -> list[annotated.Notice]:
+    """Notes the tables of boxes and the folders of images that lie beside those that are read."""
+    folders = {table.parent for table in tables.values()}
+    if root not in folders:
+        return layout.beside(root, folders.union(image.parent for image in images)) if root.is_dir() else []
+    others = [table for table in layout.files(root, ".csv") if table not in tables.values() and root.is_dir()]
+    read = " and ".join(f"`{table.name}`" for table in tables.values())
+    return [
+        annotated.Notice("left_out", str(table), f"{read} {'are' if len(tables) > 1 else 'is'} read")
+        for table in others
+        if table.name.casefold() not in _CLASS_MAPS and _is_table(table)
+    ]
+
+
+def _is_table(table: Path) -> bool:
+    try:
+        return bool(csv_rows.style_at(table))
+    except errors.UserError:
+        return False
 
 
 def _check_numbers(rows: Sequence[csv_rows.Row], table: Path) -> list[annotated.Notice]:
@@ -176,6 +211,18 @@ def _locate(row: csv_rows.Row, table: Path, split: str, finder: locate.Finder) -
     folders = [table.parent, *filter(None, [images])]
     folders += [of for folder in tuple(folders) if (of := layout.split_folders(folder).get(split))]
     return finder.find(row.path, folders, split)
+
+
+def _by_image(
+    placed: Iterable[tuple[csv_rows.Row, tuple[Path, str | None]]],
+) -> Iterator[tuple[str, list[csv_rows.Row], Path, str | None]]:
+    """Yields each image's name, rows, file and why it is unclear; rows may spell its path in several ways."""
+    groups: dict[tuple[Path, str | None], list[csv_rows.Row]] = collections.defaultdict(list)
+    for row, place in placed:
+        groups[place].append(row)
+    for (path, unclear), rows in groups.items():
+        exact = (row.path for row in rows if str(path).endswith(f"/{row.path}"))
+        yield next(exact, rows[0].path), rows, path, unclear
 
 
 def _read(

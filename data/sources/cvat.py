@@ -1,8 +1,8 @@
 """Reads "CVAT for images 1.1": one XML with <image> elements, each with boxes and other shapes.
 
-Of polygons, polylines, points, ellipses, cuboids and skeletons the box around them is taken, and of a box or ellipse
-that is turned (`rotation`) the upright box around it; masks and tags are left out. The attribute `subset` tells an
-image's split, where there is one.
+Of polygons, polylines, points, ellipses, cuboids and skeletons the box around them is taken, of masks their own box,
+and of a box or ellipse that is turned (`rotation`) the upright box around it; tags are left out. The attribute `subset`
+tells an image's split, where there is one.
 """
 
 import math
@@ -90,6 +90,12 @@ def _ellipse(shape: ElementTree.Element) -> tuple[float, ...]:
     return x - half_width, y - half_height, x + half_width, y + half_height
 
 
+def _mask(shape: ElementTree.Element) -> tuple[float, ...]:
+    given = [shape.get(key) for key in ("left", "top", "width", "height")]
+    left, top, width, height = stated.numbers_of(given, "a mask")
+    return left, top, left + width, top + height
+
+
 def _cuboid(shape: ElementTree.Element) -> tuple[float, ...]:
     """Returns the box around the eight corners, whose names are as xtl1 and ybr2."""
     corners = [
@@ -106,4 +112,4 @@ def _skeleton(shape: ElementTree.Element) -> tuple[float, ...]:
 
 
 _BOX_OF = {"box": _corners, "polygon": _points, "polyline": _points, "points": _points, "ellipse": _ellipse}
-_BOX_OF |= {"cuboid": _cuboid, "skeleton": _skeleton}
+_BOX_OF |= {"mask": _mask, "cuboid": _cuboid, "skeleton": _skeleton}

@@ -1,10 +1,12 @@
 """Reads Datumaro's format: annotations/SUBSET.json with the images in images/SUBSET/.
 
-Boxes (`bbox`: x, y, width, height in px) are read, and the boxes around polygons; masks and other shapes are left out.
+Boxes (`bbox`: x, y, width, height in px) are read, and the boxes around polygons and polylines. Labels and captions of
+the whole image are left out. Another shape, as a mask, makes its image unusable, but where an annotation that is read
+is of its `group`, as of a person with key points.
 The attributes `is_crowd` and `difficult` mark a region to ignore, as in COCO and Pascal VOC.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from data import errors
 from data.sources import stated, values
 
 _IGNORED = ("is_crowd", "difficult")
+_READ = ("bbox", "polygon", "polyline")
+_OF_IMAGE = ("label", "caption", "tabular", "hash_key", "feature_vector")
 
 
 class DatumaroSource(stated.StatedSource):
@@ -46,24 +50,38 @@ def _read(item: Mapping[str, Any], names: list[str]) -> stated.Stated:
     sides = image.get("size")
     size = values.size(*sides) if isinstance(sides, list) and len(sides) == 2 else None
     try:
-        rows = [_row(entry, names) for entry in stated.items_of(item.get("annotations", []), "`annotations`")]
+        entries = stated.items_of(item.get("annotations", []), "`annotations`")
+        _check_shapes(entries)
+        rows = [_row(entry, names) for entry in entries if entry.get("type") in _READ]
     except ValueError as error:
         return stated.Stated(name, size=size, problem=f"{name}: {error}")
-    return stated.Stated(name, tuple(row for row in rows if row), size)
+    return stated.Stated(name, tuple(rows), size)
 
 
-def _row(entry: Mapping[str, Any], names: list[str]) -> stated.Row | None:
-    """Returns an annotation's row; None of those without corners, as captions and labels of the whole image."""
-    kind, label = entry.get("type"), values.whole(entry.get("label_id"))
-    if kind not in ("bbox", "polygon"):
-        return None
+def _check_shapes(entries: Sequence[Mapping[str, Any]]) -> None:
+    """Checks that each object has a shape that is read.
+
+    Raises:
+        ValueError: one has not.
+    """
+    groups = {values.identity(entry.get("group")) for entry in entries if entry.get("type") in _READ} - {None, "0"}
+    for entry in entries:
+        kind = entry.get("type")
+        if kind not in (*_READ, *_OF_IMAGE) and values.identity(entry.get("group")) not in groups:
+            raise ValueError(f"an annotation is a {kind}, which has no corners; export it with its bbox")
+
+
+def _row(entry: Mapping[str, Any], names: list[str]) -> stated.Row:
+    kind, label = entry["type"], values.whole(entry.get("label_id"))
     if label is None or label not in range(len(names)):
         raise ValueError(f"an annotation has label_id {entry.get('label_id')!r}; there are {len(names)} labels, from 0")
-    attributes = entry.get("attributes") if isinstance(entry.get("attributes"), dict) else {}
+    attributes = stated.object_of(entry.get("attributes"), "`attributes`")
     is_ignored = any(values.flag(attributes.get(name, False)) for name in _IGNORED)
     if kind == "bbox":
-        x, y, width, height = stated.numbers_of((entry.get("bbox") or [])[:4], "`bbox`")
+        x, y, width, height = stated.numbers_of(entry.get("bbox"), "`bbox`", 4)
         return names[label], (x, y, x + width, y + height), is_ignored
-    points = entry.get("points") or []
-    corners = [list(point) for point in zip(points[::2], points[1::2], strict=False)]
-    return names[label], stated.around(corners, "a polygon"), is_ignored
+    points = stated.numbers_of(entry.get("points"), f"a {kind}")
+    if len(points) % 2:
+        raise ValueError(f"a {kind} needs as many y as x: got {len(points)} numbers")
+    corners = [list(point) for point in zip(points[::2], points[1::2], strict=True)]
+    return names[label], stated.around(corners, f"a {kind}"), is_ignored

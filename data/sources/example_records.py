@@ -116,7 +116,9 @@ def to_record(
         BadExampleError: the image or a box is unusable.
     """
     image = image_decoding.check_image(encoded, stated.path, options.exif, stated.size, has_boxes=len(stated.boxes) > 0)
-    return annotated.to_record(image, stated, stated.box_form, num_classes)
+    record = annotated.to_record(image, stated, stated.box_form, num_classes)
+    # Fractions of the sides mean the same in an image of any size.
+    return annotated.with_other_size(record, stated, lambda: encoded) if stated.box_form.endswith("_px") else record
 
 
 def glance(encoded: bytes, stated: annotated.AnnotatedImage) -> base.Glance:

@@ -1,14 +1,14 @@
 """Names the formats that are not read, so that the error says what to do with them."""
 
+import collections
 import dataclasses
-import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from data.sources import layout
 
-_LOOKED_AT_FILES = 20  # of a folder's first that are not images
+_LOOKED_AT_FILES = 20  # of a folder's first of each ending that are not images
 _LOOKED_AT_BYTES = 1 << 20
 _AS_COCO = "Export it as COCO"
 
@@ -22,17 +22,23 @@ class _Format:
         advice: what to do.
         name: of its files, matched whole and in any case.
         content: what is in them, all of it.
+        start: what they start with, a regular expression; "" for anything.
     """
 
     title: str
     advice: str
     name: str
     content: tuple[bytes, ...] = ()
+    start: bytes = b""
 
 
+_RESULT_KEYS = (b'"image_id"', b'"bbox"', b'"score"')
+_HEADER = "Write it as the first row, as filename,width,height,class,xmin,ymin,xmax,ymax"
+_IMAGE = rb"[^,\n]+\.(jpg|jpeg|png|bmp|tiff?|webp)"
 _FORMATS = (
     _Format("an archive", "Unpack it and name the folder", r".*\.(zip|tar|tgz|tar\.\w+|7z|rar)"),
     _Format("Label Studio's own JSON", _AS_COCO, r".*\.json", (b'"from_name"', b'"to_name"')),
+    _Format("Label Studio's own table", _AS_COCO, r".*\.(json|csv)", (b"rectanglelabels", b'"x"')),
     _Format("Labelbox's export", "Convert it to COCO", r".*\.(json|ndjson)", (b'"data_row"',)),
     _Format("Labelbox's export", "Convert it to COCO", r".*\.json", (b'"Labeled Data"',)),
     _Format("VoTT's JSON", "Export it as CSV or Pascal VOC", r".*\.(json|vott)", (b'"boundingBox"', b'"regions"')),
@@ -46,6 +52,13 @@ _FORMATS = (
     _Format("WIDER FACE's list", "Read it as tfds:wider_face, or convert it to COCO", r"wider_face_.*_bbx_gt\.txt"),
     _Format("DOTA's oriented boxes", "Convert it to COCO", r".*\.txt", (b"imagesource:",)),
     _Format("MOTChallenge's tracks", "Convert it to COCO", r"gt\.txt"),
+    _Format("VIA's CSV", "Export it as JSON", r".*\.csv", (b"region_shape_attributes",)),
+    _Format(
+        "a list of detections, as COCO's results", "Add the file of ground truth", r".*\.json", _RESULT_KEYS, rb"\s*\["
+    ),
+    _Format("Roboflow's export for Darknet", "Export it as YOLOv8", r"_darknet\.labels"),
+    _Format("keras-yolo3's list", "Convert it to COCO", r".*\.txt", (), rb"\S+\.\w+( [\d.]+(,[\d.]+){4})+\s"),
+    _Format("a table of boxes without its header", _HEADER, r".*\.csv", (), _IMAGE + rb"(,\d+){2},[^,]+(,[\d.]+){4}\s"),
 )
 
 
@@ -58,16 +71,25 @@ def name_of(path: Path) -> str | None:
     Returns:
         Two sentences, what it is and what to do; None where nothing is known.
     """
-    for file in itertools.islice(_files(path), _LOOKED_AT_FILES):
+    for file in _first_files(path):
         content = _start_of(file)
         for known in _FORMATS:
             named = re.fullmatch(known.name, file.name, re.IGNORECASE)
-            if named and all(part in content for part in known.content):
+            if named and all(part in content for part in known.content) and re.match(known.start, content):
                 return f"`{file}` is {known.title}, which is not read. {known.advice}."
     only_images = path.is_dir() and next(_files(path), None) is None and layout.image_names(path)
     if only_images:
         return f"It holds {len(only_images)} images and no annotation. Add the annotations."
     return None
+
+
+def _first_files(path: Path) -> Iterator[Path]:
+    """Yields the first files of each ending, so that many labels hide no other file."""
+    counts: collections.Counter[str] = collections.Counter()
+    for file in _files(path):
+        counts[file.suffix] += 1
+        if counts[file.suffix] <= _LOOKED_AT_FILES:
+            yield file
 
 
 def _files(path: Path) -> Iterator[Path]:

@@ -3,12 +3,14 @@
 - image_2/ and label_2/ at the path or below training/ (images/ and labels/ too); ImageSets/train.txt, val.txt and
   test.txt, or such files beside the folders, divide them by name; without lists all of it is "train". KITTI's own
   testing/ has no labels and is left out, and with it test.txt, whose numbers are those of testing/.
-- Or folders train/, val/, test/ that each hold such a pair, or one folder of another name that does.
+- Or folders train/, val/, test/ that each hold such a pair, or below images/ (image_2/, ...) of one pair; or one folder
+  of another name that holds a pair.
 
 Names of folders and splits count in any case; images in folders below go by their paths. A row has 15 fields; type,
-left, top, right, bottom (px, from 0) are read. A 16th field is left out where it is equal everywhere, as CVAT writes
-it; else it looks like a detection's score, and `,score=ignore` behind the path says that it is none that matters.
-`DontCare` rows are regions to ignore; `Misc` is a class as any other. Classes are sorted by name.
+left, top, right, bottom (px, from 0) are read. The type may have several words: it ends before the first number. A 16th
+field is left out where it is equal everywhere, as CVAT writes it; else it looks like a detection's score, and
+`,score=ignore` behind the path says that it is none that matters. `DontCare` rows are regions to ignore; `Misc` is a
+class as any other. Classes are sorted by name.
 
 Source: Geiger et al. 2012, "Are we ready for Autonomous Driving? The KITTI Vision Benchmark Suite", object development
 kit's readme.txt.
@@ -22,7 +24,8 @@ from data import errors, progress
 from data.sources import annotated, base, class_labels, layout, locate
 
 _NUM_FIELDS = 15
-_BOX_FIELDS = slice(4, 8)
+_NUMS_NUMBERS = (_NUM_FIELDS - 1, _NUM_FIELDS)  # behind a row's type, without and with a 16th field
+_BOX_NUMBERS = slice(3, 7)  # of them
 _FOLDERS = (("image_2", "label_2"), ("images", "labels"), ("image", "label"))
 
 
@@ -81,6 +84,11 @@ class KittiSource(annotated.AnnotatedSource):
             if file not in (*used, test_list) and file.parent.name.casefold() == "imagesets":
                 progress.emit("note", text=f"{file} is not a split (train, val or test) by its name; it is left out.")
         layout.check_any(spec, found)
+        parents = {place.images.parent for place in places.values()} - {layout.folder_named(root, "training")}
+        if any(base.split_named(parent.name) for parent in parents - {root}):
+            notices += layout.beside(root, (place.images for place in places.values()))
+        elif not used:
+            found = layout.divide_by_folder(found["train"], lambda named: named.image.path, root)
         images, class_names = class_labels.label_by_name(found)
         return cls(spec, images, class_names, options, list(dict.fromkeys(notices)))
 
@@ -90,11 +98,13 @@ class KittiSource(annotated.AnnotatedSource):
         for place in (find_splits(path) if path.is_dir() else {}).values():
             files = layout.files(place.labels, ".txt", deep=True)
             try:
-                row = next((row for file in files[:20] for _, row in _rows(file)), None)
+                row = next((row for file in files for _, row in _rows(file)), [""])  # the first files may be empty
             except (OSError, UnicodeDecodeError):
                 continue
-            if row and len(row) in (_NUM_FIELDS, _NUM_FIELDS + 1) and not layout.is_number(row[0]):
-                return f"{place.labels.relative_to(path)}/ has KITTI's rows of {len(row)} fields"
+            fields = _fields(row)[1]
+            is_its = len(fields) in _NUMS_NUMBERS and all(map(layout.is_number, fields))
+            if is_its and not layout.is_number(row[0]):
+                return f"{place.labels.relative_to(path)}/ has KITTI's rows of {len(fields) + 1} fields"
         return None
 
 
@@ -152,7 +162,7 @@ def _check_scores(spec: str, path: str, places: Iterable[Place]) -> None:
     first: tuple[Path, str] | None = None
     for file in dict.fromkeys(file for place in places for file in layout.files(place.labels, ".txt", deep=True)):
         try:
-            scores = [words[-1] for _, words in _rows(file) if len(words) == _NUM_FIELDS + 1]
+            scores = [words[-1] for _, words in _rows(file) if len(_fields(words)[1]) == _NUM_FIELDS]
         except (OSError, UnicodeDecodeError):
             continue
         for score in scores:
@@ -172,7 +182,7 @@ def _read_split(place: Place) -> tuple[list[annotated.NamedImage], list[annotate
         by_stem.setdefault(layout.stem(name), []).append(name)
     labels = {layout.stem(name): place.labels / name for name in layout.file_names(place.labels, ".txt", deep=True)}
     stems, label_names = locate.Names(by_stem), locate.Names(labels)
-    listed = layout.read_names(place.list_file) if place.list_file else sorted(labels)
+    listed = layout.read_names(place.list_file, {*by_stem, *labels}) if place.list_file else sorted(labels)
     found, inexact, used = [], [], set()
     for name in listed:
         label = _alike(name, labels, label_names)
@@ -232,15 +242,23 @@ def _rows(file: Path) -> list[tuple[int, list[str]]]:
     return [(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
+def _fields(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Returns a row's type, which may have several words, and the fields from the first number on."""
+    first = next((at for at, word in enumerate(words) if at and layout.is_number(word)), len(words))
+    return " ".join(words[:first]), words[first:]
+
+
 def _parse_row(words: Sequence[str], number: int) -> tuple[str, tuple[float, ...]]:
     """Returns a row's type and its (left, top, right, bottom), px.
 
     Raises:
         ValueError: the row is malformed.
     """
-    if len(words) not in (_NUM_FIELDS, _NUM_FIELDS + 1):
-        raise ValueError(f"row {number} has {len(words)} fields, KITTI's labels {_NUM_FIELDS}")
-    for word in words[_BOX_FIELDS]:
-        if not layout.is_number(word):
-            raise ValueError(f"row {number} ({words[0]}) needs left, top, right, bottom as numbers: got `{word}`")
-    return words[0], tuple(float(word) for word in words[_BOX_FIELDS])
+    name, fields = _fields(words)
+    if len(fields) not in _NUMS_NUMBERS:
+        raise ValueError(f"row {number} has {len(fields) + 1} fields, KITTI's labels {_NUM_FIELDS}")
+    wrong = next((field for field in fields if not layout.is_number(field)), None)
+    if wrong is not None:
+        which = "left, top, right, bottom as numbers" if wrong in fields[_BOX_NUMBERS] else "numbers behind its type"
+        raise ValueError(f"row {number} ({name}) needs {which}: got `{wrong}`")
+    return name, tuple(float(field) for field in fields[_BOX_NUMBERS])

@@ -1,13 +1,16 @@
 """Reads labelme's format, one JSON an image: `shapes` with `label` and `points`, of which the box around is taken.
 
-The image is that of `imagePath`, or, where it is not there, the one of the JSON's name beside it. Where both are there
-and differ, it is not clear which is meant.
+The flag `difficult` or `crowd` of a shape marks a region to ignore. The image is that of `imagePath`, or, where it is
+not there, the one of the JSON's name beside it. Where both are there and differ, it is not clear which is meant.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from data.sources import locate, stated, values
+
+_IGNORED = ("difficult", "crowd", "iscrowd")
 
 
 class LabelmeSource(stated.StatedSource):
@@ -25,21 +28,47 @@ class LabelmeSource(stated.StatedSource):
     @classmethod
     def parse(cls, file: Path) -> Iterable[stated.Stated]:
         """Reads an image's shapes."""
-        table = stated.read_json(file)
-        rows = []
-        for number, shape in enumerate(stated.items_of(table.get("shapes"), "`shapes`"), start=1):
-            name = stated.text_of(shape.get("label"), f"`label` of shape {number}")
-            kind, points = shape.get("shape_type", "polygon"), shape.get("points")
-            box = stated.around(points, f"shape {number} ({name}, {kind})")
-            if kind == "circle":  # its centre and a point on it
-                (x, y), (x2, y2) = points[:2]
-                radius = ((x2 - x) ** 2 + (y2 - y) ** 2) ** 0.5
-                box = (x - radius, y - radius, x + radius, y + radius)
-            rows.append((name, box, False))
-        image = stated.text_of(table.get("imagePath"), "`imagePath`")
-        own = stated.image_of_stem(file.parent, file.stem)
-        if own and own != locate.plain(image).rpartition("/")[2]:
-            if (file.parent / locate.plain(image)).is_file():
-                raise ValueError(f"`imagePath` says {image}, and `{own}` has its name; correct one of them")
-            image = own
-        return [stated.Stated(image, tuple(rows), values.size(table.get("imageHeight"), table.get("imageWidth")))]
+        table = stated.object_of(stated.read_json(file), "labelme's JSON, one an image,")
+        image, size = _image_of(table, file), values.size(table.get("imageHeight"), table.get("imageWidth"))
+        try:
+            shapes = stated.items_of(table.get("shapes"), "`shapes`")
+            return [stated.Stated(image, tuple(_row(shape, number) for number, shape in enumerate(shapes, 1)), size)]
+        except ValueError as error:
+            return [stated.Stated(image, (), size, problem=f"{file}: {error}")]
+
+    @classmethod
+    def belongs(cls, file: Path) -> bool:
+        """Says whether an image beside it has its name."""
+        return stated.image_of_stem(file.parent, file.stem) is not None
+
+    @classmethod
+    def image_name(cls, file: Path) -> str:
+        """Returns the name of the image beside a file."""
+        return stated.image_of_stem(file.parent, file.stem) or file.stem
+
+
+def _image_of(table: Mapping[str, Any], file: Path) -> str:
+    """Returns the path of the image.
+
+    Raises:
+        ValueError: it is missing, or two images could be meant.
+    """
+    image = stated.text_of(table.get("imagePath"), "`imagePath`")
+    own = stated.image_of_stem(file.parent, file.stem)
+    if own and own != locate.plain(image).rpartition("/")[2]:
+        if (file.parent / locate.plain(image)).is_file():
+            raise ValueError(f"`imagePath` says {image}, and `{own}` has its name; correct one of them")
+        return own
+    return image
+
+
+def _row(shape: Mapping[str, Any], number: int) -> stated.Row:
+    name = stated.text_of(shape.get("label"), f"`label` of shape {number}")
+    kind, points, what = shape.get("shape_type", "polygon"), shape.get("points"), f"shape {number} ({name})"
+    box = stated.around(points, f"shape {number} ({name}, {kind})")
+    if kind == "circle":  # its centre and a point on it
+        (x, y), (x2, y2) = (stated.numbers_of(point, what) for point in points[:2])
+        radius = ((x2 - x) ** 2 + (y2 - y) ** 2) ** 0.5
+        box = (x - radius, y - radius, x + radius, y + radius)
+    places = (shape, stated.object_of(shape.get("flags"), f"`flags` of {what}"))
+    return name, box, any(values.flag(place.get(key)) for place in places for key in _IGNORED)

@@ -3,13 +3,17 @@
 import itertools
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from data import errors
+from data import errors, progress
 from data.sources import annotated, base
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp")
+_Image = TypeVar("_Image")
+_WITH_FLAG = re.compile(r"(.*\S)\s+(-1|0|1)")
+_NOBODYS = ("@eaDir", "__MACOSX")  # thumbnails of Synology's servers, and what macOS puts into archives
 
 
 def existing(spec: str, kind: str, argument: str) -> Path:
@@ -57,13 +61,18 @@ def nothing_found(spec: str, root: Path, looked_for: str) -> errors.UserError:
 
 def is_image(name: str) -> bool:
     """Says whether a file name ends as those of images do."""
-    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+    return name.lower().endswith(IMAGE_SUFFIXES) and not is_nobodys(name)
+
+
+def is_nobodys(name: str) -> bool:
+    """Says whether a file or folder of this name is no data: it is hidden, or another program's."""
+    return name.startswith(".") or name in _NOBODYS
 
 
 def walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """Walks through a folder and those below it; links are followed, but never into a folder that one is in.
 
-    Names that begin with a dot are nobody's data: other programs keep theirs under them.
+    What `is_nobodys` says of is left out: other programs keep theirs under such names.
 
     Args:
         folder: a path that need not exist.
@@ -83,7 +92,7 @@ def walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
         here = (stat.st_dev, stat.st_ino)
         if here in above:
             continue
-        entries = [entry for entry in entries if not entry.name.startswith(".")]
+        entries = [entry for entry in entries if not is_nobodys(entry.name)]
         folders = {entry.name for entry in entries if entry.is_dir()}
         yield inside, [entry.name for entry in entries if entry.name not in folders]
         waiting += [(f"{inside}{name}/", above | {here}) for name in sorted(folders, reverse=True)]
@@ -137,7 +146,7 @@ def folder_named(folder: Path, *names: str) -> Path | None:
 def subfolders(folder: Path) -> list[Path]:
     """Lists the folders in a folder, sorted."""
     entries = os.scandir(folder) if folder.is_dir() else ()
-    return sorted(folder / entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(folder / entry.name for entry in entries if entry.is_dir() and not is_nobodys(entry.name))
 
 
 def stem(name: str) -> str:
@@ -214,11 +223,15 @@ def read_text(path: Path, kind: str) -> str:
         raise errors.UserError(f"{path}: not UTF-8 text at byte {error.start}. Export it again as {kind}.") from error
 
 
-def read_names(path: Path) -> list[str]:
+def read_names(path: Path, known: Collection[str] = ()) -> list[str]:
     """Reads a file that lists a split's images, one a line.
 
+    A line may end in a VOC class flag, -1, 0 or 1, but such a number may be of the name, too: it is where the whole
+    line is a known name. Else it is a flag where the rest is a known name, or where every line ends so.
+
     Args:
-        path: of the file; a line is a name, and may end in a VOC class flag (-1, 0 or 1).
+        path: of the file.
+        known: names that are there, without endings.
 
     Returns:
         The names without endings of images, in the file's order, each once.
@@ -226,13 +239,14 @@ def read_names(path: Path) -> list[str]:
     Raises:
         UserError: the file cannot be read or is not UTF-8 text.
     """
-    names = []
-    for line in read_text(path, "text").splitlines():
-        words = line.split()
-        if len(words) > 1 and words[-1] in ("-1", "0", "1"):
-            words.pop()
-        names += [stem(" ".join(words))] if words else []
-    return list(dict.fromkeys(names))
+    lines = [line.strip() for line in read_text(path, "text").splitlines() if line.strip()]
+    flagged = {line: match[1] for line in lines if (match := _WITH_FLAG.fullmatch(line))}
+    is_of_flags = len(flagged) == len(set(lines))
+    names = {line: stem(line) for line in lines}
+    for line, name in flagged.items():
+        if names[line] not in known and (is_of_flags or stem(name) in known):
+            names[line] = stem(name)
+    return list(dict.fromkeys(names.values()))
 
 
 def unnamed_images(
@@ -252,6 +266,68 @@ def unnamed_images(
     named = {os.path.normpath(path) for path in paths}
     others = (os.path.join(folder, name) for name in image_names(folder, deep))
     return [annotated.Notice("unnamed_image", path, why) for path in others if os.path.normpath(path) not in named]
+
+
+def beside(root: Path, used: Iterable[Path]) -> list[annotated.Notice]:
+    """Notes the images that lie beside what is read: folders, and single files above folders that are read.
+
+    Args:
+        root: folder of the dataset.
+        used: folders and files whose images are read or noted otherwise.
+
+    Returns:
+        One notice a folder; a link to a folder that is read is none.
+    """
+    known = {path.resolve() for path in used}
+    above = {parent for path in known for parent in path.parents}
+    notices, waiting = [], [root] if root.resolve() in above else []
+    while waiting:
+        folder = waiting.pop()
+        here = folder.resolve()
+        if here in known:
+            continue
+        names = image_names(folder, deep=here not in above)
+        if names:
+            count = f"{len(names)} image{'s' if len(names) > 1 else ''}"
+            where = "beside the folders that are read" if here in above else "in no split (train, val or test)"
+            notices.append(annotated.Notice("left_out", str(folder), f"{count} {where}, as {names[0]}"))
+        waiting += reversed(subfolders(folder)) if here in above else ()
+    return notices
+
+
+def divide_by_folder(found: Sequence[_Image], path_of: Callable[[_Image], str], root: Path) -> dict[str, list[_Image]]:
+    """Divides a dataset whose annotations say no split by the folders of its images.
+
+    Args:
+        found: the images.
+        path_of: an image's path.
+        root: folder of the dataset.
+
+    Returns:
+        The images by split, where a folder of one split's name is in the path of each that exists. Where it is in
+        some only, all are "train" and a note says so.
+    """
+    groups: dict[str, list[_Image]] = {}
+    unsaid = []
+    for image in found:
+        split = _split_above(Path(path_of(image)), root)
+        groups.setdefault(split or "train", []).append(image)
+        if split is None and os.path.isfile(path_of(image)):
+            unsaid.append(path_of(image))
+    named = len(found) - len(unsaid)
+    if not unsaid or not named:
+        return {split: groups[split] for split in base.SPLITS if split in groups}
+    if len(groups) > 1:
+        text = f"{root}: {len(unsaid)} of {len(found)} images are in no folder of a split, as {unsaid[0]}, so all are"
+        progress.emit("note", text=f"{text} train. Put each image below train/, val/ or test/ to divide them so.")
+    return {"train": list(found)}
+
+
+def _split_above(path: Path, root: Path) -> str | None:
+    """Returns the one split that folders above a path, in the root, are named as."""
+    inside = path.relative_to(root).parts[:-1] if path.is_relative_to(root) else ()
+    splits = {split for part in inside if (split := base.split_named(part))}
+    return next(iter(splits)) if len(splits) == 1 else None
 
 
 def split_within(name: str) -> str | None:

@@ -31,9 +31,10 @@ def by_split(spec: str, paths: Sequence[Path], root: Path) -> dict[str, list[Pat
         root: the dataset's folder; the names of folders in it count, its own does not.
 
     Raises:
-        UserError: some names say a split and others do not.
+        UserError: some names say a split and others do not, or two words are one split, as val and valid.
     """
-    split_of = {path: _split_named(path.name) or _split_named(_folder(path, root)) for path in paths}
+    word_of = {path: _split_word(path.name) or _split_word(_folder(path, root)) for path in paths}
+    split_of = {path: _SPLIT_NAMES[word] if word else None for path, word in word_of.items()}
     unnamed = [path for path, split in split_of.items() if split is None]
     if unnamed and len(unnamed) < len(paths):
         raise errors.UserError(
@@ -43,6 +44,13 @@ def by_split(spec: str, paths: Sequence[Path], root: Path) -> dict[str, list[Pat
     files: dict[str, list[Path]] = collections.defaultdict(list)
     for path, split in split_of.items():
         files[split or "train"].append(path)
+    for split, of_split in files.items():
+        first, *others = {word_of[path]: path for path in reversed(of_split)}.values()
+        if others:
+            raise errors.UserError(
+                f"Dataset `{spec}`: two are called as {split}: `{others[0]}` and `{first}`. Keep one, or give them one"
+                " name with different ends."
+            )
     return files
 
 
@@ -50,9 +58,10 @@ def _folder(path: Path, root: Path) -> str:
     return path.parent.name if path.parent != root else ""
 
 
-def _split_named(name: str) -> str | None:
+def _split_word(name: str) -> str | None:
+    """Returns the word of a name that means a split."""
     words = re.split("[^a-z]+", name.lower())
-    return next((_SPLIT_NAMES[word] for word in words if word in _SPLIT_NAMES), None)
+    return next((word for word in words if word in _SPLIT_NAMES), None)
 
 
 def check_shards(paths: Sequence[Path]) -> None:

@@ -2,7 +2,7 @@
 
 A reader of such a format says how its files are known and parsed; where they lie does not matter. Their split is told
 by a folder above them, by a word in the name of a file that holds a whole split, or by the annotation itself; where
-nothing says it, all of it is "train".
+nothing says it, by folders above the images, or all of it is "train".
 """
 
 import abc
@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from data import errors
 from data.sources import annotated, base, class_labels, layout, locate, values
 
+_SHOWN = 80  # characters of a value in an error
 _SNIFFED_FILES = 5  # of a folder's first that could be annotations
 _IMAGE_FOLDERS = ("", "images", "img", "images/100k")
 
@@ -75,6 +76,12 @@ class StatedSource(annotated.AnnotatedSource):
         """
 
     @classmethod
+    def belongs(cls, file: Path) -> bool:
+        """Says whether a file beside others of the format is one, too, although it is broken or has no object."""
+        del file
+        return False
+
+    @classmethod
     def image_name(cls, file: Path) -> str:
         """Returns the name of the image that a file is about, where the file cannot be read."""
         return file.stem
@@ -87,9 +94,11 @@ class StatedSource(annotated.AnnotatedSource):
             UserError: the folder is missing or holds nothing of the format, or a file is malformed.
         """
         root = layout.existing_folder(spec, cls.kind, argument)
-        files = [file for file in layout.files(root, cls.suffix, deep=True) if cls._has(file)]
-        if not files:
+        there = layout.files(root, cls.suffix, deep=True)
+        known = {file for file in there if cls._has(file)}
+        if not known:
             raise layout.nothing_found(spec, root, cls.looked_for)
+        files = [file for file in there if file in known or cls.belongs(file)]
         by_split: dict[str, list[tuple[Path, Stated]]] = collections.defaultdict(list)
         for file, entry in ((path, entry) for path in files for entry in cls._entries(path)):
             by_split[base.split_named(entry.split) or cls._split_of(file, root) or ""].append((file, entry))
@@ -99,13 +108,17 @@ class StatedSource(annotated.AnnotatedSource):
                 f"Dataset `{spec}`: which split is `{unsaid[0][0]}`? Others lie in folders of a split. Put it into"
                 " train/, val/ or test/, too."
             )
+        is_whole = not by_split
         by_split = by_split or {"train": unsaid}
         layout.check_any(spec, by_split)
         finder = locate.Finder(root, by_split)
-        found = {
-            split: [cls._locate(entry, file, finder, split) for file, entry in entries]
+        located = {
+            split: [(cls._locate(entry, file, finder, split), file) for file, entry in entries]
             for split, entries in by_split.items()
         }
+        if is_whole:
+            located = layout.divide_by_folder(located["train"], lambda pair: pair[0].image.path, root)
+        found = {split: _apart(_one_an_image(pairs), root) for split, pairs in located.items()}
         paths = {named.image.path for named_images in found.values() for named in named_images}
         folders = layout.outermost(sorted({Path(path).parent for path in paths if Path(path).is_file()}))
         notices = list(finder.notices())
@@ -138,6 +151,8 @@ class StatedSource(annotated.AnnotatedSource):
                 raise
             yield Stated(cls.image_name(file), problem=str(error).removesuffix("."))
         except ValueError as error:
+            if cls.whole_splits:
+                raise errors.UserError(f"{file}: {error}. Export it again.") from error
             yield Stated(cls.image_name(file), problem=f"{file}: {error}")
 
     @classmethod
@@ -164,6 +179,41 @@ class StatedSource(annotated.AnnotatedSource):
         return annotated.NamedImage(image, names)
 
 
+def _one_an_image(found: Iterable[tuple[annotated.NamedImage, Path]]) -> list[annotated.NamedImage]:
+    """Leaves one annotation an image; where several differ, it is one that says so, since nothing tells which is right.
+
+    Args:
+        found: annotations with the files that they stand in.
+    """
+    groups: dict[str, list[tuple[annotated.NamedImage, Path]]] = collections.defaultdict(list)
+    for named, file in found:
+        groups[named.image.path].append((named, file))
+    result = []
+    for (first, _), *others in groups.values():
+        if any((other.names, other.image.boxes) != (first.names, first.image.boxes) for other, _ in others):
+            files = list(dict.fromkeys(str(file) for _, file in groups[first.image.path]))
+            where = " and ".join(f"`{file}`" for file in files[:3])
+            which = f"{where} differ about it" if len(files) > 1 else f"{where} names it several times"
+            problem = first.image.problem or f"{which}; keep one annotation of each image"
+            image = dataclasses.replace(first.image, boxes=(), is_crowd=(), areas_px=(), problem=problem)
+            first = annotated.NamedImage(image)
+        result.append(first)
+    return result
+
+
+def _apart(found: Sequence[annotated.NamedImage], root: Path) -> list[annotated.NamedImage]:
+    """Names images that are called alike, as the frames of two recordings, by their paths in the dataset."""
+    counts = collections.Counter(named.image.source_id for named in found)
+    result = []
+    for named in found:
+        path = Path(named.image.path)
+        if counts[named.image.source_id] > 1 and path.is_relative_to(root):
+            image = dataclasses.replace(named.image, source_id=path.relative_to(root).as_posix())
+            named = dataclasses.replace(named, image=image)
+        result.append(named)
+    return result
+
+
 def read_json(file: Path) -> Any:
     """Reads a JSON file.
 
@@ -171,7 +221,9 @@ def read_json(file: Path) -> Any:
         UserError: it cannot be read, is not UTF-8 text or not JSON.
     """
     try:
-        return json.loads(layout.read_text(file, "JSON"))
+        return json.loads(layout.read_text(file, "JSON"), object_pairs_hook=values.unique_keys)
+    except values.RepeatedKeyError as error:
+        raise errors.UserError(f"{file}: {error}.") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise errors.UserError(f"{file}: malformed JSON at {where}: {error.msg}. Export it again.") from error
@@ -190,6 +242,17 @@ def items_of(table: Any, what: str) -> list[dict[str, Any]]:
     return table
 
 
+def object_of(value: Any, what: str) -> dict[str, Any]:
+    """Checks that a JSON value is an object; what is empty counts as an empty one.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if value and not isinstance(value, dict):
+        raise ValueError(f"{what} must be an object with keys: got {str(value)[:_SHOWN]}")
+    return value or {}
+
+
 def text_of(value: Any, what: str) -> str:
     """Checks that a JSON value is a text that is not empty.
 
@@ -201,15 +264,20 @@ def text_of(value: Any, what: str) -> str:
     return value.strip()
 
 
-def numbers_of(given: Sequence[Any], what: str) -> tuple[float, ...]:
-    """Checks that values are numbers, also as text.
+def numbers_of(given: Any, what: str, count: int | None = None) -> tuple[float, ...]:
+    """Checks that a value is a list of numbers, also as text.
+
+    Args:
+        given: the value.
+        what: names it, for the error.
+        count: of its numbers; None for one or more.
 
     Raises:
-        ValueError: one is none.
+        ValueError: it is no list, has another length, or holds something else.
     """
-    numbers = [values.number(value) for value in given]
-    if None in numbers or not numbers:
-        raise ValueError(f"{what} needs numbers: got {list(given)!r}")
+    numbers = [values.number(value) for value in given] if isinstance(given, list | tuple) else []
+    if None in numbers or len(numbers) != (count or max(len(numbers), 1)):
+        raise ValueError(f"{what} needs {f'{count} ' if count else ''}numbers: got {str(given)[:_SHOWN]}")
     return tuple(number for number in numbers if number is not None)
 
 

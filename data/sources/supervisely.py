@@ -22,6 +22,11 @@ class SuperviselySource(stated.StatedSource):
         return b'"objects"' in content and b'"size"' in content and b'"tags"' in content
 
     @classmethod
+    def belongs(cls, file: Path) -> bool:
+        """Says whether it lies in a folder of annotations."""
+        return file.parent.name == "ann"
+
+    @classmethod
     def image_name(cls, file: Path) -> str:
         """Returns the name before `.json`, which has the image's ending."""
         return file.name[: -len(cls.suffix)]
@@ -29,7 +34,7 @@ class SuperviselySource(stated.StatedSource):
     @classmethod
     def parse(cls, file: Path) -> Iterable[stated.Stated]:
         """Reads an image's objects."""
-        table = stated.read_json(file)
+        table = stated.object_of(stated.read_json(file), "Supervisely's JSON, one an image,")
         rows = []
         for number, entry in enumerate(stated.items_of(table.get("objects"), "`objects`"), start=1):
             name = stated.text_of(entry.get("classTitle"), f"`classTitle` of object {number}")
@@ -37,5 +42,5 @@ class SuperviselySource(stated.StatedSource):
             if not isinstance(points, dict):
                 raise ValueError(f"object {number} ({name}) is a {entry.get('geometryType')}, which has no corners")
             rows.append((name, stated.around(points.get("exterior"), f"object {number} ({name})"), False))
-        sides = table.get("size") or {}
+        sides = stated.object_of(table.get("size"), "`size`")
         return [stated.Stated(cls.image_name(file), tuple(rows), values.size(sides.get("height"), sides.get("width")))]

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data import dataset_info, errors, label_map
+from data import dataset_info, errors, label_map, progress
 from data.examples import DetectionRecord
 from data.sources import annotated, base, class_labels, example_records, layout, record_files, values
 
@@ -62,6 +62,7 @@ class TfrecordSource(base.Reader):
         names, named_by = _read_names(root, files)
         survey = _Survey(spec, names)
         self._items = {split: survey.read(split, list(map(str, files[split]))) for split in self.splits}
+        self.splits = _with_records(self._items, files)
         self._paths += [str(named_by)] if named_by else []
         if not classes_by:
             survey.check_texts()
@@ -293,6 +294,15 @@ class _Survey:
                 f"{path}: its records lack the Object Detection API's key `image/encoded`; they have {keys}."
                 " Data that TFDS prepared is read as tfds:NAME."
             )
+
+
+def _with_records(
+    items: Mapping[str, Sequence[example_records.RecordItem]], files: Mapping[str, Sequence[Path]]
+) -> tuple[str, ...]:
+    """Returns the splits that have a record, and says of others that theirs are empty."""
+    for split in (split for split, of_split in items.items() if not of_split):
+        progress.emit("note", text=f"{files[split][0]} holds no record; {split} is left out.")
+    return tuple(split for split, of_split in items.items() if of_split)
 
 
 def _read_names(

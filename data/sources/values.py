@@ -8,6 +8,27 @@ _WHOLE = re.compile(r"([+-]?\d+)(\.0*)?")
 _FLAGS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True, "": False}
 
 
+class RepeatedKeyError(ValueError):
+    """A key of a JSON object comes twice with different values."""
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes a JSON object's dictionary, as `object_pairs_hook` of `json.loads`; else the last of equal keys counts.
+
+    Args:
+        pairs: its keys and values.
+
+    Raises:
+        RepeatedKeyError: a key comes twice, with different values.
+    """
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        key = next((key for key, value in pairs if value != table[key]), None)
+        if key is not None:
+            raise RepeatedKeyError(f"the key `{key}` comes twice in one object. Keep one of them")
+    return table
+
+
 def number(value: Any) -> float | None:
     """Returns 12.5 for 12.5 and "12.5"; None for what is not a number. NaN and infinity are numbers."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):

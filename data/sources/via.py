@@ -52,7 +52,7 @@ def _region(region: Mapping[str, Any]) -> stated.Row:
     Raises:
         ValueError: its shape or its class cannot be told.
     """
-    shape = region.get("shape_attributes") or {}
+    shape = stated.object_of(region.get("shape_attributes"), "`shape_attributes`")
     kind = shape.get("name")
     if kind == "rect":
         x, y, width, height = stated.numbers_of([shape.get(key) for key in ("x", "y", "width", "height")], "a rect")
@@ -62,9 +62,12 @@ def _region(region: Mapping[str, Any]) -> stated.Row:
         x, y, rx, ry = stated.numbers_of([shape.get("cx"), shape.get("cy"), *radii], f"a {kind}")
         box = (x - rx, y - ry, x + rx, y + ry)
     else:
-        xs, ys = (shape.get(key) or [] for key in ("all_points_x", "all_points_y"))
-        box = stated.around([list(point) for point in zip(xs, ys, strict=False)], f"a region of the shape {kind}")
-    return _class_of(region.get("region_attributes") or {}), box, False
+        what = f"a region of the shape {kind}"
+        xs, ys = (stated.numbers_of(shape.get(f"all_points_{axis}"), what) for axis in "xy")
+        if len(xs) != len(ys):
+            raise ValueError(f"{what} needs as many y as x: got {len(xs)} and {len(ys)}")
+        box = stated.around([list(point) for point in zip(xs, ys, strict=True)], what)
+    return _class_of(stated.object_of(region.get("region_attributes"), "`region_attributes`")), box, False
 
 
 def _class_of(attributes: Mapping[str, Any]) -> str:

@@ -40,7 +40,7 @@ class VisdroneSource(stated.StatedSource):
 
     @classmethod
     def is_its(cls, content: bytes) -> bool:
-        """Says whether the first row has eight numbers between commas; a file without rows is an image's, too."""
+        """Says whether the first row has eight numbers between commas."""
         fields = content.decode("utf-8", "replace").strip().partition("\n")[0].strip().strip(",").split(",")
         return len(fields) == _NUM_FIELDS and all(map(layout.is_number, fields))
 
@@ -58,10 +58,23 @@ class VisdroneSource(stated.StatedSource):
             if category not in range(len(CLASS_NAMES)):
                 raise ValueError(f"row {number} has category {fields[5]}; VisDrone has 0 to {len(CLASS_NAMES) - 1}")
             rows.append((CLASS_NAMES[int(category)], tuple(box), score == 0))
-        image = stated.image_of_stem(file.parent.parent / "images", file.stem)
-        return [stated.Stated(image or file.stem, tuple(rows))]
+        return [stated.Stated(cls.image_name(file), tuple(rows))]
+
+    @classmethod
+    def belongs(cls, file: Path) -> bool:
+        """Says whether it has the name of an image, which has no object where the file has no row."""
+        return stated.image_of_stem(_images(file), file.stem) is not None
+
+    @classmethod
+    def image_name(cls, file: Path) -> str:
+        """Returns the name of the image in the folder of images."""
+        return stated.image_of_stem(_images(file), file.stem) or file.stem
 
     @classmethod
     def _split_of(cls, file: Path, root: Path) -> str | None:
         names = [parent.name for parent in file.relative_to(root).parents]
         return next(filter(None, map(layout.split_within, names)), None)
+
+
+def _images(file: Path) -> Path:
+    return file.parent.parent / "images"

@@ -1,11 +1,12 @@
 """Reads Pascal VOC XML, one file an image.
 
 Layouts:
-- VOC's own: JPEGImages/, Annotations/ and ImageSets/Main/{train,val,test}.txt (trainval.txt where train.txt is missing;
-  also train.txt, ... beside the folders, and below VOCdevkit/VOC2007/);
+- VOC's own: JPEGImages/, Annotations/ and ImageSets/Main/{train,val,test}.txt (where train.txt is missing, trainval.txt
+  without what val.txt has; also train.txt, ... beside the folders, and below VOCdevkit/VOC2007/);
 - folders train/, val/, test/ of images, with the XML files beside them, in a folder of XML below each, or in one folder
   of XML beside all three (`ANNOTATION_FOLDERS`, or any folder that holds XML of this kind);
-- otherwise all of it is "train"; several folders with XML and images, as one a recording, are read together.
+- otherwise folders train/, val/, test/ above the images tell the split, or all of it is "train"; several folders with
+  XML and images, as one a recording, are read together. XML in other folders is left out, with a note.
 
 Folders below these are read, too. Names of folders and splits count in any case.
 
@@ -28,12 +29,11 @@ import dataclasses
 import functools
 import os
 import re
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from data import errors, progress
-from data.sources import annotated, base, class_labels, layout, locate, values, xml_files
+from data.sources import annotated, base, class_labels, layout, locate, voc_xml
 
 ANNOTATION_FOLDERS = (
     "Annotations",
@@ -47,28 +47,9 @@ ANNOTATION_FOLDERS = (
 )
 IMAGE_FOLDERS = ("JPEGImages", "images")
 
-_ONE_BASED = re.compile(r"The VOC\d{4} Database")
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _NAME_ONCE = "name each XML and image once"
-_POINT = re.compile(r"[xy]\d*")
+_BOTH = "trainval"  # a list of train and val together
 _CLASS_LIST = re.compile(r".+_(train|val|trainval|test)|trainval", re.IGNORECASE)  # of VOC's own, a list a class
-
-
-@dataclasses.dataclass(frozen=True)
-class _Stated:
-    """What an XML file states; where it cannot be read, only why.
-
-    Attributes:
-        filename: of the image, or "".
-        size: (height, width), px, or None.
-        rows: (class name, corners, whether it is a region to ignore) of each object.
-        problem: why it is unusable, or None.
-    """
-
-    filename: str = ""
-    size: tuple[int, int] | None = None
-    rows: tuple[tuple[str, tuple[float, ...], bool], ...] = ()
-    problem: str | None = None
 
 
 class VocSource(annotated.AnnotatedSource):
@@ -99,6 +80,13 @@ class VocSource(annotated.AnnotatedSource):
         for place in places.values():
             notices += [*place.notices, *place.left_over(used, read)]
         _note_lists(root, places)
+        notices += _note_other_xml(root, places.values())
+        if any(place.list_file for place in places.values()):
+            pass
+        elif any(map(base.split_named, (folder.name for folder in layout.subfolders(root)))):
+            notices += layout.beside(root, (place.images for place in places.values()))
+        else:
+            found = layout.divide_by_folder(found["train"], lambda named: named.image.path, root)
         images, class_names = class_labels.label_by_name(found)
         return cls(spec, images, class_names, options, list(dict.fromkeys(notices)))
 
@@ -109,7 +97,7 @@ class VocSource(annotated.AnnotatedSource):
         for place in (_find_splits(root) if root.is_dir() else {}).values():
             file = next(iter(place.xml.values()))
             where = "beside the images" if file.parent == place.images else f"for images in {place.images.name}/"
-            return f"{file.relative_to(path)} is VOC XML {where}" if _is_voc(file) else None
+            return f"{file.relative_to(path)} is VOC XML {where}" if voc_xml.is_voc(file) else None
         return None
 
 
@@ -117,25 +105,37 @@ class _Place:
     """Where a split lies: its folder of images, its XML files, and its names where a list has them.
 
     Attributes:
+        without: a list of names that do not count although `list_file` has them.
         used: the XML files of its images.
         notices: what was found while it was read.
     """
 
-    def __init__(self, images: Path, annotations: Path, list_file: Path | None = None, shared: bool = False) -> None:
+    def __init__(
+        self,
+        images: Path,
+        annotations: Path,
+        list_file: Path | None = None,
+        shared: bool = False,
+        without: Path | None = None,
+    ) -> None:
         self.images, self.annotations, self.list_file, self.shared = images, annotations, list_file, shared
         self.files = layout.image_names(images)
         self.xml = {layout.stem(name): annotations / name for name in layout.file_names(annotations, ".xml", deep=True)}
-        self.listed = layout.read_names(list_file) if list_file else None
         self.used: set[Path] = set()
         self.notices: list[annotated.Notice] = []
         self._by_stem: dict[str, list[str]] = {}
         for name in self.files:
             self._by_stem.setdefault(layout.stem(name), []).append(name)
+        known = {*self.xml, *self._by_stem}
+        self.listed = layout.read_names(list_file, known) if list_file else None
+        if self.listed and without:
+            others = set(layout.read_names(without, known))
+            self.listed = [name for name in self.listed if name not in others]
 
     def read(self) -> list[annotated.NamedImage]:
         """Reads the XML of the listed images; without a list, all, or the images' where splits share a folder."""
         if self.listed is None:
-            read = (self._read_file(name, file, _read(file)) for name, file in self.xml.items())
+            read = (self._read_file(name, file, voc_xml.read(file)) for name, file in self.xml.items())
             return [named for named in read if named]
         return [self._read_listed(name) for name in self.listed]
 
@@ -154,12 +154,12 @@ class _Place:
         if file is None:
             matches = self._stems.matches(name)
             source_id = self._by_stem[matches[0]][0] if len(matches) == 1 else f"{name}.jpg"
-            return self._named(source_id, _Stated(problem=f"there is no XML file for `{name}`"))
+            return self._named(source_id, voc_xml.Stated(problem=f"there is no XML file for `{name}`"))
         if file is not self.xml.get(name) and len(shared := self._stems.matches(file.stem)) > 1:
             several = " and ".join(f"`{self._by_stem[each][0]}`" for each in shared)
             image = self._by_stem.get(name, [f"{name}.jpg"])[0]
-            return self._named(image, _Stated(problem=f"{file}: {several} have its name; {_NAME_ONCE}"))
-        return self._read_file(name, file, _read(file)) or self._named(f"{name}.jpg", _read(file))
+            return self._named(image, voc_xml.Stated(problem=f"{file}: {several} have its name; {_NAME_ONCE}"))
+        return self._read_file(name, file, voc_xml.read(file)) or self._named(f"{name}.jpg", voc_xml.read(file))
 
     def _xml_of(self, name: str) -> Path | None:
         """Returns the XML file of an image's name without its ending, in the same folder or the only one so called."""
@@ -180,7 +180,7 @@ class _Place:
     def _xml_names(self) -> locate.Names:
         return locate.Names(self.xml)
 
-    def _read_file(self, name: str, file: Path, stated: _Stated) -> annotated.NamedImage | None:
+    def _read_file(self, name: str, file: Path, stated: voc_xml.Stated) -> annotated.NamedImage | None:
         """Pairs an XML file with its image; None where another split's image is meant."""
         source_id, problem = self._image_of(name, file, stated.filename)
         if source_id is None and self.shared:
@@ -230,7 +230,7 @@ class _Place:
     def _all(self) -> frozenset[str]:
         return frozenset(self.files)
 
-    def _named(self, source_id: str, stated: _Stated) -> annotated.NamedImage:
+    def _named(self, source_id: str, stated: voc_xml.Stated) -> annotated.NamedImage:
         names, boxes, is_crowd = zip(*stated.rows, strict=True) if stated.rows else ((), (), ())
         image = annotated.AnnotatedImage(
             source_id=source_id,
@@ -256,7 +256,8 @@ def _find_splits(root: Path) -> dict[str, "_Place"]:
     lists = _lists(root)
     shared, images = _folder_of_xml(root), _folder_of_images(root)
     if lists and shared:
-        return {split: _Place(images, shared, file) for split, file in lists.items()}
+        without = {file: lists.get("val") for file in lists.values() if file.stem.casefold() == _BOTH}
+        return {split: _Place(images, shared, file, without=without.get(file)) for split, file in lists.items()}
     places = {}
     for split, folder in layout.split_folders(root).items():
         own = _folder_of_xml(folder)
@@ -271,8 +272,8 @@ def _lists(root: Path) -> dict[str, Path]:
     """Returns the lists of the splits' images."""
     folders = [folder for folder in (_folder_of_lists(root), root) if folder]
     lists = next(filter(None, (layout.split_files(folder, ".txt") for folder in folders)), {})
-    both = next((path for path in layout.files(folders[0], ".txt") if path.stem.casefold() == "trainval"), None)
-    return {"train": both} | lists if both and "train" not in lists and "val" not in lists else lists
+    both = next((path for path in layout.files(folders[0], ".txt") if path.stem.casefold() == _BOTH), None)
+    return {"train": both} | lists if both and "train" not in lists else lists
 
 
 def _folder_of_lists(root: Path) -> Path | None:
@@ -284,9 +285,33 @@ def _note_lists(root: Path, places: Mapping[str, _Place]) -> None:
     """Says which lists of images are those of no split."""
     used = {place.list_file for place in places.values()}
     folder = _folder_of_lists(root)
-    for file in layout.files(folder, ".txt") if folder else ():
+    files = layout.files(folder, ".txt") if folder else []
+    if files and used == {None}:
+        names = ", ".join(file.name for file in files[:3])
+        text = f"{folder} has lists, as {names}, but none of a whole split, as train.txt; they are left out."
+        progress.emit("note", text=text)
+        return
+    for file in files:
         if file not in used and not _CLASS_LIST.fullmatch(file.stem):
             progress.emit("note", text=f"{file} is not a split (train, val or test) by its name; it is left out.")
+
+
+def _note_other_xml(root: Path, places: Iterable[_Place]) -> list[annotated.Notice]:
+    """Notes the folders of VOC's XML that is not read, beside one that is."""
+    read = {file for place in places for file in place.xml.values()}
+    by_name = {file.name: file for file in read}
+    others: dict[Path, list[Path]] = {}
+    for file in layout.files(root, ".xml", deep=True):
+        if file not in read:
+            others.setdefault(file.parent, []).append(file)
+    notices = []
+    for folder, files in others.items():
+        twice = ((file, by_name[file.name]) for file in files if file.name in by_name)
+        apart = next((own for file, own in twice if voc_xml.read(file).rows != voc_xml.read(own).rows), None)
+        count = f"{len(files)} XML file{'s are' if len(files) > 1 else ' is'} not read, as {files[0].name}"
+        detail = f"{count}; `{apart}` is read, which states other objects" if apart else count
+        notices += [annotated.Notice("left_out", str(folder), detail)] if voc_xml.is_voc(files[0]) else []
+    return notices
 
 
 def _folder_of_xml(folder: Path) -> Path | None:
@@ -301,7 +326,7 @@ def _folder_of_xml(folder: Path) -> Path | None:
         return folder
     for path in filter(None, [*named, *others]):
         files = layout.files(path, ".xml", deep=True)
-        if files and (path in named or _is_voc(files[0])):
+        if files and (path in named or voc_xml.is_voc(files[0])):
             return path
     return None
 
@@ -326,75 +351,3 @@ def _descend(root: Path) -> Path:
             raise errors.UserError(f"`{root}` holds several VOC datasets: {names}. Name the path of one.")
         return found[0] if found else root
     return root
-
-
-def _is_voc(file: Path) -> bool:
-    try:
-        return xml_files.parse(file).tag == "annotation"
-    except (ElementTree.ParseError, OSError, ValueError, LookupError):
-        return True  # broken XML has its own message when it is read
-
-
-def _read(file: Path) -> _Stated:
-    """Reads one image's XML."""
-    try:
-        root = xml_files.parse(file)
-        if root.tag != "annotation":
-            raise ValueError(f"its root is <{root.tag}>, where VOC has <annotation>")
-        one_based = bool(_ONE_BASED.fullmatch((root.findtext("source/database") or "").strip()))
-        return _Stated(
-            filename=(root.findtext("filename") or "").strip(),
-            size=_size(root),
-            rows=tuple(_object(node, number, one_based) for number, node in enumerate(root.iter("object"), start=1)),
-        )
-    except ElementTree.ParseError as error:
-        line, column = error.position
-        problem = f"malformed XML at line {line}, column {column + 1}: {str(error).partition(':')[0]}"
-    except OSError as error:
-        problem = f"the file cannot be read: {error.strerror or error}"
-    except (ValueError, LookupError) as error:  # LookupError: an encoding that Python does not know
-        problem = str(error)
-    return _Stated(problem=f"{file}: {problem}")
-
-
-def _size(root: ElementTree.Element) -> tuple[int, int] | None:
-    """Returns (height, width), px; None where they are missing or not positive, as some tools write them."""
-    return values.size(root.findtext("size/height"), root.findtext("size/width"))
-
-
-def _object(node: ElementTree.Element, number: int, one_based: bool) -> tuple[str, tuple[float, ...], bool]:
-    """Returns an object's (name, (xmin, ymin, xmax, ymax), whether it is a region to ignore).
-
-    Raises:
-        ValueError: a part is missing or is not a number.
-    """
-    name = (node.findtext("name") or "").strip()
-    if not name:
-        raise ValueError(f"object {number} has no `name`")
-    try:
-        is_ignored = values.flag(node.findtext("difficult"))
-    except ValueError as error:
-        raise ValueError(f"object {number} ({name}): `difficult`: {error}") from error
-    if node.find("bndbox") is None and node.find("polygon") is not None:
-        return name, _around(node, number, name), is_ignored
-    corners = []
-    for corner in _CORNERS:
-        text = (node.findtext(f"bndbox/{corner}") or "").strip()
-        value = values.number(text)
-        if value is None:
-            got = f"got `{text}`" if text else "it is missing"
-            raise ValueError(f"object {number} ({name}) needs a number in `bndbox/{corner}`: {got}")
-        corners.append(value)
-    offset = 1.0 if one_based else 0.0
-    return name, (corners[0] - offset, corners[1] - offset, corners[2], corners[3]), is_ignored
-
-
-def _around(node: ElementTree.Element, number: int, name: str) -> tuple[float, ...]:
-    """Returns the box around a polygon: x1, y1, x2, y2, ... as Labelbox writes it, or pt/x, pt/y as LabelMe does."""
-    points = [
-        (part.tag[0], values.number(part.text)) for part in node.iterfind("polygon//*") if _POINT.fullmatch(part.tag)
-    ]
-    xs, ys = ([value for tag, value in points if tag == axis] for axis in "xy")
-    if len(xs) < 3 or len(xs) != len(ys) or None in [*xs, *ys]:
-        raise ValueError(f"object {number} ({name}) needs three points of numbers in `polygon`, or a `bndbox`")
-    return min(xs), min(ys), max(xs), max(ys)

@@ -9,23 +9,20 @@
   beside the image. An image without a label file has no objects.
 - A row is `class x y width height`: centre and sides as fractions of the image's. A longer row is a polygon,
   `class x1 y1 x2 y2 x3 y3 ...`: the box around it is taken. With `kpt_shape` in data.yaml, what follows the box is left
-  out.
+  out. Where most long rows could be either, it is a question (`yolo_rows`).
 - Without data.yaml, Darknet's obj.data names the lists of images and the file of classes; without that, classes.txt (or
   labels/classes.txt) names the classes, one a line, of images/ and labels/, or of images with their labels beside them.
-- Where data.yaml and such a file of classes name them otherwise, neither is taken.
+- Where two of data.yaml and such files of classes differ, also beside the labels, neither is taken. Where an image has
+  two label files that differ, it is unusable.
 """
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from data import errors, progress
-from data.sources import annotated, base, class_labels, layout, locate, yolo_config
+from data.sources import annotated, base, class_labels, layout, locate, yolo_config, yolo_names, yolo_rows
 
 _NO_LABELS = ("classes.txt", "train.txt", "val.txt", "valid.txt", "test.txt")
-
-
-class _UnknownClassError(ValueError):
-    """A row of a class without a name."""
 
 
 class YoloSource(annotated.AnnotatedSource):
@@ -45,6 +42,7 @@ class YoloSource(annotated.AnnotatedSource):
         class_names, labels = class_labels.number_classes(config.names)
         by_number = [labels[name] for name in config.names]
         images, pairs, notices = {}, [], class_labels.merged_names(enumerate(config.names), config.file)
+        long_rows = yolo_rows.LongRows(config.has_keypoints or config.has_polygons)
         finder = locate.Finder(config.root, config.places)
         for split, places in config.places.items():
             found, problems = _list_images(places, config.root, finder, split)
@@ -55,14 +53,18 @@ class YoloSource(annotated.AnnotatedSource):
                 continue
             notices += inexact
             pairs += [(file, label_file) for _, file, label_file in labelled]
-            problems |= _photo_and_mask(labelled)
-            images[split] = [_read(*each, by_number, config, problems.get(each[1])) for each in labelled]
+            problems |= _photo_and_mask(labelled) | _two_label_files(labelled)
+            images[split] = [_read(*each, by_number, config, long_rows, problems.get(each[1])) for each in labelled]
         if not images:
             raise errors.UserError(
                 f"Dataset `{spec}`: no split of `{config.file}` has images with label files. Correct its"
                 " `train`, `val` and `test`, or put the labels into `labels/` beside `images/`."
             )
-        notices += [*finder.notices(), *_lost_labels(config, pairs)]
+        yolo_names.check_all(config.file, config.names, _folders_of_names(config, pairs), config.was_chosen)
+        long_rows.check(spec, config.file)
+        if not config.says_splits:
+            images = layout.divide_by_folder(images["train"], lambda image: image.path, config.root)
+        notices += [*finder.notices(), *_lost_labels(config, pairs), *_left_out(config, pairs)]
         unlabelled = (file for file, label_file in pairs if file.is_file() and not label_file.is_file())
         notices += [annotated.Notice("unlabelled_image", str(file), "") for file in unlabelled]
         return cls(spec, images, class_names, options, notices)
@@ -76,7 +78,7 @@ class YoloSource(annotated.AnnotatedSource):
 def _list_images(
     places: Sequence[Path], root: Path, finder: locate.Finder, split: str
 ) -> tuple[list[tuple[str, Path]], dict[Path, str]]:
-    """Returns (name, path) of a split's images, and why it is not clear which a list means, by path."""
+    """Returns (name, path) of a split's images, each once, and why it is not clear which a list means, by path."""
     found, problems = [], {}
     for place in places:
         if place.is_dir():
@@ -91,12 +93,15 @@ def _list_images(
             found.append((_inside(Path(locate.plain(listed)), root), file))
             if problem:
                 problems[file] = problem
-    return found, problems
+    once: dict[Path, str] = {}
+    for name, file in found:
+        once.setdefault(file, name)
+    return [(name, file) for file, name in once.items()], problems
 
 
 def _pair(found: Sequence[tuple[str, Path]]) -> tuple[list[tuple[str, Path, Path]], list[annotated.Notice]]:
     """Finds each image's label file; of those that are left, the one that is named alike."""
-    labels = [_label_file(file) for _, file in found]
+    labels = _label_files(file for _, file in found)
     taken = {label for label in labels if label.is_file()}
     spare: dict[Path, locate.Names] = {}
     inexact: dict[Path, list[int]] = {}
@@ -137,18 +142,75 @@ def _inside(path: Path, root: Path) -> str:
     return (path.relative_to(root) if inside else path).as_posix()
 
 
-def _label_file(image: Path) -> Path:
-    """Returns where an image's labels are, or would be."""
-    parts = list(image.parts)
-    places = [index for index, part in enumerate(parts[:-1]) if part.casefold() == "images"]
-    beside = image.with_suffix(".txt")
+def _label_files(images: Iterable[Path]) -> list[Path]:
+    """Returns where each image's labels are, or would be."""
+    folders: dict[Path, Path | None] = {}
+    labels = []
+    for image in images:
+        if image.parent not in folders:
+            folders[image.parent] = _label_folder(image.parent)
+        folder, beside = folders[image.parent], image.with_suffix(".txt")
+        apart = folder / beside.name if folder else beside
+        labels.append(beside if not apart.is_file() and beside.is_file() else apart)
+    return labels
+
+
+def _label_folder(images: Path) -> Path | None:
+    """Returns the folder of labels that goes with a folder of images; its parts count in any case."""
+    parts = list(images.parts)
+    places = [index for index, part in enumerate(parts) if part.casefold() == "images"]
     if not places:
-        return beside
-    above = Path(*parts[: places[-1]])
-    folder = above / "labels"
-    folder = folder if folder.is_dir() else layout.folder_named(above, "labels") or folder
-    labels = folder.joinpath(*parts[places[-1] + 1 :]).with_suffix(".txt")
-    return beside if not labels.is_file() and beside.is_file() else labels
+        return None
+    folder = Path(*parts[: places[-1]])
+    for part in ("labels", *parts[places[-1] + 1 :]):
+        folder = layout.folder_named(folder, part) or folder / part
+    return folder
+
+
+def _two_label_files(pairs: Iterable[tuple[str, Path, Path]]) -> dict[Path, str]:
+    """Says of images with labels both beside them and in labels/ that nothing tells which count, by image."""
+    problems = {}
+    for _, file, label_file in pairs:
+        beside = file.with_suffix(".txt")
+        if beside != label_file and beside.is_file() and label_file.is_file():
+            own, other = _rows_of(label_file), _rows_of(beside)
+            if own and other and own != other:
+                problems[file] = f"{label_file} and {beside} differ; keep the one that is right"
+    return problems
+
+
+def _rows_of(label_file: Path) -> list[tuple[float, ...]] | None:
+    """Returns a file's rows in an order of their own; None where it is no label file."""
+    try:
+        lines = label_file.read_text(encoding="utf-8-sig").splitlines()
+        return sorted(tuple(map(float, line.split())) for line in lines if line.strip())
+    except (OSError, ValueError):
+        return None
+
+
+def _folders_of_names(config: yolo_config.YoloConfig, pairs: Iterable[tuple[Path, Path]]) -> list[Path]:
+    """Returns where files may lie that name the classes: the root, data.yaml's folder, those of labels and above."""
+    labels = {label_file.parent for _, label_file in pairs if label_file.is_file()}
+    above = {parent for folder in labels for parent in (folder, *folder.parents) if config.root in parent.parents}
+    return [config.file.parent, config.root, *sorted(labels | above)]
+
+
+def _left_out(config: yolo_config.YoloConfig, pairs: Iterable[tuple[Path, Path]]) -> list[annotated.Notice]:
+    """Notes what data.yaml names under keys of no split, and images beside the folders of the splits."""
+    used = {place for places in config.places.values() for place in places}
+    folders = {file.parent for _, file in pairs}
+    above = {parent for folder in folders for parent in (folder.resolve(), *folder.resolve().parents)}
+    others = {key: place for key, place in config.others.items() if place.resolve() not in above}
+    notices = [
+        annotated.Notice("left_out", str(config.file), f"`{key}` is not a split (train, val or test) by its name")
+        for key, place in others.items()
+    ]
+    tables = [path for end in yolo_names.YAML for path in layout.files(config.file.parent, end) if path != config.file]
+    seconds = () if config.was_chosen else filter(yolo_config.recognise, tables)
+    notices += [annotated.Notice("left_out", str(file), f"{config.file.name} is read") for file in seconds]
+    if any(place.is_file() for place in used):  # a list leaves out what it does not name
+        return notices
+    return [*notices, *layout.beside(config.root, [*used, *others.values()])]
 
 
 def _lost_labels(config: yolo_config.YoloConfig, pairs: Iterable[tuple[Path, Path]]) -> list[annotated.Notice]:
@@ -157,16 +219,40 @@ def _lost_labels(config: yolo_config.YoloConfig, pairs: Iterable[tuple[Path, Pat
     lists = {place for places in config.places.values() for place in places}
     if any(place.is_file() for place in lists):
         return []
-    files = (file for folder in sorted({file.parent for file in used}) for file in layout.files(folder, ".txt"))
-    return [
-        annotated.Notice("lost_annotation", str(file), "no image has its name")
-        for file in files
-        if file not in used and file.name not in _NO_LABELS
-    ]
+    notices = []
+    for folder, images in _image_folders(pairs).items():
+        lost = [file for file in layout.files(folder, ".txt") if file not in used]
+        unread = _unread_files(images) if lost else {}
+        for file in (file for file in lost if file.name.casefold() not in _NO_LABELS):
+            why = (
+                f"{unread[file.stem]} is of no format that is read" if file.stem in unread else "no image has its name"
+            )
+            notices.append(annotated.Notice("lost_annotation", str(file), why))
+    return notices
+
+
+def _image_folders(pairs: Iterable[tuple[Path, Path]]) -> dict[Path, set[Path]]:
+    """Returns the folders of the images that go with each folder of labels."""
+    folders: dict[Path, set[Path]] = {}
+    for image, label_file in pairs:
+        folders.setdefault(label_file.parent, set()).add(image.parent)
+    return dict(sorted(folders.items()))
+
+
+def _unread_files(folders: Iterable[Path]) -> dict[str, Path]:
+    """Returns the files in folders of images that are no images that can be read, as GIFs, by their names."""
+    paths = (folder / name for folder in sorted(folders) for name in layout.file_names(folder, ""))
+    return {path.stem: path for path in paths if path.suffix.lower() not in (".txt", *layout.IMAGE_SUFFIXES)}
 
 
 def _read(
-    name: str, file: Path, label_file: Path, labels: Sequence[int], config: yolo_config.YoloConfig, problem: str | None
+    name: str,
+    file: Path,
+    label_file: Path,
+    labels: Sequence[int],
+    config: yolo_config.YoloConfig,
+    long_rows: yolo_rows.LongRows,
+    problem: str | None,
 ) -> annotated.AnnotatedImage:
     """Reads one image's labels; `labels` by class number; `problem` is why it is unusable, where that is known."""
     boxes, numbers, kind = [], [], "broken_annotation"
@@ -174,16 +260,17 @@ def _read(
         text = label_file.read_text(encoding="utf-8-sig")
         for row, line in enumerate(text.splitlines(), start=1):
             if line.strip():
-                box, number = _parse_row(line.split(), row, config)
-                boxes.append(box)
-                numbers.append(labels[number])
+                read = yolo_rows.parse(line.split(), row, len(labels), config.file.name, config.has_keypoints)
+                boxes.append(read.box)
+                numbers.append(labels[read.number])
+                long_rows.look_at(read.numbers, label_file, row)
     except FileNotFoundError:
         pass
     except OSError as error:
         problem = f"{label_file}: the file cannot be read: {error.strerror or error}"
     except UnicodeDecodeError as error:
         problem = f"{label_file}: not UTF-8 text at byte {error.start}"
-    except _UnknownClassError as error:
+    except yolo_rows.UnknownClassError as error:
         problem, kind = f"{label_file}: {error}", "unknown_class"
     except ValueError as error:
         problem = f"{label_file}: {error}"
@@ -198,28 +285,3 @@ def _read(
         problem=problem,
         problem_kind=kind,
     )
-
-
-def _parse_row(words: Sequence[str], row: int, config: yolo_config.YoloConfig) -> tuple[tuple[float, ...], int]:
-    """Returns a row's (centre x, y, width, height) and its class number.
-
-    Raises:
-        _UnknownClassError: the row is of a class that the configuration does not name.
-        ValueError: the row is malformed.
-    """
-    try:
-        numbers = [float(word) for word in words]
-    except ValueError as error:
-        raise ValueError(f"row {row} must hold numbers only: got `{' '.join(words[:6])}`") from error
-    count = len(numbers)
-    if count < 5 or (count > 5 and not config.has_keypoints and (count < 7 or count % 2 == 0)):
-        score = "; a sixth is a detection's score, not ground truth" if count == 6 else ""
-        raise ValueError(f"row {row} has {count} numbers: a box has 5, a polygon 7, 9, 11, ...{score}")
-    if numbers[0] not in range(len(config.names)):
-        known = f"{config.file.name} names {len(config.names)} classes, from 0"
-        raise _UnknownClassError(f"row {row} has class {words[0]}, but {known}")
-    if count == 5 or config.has_keypoints:
-        return tuple(numbers[1:5]), int(numbers[0])
-    xs, ys = numbers[1::2], numbers[2::2]
-    centre = ((min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2)
-    return (*centre, max(xs) - min(xs), max(ys) - min(ys)), int(numbers[0])

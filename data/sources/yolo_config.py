@@ -1,20 +1,20 @@
 """Reads what says where the images of YOLO labels lie and what their classes are: data.yaml and its like."""
 
 import dataclasses
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from data import errors, progress
-from data.sources import base, layout, locate, values
+from data.sources import base, layout, locate, yolo_names
 
-_YAML = (".yaml", ".yml")
+_YAML = yolo_names.YAML
 _YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _DARKNET_NAMES = re.compile(rb"^\s*names\s*=", re.MULTILINE)
 _CLASSES_FILES = ("classes.txt", "labels/classes.txt", "obj.names")
+_SEGMENT = "segment"  # what Ultralytics calls the task that has polygons
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,10 @@ class YoloConfig:
         names: of the classes, by number.
         places: existing folders and list files, by split.
         has_keypoints: rows hold keypoints behind the box.
+        has_polygons: the file says that rows longer than a box are polygons.
+        was_chosen: the user has named the file itself.
+        says_splits: the file, or a folder, says which split an image is of.
+        others: existing places under keys that are no split, by key.
     """
 
     file: Path
@@ -34,6 +38,10 @@ class YoloConfig:
     names: tuple[str, ...]
     places: Mapping[str, tuple[Path, ...]]
     has_keypoints: bool = False
+    has_polygons: bool = False
+    was_chosen: bool = False
+    says_splits: bool = True
+    others: Mapping[str, Path] = dataclasses.field(default_factory=dict)
 
 
 def recognise(path: Path) -> str | None:
@@ -47,7 +55,7 @@ def recognise(path: Path) -> str | None:
         beside = "images/ and labels/" if _has_both(path) else "images and their label files"
         return f"{file.relative_to(path)} lies with {beside}"
     try:
-        table = _parse_yaml(file)
+        table = yolo_names.parse_yaml(file)
     except errors.UserError:
         return f"there is a {file.name}" if file.name in _YAML_NAMES else None
     keys = [key for key in table if base.split_named(str(key))]
@@ -76,8 +84,22 @@ def read_config(spec: str, path: Path) -> YoloConfig:
         raise layout.nothing_found(spec, path, "`data.yaml`, or `classes.txt` with `images/` and `labels/`")
     if file.suffix.lower() not in (*_YAML, ".data"):
         return _read_classes(file)
-    table = _parse_yaml(file) if file.suffix.lower() in _YAML else _parse_darknet(file)
+    table = yolo_names.parse_yaml(file) if file.suffix.lower() in _YAML else _parse_darknet(file)
     root = _root(table, file)
+    return YoloConfig(
+        file=file,
+        root=root,
+        names=yolo_names.of_table(table, file),
+        places=_places(table, root, file),
+        has_keypoints="kpt_shape" in table,
+        has_polygons=table.get("task") == _SEGMENT,
+        was_chosen=path.is_file(),
+        others=_other_places(table, root, file.parent),
+    )
+
+
+def _places(table: Mapping[str, Any], root: Path, file: Path) -> dict[str, tuple[Path, ...]]:
+    """Returns the existing folders and lists of each split; a note says which are missing."""
     places, missing = {}, []
     for key, value in ((key, value) for key, value in table.items() if base.split_named(str(key)) and value):
         given = value if isinstance(value, list) else [value]
@@ -86,7 +108,8 @@ def read_config(spec: str, path: Path) -> YoloConfig:
         split = base.split_named(key)
         if split in places:
             raise errors.UserError(f"{file}: it names {split} twice. Keep one of them.")
-        found = tuple(place for place in (_place(text, root, file.parent) for text in given) if place)
+        own = [_without(text, table.get("path")) for text in given]
+        found = tuple(place for place in (_place(text, root, file.parent) for text in own) if place)
         if len(found) == len(given):
             places[split] = found
         else:
@@ -98,8 +121,26 @@ def read_config(spec: str, path: Path) -> YoloConfig:
         )
     if missing:
         progress.emit("note", text=f"{file}: there is no {', '.join(missing)}; left out.")
-    ordered = {split: places[split] for split in base.SPLITS if split in places}
-    return YoloConfig(file, root, _class_names(table, file), ordered, "kpt_shape" in table)
+    return {split: places[split] for split in base.SPLITS if split in places}
+
+
+def _other_places(table: Mapping[str, Any], root: Path, folder: Path) -> dict[str, Path]:
+    """Returns the folders of images and the lists under keys that are no split."""
+    named = [(str(key), value) for key, value in table.items() if isinstance(value, str) and value.strip()]
+    others = {}
+    for key, value in named:
+        place = next(filter(os.path.exists, (os.path.join(parent, value) for parent in (root, folder))), None)
+        if place and key != "path" and not base.split_named(key) and _has_images(Path(place)):
+            others[key] = Path(place)
+    return others
+
+
+def _has_images(place: Path) -> bool:
+    """Says whether a place is a folder of images or a list of them."""
+    if place.is_dir():
+        return bool(layout.image_names(place))
+    is_list = place.suffix.lower() == ".txt"
+    return is_list and any(map(layout.is_image, layout.read_text(place, "text").split()))
 
 
 def _find_config(folder: Path) -> Path | None:
@@ -132,12 +173,8 @@ def _read_classes(file: Path) -> YoloConfig:
     root = file.parent.parent if file.parent.name == "labels" else file.parent
     images = layout.folder_named(root, "images") or root
     places = {split: (folder,) for split, folder in layout.split_folders(images).items()}
-    return YoloConfig(file, root, _listed_names(file), places or {"train": (images,)})
-
-
-def _listed_names(file: Path) -> tuple[str, ...]:
-    """Reads a file of classes, one a line."""
-    return tuple(line.strip() for line in layout.read_text(file, "text").splitlines() if line.strip())
+    names = yolo_names.read_list(file)
+    return YoloConfig(file, root, names, places or {"train": (images,)}, says_splits=bool(places))
 
 
 def _parse_darknet(file: Path) -> dict[str, Any]:
@@ -148,54 +185,20 @@ def _parse_darknet(file: Path) -> dict[str, Any]:
         name = Path(locate.plain(value)).name
         table[key] = name if not (file.parent / value).exists() and (file.parent / name).is_file() else value
     names = file.parent / table.get("names", "")
-    return table | ({"names": list(_listed_names(names))} if names.is_file() else {})
-
-
-def _parse_yaml(file: Path) -> dict[str, Any]:
-    try:
-        table = yaml.safe_load(layout.read_text(file, "YAML"))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        reason = " ".join(str(getattr(error, "problem", None) or getattr(error, "reason", error)).split())
-        raise errors.UserError(f"{file}: malformed YAML{where}: {reason}. Correct it.") from error
-    if not isinstance(table, dict):
-        raise errors.UserError(f"{file}: YOLO's data.yaml is `key: value` lines: got {type(table).__name__}.")
-    return table
-
-
-def _class_names(table: Mapping[str, Any], file: Path) -> tuple[str, ...]:
-    names = table.get("names")
-    if isinstance(names, dict):
-        if sorted(map(str, names)) != sorted(map(str, range(len(names)))):
-            raise errors.UserError(
-                f"{file}: `names` must be numbered from 0 without gaps: got {', '.join(map(str, names))}."
-            )
-        names = [name for _, name in sorted(names.items(), key=lambda entry: int(entry[0]))]
-    if not isinstance(names, list) or not names:
-        raise errors.UserError(f"{file}: needs the classes as a list `names`: got {names!r}.")
-    for number, name in enumerate(names):
-        if isinstance(name, bool) or not isinstance(name, str | int | float):
-            raise errors.UserError(f"{file}: name {number} of `names` must be text: got {name!r}. Write it in quotes.")
-    if values.whole(table.get("nc", len(names))) != len(names):
-        raise errors.UserError(
-            f"{file}: `nc` is {table['nc']!r}, but `names` has {len(names)} names. Correct one of them."
-        )
-    result = tuple(str(name) for name in names)
-    for other in (file.parent / name for name in _CLASSES_FILES):
-        listed = _listed_names(other) if other.is_file() else result
-        if any(one != two for one, two in zip(result, listed, strict=False)):
-            raise errors.UserError(
-                f"{file} names the classes {', '.join(result)}; {other} names them {', '.join(listed)}. Which is right"
-                " decides what every label means: correct one of them, or remove it."
-            )
-    return result
+    return table | ({"names": list(yolo_names.read_list(names))} if names.is_file() else {})
 
 
 def _root(table: Mapping[str, Any], file: Path) -> Path:
     path = table.get("path")
     root = file.parent / Path(locate.plain(path)).expanduser() if isinstance(path, str) else file.parent
     return root if root.is_dir() else file.parent
+
+
+def _without(text: str, path: Any) -> str:
+    """Returns what follows data.yaml's `path` in a place, where the place begins with it and is not there."""
+    start = locate.plain(path).rstrip("/") + "/" if isinstance(path, str) else ""
+    inside = len(start) > 1 and start[0] == "/" and locate.plain(text).startswith(start)
+    return locate.plain(text)[len(start) :] if inside and not Path(text).exists() else text
 
 
 def _place(text: str, root: Path, folder: Path) -> Path | None:
@@ -205,7 +208,8 @@ def _place(text: str, root: Path, folder: Path) -> Path | None:
         return None
     path = Path(plain).expanduser()
     below = [part for part in path.parts if part not in ("..", path.anchor)]
-    shortest = max(1, len(below) - 2) if path.is_absolute() else 0  # two parts still tell one split from another
+    is_list = path.suffix.lower() == ".txt"  # its name tells the split; of a folder, two parts do
+    shortest = max(1, len(below) - (1 if is_list else 2)) if path.is_absolute() else 0
     ends = [Path(*below[start:]) for start in range(shortest + 1)]
     candidates = [root / text, root / path, *(parent / end for end in ends for parent in dict.fromkeys((root, folder)))]
     found = next((place for place in candidates if place.exists()), None)
@@ -214,7 +218,7 @@ def _place(text: str, root: Path, folder: Path) -> Path | None:
     inside = [(name, files) for name, files in layout.walk(root) if any(map(layout.is_image, files))]
     lists = [name + file for name, files in layout.walk(root) for file in files if file.lower().endswith(".txt")]
     parents = {str(parent) for name, _ in inside for parent in (Path(name), *Path(name).parents)} - {"."}
-    names = locate.Names(lists if path.suffix.lower() == ".txt" else parents)
+    names = locate.Names(lists if is_list else parents)
     matches = names.matches(plain, least=2)
     if len(matches) != 1:
         return None

@@ -245,7 +245,7 @@ YOLO = {
     "val is train": Case(
         "yolo",
         changed("yolo", content=in_text("images/val", "images/train", ".yaml")),
-        ("shared_image", "same_picture", "repeated_name"),
+        ("shared_image", "left_out", "same_picture", "repeated_name"),  # and images/val, which nothing names now
         {"train": 3, "val": 3, "test": 2},
         {"car": 8, "person": 8},
     ),

@@ -57,6 +57,7 @@ def test_the_digest_changes_with_the_files_and_is_empty_without(tmp_path, monkey
         ("absent.py", None, "there is no file"),
         ("my-kit.py", "", "`my-kit` is not the name of a Python module. Rename the file."),
         ("json.py", "", "another module is called `json`.*Rename the file."),
+        ("time.py", "", "another module is called `time`.*Rename the file."),
         ("broken_of_mine.py", "x = 1\nraise KeyError('y')\n", r"KeyError: 'y' \(.*broken_of_mine.py, line 2\)"),
         ("needy_of_mine.py", "import not_there_at_all\n", "No module named 'not_there_at_all'.*line 1"),
         ("taken_of_mine.py", "from data import sources\n\nsources.register(sources.READERS['coco'])\n", "'coco'"),
@@ -67,6 +68,25 @@ def test_each_mistake_names_the_plug_in_and_the_place(tmp_path, file, text, mess
         write(tmp_path / file, text)
     with pytest.raises(UserError, match=f"(?s)--plugin=.*{message}"):
         plugins.load([str(tmp_path / file)])
+
+
+@pytest.mark.parametrize("name", ["./kit", "folder/kit", "~/kit", ".kit"])
+def test_a_path_without_the_ending_is_told_what_to_give(name) -> None:
+    with pytest.raises(UserError, match=f"`--plugin={name}` is no .py file. Give the path of one"):
+        plugins.load([name])
+
+
+@pytest.mark.parametrize("name", ["time", "empty_of_mine"])
+def test_a_module_without_a_file_is_refused(name, tmp_path, monkeypatch) -> None:
+    (tmp_path / "empty_of_mine").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=f"`--plugin={name}`: this module has no file of its own"):
+        plugins.load([name])
+
+
+def test_a_file_of_an_unknown_user_is_not_there() -> None:
+    with pytest.raises(UserError, match="`--plugin=~no_such_user_/mine.py`: there is no file"):
+        plugins.load(["~no_such_user_/mine.py"])
 
 
 def test_a_module_that_python_does_not_find_is_named() -> None:

@@ -92,7 +92,7 @@ def test_val_and_test_are_taken_out_of_train_and_one_line_says_so(tmp_path):
     assert sorted(sum(names_in(source).values(), [])) == sorted(f"{n}.jpg" for n in range(40))
     assert notes == [
         f"`{root}` has no val and no test: 10 of its 40 train images become val and 10 test (seed 0; no near-duplicates"
-        " found). Choose otherwise with --split_seed, --group_by=REGEX or, to divide all images anew,"
+        " found). To choose otherwise, give --split_seed, --group_by=REGEX or, to divide all images anew,"
         " --splits=0.8,0.1,0.1."
     ]
     record = source.load(source.items("test")[0])
@@ -183,7 +183,9 @@ def test_frames_of_a_fixed_camera_are_divided_all_the_same(tmp_path):
     assert sizes_in(source) == {"train": 20, "val": 10, "test": 10}
     split_of = {name: split for split, names in names_in(source).items() for name in names}
     assert split_of["0.jpg"] == split_of["1.jpg"]
-    assert "near-duplicates not kept together, only 2 equal files: 38 images are one chain of them)" in notes[0]
+    assert (
+        "near-duplicates not kept together, only 2 equal files, because they link 38 images in one chain)" in notes[0]
+    )
 
 
 def test_unusable_images_do_not_stop_it(tmp_path):

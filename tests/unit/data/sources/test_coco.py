@@ -56,6 +56,49 @@ def test_boxes_labels_crowds_and_areas_by_hand(tmp_path):
     assert record.area_px.tolist() == [99.5, 64 * 48]  # the JSON's, else the box's
 
 
+CORNERS = [10, 8, 40, 36]
+AROUND_THEM = [[10, 8, 40, 8, 40, 36]]
+
+
+@pytest.mark.parametrize(
+    "says", [{"area": 30 * 28}, {"segmentation": AROUND_THEM}, {"segmentation": AROUND_THEM[0], "area": 420}]
+)
+def test_corners_that_areas_or_polygons_tell_are_a_question(tmp_path, says):
+    annotations = [coco_folder.annotation(number, CORNERS, **says) for number in range(2)]
+    root = coco_folder.write(tmp_path / "set", train=coco_folder.table(3, [*annotations, coco_folder.annotation(2)]))
+    assert message_of(root) == (
+        f"Dataset `coco:{root}`: COCO's `bbox` is x, y, width, height, but the area or polygon of 2 of 3 annotations"
+        f" says xmin, ymin, xmax, ymax, as of [10, 8, 40, 36] of annotation 0 in `{root}/train.json`. Write width and"
+        " height, or answer with --box_units=pixels if they are right as they stand."
+    )
+    assert len(coco.CocoSource.open("", str(root), base.ReadOptions(box_units="pixels")).items("train")) == 3
+
+
+@pytest.mark.parametrize("says", [{"area": 40 * 36}, {"area": 500}, {"segmentation": [[10, 8, 50, 8, 50, 44]]}, {}])
+def test_boxes_that_could_be_corners_are_read_where_nothing_tells(tmp_path, says):
+    annotations = [coco_folder.annotation(number, CORNERS, **says) for number in range(2)]
+    source, items = open_train(tmp_path / "set", coco_folder.table(2, annotations))
+    assert (source.notices, items[0].boxes) == ((), (tuple(CORNERS),))
+
+
+def test_detectron2s_bbox_mode_is_read_where_it_is_cocos(tmp_path):
+    annotations = [coco_folder.annotation(0, bbox_mode=1), coco_folder.annotation(1, bbox_mode=0)]
+    assert message_of(tmp_path, coco_folder.table(2, annotations)) == (
+        f"{tmp_path}/train.json: annotation 1 has `bbox_mode` 0; only 1 (x, y, width, height in px) is read. Convert"
+        " the boxes (detectron2: BoxMode.convert)."
+    )
+    assert open_train(tmp_path / "set", coco_folder.table(1, annotations[:1]))[1]
+
+
+def test_an_area_larger_than_its_box_is_left_out_and_noted(tmp_path):
+    areas = (9999, 20 * 10 + 20)  # a mask covers a little more than its box
+    annotations = [coco_folder.annotation(number, area=area) for number, area in enumerate(areas)]
+    source, items = open_train(tmp_path / "set", coco_folder.table(2, annotations))
+    assert [source.load(item).area_px.tolist() for item in items] == [[200], [220]]
+    (notice,) = source.notices
+    assert notice.detail == "`area` is larger than the box in 1 of 2 annotations; the box's counts there"
+
+
 def test_images_come_sorted_by_name_whatever_the_files_order(tmp_path):
     table = coco_folder.table(12)
     table["images"].reverse()
@@ -481,7 +524,7 @@ def test_an_image_with_two_names_is_an_error(tmp_path):
     assert "`images[0]` is called 0.jpg and other.jpg. Keep one name." in message_of(tmp_path, table)
 
 
-def test_two_entries_that_mean_one_file_are_both_bad_unless_one_names_it(tmp_path):
+def test_two_entries_that_mean_one_file_are_both_bad_unless_one_names_it_and_the_other_is_empty(tmp_path):
     table = coco_folder.table(2)
     for entry, name in zip(table["images"], ("one/0.jpg", "two/0.jpg"), strict=True):
         entry["file_name"] = name
@@ -490,6 +533,10 @@ def test_two_entries_that_mean_one_file_are_both_bad_unless_one_names_it(tmp_pat
         assert bad_example(source, item).reason == "`one/0.jpg` and `two/0.jpg` mean one file; name each image once"
     table["images"][0]["file_name"] = "0.jpg"
     source = open_coco(write_whole(tmp_path / "b", table))
+    for item in source.items("train"):
+        assert bad_example(source, item).reason == "`0.jpg` and `two/0.jpg` mean one file; name each image once"
+    table["annotations"] = table["annotations"][:1]
+    source = open_coco(write_whole(tmp_path / "c", table))
     good, bad = source.items("train")
     assert len(source.load(good).labels) == 1
     assert "mean one file" in bad_example(source, bad).reason
@@ -536,3 +583,68 @@ def test_the_fingerprint_follows_images_that_lie_elsewhere(tmp_path):
     before = open_coco(root).fingerprint()
     (root / "more" / "1.jpg").write_bytes(coco_folder.image_bytes(1) + b"longer")
     assert open_coco(root).fingerprint() != before
+
+
+# --- what is said twice, and folders that tell the split
+
+
+def test_a_key_that_comes_twice_is_an_error(tmp_path):
+    root = coco_folder.write(tmp_path / "set", train=coco_folder.table(1))
+    text = (root / "train.json").read_text()
+    other = json.dumps(coco_folder.table(1, categories={1: "person", 2: "car"})["categories"])
+    (root / "train.json").write_text(f'{text[:-1]}, "categories": {other}}}')
+    assert message_of(root) == f"{root}/train.json: the key `categories` comes twice in one object. Keep one of them."
+
+
+def test_a_second_json_of_a_split_is_an_error_where_it_differs(tmp_path):
+    root = coco_folder.write(tmp_path / "set", train=coco_folder.table(1))
+    second = root / "annotations" / "instances_train.json"
+    second.parent.mkdir()
+    second.write_text(json.dumps(coco_folder.table(1, [coco_folder.annotation(0, [1, 2, 3, 4])])))
+    assert message_of(root) == f"`{root}/train.json` and `{second}` are both train's, and differ. Keep one."
+    second.write_text((root / "train.json").read_text())
+    notes = []
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        open_coco(root)
+    assert notes == [f"{second} is left out: `{root}/train.json` is read for its split."]
+    (root / "train" / "_annotations.coco.json").write_text("{}" + json.dumps(coco_folder.table(1)))
+    assert message_of(root).startswith(
+        f"`{root}/train.json` and `{root}/train/_annotations.coco.json` are both train's"
+    )
+
+
+def test_a_category_name_beside_another_id_is_an_error(tmp_path):
+    annotations = [coco_folder.annotation(0, category_id=1, category_name="person")]
+    assert message_of(tmp_path / "set", coco_folder.table(1, annotations)) == (
+        f"{tmp_path}/set/train.json: annotation 0 has category_id 1, in `categories` `car`, and the category_name"
+        " `person`. Which is right decides what every box means: correct one of them."
+    )
+    annotations = [coco_folder.annotation(0, category_id=1, category_name="Car")]
+    assert len(open_train(tmp_path / "same", coco_folder.table(1, annotations))[1][0].boxes) == 1
+
+
+def test_the_box_around_a_polygon_stands_for_a_missing_one(tmp_path):
+    annotations = [coco_folder.annotation(0, None, segmentation=[[4, 6, 24, 6, 24, 18]])]
+    del annotations[0]["bbox"]
+    _, (item,) = open_train(tmp_path / "set", coco_folder.table(1, annotations))
+    assert item.boxes == ((4, 6, 20, 12),)
+
+
+def test_folders_of_images_tell_the_split_of_a_whole_set(tmp_path):
+    table = coco_folder.table(3)
+    for image, split in zip(table["images"], ("train", "val", "test"), strict=True):
+        image["file_name"] = f"{split}/{image['file_name']}"
+        (tmp_path / "images" / split).mkdir(parents=True)
+        (tmp_path / "images" / image["file_name"]).write_bytes(coco_folder.image_bytes())
+    (tmp_path / "annotations.json").write_text(json.dumps(table))
+    source = open_coco(tmp_path)
+    found = {split: [item.source_id for item in source.items(split)] for split in source.splits}
+    assert found == {"train": ["train/0.jpg"], "val": ["val/1.jpg"], "test": ["test/2.jpg"]}
+
+
+def test_a_folder_of_no_split_beside_roboflows_is_noted(tmp_path):
+    for split in ("train", "dev"):
+        coco_folder.write(tmp_path, **{split: coco_folder.table(1)})
+        (tmp_path / f"{split}.json").rename(tmp_path / split / "_annotations.coco.json")
+    source = open_coco(tmp_path)
+    assert [(notice.kind, notice.file) for notice in source.notices] == [("left_out", str(tmp_path / "dev"))]

@@ -3,7 +3,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from data import errors
+from data import errors, sources
 from data.sources import base, csv_table
 from tests.format_folders import Scene, put, write_images
 
@@ -59,6 +59,13 @@ def test_a_split_column_and_a_size_are_read(tmp_path):
         "val": ["b.jpg"],
     }
     assert source.items("train")[0].size == (48, 64)
+
+
+def test_vertex_ais_sets_in_lower_case(tmp_path):
+    corners = "0.25,0.25,,,0.5,0.75,,"
+    rows = [f"{name},{name[0]}.jpg,car,{corners}" for name in ("training", "validation", "unassigned")]
+    source = open_csv(write(tmp_path, *rows, images=("t.jpg", "v.jpg", "u.jpg")))
+    assert {split: len(source.items(split)) for split in source.splits} == {"train": 2, "val": 1}
 
 
 @pytest.mark.parametrize("corners", ["0.25,0.25,,,0.5,0.75,,", "0.25,0.25,0.5,0.25,0.5,0.75,0.25,0.75"])
@@ -138,7 +145,7 @@ def test_images_that_no_row_names_are_noticed(tmp_path):
         ),
         (
             ["TRAIN,a.jpg,car,0.1,0.1,,,0.5,0.5,,", "HOLD,a.jpg,car,0.1,0.1,,,0.5,0.5,,"],
-            "row 2 starts with `HOLD`. Write one of: TRAIN, UNASSIGNED, VALIDATION, VALIDATE, TEST.",
+            "row 2 starts with `HOLD`. Write one of: TRAIN, TRAINING, UNASSIGNED, VALIDATION, VALIDATE, TEST.",
         ),
         (
             [f"{HEADER},split", "a.jpg,1,2,3,4,car,holdout"],
@@ -264,7 +271,120 @@ def test_a_flag_makes_a_region_to_ignore(tmp_path, key):
         source.load(source.items("train")[1])
 
 
+@pytest.mark.parametrize(
+    ("spelt", "image", "kinds"),
+    [
+        (("a.jpg", "./a.jpg"), "a.jpg", []),
+        (("A.JPG", "a.jpg"), "a.jpg", ["inexact_name"]),
+        (("caf\u00e9.jpg", "cafe\u0301.jpg"), "cafe\u0301.jpg", ["inexact_name"]),
+    ],
+)
+def test_one_image_in_two_spellings_keeps_all_its_boxes(tmp_path, spelt, image, kinds):
+    rows = [f"{name},{number},2,30,40,car" for number, name in enumerate(spelt)]
+    source = open_csv(write(tmp_path, HEADER, *rows, rows[0].replace("car", "dog"), images=(image,)))
+    (item,) = source.items("train")
+    assert item.source_id == image
+    assert item.boxes == ((0, 2, 30, 40), (1, 2, 30, 40), (0, 2, 30, 40))
+    assert item.problem is None
+    assert [notice.kind for notice in source.notices] == kinds
+
+
+def test_open_images_unknown_flag_is_not_set(tmp_path):
+    rows = ("a.jpg,1,2,30,40,car,-1", "a.jpg,1,2,31,41,car,1")
+    source = open_csv(write(tmp_path, f"{HEADER},IsGroupOf", *rows))
+    assert source.items("train")[0].is_crowd == (False, True)
+
+
+def test_a_table_in_another_encoding_is_recognised_and_says_so(tmp_path):
+    file = write(tmp_path, HEADER, "\u00e9.jpg,1,2,30,40,car")
+    file.write_bytes(file.read_text().encode("cp1252"))
+    said = f"{file}: not UTF-8 text at byte {len(HEADER) + 1}. Export it again as CSV in UTF-8."
+    for path in (file, tmp_path):
+        with pytest.raises(errors.UserError) as caught:
+            sources.open_source(str(path))
+        assert str(caught.value) == said
+
+
 def test_a_table_that_excel_wrote_in_utf_16_is_read(tmp_path):
     file = write(tmp_path, HEADER, "a.jpg,1,2,30,40,véhicule")
     file.write_bytes(file.read_text().encode("utf-16"))
     assert open_csv(file).class_names == ("véhicule",)
+
+
+# --- columns of one meaning, folders that tell the split, and what lies beside
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "said"),
+    [
+        (f"{HEADER},label", "a.jpg,1,2,30,40,car,dog", "`car` in the column `class` and `dog` in `label`, which both"),
+        (f"{HEADER},path", "a.jpg,1,2,30,40,car,x/b.jpg", "`a.jpg` in the column `filename` and `x/b.jpg` in `path`"),
+        (f"{HEADER},left", "a.jpg,1,2,30,40,car,5", "`1` in the column `xmin` and `5` in `left`, which both mean xmin"),
+    ],
+)
+def test_columns_of_one_meaning_must_agree_in_every_row(tmp_path, header, row, said):
+    file = write(tmp_path, header, row)
+    assert message_of(file).startswith(f"{file}: row 2 has {said}")
+
+
+def test_columns_of_one_meaning_that_agree_are_read(tmp_path):
+    rows = ("a.jpg,17,/old/place/A.JPG,1,2,30,40,car,Car,1.0", "a.jpg,17,x/a.jpg,3,4,31,41,car,,3")
+    source = open_csv(write(tmp_path, "filename,image_id,path,xmin,ymin,xmax,ymax,class,label,x1", *rows))
+    assert source.class_names == ("car",)
+    assert len(first(source).labels) == 2
+
+
+def test_a_number_and_a_name_of_the_class_are_paired(tmp_path):
+    header = "filename,xmin,ymin,xmax,ymax,class,class_name"
+    file = write(tmp_path, header, "a.jpg,1,2,30,40,0,car", "a.jpg,3,4,31,41,1,person")
+    assert open_csv(file).class_names == ("car", "person")
+    file = write(tmp_path, header, "a.jpg,1,2,30,40,0,car", "a.jpg,3,4,31,41,0,person")
+    assert message_of(file).endswith("class 0 is called `car` in row 2 and `person` in row 3. Correct one of them.")
+
+
+def test_an_empty_column_of_the_class_does_not_count(tmp_path):
+    header = "filename,xmin,ymin,xmax,ymax,class,class_name"
+    assert open_csv(write(tmp_path, header, "a.jpg,1,2,30,40,7,", "a.jpg,3,4,31,41,8,")).class_names == ("7", "8")
+
+
+def test_any_of_several_flags_makes_a_region_to_ignore(tmp_path):
+    rows = ("a.jpg,1,2,30,40,car,0,1", "a.jpg,1,2,31,41,car,0,0")
+    source = open_csv(write(tmp_path, f"{HEADER},iscrowd,difficult", *rows))
+    assert first(source).is_crowd.tolist() == [True, False]
+
+
+def test_the_width_of_a_box_is_not_that_of_the_image(tmp_path):
+    header = "filename,width,height,image_width,image_height,xmin,ymin,xmax,ymax,class"
+    source = open_csv(write(tmp_path, header, "a.jpg,29,38,64,48,1,2,30,40,car"))
+    assert source.items("train")[0].size == (48, 64)
+
+
+def test_folders_in_the_paths_tell_the_split_of_one_table(tmp_path):
+    names = ("train/a.jpg", "val/b.jpg")
+    for name in names:
+        write_images(tmp_path / name[:-6], [Scene(name[-5:])])
+    put(tmp_path / "boxes.csv", "\n".join([HEADER, *(f"{name},1,2,30,40,car" for name in names)]) + "\n")
+    source = open_csv(tmp_path)
+    found = {split: [item.source_id for item in source.items(split)] for split in source.splits}
+    assert found == {"train": ["train/a.jpg"], "val": ["val/b.jpg"]}
+
+
+def test_a_folder_of_no_split_beside_roboflows_is_noted_and_one_of_images_not(tmp_path):
+    for folder in ("train", "dev"):
+        write(tmp_path / folder, HEADER, "a.jpg,16,12,32,36,car", name="_annotations.csv")
+    write_images(tmp_path / "pictures", [Scene("b.jpg")])
+    put(tmp_path / "train" / "_annotations.csv", f"{HEADER}\na.jpg,1,2,30,40,car\nb.jpg,1,2,30,40,car\n")
+    assert [(notice.kind, notice.file) for notice in open_csv(tmp_path).notices] == [
+        ("inexact_name", str(tmp_path / "pictures" / "b.jpg")),
+        ("left_out", str(tmp_path / "dev")),
+    ]
+
+
+@pytest.mark.parametrize("name", ["dev.csv", "annotations.csv"])
+def test_a_second_table_is_noted(tmp_path, name):
+    for table in ("train.csv", name):
+        write(tmp_path, HEADER, "a.jpg,1,2,30,40,car", name=table)
+    put(tmp_path / "results.csv", "epoch,loss\n1,0.5\n")  # no table of boxes
+    assert [(notice.kind, notice.file, notice.detail) for notice in open_csv(tmp_path).notices] == [
+        ("left_out", str(tmp_path / name), "`train.csv` is read")
+    ]

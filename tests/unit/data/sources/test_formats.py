@@ -304,6 +304,29 @@ def test_another_image_size_in_the_annotation_is_named(tmp_path):
     assert [source.load(item).mended for item in source.items("train")] == [(), (annotated.OTHER_SIZE,)]
 
 
+@pytest.mark.parametrize("kind", ["coco", "voc", "csv", "labelme", "cvat", "datumaro"])
+def test_height_and_width_that_changed_places_are_another_size(tmp_path, kind):
+    """A picture that was turned after it was annotated; without EXIF, nothing else tells."""
+    folder = format_folders.WRITERS[kind](tmp_path / "set")
+    for image in folder.rglob("a0.jpg"):
+        image.write_bytes(coco_folder.image_bytes(size=(48, 64)))
+    source = open_format(kind, folder)
+    assert [source.load(item).mended for item in source.items("train")[:2]] == [(annotated.OTHER_SIZE,), ()]
+
+
+@pytest.mark.parametrize("exif", ["apply", "ignore"])
+@pytest.mark.parametrize("sides", [(48, 64), (64, 48)])
+def test_height_and_width_may_change_places_where_exif_turns_the_image(tmp_path, exif, sides):
+    table = coco_folder.table(1)
+    table["images"][0] |= {"height": sides[0], "width": sides[1]}
+    folder = coco_folder.write(tmp_path / "set", train=table)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.open(io.BytesIO(coco_folder.image_bytes())).save(folder / "train" / "0.jpg", exif=turned)
+    source = open_format("coco", folder, exif=exif)
+    assert annotated.OTHER_SIZE not in source.load(source.items("train")[0]).mended
+
+
 def test_a_corrected_orientation_changes_the_fingerprint(tmp_path):
     """It stands at the beginning of the file, whose size and end stay as they are."""
     folder = coco_folder.write(tmp_path / "set", train=coco_folder.table(1))

@@ -121,6 +121,27 @@ def test_a_listed_image_without_labels_is_bad(tmp_path):
     assert caught.value.reason == f"there is no label file `{root}/label_2/000007.txt`"
 
 
+@pytest.mark.parametrize("tail", ["", " 1.0"])
+def test_a_type_of_two_words_is_one_class(tmp_path, tail):
+    row = f"Traffic light 0 0 0 16 12 32 36 0 0 0 0 0 0 0{tail}\n"
+    root = write(tmp_path, [Scene("000000.png")], rows=row * 2 + row.replace("16 12", "20 12"))
+    source = open_kitti(root)
+    assert source.class_names == ("Traffic light",)
+    np.testing.assert_array_equal(first(source).boxes[0], np.float32([0.25, 0.25, 0.75, 0.5]))
+    assert kitti.KittiSource.recognises(root) == f"label_2/ has KITTI's rows of {15 + bool(tail)} fields"
+
+
+def test_a_field_behind_the_type_that_is_no_number_is_bad(tmp_path):
+    root = write(tmp_path, rows="Lane 2 left 0 0 0 16 12 32 36 0 0 0 0 0 0\n")
+    with pytest.raises(errors.BadExampleError, match=r"row 2 \(Lane\) needs numbers behind its type: got `left`"):
+        first(open_kitti(root))
+
+
+def test_labels_are_recognised_behind_many_that_are_empty(tmp_path):
+    scenes = [Scene(f"{number:06d}.png", ((("Car", 4, 6, 24, 18),) if number == 22 else ())) for number in range(23)]
+    assert kitti.KittiSource.recognises(write(tmp_path, scenes)) == "label_2/ has KITTI's rows of 15 fields"
+
+
 def test_yolos_rows_are_not_recognised(tmp_path):
     assert kitti.KittiSource.recognises(format_folders.write_yolo(tmp_path)) is None
 
@@ -170,4 +191,20 @@ def test_nested_folders_are_paired_by_their_paths_and_lists_count_in_any_case(tm
     ]
     assert [(notice.kind, notice.file) for notice in source.notices] == [
         ("left_out", str(tmp_path / "image_2" / "drive2" / "000001.png"))
+    ]
+
+
+def test_folders_below_images_and_labels_tell_the_split(tmp_path):
+    for split, scene in zip(("train", "val"), SCENES, strict=True):
+        write(tmp_path, [scene], f"images/{split}", f"labels/{split}")
+    source = open_kitti(tmp_path)
+    found = {split: [item.source_id for item in source.items(split)] for split in source.splits}
+    assert found == {"train": ["train/000000.png"], "val": ["val/000001.png"]}
+
+
+def test_a_folder_of_no_split_beside_those_of_splits_is_noted(tmp_path):
+    write(tmp_path / "train", SCENES[:1])
+    write(tmp_path / "dev", SCENES[1:])
+    assert [(notice.kind, notice.file) for notice in open_kitti(tmp_path).notices] == [
+        ("left_out", str(tmp_path / "dev"))
     ]

@@ -1,6 +1,6 @@
 import pytest
 
-from data import errors, sources
+from data import errors, progress, sources
 from data.sources import layout
 
 
@@ -53,3 +53,75 @@ def test_a_link_to_nowhere_is_no_dataset(tmp_path, name):
     put(tmp_path, "train/0.jpg")
     (tmp_path / name).symlink_to(tmp_path / "gone")
     assert all(reader.recognises(tmp_path) is None for reader in sources.READERS.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "known", "names"),
+    [
+        ("a 1\nb.jpg -1\n", (), ["a", "b"]),
+        ("a 1\nb\n", (), ["a 1", "b"]),
+        ("a 1\nb\n", ("a", "b"), ["a", "b"]),
+        ("a 1\nb 0\n", ("a 1", "b"), ["a 1", "b"]),
+        (" a  b \n\n", (), ["a  b"]),
+    ],
+)
+def test_a_number_at_a_lines_end_is_a_flag_or_of_the_name(tmp_path, text, known, names):
+    file = tmp_path / "train.txt"
+    file.write_text(text)
+    assert layout.read_names(file, known) == names
+
+
+# --- splits that only folders of images tell, and what lies beside them
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (["images/train/0.jpg", "images/Val/1.jpg"], {"train": 1, "val": 1}),
+        (["train/day/0.jpg", "test/day/1.jpg", "test/2.jpg"], {"train": 1, "test": 2}),
+        (["images/0.jpg", "images/1.jpg"], {"train": 2}),
+        (["images/train/0.jpg", "images/1.jpg"], {"train": 2}),
+        (["images/test/0.jpg"], {"test": 1}),
+        (["train/test/0.jpg", "train/1.jpg"], {"train": 2}),  # two splits in one path say nothing
+    ],
+)
+def test_folders_divide_all_images_or_none(tmp_path, names, splits):
+    put(tmp_path, *names)
+    notes = []
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        found = layout.divide_by_folder([str(tmp_path / name) for name in names], str, tmp_path)
+    assert {split: len(paths) for split, paths in found.items()} == splits
+    assert list(found) == list(splits)
+    assert notes == []
+
+
+def test_images_of_which_only_some_lie_in_folders_of_splits_stay_together_with_a_note(tmp_path):
+    put(tmp_path, "train/0.jpg", "val/1.jpg", "more/2.jpg")
+    notes = []
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        found = layout.divide_by_folder([f"{tmp_path}/{name}" for name in layout.image_names(tmp_path)], str, tmp_path)
+    assert {split: len(paths) for split, paths in found.items()} == {"train": 3}
+    assert notes == [
+        f"{tmp_path}: 1 of 3 images are in no folder of a split, as {tmp_path}/more/2.jpg, so all are train. Put each"
+        " image below train/, val/ or test/ to divide them so."
+    ]
+
+
+def test_a_missing_image_does_not_keep_the_others_together(tmp_path):
+    put(tmp_path, "train/0.jpg", "val/1.jpg")
+    paths = [str(tmp_path / name) for name in ("train/0.jpg", "val/1.jpg", "gone.jpg")]
+    assert {split: len(of) for split, of in layout.divide_by_folder(paths, str, tmp_path).items()} == {
+        "train": 2,
+        "val": 1,
+    }
+
+
+def test_images_beside_the_folders_that_are_read_are_noted(tmp_path):
+    put(tmp_path, "images/train/0.jpg", "images/dev/1.jpg", "images/dev/2.jpg", "images/3.jpg", "labels/train/0.txt")
+    (tmp_path / "images" / "linked").symlink_to(tmp_path / "images" / "train")
+    notices = layout.beside(tmp_path, [tmp_path / "images" / "train"])
+    assert [(notice.kind, notice.file, notice.detail) for notice in notices] == [
+        ("left_out", f"{tmp_path}/images", "1 image beside the folders that are read, as 3.jpg"),
+        ("left_out", f"{tmp_path}/images/dev", "2 images in no split (train, val or test), as 1.jpg"),
+    ]
+    assert layout.beside(tmp_path, [tmp_path / "images"]) == []

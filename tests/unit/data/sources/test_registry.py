@@ -78,6 +78,23 @@ def test_one_dataset_has_one_canonical_name_however_it_is_written(tmp_path, monk
     assert {sources.canonical(spec) for spec in written} == {f"coco:{root.resolve()}"}
 
 
+@pytest.mark.parametrize(
+    ("spec", "meant"),
+    [
+        ("kitti:set,score=ignore", "kitti:{}/set,score=ignore"),
+        ("tfrecord:set/*.record,classes=text", "tfrecord:{}/set/*.record,classes=text"),
+        ("tfds:set,download=1,data_dir=set", "tfds:set,download=1,data_dir={}/set"),
+        ("tfds:set", "tfds:set"),
+        ("coco:one,a=1", "coco:{}/one,a=1"),
+    ],
+)
+def test_the_paths_of_a_name_are_absolute_and_its_options_stay(spec, meant, tmp_path, monkeypatch):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "one,a=1").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert sources.canonical(spec) == meant.format(tmp_path.resolve())
+
+
 @pytest.mark.parametrize("spec", ["road_scenes", "road_scenes:train=8,val=2", "tfds:voc/2007", "coco:/gone", "/gone"])
 def test_what_has_no_path_or_is_not_there_keeps_its_name(spec):
     assert sources.canonical(spec) == spec

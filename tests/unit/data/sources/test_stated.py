@@ -38,8 +38,8 @@ def via(shape, attributes):
     return {"a.jpg1": {"filename": "a.jpg", "regions": [{"shape_attributes": shape, "region_attributes": attributes}]}}
 
 
-def labelme(label="car", points=((4, 6), (24, 18)), kind="rectangle", image="a.jpg"):
-    shape = {"label": label, "points": [list(point) for point in points], "shape_type": kind}
+def labelme(label="car", points=((4, 6), (24, 18)), kind="rectangle", image="a.jpg", **fields):
+    shape = {"label": label, "points": [list(point) for point in points], "shape_type": kind} | fields
     return {"shapes": [shape], "imagePath": image, "imageHeight": 48, "imageWidth": 64}
 
 
@@ -106,6 +106,13 @@ def test_a_broken_file_of_a_whole_split_ends_with_a_clear_line(tmp_path):
         open_as("via", root)
 
 
+def test_cvats_mask_counts_as_its_box(tmp_path):
+    write_images(tmp_path, [Scene("a.jpg")])
+    row = '<mask label="car" rle="1, 2" left="4" top="6" width="20" height="12"/>'
+    put(tmp_path / "annotations.xml", f'<annotations><image name="a.jpg">{row}</image></annotations>')
+    assert boxes_px(open_as("cvat", tmp_path)) == [("car", 4, 6, 24, 18)]
+
+
 @pytest.mark.parametrize("shape", ["polygon", "polyline", "points"])
 def test_cvats_shapes_count_as_the_box_around_them(tmp_path, shape):
     write_images(tmp_path, [Scene("a.jpg")])
@@ -149,6 +156,156 @@ def test_a_datumaro_label_that_is_none_makes_its_image_bad(tmp_path):
     assert problem(open_as("datumaro", root)) == "a0.jpg: an annotation has label_id 7; there are 3 labels, from 0"
 
 
+def datumaro(*annotations):
+    items = [{"id": "a", "image": {"path": "a.jpg"}, "annotations": [{"label_id": 0} | entry for entry in annotations]}]
+    good = {"type": "bbox", "label_id": 0, "bbox": [4, 6, 20, 12]}
+    items.append({"id": "b", "image": {"path": "b.jpg"}, "annotations": [good]})
+    return {"categories": {"label": {"labels": [{"name": "car"}]}}, "items": items}
+
+
+def test_a_datumaro_mask_is_told_by_its_group_or_makes_its_image_bad(tmp_path):
+    mask, box = {"type": "mask", "rle": {}}, {"type": "bbox", "bbox": [4, 6, 20, 12]}
+    alone = open_as("datumaro", write_json(tmp_path / "alone", datumaro(mask | {"group": 2}, box | {"group": 1})))
+    assert problem(alone) == "a.jpg: an annotation is a mask, which has no corners; export it with its bbox"
+    grouped = datumaro(mask | {"group": 1}, box | {"group": 1}, {"type": "caption", "caption": "a car"})
+    assert boxes_px(open_as("datumaro", write_json(tmp_path / "grouped", grouped))) == [("car", 4, 6, 24, 18)]
+
+
+def createml(name, key="annotations", name_key="image"):
+    coordinates = {"x": 14, "y": 12, "width": 20, "height": 12}
+    return {name_key: name, key: [{"label": "car", "coordinates": coordinates}]}
+
+
+def test_createmls_keys_as_apple_documents_them(tmp_path):
+    root = write_json(tmp_path, [createml("a.jpg", "annotation", "imagefilename"), createml("b.jpg")])
+    assert boxes_px(open_as("createml", root)) == [("car", 4, 6, 24, 18)]
+    assert sources.READERS["createml"].recognises(root) == "a.json is written as createml has it"
+
+
+@pytest.mark.parametrize("keys", [["objects"], ["annotation", "annotations"]])
+def test_a_createml_image_needs_its_annotations_once(tmp_path, keys):
+    entry = {"image": "a.jpg"} | {key: [] for key in keys}
+    said = f"a.jpg: it needs `annotations`, once: got the keys image, {', '.join(keys)}"
+    assert problem(open_as("createml", write_json(tmp_path, [entry, createml("b.jpg")]))) == said
+
+
+def supervisely(size):
+    return {"tags": [], "size": size, "objects": [{"classTitle": "car", "points": {"exterior": [[4, 6], [24, 18]]}}]}
+
+
+RECT = {"name": "rect", "x": 4, "y": 6, "width": 20, "height": 12}
+GOOD_VIA = {"b.jpg1": {"filename": "b.jpg", "regions": via(RECT, {"class": "car"})["a.jpg1"]["regions"]}}
+OTHER_TYPES = {
+    "labelme, a list": ("labelme", [labelme()], "labelme's JSON, one an image, must be an object with keys: got [{"),
+    "labelme, flags": ("labelme", labelme(flags=["x"]), "`flags` of shape 1 (car) must be an object with keys"),
+    "via, attributes as text": ("via", via('{"name": "rect"}', {}) | GOOD_VIA, "`shape_attributes` must be an object"),
+    "via, a list of attributes": ("via", via(RECT, ["car"]) | GOOD_VIA, "`region_attributes` must be an object"),
+    "via, points as a number": (
+        "via",
+        via({"name": "polygon", "all_points_x": 4, "all_points_y": [6]}, {}) | GOOD_VIA,
+        "a region of the shape polygon needs numbers: got 4",
+    ),
+    "via, a point without y": (
+        "via",
+        via({"name": "polygon", "all_points_x": [4, 5, 6], "all_points_y": [6, 7]}, {}) | GOOD_VIA,
+        "needs as many y as x: got 3 and 2",
+    ),
+    "datumaro, an object as bbox": (
+        "datumaro",
+        datumaro({"type": "bbox", "bbox": {"x": 1}}),
+        "`bbox` needs 4 numbers: got {'x': 1}",
+    ),
+    "datumaro, a short bbox": (
+        "datumaro",
+        datumaro({"type": "bbox", "bbox": [1, 2, 3]}),
+        "`bbox` needs 4 numbers: got [1, 2, 3]",
+    ),
+    "datumaro, a point without y": (
+        "datumaro",
+        datumaro({"type": "polygon", "points": [1, 2, 3]}),
+        "a polygon needs as many y as x: got 3 numbers",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_TYPES)
+def test_json_of_other_types_makes_its_image_bad(tmp_path, case):
+    kind, table, said = OTHER_TYPES[case]
+    root = write_json(tmp_path, table)
+    if kind == "labelme":
+        write_images(root, [Scene("b.jpg")])
+        put(root / "b.json", json.dumps(labelme(image="b.jpg")))
+    assert said in problem(open_as(kind, root))
+
+
+def test_a_supervisely_size_that_is_a_list_makes_its_image_bad(tmp_path):
+    for name, size in (("a.jpg", [48, 64]), ("b.jpg", {"height": 48, "width": 64})):
+        write_images(tmp_path / "img", [Scene(name)])
+        put(tmp_path / "ann" / f"{name}.json", json.dumps(supervisely(size)))
+    assert problem(open_as("supervisely", tmp_path)).endswith("`size` must be an object with keys: got [48, 64]")
+
+
+def test_a_via_file_of_other_types_ends_with_a_clear_line(tmp_path):
+    table = {"regions": "none", "filename": "a.jpg"}
+    with pytest.raises(errors.UserError, match=r"a.json: .*its images must be a list of objects. Export it again.$"):
+        open_as("via", write_json(tmp_path, table))
+
+
+def test_labelmes_numbers_may_be_text(tmp_path):
+    table = labelme(points=(("20", "20"), ("23", "24")), kind="circle")
+    assert boxes_px(open_as("labelme", write_json(tmp_path, table))) == [("car", 15, 15, 25, 25)]
+
+
+@pytest.mark.parametrize("fields", [{"difficult": True}, {"flags": {"crowd": True}}, {"flags": {"difficult": "1"}}])
+def test_labelmes_flags_make_a_region_to_ignore(tmp_path, fields):
+    root = write_json(tmp_path, labelme(**fields))
+    assert open_as("labelme", root).items("train")[0].is_crowd == (True,)
+
+
+def test_bdd100ks_crowd_is_a_region_to_ignore(tmp_path):
+    box = {"category": "car", "box2d": {"x1": 4, "y1": 6, "x2": 24, "y2": 18}}
+    table = [{"name": "a.jpg", "labels": [box | {"attributes": {"crowd": True, "occluded": False}}, box]}]
+    source = open_as("bdd100k", write_json(tmp_path, table))
+    assert source.items("train")[0].is_crowd == (True, False)
+
+
+def test_an_unusable_annotation_is_no_name_that_is_not_exact(tmp_path):
+    write_json(tmp_path, labelme())
+    write_images(tmp_path, [Scene("b.jpg"), Scene("c.jpg"), Scene("d.jpg")])
+    put(tmp_path / "b.json", json.dumps(labelme(points=((4, 6),), kind="point", image="b.jpg")))
+    put(tmp_path / "c.json", json.dumps(labelme(image="c.jpg"))[:30])
+    put(tmp_path / "d.json", "")
+    put(tmp_path / "classes.json", "{}")
+    source = open_as("labelme", tmp_path)
+    assert source.notices == ()
+    problems = [item.problem for item in source.items("train")[1:]]
+    assert "b.json: shape 1 (car, point) needs two or more points" in problems[0]
+    assert all("malformed JSON at line 1" in text for text in problems[1:])
+
+
+def test_visdrones_files_without_rows_and_with_broken_ones(tmp_path):
+    root = tmp_path / "VisDrone2019-DET-train"
+    write_images(root / "images", [Scene("a.jpg"), Scene("b.jpg"), Scene("c.jpg")])
+    for name, rows in (("a", "4,6,20,12,1,4,0,0\n"), ("b", ""), ("c", "4,6,20,12,1,12,0,0\n")):
+        put(root / "annotations" / f"{name}.txt", rows)
+    source = open_as("visdrone", tmp_path)
+    assert source.notices == ()
+    assert [len(item.boxes) for item in source.items("train")] == [1, 0, 0]
+    assert "row 1 has category 12" in source.items("train")[2].problem
+    assert source.items("train")[1].problem is None
+
+
+def test_bdd100ks_files_without_boxes_are_of_images_without_objects(tmp_path):
+    box = {"category": "car", "box2d": {"x1": 4, "y1": 6, "x2": 24, "y2": 18}}
+    for name, labels in (("a", [box]), ("b", [{"category": "lane", "poly2d": []}]), ("c", [])):
+        write_images(tmp_path / "images" / "100k" / "train", [Scene(f"{name}.jpg")])
+        table = {"name": name, "frames": [{"objects": labels}]}
+        put(tmp_path / "labels" / "100k" / "train" / f"{name}.json", json.dumps(table))
+    source = open_as("bdd100k", tmp_path)
+    assert [len(source.load(item).labels) for item in source.items("train")] == [1, 0, 0]
+    assert {notice.kind for notice in source.notices} == {"inexact_name"}  # the format names images without an ending
+
+
 def test_bdd100ks_older_form_is_one_file_an_image(tmp_path):
     write_images(tmp_path / "images" / "100k" / "train", [Scene("a.jpg")])
     labels = [{"category": "car", "box2d": {"x1": 4, "y1": 6, "x2": 24, "y2": 18}}, {"category": "lane", "poly2d": []}]
@@ -172,6 +329,13 @@ def test_files_of_no_split_beside_those_of_one_are_asked_about(tmp_path):
         ("data.parquet", "PAR1", "a Parquet table"),
         ("gt/gt.txt", "1,1,4,6,20,12,1,1,1", "MOTChallenge's tracks"),
         ("labels/a.txt", "imagesource:GoogleEarth", "DOTA's oriented boxes"),
+        ("a.json", '[{"label": [{"x": 5, "rectanglelabels": ["car"]}]}]', "Label Studio's own table"),
+        ("a.csv", 'image,label\na.jpg,"[{""x"":5,""rectanglelabels"":[""car""]}]"\n', "Label Studio's own table"),
+        ("a.csv", "filename,region_shape_attributes,region_attributes\na.jpg,{},{}\n", "VIA's CSV"),
+        ("a.json", '[{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]', "a list of detections, as COCO's results"),
+        ("train/_darknet.labels", "car\n", "Roboflow's export for Darknet"),
+        ("train.txt", "images/0.jpg 10,20,60,90,0 1,2,30,40,1\n", "keras-yolo3's list"),
+        ("a.csv", "a.jpg,64,48,car,1,2,30,40\n", "a table of boxes without its header"),
     ],
 )
 def test_formats_that_are_not_read_are_named(tmp_path, name, content, said):
@@ -181,8 +345,72 @@ def test_formats_that_are_not_read_are_named(tmp_path, name, content, said):
     assert f"`{tmp_path / name}` is {said}, which is not read. " in str(caught.value)
 
 
+def test_a_format_is_named_among_many_other_files(tmp_path):
+    for number in range(30):
+        put(tmp_path / "train" / f"{number}.txt", "0 0.5 0.5 0.25 0.5\n")
+    put(tmp_path / "train" / "_darknet.labels", "car\n")
+    with pytest.raises(errors.UserError, match="is Roboflow's export for Darknet, which is not read"):
+        sources.open_source(str(tmp_path))
+
+
 def test_images_without_an_annotation_are_said_to_be_that(tmp_path):
     for number in range(2):
         (tmp_path / f"{number}.jpg").write_bytes(coco_folder.image_bytes(number))
     with pytest.raises(errors.UserError, match="It holds 2 images and no annotation. Add the annotations."):
         sources.open_source(str(tmp_path))
+
+
+# --- several annotations, and files of one name
+
+
+def test_frames_of_one_name_in_two_recordings_go_by_their_paths(tmp_path):
+    for folder in ("task1", "task2"):
+        write_json(tmp_path / folder, labelme())
+    write_images(tmp_path / "task2", [Scene("b.jpg")])
+    put(tmp_path / "task2" / "b.json", json.dumps(labelme(image="b.jpg")))
+    source = open_as("labelme", tmp_path)
+    assert [item.source_id for item in source.items("train")] == ["b.jpg", "task1/a.jpg", "task2/a.jpg"]
+    assert all(len(source.load(item).labels) == 1 for item in source.items("train"))
+
+
+def test_cvats_tasks_with_frames_of_one_name_are_read_together(tmp_path):
+    for task in ("task1", "task2"):
+        write_images(tmp_path / task / "images", [Scene("frame_000000.jpg")])
+        box = '<box label="car" xtl="4" ytl="6" xbr="24" ybr="18"/>'
+        xml = f'<annotations><image name="frame_000000.jpg">{box}</image></annotations>'
+        put(tmp_path / task / "annotations.xml", xml)
+    names = [item.source_id for item in open_as("cvat", tmp_path).items("train")]
+    assert names == ["task1/images/frame_000000.jpg", "task2/images/frame_000000.jpg"]
+
+
+def test_two_files_that_differ_about_an_image_are_both_named(tmp_path):
+    root = write_json(tmp_path, labelme())
+    put(root / "a (copy).json", json.dumps(labelme("person")))
+    write_images(root, [Scene("b.jpg")])
+    put(root / "b.json", json.dumps(labelme(image="b.jpg")))
+    assert problem(open_as("labelme", root)) == (
+        f"`{root}/a (copy).json` and `{root}/a.json` differ about it; keep one annotation of each image"
+    )
+    put(root / "a (copy).json", json.dumps(labelme()))  # a copy says nothing else
+    assert boxes_px(open_as("labelme", root)) == [("car", 4, 6, 24, 18)]
+
+
+def test_folders_of_images_tell_the_split_of_one_file(tmp_path):
+    for name in ("train/a.jpg", "val/b.jpg"):
+        write_images(tmp_path / "images" / name[:-6], [Scene(name[-5:])])
+    box = '<box label="car" xtl="4" ytl="6" xbr="24" ybr="18"/>'
+    rows = "".join(f'<image name="{name}">{box}</image>' for name in ("train/a.jpg", "val/b.jpg"))
+    put(tmp_path / "annotations.xml", f"<annotations>{rows}</annotations>")
+    source = open_as("cvat", tmp_path)
+    found = {split: [item.source_id for item in source.items(split)] for split in source.splits}
+    assert found == {"train": ["train/a.jpg"], "val": ["val/b.jpg"]}
+
+
+def test_a_key_that_comes_twice_in_json_is_an_error(tmp_path):
+    write_images(tmp_path, [Scene("a.jpg")])
+    regions = json.dumps(via({"name": "rect", "x": 4, "y": 6, "width": 20, "height": 12}, {"class": "car"})["a.jpg1"])
+    put(tmp_path / "via.json", f'{{"a.jpg1": {regions}, "a.jpg1": {regions.replace("car", "dog")}}}')
+    with pytest.raises(errors.UserError, match="via.json: the key `a.jpg1` comes twice in one object. Keep one of the"):
+        open_as("via", tmp_path)
+    put(tmp_path / "via.json", f'{{"a.jpg1": {regions}, "a.jpg1": {regions}}}')
+    assert boxes_px(open_as("via", tmp_path)) == [("car", 4, 6, 24, 18)]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from data import errors, examples, image_decoding, label_map, progress, tfrecord_files
-from data.sources import base, tfrecord
+from data.checks import dataset
+from data.sources import annotated, base, tfrecord
 from tests import coco_folder
 from tests.memory_source import record
 
@@ -91,6 +92,20 @@ def test_records_are_loaded_as_they_were_written(tmp_path, compressed):
         assert found.source_id == f"{number}.jpg"
         for name in ("boxes", "labels", "is_crowd", "area_px"):
             np.testing.assert_array_equal(getattr(found, name), getattr(wanted[number], name))
+
+
+@pytest.mark.parametrize("sides", [(96, 128), (64, 48)])
+def test_another_image_size_in_the_record_is_named_where_boxes_are_in_pixels(tmp_path, sides):
+    in_px = {f"bbox__{corner}": [value] for corner, value in (("xmin", 4.0), ("ymin", 5.0))}
+    in_px |= {f"bbox__{corner}": [value] for corner, value in (("xmax", 24.0), ("ymax", 15.0))}
+    other = example(height=[sides[0]], width=[sides[1]], **in_px)
+    assert load_one(tmp_path, other, box_units="pixels").mended == (annotated.OTHER_SIZE,)
+    found = dataset.check(
+        tfrecord.TfrecordSource.open(f"tfrecord:{tmp_path}", str(tmp_path), base.ReadOptions(box_units="pixels"))
+    )
+    assert found.findings.count("other_size") == 1
+    assert load_one(tmp_path, example(**in_px), box_units="pixels").mended == ()
+    assert load_one(tmp_path, example(height=[sides[0]], width=[sides[1]])).mended == ()
 
 
 def test_another_process_loads_an_item(tmp_path):
@@ -381,3 +396,20 @@ def test_files_that_begin_with_a_dot_are_nobodys(tmp_path):
     write(tmp_path / "train.record", [example()])
     (tmp_path / "._train.record").write_bytes(b"Mac OS X")
     assert len(open_at(tmp_path).items("train")) == 1
+
+
+def test_two_words_for_one_split_are_an_error(tmp_path):
+    for name in ("train", "val", "valid"):
+        write(tmp_path / f"{name}.record", [example(f"{name}.jpg")])
+    with pytest.raises(errors.UserError, match=r"two are called as val: `.*/val.record` and `.*/valid.record`. Keep"):
+        open_at(tmp_path)
+
+
+def test_a_split_without_a_record_is_left_out_with_a_note(tmp_path):
+    write(tmp_path / "train.record", [example()])
+    (tmp_path / "val.record").touch()
+    notes = []
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        source = open_at(tmp_path)
+    assert source.splits == ("train",)
+    assert notes == [f"{tmp_path}/val.record holds no record; val is left out."]

@@ -152,6 +152,48 @@ def test_trainval_stands_for_train(tmp_path):
     assert open_voc(root).splits == ("train", "test")
 
 
+def test_trainval_without_val_is_train_where_val_is_listed(tmp_path):
+    root = format_folders.write_voc(tmp_path)
+    lists = root / "ImageSets" / "Main"
+    put(lists / "trainval.txt", (lists / "train.txt").read_text() + (lists / "val.txt").read_text())
+    (lists / "train.txt").unlink()
+    source = open_voc(root)
+    assert {split: [item.source_id for item in source.items(split)] for split in source.splits} == {
+        "train": ["a0.jpg", "a1.jpg", "a2.jpg"],
+        "val": ["b0.jpg"],
+        "test": ["c0.jpg"],
+    }
+    assert source.notices == ()
+
+
+def test_names_that_end_in_a_number_are_no_names_with_a_flag(tmp_path):
+    names = ("cat", "cat 1", "dog 0", "a  b")
+    for name in names:
+        scene = Scene(f"{name}.jpg", (("car", 4, 6, 24, 18),))
+        write_images(tmp_path / "JPEGImages", [scene])
+        put(tmp_path / "Annotations" / f"{name}.xml", format_folders.voc_xml(scene))
+    put(tmp_path / "ImageSets" / "Main" / "train.txt", "cat\ndog 0\na  b\n")
+    put(tmp_path / "ImageSets" / "Main" / "val.txt", "cat 1\n")
+    source = open_voc(tmp_path)
+    assert [item.source_id for item in source.items("train")] == ["a  b.jpg", "cat.jpg", "dog 0.jpg"]
+    assert [item.source_id for item in source.items("val")] == ["cat 1.jpg"]
+    assert source.notices == ()
+
+
+def test_lists_of_single_classes_alone_are_left_out_with_a_note(tmp_path):
+    root = format_folders.write_voc(tmp_path)
+    lists = root / "ImageSets" / "Main"
+    for split in ("train", "val", "test"):
+        (lists / f"{split}.txt").rename(lists / f"cat_{split}.txt")
+    notes = []
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        assert open_voc(root).splits == ("train",)
+    assert notes == [
+        f"{lists} has lists, as cat_test.txt, cat_train.txt, cat_val.txt, but none of a whole split, as train.txt; they"
+        " are left out."
+    ]
+
+
 # --- what is broken
 
 
@@ -388,3 +430,39 @@ def test_when_no_file_can_be_read_the_error_says_so(tmp_path):
     put(tmp_path / "a.xml", "<annotation>")
     with pytest.raises(errors.UserError, match="has no class: no annotation can be read. First problem: .*malformed"):
         open_voc(tmp_path)
+
+
+# --- splits that only folders of images tell, and what lies beside
+
+
+def test_folders_of_images_and_xml_tell_the_split(tmp_path):
+    for split, scene in zip(("train", "test"), SCENES, strict=True):
+        write_images(tmp_path / "images" / split, [scene])
+        put(tmp_path / "annotations" / split / f"{scene.name[:-4]}.xml", voc_xml(scene))
+    source = open_voc(tmp_path)
+    found = {split: [item.source_id for item in source.items(split)] for split in source.splits}
+    assert found == {"train": ["train/a.jpg"], "test": ["test/b.jpg"]}
+
+
+def test_a_folder_of_no_split_is_noted(tmp_path):
+    write_flat(tmp_path / "train", SCENES[:1])
+    write_flat(tmp_path / "dev", SCENES[1:])
+    notices = [(notice.kind, notice.file, notice.detail) for notice in open_voc(tmp_path).notices]
+    assert notices == [
+        ("left_out", f"{tmp_path}/dev", "1 XML file is not read, as b.xml"),
+        ("left_out", f"{tmp_path}/dev", "1 image in no split (train, val or test), as b.jpg"),
+    ]
+
+
+@pytest.mark.parametrize("folder", ["labels", "images", "more"])
+def test_xml_in_a_second_folder_is_noted_and_where_it_differs_said(tmp_path, folder):
+    write_images(tmp_path / "images", SCENES)
+    for scene in SCENES:
+        put(tmp_path / "Annotations" / f"{scene.name[:-4]}.xml", voc_xml(scene))
+    put(tmp_path / folder / "a.xml", voc_xml(Scene("a.jpg", (("person", 1, 1, 9, 9),))))
+    detail = f"1 XML file is not read, as a.xml; `{tmp_path}/Annotations/a.xml` is read, which states other objects"
+    assert [(notice.kind, notice.file, notice.detail) for notice in open_voc(tmp_path).notices] == [
+        ("left_out", str(tmp_path / folder), detail)
+    ]
+    put(tmp_path / folder / "a.xml", voc_xml(SCENES[0]))
+    assert open_voc(tmp_path).notices[0].detail == "1 XML file is not read, as a.xml"

@@ -370,3 +370,199 @@ def test_a_binary_file_of_another_kind_is_left_alone(tmp_path):
     root = coco_folder.write(tmp_path / "set", train=coco_folder.table(1))
     (root / "weights.data").write_bytes(bytes(range(256)))
     assert yolo.YoloSource.recognises(root) is None
+
+
+# --- what is said twice
+
+
+@pytest.mark.parametrize(
+    "name", ["labels/train/classes.txt", "labels/classes.txt", "_darknet.labels", "dataset.yaml", "labels/obj.names"]
+)
+def test_names_of_classes_are_compared_wherever_they_stand(tmp_path, name):
+    root = write(tmp_path)
+    lists = {True: "names: [{}]\ntrain: images/train\n", False: "{}\n"}[name.endswith(".yaml")]
+    separator = ", " if name.endswith(".yaml") else "\n"
+    put(root / name, lists.format(separator.join(["person", "car"])))
+    assert f"names the classes car, person; {root / name} names them person, car. Which" in message_of(root)
+    put(root / name, lists.format(separator.join(["car", "person"])))
+    assert open_yolo(root).class_names == ("car", "person")
+
+
+def test_two_files_of_classes_without_a_yaml_are_compared(tmp_path):
+    root = write(tmp_path)
+    (root / "data.yaml").unlink()
+    put(root / "classes.txt", "car\nperson\n")
+    put(root / "labels" / "classes.txt", "person\ncar\n")
+    assert f"{root}/labels/classes.txt names them person, car" in message_of(root)
+
+
+def test_a_yaml_that_is_named_counts_against_others_beside_it(tmp_path):
+    root = write(tmp_path)
+    put(root / "dataset.yaml", "train: images/train\nnames: [person, car]\n")
+    assert f"or name the one that counts, as yolo:{root}/data.yaml." in message_of(root)
+    source = open_yolo(root / "dataset.yaml")
+    assert (source.class_names, source.notices) == (("person", "car"), ())
+
+
+def test_a_second_yaml_that_says_other_splits_is_noted(tmp_path):
+    root = write(tmp_path)
+    put(root / "dataset.yaml", "val: images/train\nnames: [car, person]\n")
+    assert [(notice.kind, notice.file, notice.detail) for notice in open_yolo(root).notices] == [
+        ("left_out", f"{root}/dataset.yaml", "data.yaml is read")
+    ]
+
+
+def test_a_key_that_comes_twice_in_the_yaml_is_an_error(tmp_path):
+    root = write(tmp_path, config="train: images/train\nnames: [car, person]\nnames: [person, car]\n")
+    assert message_of(root).startswith(
+        f"{root}/data.yaml: malformed YAML at line 3, column 1: the key `names` comes twice."
+    )
+
+
+def test_names_that_yaml_takes_for_octal_numbers_stay_text(tmp_path):
+    config = "train: images/train\nnames: [0010, 12, 1_0, 1.50]\n"
+    assert open_yolo(write(tmp_path, config=config)).class_names == ("0010", "12", "1_0", "1.50")
+
+
+def test_a_blank_line_between_names_is_an_error_and_at_the_end_nothing(tmp_path):
+    root = write(tmp_path)
+    (root / "data.yaml").unlink()
+    put(root / "classes.txt", "car\n\nperson\n")
+    assert message_of(root).startswith(f"{root}/classes.txt: line 2 is blank. A class has the number of its line")
+    put(root / "classes.txt", "car\nperson\n\n \n")
+    assert open_yolo(root).class_names == ("car", "person")
+
+
+def test_darknets_number_of_classes_must_agree_with_its_names(tmp_path):
+    root = write(tmp_path)
+    (root / "data.yaml").unlink()
+    put(root / "obj.data", "classes = 3\ntrain = train.txt\nnames = obj.names\n")
+    put(root / "obj.names", "car\nperson\n")
+    put(root / "train.txt", "images/train/0.jpg\n")
+    assert message_of(root).startswith(f"{root}/obj.data: `classes` is '3', but `names` has 2 names.")
+
+
+@pytest.mark.parametrize("rows", ["0 0.5 0.5 0.5 0.5\n", "1 0.5 0.5 0.25 0.5\n0 0.5 0.5 0.25 0.5\n"])
+def test_labels_beside_an_image_and_in_labels_must_agree(tmp_path, rows):
+    root = write(tmp_path, "0 0.5 0.5 0.25 0.5\n1 0.5 0.5 0.25 0.5\n", count=2)
+    put(root / "images" / "train" / "0.txt", rows)
+    source = open_yolo(root)
+    if rows.count("\n") == 2:  # the same rows in another order
+        assert len(first(source).labels) == 2
+        return
+    with pytest.raises(errors.BadExampleError, match=r"labels/train/0.txt and .*images/train/0.txt differ; keep the"):
+        first(source)
+
+
+def test_an_image_that_a_list_names_twice_counts_once(tmp_path):
+    root = write(tmp_path, config="train: train.txt\nnames: [car, person]\n", count=2)
+    put(root / "train.txt", "images/train/0.jpg\n./images/train/0.jpg\nimages/train/0.jpg\nimages/train/1.jpg\n")
+    source = open_yolo(root)
+    assert [source.load(item).labels.tolist() for item in source.items("train")] == [[0], [1]]
+
+
+# --- rows that may be no polygons
+
+POSES = {
+    "[2, 3]": "0 0.5 0.5 0.2 0.2 0.45 0.45 1 0.55 0.55 2\n",
+    "[2, 2]": "0 0.5 0.5 0.2 0.2 0.45 0.45 0.55 0.55\n",
+    "[4, 3]": "0 0.5 0.5 0.2 0.2 0.45 0.45 1 0.55 0.55 2 0 0 0 0.5 0.5 1\n",
+}
+
+
+@pytest.mark.parametrize("shape", list(POSES))
+def test_rows_that_could_all_be_keypoints_are_a_question_with_answers(tmp_path, shape):
+    root = write(tmp_path, POSES[shape] + "1" + POSES[shape][1:])
+    message = message_of(root)
+    assert message.startswith(f"Dataset `yolo:{root}`: 2 of 2 rows that are longer than a box could be boxes with keyp")
+    assert f"Write `kpt_shape: {shape}` into {root}/data.yaml if they are keypoints, or `task: segment`" in message
+    config = (root / "data.yaml").read_text()
+    put(root / "data.yaml", f"{config}kpt_shape: {shape}\n")
+    np.testing.assert_allclose(first(open_yolo(root)).boxes[0], [0.4, 0.4, 0.6, 0.6], atol=1e-6)
+    put(root / "data.yaml", f"{config}task: segment\n")
+    polygons = open_yolo(root).items("train")[0].boxes
+    assert len(polygons) == 2
+    assert polygons[0] != (0.5, 0.5, 0.2, 0.2)
+
+
+def test_a_trackers_rows_are_no_polygons(tmp_path):
+    root = write(tmp_path, "0 0.5 0.5 0.2 0.2 0.91 1\n0 0.5 0.5 0.2 0.2 0.87 0\n")
+    assert "They look like a tracker's output (box, score, id)" in message_of(root)
+    source = open_yolo(
+        write(tmp_path / "some", "0 0.5 0.5 0.2 0.2 0.91 7\n0 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2\n", count=2)
+    )
+    with pytest.raises(errors.BadExampleError, match="row 1 has 7 numbers and ends with 7: that is a track's id"):
+        first(source)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "0 0.1 0.9 0.5 0.2 0.9 1\n0 0.1 0.1 0.3 0.1 0.3 0.3 0.1 0.3\n",  # a triangle at the lower edge
+        "0 0.5 0.5 0.52 0.5 0.52 0.52 0.5 0.52\n",  # a small one, which a box of half the image would hold
+        "0 0.5 0.5 0.9 0.5 0.9 0.9 0.5 0.9\n0 0.5 0.5 0.2 0.2 0.45 0.45 0.55 0.55\n",
+        "0 0.5 0.5 0.2 0.2 0.45 0.45 0.55 0.55\n1 0.5 0.5 0.2 0.2 0.45 0.45 0.55 0.55 0.5 0.5\n",
+    ],
+)
+def test_true_polygons_stay_readable(tmp_path, rows):
+    assert len(first(open_yolo(write(tmp_path, rows))).labels) == rows.count("\n")
+
+
+# --- what lies beside, and other names
+
+
+def test_a_key_and_a_folder_of_no_split_are_noted(tmp_path):
+    root = write(tmp_path, config="train: images/train\ndev: images/dev\nnames: [car, person]\n")
+    format_folders.write_images(root / "images" / "dev", [format_folders.Scene("d.jpg")])
+    format_folders.write_images(root / "images" / "more", [format_folders.Scene("m.jpg")])
+    format_folders.write_images(root / "images", [format_folders.Scene("x.jpg")])
+    assert [(notice.kind, notice.file, notice.detail) for notice in open_yolo(root).notices] == [
+        ("left_out", f"{root}/data.yaml", "`dev` is not a split (train, val or test) by its name"),
+        ("left_out", f"{root}/images", "1 image beside the folders that are read, as x.jpg"),
+        ("left_out", f"{root}/images/more", "1 image in no split (train, val or test), as m.jpg"),
+    ]
+
+
+def test_folders_deep_in_images_tell_the_split_where_nothing_else_does(tmp_path):
+    for split in ("train", "val"):
+        format_folders.write_images(tmp_path / "images" / "day" / split, [format_folders.Scene(f"{split}.jpg")])
+        put(tmp_path / "labels" / "day" / split / f"{split}.txt", "0 0.5 0.5 0.25 0.5\n")
+    put(tmp_path / "classes.txt", "car\n")
+    assert open_yolo(tmp_path).splits == ("train", "val")
+
+
+def test_folders_of_labels_count_in_any_case(tmp_path):
+    root = write(tmp_path, config="train: images/Train\nnames: [car, person]\n")
+    (root / "images" / "train").rename(root / "images" / "Train")
+    source = open_yolo(root)
+    assert (len(first(source).labels), source.notices) == (1, ())
+
+
+def test_a_jfif_is_read_and_a_gif_named(tmp_path):
+    root = write(tmp_path, count=2)
+    (root / "images" / "train" / "0.jpg").rename(root / "images" / "train" / "0.jfif")
+    (root / "images" / "train" / "1.jpg").rename(root / "images" / "train" / "1.gif")
+    source = open_yolo(root)
+    assert [item.source_id for item in source.items("train")] == ["0.jfif"]
+    assert len(first(source).labels) == 1
+    (notice,) = source.notices
+    assert notice.detail == f"{root}/images/train/1.gif is of no format that is read"
+
+
+def test_thumbnails_of_a_server_are_nobodys(tmp_path):
+    root = write(tmp_path)
+    format_folders.write_images(root / "images" / "train" / "@eaDir" / "0.jpg", [format_folders.Scene("THUMB_M.jpg")])
+    source = open_yolo(root)
+    assert [item.source_id for item in source.items("train")] == ["0.jpg"]
+    assert source.notices == ()
+
+
+def test_lists_with_a_drive_of_windows_are_found(tmp_path):
+    config = "path: D:\\work\\set\ntrain: train.txt\nval: D:\\work\\set\\val.txt\nnames: [car, person]\n"
+    root = write(tmp_path, config=config)
+    format_folders.write_images(root / "images" / "val", [format_folders.Scene("1.jpg")])
+    put(root / "labels" / "val" / "1.txt", "0 0.5 0.5 0.25 0.5\n")
+    put(root / "train.txt", "D:\\work\\set\\images\\train\\0.jpg\r\n")
+    put(root / "val.txt", "D:\\work\\set\\images\\val\\1.jpg\r\n")
+    source = open_yolo(root)
+    assert [len(source.load(source.items(split)[0]).labels) for split in ("train", "val")] == [1, 1]
