@@ -37,7 +37,7 @@ def main() -> int:
     print(f"median images/s of {ROUNDS} rounds (least to most); {ABOVE:.0%} of the scores above the threshold\n")
     devices.configure_device()
     for name, (preset, images) in CASES.items():
-        config = presets.experiment(presets.get_preset(preset), {}, 0)
+        config = presets.experiment(presets.get_preset(preset), {"model.backbone_weights": "none"}, 0)
         detector = Detector(config, len(scenes.CLASS_NAMES))
         bare = _bare_backbone(config)
         for batch in BATCHES:

@@ -48,7 +48,7 @@ def main() -> int:
 
 def _compare(name: str, preset: str, steps: int) -> int:
     """Checks and times one preset; returns 1 where the two do not compute the same."""
-    config = presets.experiment(presets.get_preset(preset), {}, 0)
+    config = presets.experiment(presets.get_preset(preset), {"model.backbone_weights": "none"}, 0)
     batch = rounds.road_scenes_batch(config.input.batch_size, config.input.image_size)
     with _Worker(_serve_tensorflow, config, batch) as ours, _Worker(_serve_pytorch, config, batch) as theirs:
         generator = np.random.default_rng(0)

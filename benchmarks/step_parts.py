@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def _program(preset: str) -> programs.Program:
-    config = presets.experiment(presets.get_preset(preset), {}, 0)
+    config = presets.experiment(presets.get_preset(preset), {"model.backbone_weights": "none"}, 0)
     program = programs.Program(config, len(scenes.CLASS_NAMES))
     program.configure(config, 1000)
     return program

@@ -38,7 +38,7 @@ def main() -> int:
     print(f"median images/s of {ROUNDS} rounds (least to most)\n")
     devices.configure_device()
     for name, (preset, epochs) in CASES.items():
-        config = presets.experiment(presets.get_preset(preset), {}, 0)
+        config = presets.experiment(presets.get_preset(preset), {"model.backbone_weights": "none"}, 0)
         with tempfile.TemporaryDirectory() as folder:
             split = _road_scenes(pathlib.Path(folder), config)
         rates = _rates(config, split, epochs)

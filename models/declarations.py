@@ -6,6 +6,8 @@ from typing import Any
 
 from data.errors import UserError
 
+Condition = Mapping[str, Sequence[Any] | None]
+
 
 def setting(
     default: Any,
@@ -57,7 +59,7 @@ def tunable(
     scale: str = "linear",
     search: Sequence[Any] | None = None,
     candidates: Sequence[Any] | None = None,
-    when: Mapping[str, Sequence[Any] | None] | None = None,
+    when: Condition | Sequence[Condition] | None = None,
     **limits: Any,
 ) -> Any:
     """Declares one setting of a config dataclass that a search can vary.
@@ -68,7 +70,8 @@ def tunable(
         scale: "linear" or "log", how a numeric range is sampled.
         search: (low, high) to search inside the allowed range; None searches all of it.
         candidates: values to search in place of a range.
-        when: {path: values} of other settings without whose values there is nothing to search; None for any but 0.
+        when: {path: values} of other settings without whose values there is nothing to search; None for any but 0. Of
+            several such conditions one is enough.
         **limits: `choices`, `low`, `high`, `unit` and `live` as in `setting`.
 
     Returns:
@@ -88,7 +91,7 @@ def tunable(
         "high": low_high[1],
         "choices": candidates or metadata["choices"],
     }
-    metadata["when"] = when or {}
+    metadata["when"] = (when or {},) if when is None or isinstance(when, Mapping) else tuple(when)
     return dataclasses.field(default=default, metadata=metadata)
 
 

@@ -1,5 +1,7 @@
 """Names that settings have in other tools, for the hint of an error; none of them is accepted."""
 
+from collections.abc import Collection
+
 # Ultralytics' arguments, the Object Detection API's fields, and Keras' and TAO's names.
 SETTINGS = {
     "alpha": "model.alpha",
@@ -33,17 +35,23 @@ SETTINGS = {
     "width": "input.image_width",
     "width_multiple": "model.alpha",
 }
+# Flags of this kit, the likeliest first: not every command has each.
 FLAGS = {
-    "data": "--dataset",
-    "model_dir": "--workdir",
-    "name": "--workdir",
-    "pipeline_config_path": "`ssd-tuner import-config`",
-    "project": "--workdir",
-    "resume": "the same command again, which continues by itself",
-    "time": "--max_minutes",
-    "time_budget_s": "--max_minutes",
-    "iterations": "--max_trials",
-    "n_trials": "--max_trials",
+    "conf": ("min_score",),
+    "data": ("dataset",),
+    "iterations": ("max_trials",),
+    "model_dir": ("workdir",),
+    "n_trials": ("max_trials",),
+    "name": ("workdir", "output"),
+    "project": ("workdir", "output"),
+    "score_threshold": ("min_score",),
+    "time": ("max_minutes",),
+    "time_budget_s": ("max_minutes",),
+}
+# What takes a flag's place, and the flag of the commands for which this is true.
+ADVICE = {
+    "pipeline_config_path": ("config", "`ssd-tuner import-config`"),
+    "resume": ("workdir", "the same command again, which continues by itself"),
 }
 
 
@@ -57,14 +65,21 @@ def setting_hint(name: str) -> str:
     return f" Did you mean `{found}`?" if found else ""
 
 
-def flag_hint(name: str) -> str:
-    """Words the flag that another tool's name stands for, likewise; a setting is changed by `--set`.
+def flag_hint(name: str, flags: Collection[str], settings: Collection[str], value: str = "...") -> str:
+    """Words the flag of a command that a name stands for, likewise; where there is `--set`, the setting.
 
     Args:
         name: as the user typed it, without dashes.
+        flags: names of the command's flags; no other is proposed.
+        settings: paths of this kit's settings, whose last names are understood, too.
+        value: for the setting.
     """
-    if name.lower() in FLAGS:
-        found = FLAGS[name.lower()]
-        return f" Did you mean {found if ' ' in found else f'`{found}`'}?"
-    found = SETTINGS.get(name.lower())
-    return f" Did you mean `--set={found}=...`?" if found else ""
+    folded = name.lower()
+    for flag in FLAGS.get(folded, ()):
+        if flag in flags:
+            return f" Did you mean `--{flag}`?"
+    needed, advice = ADVICE.get(folded, ("", ""))
+    if needed in flags:
+        return f" Did you mean {advice}?"
+    own = next((path for path in settings if folded in (path, path.rpartition(".")[2])), SETTINGS.get(folded))
+    return f" Did you mean `--set={own}={value}`?" if own and "set" in flags else ""

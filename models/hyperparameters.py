@@ -36,13 +36,13 @@ class InputConfig:
     )
     image_width: int = fidelity(0, low=0, high=1280, unit="px", help="Width, likewise.")
     batch_size: int = tunable(
-        16, low=1, high=4096, candidates=(2, 4, 8, 16), unit="images", help="Images a training step."
+        16, low=1, high=4096, candidates=(2, 4, 8, 16), unit="images", help="Images per training step."
     )
     tile: str = setting(
         "1x1", help="Tiles that images are cut into, ROWSxCOLS or ROWSxCOLS:OVERLAP with the overlap / side of a tile."
     )
     max_boxes: int = setting(
-        100, low=1, high=2000, unit="boxes", help="Ground-truth boxes kept an image, the largest first."
+        100, low=1, high=2000, unit="boxes", help="Ground-truth boxes kept per image, the largest first."
     )
     cache_bytes: int = setting(
         4_000_000_000, low=0, unit="bytes", help="Decoded images are kept in memory up to this many bytes."
@@ -168,7 +168,7 @@ class ModelConfig:
     )
     freeze_batch_norm: bool = setting(False, help="Keep the backbone's batch-norm statistics and scales as loaded.")
     batch_norm_momentum: float = setting(
-        0.99, low=0.5, high=0.9999, help="Share of the old moving statistics kept a step."
+        0.99, low=0.5, high=0.9999, help="Share of the old moving statistics that is kept at each step."
     )
     batch_norm_epsilon: float = setting(1e-3, low=1e-8, high=0.1, help="Added to the variance in batch norm.")
     head: str = tunable("ssd", choices=("ssd", "ssdlite", "fpnlite"), help="Extra levels and box predictor.")
@@ -194,6 +194,7 @@ class ModelConfig:
         candidates=(64, 96, 128, 192, 256),
         unit="channels",
         help="Width of the convolutions before the box predictor and of the feature pyramid of fpnlite.",
+        when=({"model.head_layers": None}, {"model.head": ("fpnlite",)}),
     )
     dropout_rate: float = tunable(
         0.0,

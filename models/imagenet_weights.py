@@ -53,8 +53,7 @@ def find(backbone: str, alpha: float, size: tuple[int, int]) -> tuple[str, str]:
     name = file_name(backbone, alpha, size)
     if name is None:
         return "none", f"Keras has no ImageNet weights of {backbone} with alpha {alpha:g}"
-    home = os.environ.get("KERAS_HOME")
-    cache = (pathlib.Path(home) if home else pathlib.Path.home() / ".keras") / "models" / name
+    cache = keras_home() / "models" / name
     if cache.is_file():
         return "imagenet", f"{cache} is there"
     folder = "mobilenet" if backbone == "mobilenet_v1" else backbone.removesuffix("_small").removesuffix("_large")
@@ -64,3 +63,12 @@ def find(backbone: str, alpha: float, size: tuple[int, int]) -> tuple[str, str]:
             return "imagenet", "Keras' ImageNet weights can be downloaded"
     except (OSError, urllib.error.URLError):
         return "none", f"{name} is not in Keras' cache and cannot be downloaded"
+
+
+def keras_home() -> pathlib.Path:
+    """Finds the folder where Keras keeps its settings and weights, without importing it."""
+    given = os.environ.get("KERAS_HOME")
+    if given:
+        return pathlib.Path(given)
+    home = os.path.expanduser("~")  # `Path.home` raises where a user has none, as in a container
+    return pathlib.Path(home if os.access(home, os.W_OK) else "/tmp") / ".keras"

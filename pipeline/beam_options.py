@@ -1,5 +1,6 @@
 """What Beam is told: to work in this process, unless the user names a runner; and whether that runner answers."""
 
+import re
 from collections.abc import Sequence
 
 from data import endpoints
@@ -13,6 +14,8 @@ _NO_PACKAGE = "--sdk_container_image=none"
 # Workers elsewhere unpickle functions of tensorflow-data-validation, which asks for a module that tfx-bsl no longer has
 # and that importing TFX fills in.
 _IMPORT_TFX = "--beam_plugin=tfx"
+_NAME = re.compile(r"--[A-Za-z]\w*")  # of an option
+_WITH_VALUE = {"--runner": "PortableRunner", "--job_endpoint": "HOST:PORT"}  # options, and what their values look like
 _INGESTION_ONLY = "DaskRunner"  # cannot translate what tensorflow-data-validation does
 
 
@@ -24,8 +27,40 @@ def arguments(given: Sequence[str]) -> list[str]:
     Args:
         given: the user's, each as "--NAME=VALUE"; they win.
     """
-    is_named = any(argument.startswith("--runner=") for argument in given)
-    return [_IMPORT_TFX if is_named else _RUNNER, _NO_PACKAGE, *given]
+    return [_IMPORT_TFX if _names_runner(given) else _RUNNER, _NO_PACKAGE, *given]
+
+
+def _names_runner(given: Sequence[str]) -> bool:
+    return any(argument.startswith("--runner=") for argument in given)
+
+
+def check_form(given: Sequence[str]) -> None:
+    """Checks that Beam would take each option as it is meant: it ignores what it does not know, without a word.
+
+    Args:
+        given: as of `arguments`.
+
+    Raises:
+        UserError: one is neither --NAME=VALUE nor --NAME, a runner has no name, or there is a `--job_endpoint` and no
+            runner that asks it.
+    """
+    for argument in given:
+        name, _, value = argument.partition("=")
+        if not _NAME.fullmatch(name):
+            dashed = f"--{argument.lstrip('-')}"
+            hint = f", for example --beam_args={dashed}" if _NAME.fullmatch(dashed.partition("=")[0]) else ""
+            raise UserError(f"`--beam_args={argument}` needs one option of Beam, as --NAME=VALUE{hint}.")
+        if name in _WITH_VALUE and not value:
+            raise UserError(
+                f"`--beam_args={argument}` needs a value in the same argument, as"
+                f" --beam_args={name}={_WITH_VALUE[name]}."
+            )
+    endpoint = next((one for one in given if one.startswith("--job_endpoint=")), None)
+    if endpoint is not None and not _names_runner(given):
+        raise UserError(
+            f"`--beam_args={endpoint}` has no effect without a runner: Beam would work in this process. Add"
+            " --beam_args=--runner=PortableRunner, or leave the option out."
+        )
 
 
 def check(given: Sequence[str]) -> None:
@@ -35,9 +70,10 @@ def check(given: Sequence[str]) -> None:
         given: as of `arguments`.
 
     Raises:
-        UserError: the runner cannot do all steps, nothing answers at `--job_endpoint` within 10 s, or it is not
-            HOST:PORT.
+        UserError: as `check_form`; the runner cannot do all steps, nothing answers at `--job_endpoint` within 10 s, or
+            it is not HOST:PORT.
     """
+    check_form(given)
     for argument in given:
         name, _, endpoint = argument.partition("=")
         if name == "--runner" and endpoint.endswith(_INGESTION_ONLY):

@@ -15,6 +15,7 @@ from tuner_fn import objectives, presets, search_options, search_space
 
 NAME = "ssd_tuner"
 MAX_P_WORSE = 0.95  # a model that is worse than the last blessed one with more than this probability is refused
+_SHORT = {"epochs": "training.epochs", "tile": "input.tile"}  # flags that are short for a `--set`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,14 @@ class RunConfig:
         return RunDirectory(self.workdir)
 
     @classmethod
-    def from_flags(cls, values: Mapping[str, Any], derived: Mapping[str, Any] | None = None) -> "RunConfig":
+    def from_flags(
+        cls,
+        values: Mapping[str, Any],
+        derived: Mapping[str, Any] | None = None,
+        decided: Mapping[str, Any] | None = None,
+        *,
+        is_draft: bool = False,
+    ) -> "RunConfig":
         """Builds the settings from flag values: declared default < preset < plan < `--config` < one value in the
         file of `--space` < `--set`.
 
@@ -66,24 +74,27 @@ class RunConfig:
                 (`DataOptions`); seed_given, whether the seed is the user's; and studied_space, of a study in the place
                 of a search: the space whose fixed settings count.
             derived: {setting: value} of the plan; None for none.
+            decided: {setting: value} of what the user left to the machine, as `auto` does; wins over all others.
+            is_draft: whether a plan follows, which may raise the epochs: a trial's are compared with those afterwards.
 
         Raises:
-            UserError: a value is unknown or out of its range.
+            UserError: a value is unknown or out of its range, or two flags contradict each other.
         """
         name = values["preset"] or default_preset(values["dataset"])
         preset = presets.get_preset(name)
         overrides = _overrides(values)
-        given = {} if values.get("config") is None else read_settings(values["config"])
-        experiment = _experiment(values, preset, derived, given | overrides)
+        experiment = _experiment(values, preset, derived, overrides).replace(decided or {})
+        _check_effects(experiment, overrides)
         ranges = _ranges(values, experiment, overrides)
         export = formats.parse(values["export"] or (), "--export", experiment.input.tile)
+        epochs = experiment.training.epochs
         is_timed = values["max_latency_ms"] is not None or values["second_objective"] == "latency"
         search = presets.search(
             preset,
             values["search"],
             ranges,
             values["seed"],
-            epochs=experiment.training.epochs,
+            epochs=max(epochs, values["max_epochs"] or 0) if is_draft else epochs,
             fidelity=search_space.fidelity(parse_overrides(values["fidelity"] or (), "fidelity"), experiment, ranges),
             formats=export if is_timed else (),
             **{field.name: values[field.name] for field in search_options.options()},
@@ -159,22 +170,40 @@ def read_settings(path: str) -> dict[str, Any]:
 
 def fixed_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns {setting: value} of what the user set with `--config`, `--space`, `--set`, `--epochs` and `--tile`."""
-    given = {} if values.get("config") is None else read_settings(values["config"])
-    return given | _overrides(values)
+    return _given(values) | _overrides(values)
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Reads the settings of `--config`, {} without it."""
+    return {} if values.get("config") is None else read_settings(values["config"])
 
 
 def _overrides(values: Mapping[str, Any]) -> dict[str, Any]:
     """Collects `--set`, the flags that are short for it, and what the space's file pins."""
     pinned = search_space.pinned_settings(values.get("studied_space") or values["space"])
-    overrides: dict[str, Any] = pinned | parse_overrides(values["set"] or ())
-    for flag, path in (("epochs", "training.epochs"), ("tile", "input.tile")):
-        if values[flag] is not None:
-            overrides[path] = values[flag]
-    if {"input.image_size", "input.image_height", "input.image_width"} <= overrides.keys():
+    given = parse_overrides(values["set"] or ())
+    short = {path: values[flag] for flag, path in _SHORT.items() if values[flag] is not None}
+    for flag, path in _SHORT.items():
+        set_value = ExperimentConfig().replace({path: given[path]}).flat()[path] if path in given else None
+        if path in short and set_value not in (None, short[path]):
+            raise UserError(
+                f"`--{flag}={short[path]}` and `--set={path}={given[path]}` contradict each other. Give one of them."
+            )
+    return pinned | given | short
+
+
+def _check_effects(config: ExperimentConfig, overrides: Mapping[str, Any]) -> None:
+    """Refuses what the user gives and other settings leave without effect."""
+    if "input.image_size" in overrides and config.input.image_height and config.input.image_width:
         raise UserError(
-            "`--set=input.image_size` has no effect beside `input.image_height` and `input.image_width`. Leave it out."
+            "`--set=input.image_size` has no effect beside `input.image_height` and `input.image_width`, which are"
+            f" {config.input.image_height} and {config.input.image_width}. Leave it out, or set those to 0."
         )
-    return overrides
+    if "model.head_kernel_size" in overrides and config.model.head_kernel_size == 1 and config.model.head != "ssd":
+        raise UserError(
+            f"`--set=model.head_kernel_size=1` has no effect with `model.head={config.model.head}`, whose kernel is 3"
+            " at least. Leave it out, or set `model.head=ssd`."
+        )
 
 
 def _ranges(
@@ -188,18 +217,20 @@ def _ranges(
 
 
 def _experiment(
-    values: Mapping[str, Any], preset: presets.Preset, derived: Mapping[str, Any] | None, fixed: Mapping[str, Any]
+    values: Mapping[str, Any],
+    preset: presets.Preset,
+    derived: Mapping[str, Any] | None,
+    overrides: Mapping[str, Any],
 ) -> ExperimentConfig:
-    """Builds the base settings; the seed of `--config` stays unless one is given.
+    """Builds the base settings; `--seed` is that of training unless `--set` gives that another one.
 
     Without a plan `--config` takes the preset's place: what it leaves out keeps its declared default.
     """
-    if values.get("config") is None:
-        return presets.experiment(preset, {**(derived or {}), **fixed}, values["seed"])
     seed = {"training.seed": values["seed"]} if values.get("seed_given") else {}
-    if derived is None:
-        return ExperimentConfig().replace({**fixed, **seed})
-    return presets.experiment(preset, {**derived, **fixed, **seed}, values["seed"])
+    settings = {**(derived or {}), **_given(values), **seed, **overrides}
+    if derived is None and values.get("config") is not None:
+        return ExperimentConfig().replace(settings)
+    return presets.experiment(preset, settings, values["seed"])
 
 
 def parse_overrides(assignments: Sequence[str], flag: str = "set") -> dict[str, str]:

@@ -10,6 +10,7 @@ import sys
 import warnings
 
 from data import errors
+from models import imagenet_weights
 
 _PYTHONS = ((3, 11), (3, 12), (3, 13))
 _SMALL_IMAGE_PX = 160
@@ -135,16 +136,11 @@ def _check_keras_settings() -> None:
     if backend:
         origin, mend = f"KERAS_BACKEND={backend}", "Unset it: `unset KERAS_BACKEND`."
     else:
-        settings = _keras_settings_file()
+        settings = imagenet_weights.keras_home() / "keras.json"
         backend = _configured_backend(settings)
         origin, mend = f'"backend": "{backend}" in {settings}', 'Change it there to "tensorflow".'
     if backend and backend != "tensorflow":
         raise errors.UserError(f"ssd-tuner needs Keras on TensorFlow: got {origin}. {mend}")
-
-
-def _keras_settings_file() -> pathlib.Path:
-    home = os.environ.get("KERAS_HOME")
-    return (pathlib.Path(home) if home else pathlib.Path.home() / ".keras") / "keras.json"
 
 
 def _configured_backend(settings: pathlib.Path) -> str | None:
@@ -182,5 +178,5 @@ def _check_loads(name: str, extension: str) -> None:
         package = _LIBRARIES["pipeline"][name]
         raise errors.UserError(
             f"{package} {importlib.metadata.version(package)} does not load on this system ({error}). "
-            f"{_MEND} It takes the release for this system."
+            f"{_MEND} This installs the release for this system."
         ) from error

@@ -53,21 +53,23 @@ class Failure:
     message: str
 
 
-def explain(error: BaseException) -> Failure:
+def explain(error: BaseException, continues: bool = False) -> Failure:
     """Turns an error into what the user reads; the causes of a wrapped error count as well.
 
     Args:
         error: what ended the command.
+        continues: whether the same command, given again, continues where this one stopped.
 
     Returns:
         Status 2 for a user's mistake, an unusable path or a full disk, 130 for Ctrl-C, 1 for everything else.
     """
     chain = list(_chain(error))
     if is_interruption(error):
-        return Failure(STATUS_INTERRUPTED, "interrupted; the same command continues where this one stopped.")
+        more = "; the same command continues where this one stopped" if continues else ""
+        return Failure(STATUS_INTERRUPTED, f"interrupted{more}.")
     for link in chain:
         if is_disk_full(link):
-            return Failure(STATUS_USER_ERROR, _disk_full_message(link))
+            return Failure(STATUS_USER_ERROR, _disk_full_message(link, continues))
     for link in chain:
         if isinstance(link, OSError) and link.errno in _BAD_PATH_NUMBERS:
             return Failure(STATUS_USER_ERROR, _one_line(f"{link.strerror}: {link.filename}. Name another path."))
@@ -101,13 +103,12 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
 
 
-def _disk_full_message(error: BaseException) -> str:
+def _disk_full_message(error: BaseException, continues: bool) -> str:
     where = getattr(error, "filename", None)
     place = f" (writing {where})" if where else ""
-    return (
-        f"the disk is full{place}. Free some space, or choose a --workdir or --output on another disk; "
-        "the same command continues where this one stopped."
-    )
+    if continues:
+        return f"the disk is full{place}. Free some space; then the same command continues where this one stopped."
+    return f"the disk is full{place}. Free some space, or write to another disk."
 
 
 def _no_answer_message(error: Any) -> str:

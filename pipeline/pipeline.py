@@ -15,7 +15,7 @@ from tfx.proto import pusher_pb2, trainer_pb2, tuner_pb2
 
 from data import examples as tf_examples
 from data import files
-from data.sources import Source
+from data.sources import Source, canonical
 from models.export import versions
 from pipeline.components import evaluator
 from pipeline.components.example_gen import DetectionExampleGen
@@ -169,7 +169,11 @@ def _trainer_settings(run: RunConfig) -> dict[str, Any]:
         "config": run.experiment.to_dict(),
         "objective": run.search.objective,
         "workdir": str(run.workdir),
-        "origin": {"options": run.data.to_dict(), "search_seed": run.search.seed},
+        "origin": {
+            "dataset_path": canonical(run.dataset),
+            "options": run.data.to_dict(),
+            "search_seed": run.search.seed,
+        },
         "source_hash": source_hash("pipeline.components.trainer"),
         "trials": _trials_depend_on(run),
     }

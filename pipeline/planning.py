@@ -1,27 +1,32 @@
 """From flags to a run's settings, with the plan between them."""
 
 import dataclasses
-from collections.abc import Mapping
+import pathlib
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from data import sources
+from data import files, sources
 from data.sources import Source
 from models import imagenet_weights
 from models.hyperparameters import ExperimentConfig
 from models.network import pretrained
-from pipeline import configs
+from pipeline import configs, workdir
 from tuner_fn import search_space
 from tuner_fn.plan import fingerprint, plan, rules
 
 MODES = ("auto", "off")
+_WEIGHTS = "model.backbone_weights"
 
 
-def plan_run(values: Mapping[str, Any], *, here: bool = True) -> tuple[configs.RunConfig, plan.Plan, str]:
+def plan_run(
+    values: Mapping[str, Any], *, here: bool = True, study: str | None = None
+) -> tuple[configs.RunConfig, plan.Plan, str]:
     """Builds a run's settings; a run directory that has a plan for them keeps it.
 
     Args:
         values: as `configs.RunConfig.from_flags`, and "plan", of `MODES`.
         here: whether this machine trains; another one may have other pretrained weights.
+        study: name of the study that keeps the plan in its own folder; None for a run.
 
     Returns:
         The settings; the plan, with "off" of no rule; and the plan's key, as `plan.write` takes it.
@@ -29,52 +34,66 @@ def plan_run(values: Mapping[str, Any], *, here: bool = True) -> tuple[configs.R
     Raises:
         UserError: a flag's value, the dataset or the weights' path is unusable.
     """
-    draft = configs.RunConfig.from_flags(values)
+    is_on = values["plan"] != "off"
+    draft = configs.RunConfig.from_flags(values, {} if is_on else None, is_draft=True)
     draft.experiment.model.weights_file()
     source = sources.open_source(draft.dataset, draft.data)
     fixed = configs.fixed_settings(values)
     named = search_space.named_settings(values["space"], values["tune"] or ())
-    asked = {"data": source.fingerprint(), "preset": draft.preset, "fixed": fixed, "searched": named}
-    key = plan.key(asked | {"plan": values["plan"]})
-    found = plan.kept(draft.paths.newest, key) or plan.kept(draft.paths.report, key)
+    # What a named space merely contains may lose its effect to the plan; what shapes the network may not.
+    searched = {*named, *(path for path in draft.search.ranges if path.startswith("model."))}
+    asked = {"data": source.fingerprint(), "preset": draft.preset, "fixed": fixed, "named": named}
+    asked |= {"searched": sorted(searched), "weights": _digests(draft.experiment), "plan": values["plan"]}
+    key = plan.key(asked)
+    paths = draft.paths
+    folders = [*([] if study is None else [paths.study(study)]), paths.newest, paths.report]
+    folders = folders if workdir.is_run_directory(paths.root) else []
+    found = next((one for folder in folders if (one := plan.kept(folder, key)) is not None), None)
     if found is None:
-        found = _make(source, draft, fixed, named, is_on=values["plan"] != "off", here=here)
-    derived = found.settings if found.settings or values["plan"] != "off" else None
-    run = configs.RunConfig.from_flags(values, derived)
+        found = _make(source, draft.experiment, fixed, named, searched, is_on=is_on, here=here)
+    decided = {path: value for path, value in found.settings.items() if path == _WEIGHTS}
+    run = configs.RunConfig.from_flags(values, found.settings if is_on else None, decided)
     pretrained.check(run.experiment)  # of what the search begins with
     return run, found, key
 
 
 def _make(
     source: Source,
-    draft: configs.RunConfig,
+    draft: ExperimentConfig,
     fixed: Mapping[str, Any],
-    named: tuple[str, ...],
+    named: Collection[str],
+    searched: Collection[str],
     *,
     is_on: bool,
     here: bool,
 ) -> plan.Plan:
-    config, first = draft.experiment, []
+    config, first = draft, []
     about = fingerprint.take(source, fingerprint.this_machine()) if is_on else None
     if config.model.backbone_weights == imagenet_weights.AUTO:
-        if is_on and "model.alpha" not in fixed:
+        if about is not None and "model.alpha" not in fixed:
             first = rules.width(about, config)  # whether there are weights depends on it
             config = config.replace({choice.setting: choice.value for choice in first})
-        first.append(_weights(config, here=here))
+        first.append(_weights(config, named, here=here))
         config = config.replace({choice.setting: choice.value for choice in first})
     if about is None:
-        return plan.Plan(tuple(first), draft.experiment.flat(), {})
-    # What a named space merely contains may lose its effect to the plan; what shapes the network may not.
-    searched = {*named, *(path for path in draft.search.ranges if path.startswith("model."))}
+        return plan.Plan(tuple(first), draft.flat(), {})
     made = plan.make(about, config, fixed=fixed, searched=searched)
-    return dataclasses.replace(made, choices=(*first, *made.choices), before=draft.experiment.flat())
+    return dataclasses.replace(made, choices=(*first, *made.choices), before=draft.flat())
 
 
-def _weights(config: ExperimentConfig, *, here: bool) -> rules.Choice:
+def _weights(config: ExperimentConfig, named: Collection[str], *, here: bool) -> rules.Choice:
     """Decides what `auto` stands for."""
     found, reason = "none", "another machine trains; name weights that it has"
     if config.model.weights not in ("", "none"):
         reason = "`model.weights` has a backbone"
+    elif "model.alpha" in named:
+        reason = "`model.alpha` is searched, and weights are of one width"
     elif here:
         found, reason = imagenet_weights.find(config.model.backbone, config.model.alpha, config.input.size)
-    return rules.Choice("model.backbone_weights", found, reason)
+    return rules.Choice(_WEIGHTS, found, reason)
+
+
+def _digests(config: ExperimentConfig) -> dict[str, str]:
+    """Returns {setting: digest of the file} of the weights that are files: another file may lie at the same path."""
+    named = {name: getattr(config.model, name) for name in ("weights", "backbone_weights")}
+    return {name: files.digest(path) for name, path in named.items() if pathlib.Path(path).is_file()}

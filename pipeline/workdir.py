@@ -58,10 +58,18 @@ def open_workdir(path: str | os.PathLike[str], min_free_gb: float = 0.0) -> Iter
         raise
 
 
+def is_run_directory(root: pathlib.Path) -> bool:
+    """Tells whether a folder holds runs or studies of this kit; what lies in others is not ours to read or mend."""
+    return any((root / mark).exists() for mark in _MARKS)
+
+
 def claim(config: "configs.RunConfig") -> None:
     """Ties a run directory to one dataset, so that no model is compared with one of other classes or images.
 
     How the images are cut into tiles may change: models are compared on whole images.
+
+    Args:
+        config: of the run. Paths of its datasets are kept absolute, so that they mean the same from every folder.
 
     Raises:
         errors.UserError: the run directory holds another dataset's runs; nothing in it is changed.
@@ -69,17 +77,21 @@ def claim(config: "configs.RunConfig") -> None:
     path = config.paths.dataset
     defaults = DataOptions().to_dict()
     taken = {k: v for k, v in config.data.to_dict().items() if v != defaults[k] and k != "tile"}
-    wanted = {"dataset": config.dataset, **taken}
+    wanted = _located({"dataset": config.dataset, **taken})
     if path.exists():
-        found = json.loads(path.read_text())
-        own, others = (one | {"dataset": canonical(one["dataset"])} for one in (wanted, found))
-        if own != others:
+        found = _located(json.loads(path.read_text()))  # an older version kept what was typed
+        if wanted != found:
             raise errors.UserError(
                 f"The run directory {config.workdir} belongs to {_as_flags(found)}; this run has {_as_flags(wanted)}."
                 " Choose another --workdir for other data."
             )
     else:
         files.write_json(path, wanted)
+
+
+def _located(values: dict[str, Any]) -> dict[str, Any]:
+    """Writes the datasets among data options with absolute paths."""
+    return values | {name: canonical(values[name]) for name in ("dataset", "test_dataset") if name in values}
 
 
 def _as_flags(values: dict[str, Any]) -> str:
@@ -117,7 +129,7 @@ def check_clock(serving_model: pathlib.Path) -> None:
 
 def _prepare(root: pathlib.Path) -> None:
     if root.exists() and not root.is_dir():
-        raise errors.UserError(f"--workdir={root} is a file, not a folder. Name a folder that is new or a run's.")
+        raise errors.UserError(f"--workdir={root} is a file, not a folder. Name a new folder or that of a run.")
     try:
         root.mkdir(parents=True, exist_ok=True)
         names = {entry.name for entry in root.iterdir()}
@@ -126,7 +138,9 @@ def _prepare(root: pathlib.Path) -> None:
     visible = sorted(name for name in names if not name.startswith("."))
     if visible and names.isdisjoint(_MARKS):
         some = ", ".join(visible[:3]) + (", ..." if len(visible) > 3 else "")
-        raise errors.UserError(f"--workdir={root} holds other files ({some}) and no run. Name a new folder or a run's.")
+        raise errors.UserError(
+            f"--workdir={root} holds other files ({some}) and no run. Name a new folder or that of a run."
+        )
 
 
 @contextlib.contextmanager

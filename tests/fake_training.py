@@ -20,6 +20,16 @@ FAULTS = ("none", "diverges", "no memory", "mistake", "killed", "killed once", "
 FAULTS += ("mid-message",)
 
 
+class Pace:
+    """0.1 s a step, 10 steps an epoch, 2 s a validation."""
+
+    steps = 10
+
+    def seconds(self, epochs, validations):
+        """Returns how long so many of them take."""
+        return epochs + 2.0 * validations
+
+
 def rate(fault: str) -> float:
     """Returns the learning rate that brings about a fault."""
     return 0.01 * FAULTS.index(fault) or 0.001
@@ -76,8 +86,11 @@ def costs(config, num_classes, *, latency, formats):
 
 
 def measure(config, train_files, val_files, class_names):
-    """Returns a pace of 0.1 s a step, 10 steps an epoch, 2 s a validation."""
-    return types.SimpleNamespace(steps=10, seconds=lambda epochs, validations: epochs + 2.0 * validations)
+    """Returns a pace; commits the faults that kill where a test names a file to mark them with."""
+    fault = FAULTS[round(100 * config.optimizer.learning_rate)]
+    if fault.startswith("killed") and "FAKE_MARK" in os.environ:
+        _commit(fault, pathlib.Path(os.environ["FAKE_MARK"]))
+    return Pace()
 
 
 def _report(config, epoch: int, donors: int, is_scored: bool) -> dict[str, float]:

@@ -55,7 +55,7 @@ class FakeProcess:
         return history
 
     def measure(self, job):
-        return fake_training.measure(None, (), (), ())
+        return fake_training.Pace()
 
     def costs(self, job, timeout_s):
         self.counted.append(job)
@@ -82,7 +82,7 @@ def make(tmp_path, process, strategy: str = "random", **settings) -> DetectionTu
     """Makes a tuner that trains in a process, or in each of a list of them."""
     config = settings.pop("config", ExperimentConfig())
     names = {"max_minutes", "trial_timeout_s", "max_disk_bytes", "repeats", "limits", "fidelity", "second_objective"}
-    names |= {"inherit", "early_stopping", "min_confidence", "reserved_s", "max_trainings", "further_seeds"}
+    names |= {"inherit", "early_stopping", "min_confidence", "reserved_s", "before_s", "max_trainings", "further_seeds"}
     names &= settings.keys()
     limits = {name: settings.pop(name) for name in names}
     defaults = {"max_epochs": 2, "seed": 0, "max_trials": 4}

@@ -8,6 +8,12 @@
 # glibc 2.39 (requirements/overrides.txt says more).
 
 glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null | sed 's/^glibc //')
+machine=$(uname -m)
+if [ "$machine" != x86_64 ] || [ -z "$glibc" ]; then
+	echo "none set-up cannot start: it needs Linux on x86-64 with glibc, because ml-metadata and tfx-bsl have wheels for" \
+		"nothing else. This is $machine with ${glibc:+glibc }${glibc:-another C library}."
+	exit 0
+fi
 major=${glibc%%.*} minor=${glibc#*.}
 is_new=$([ "${major:-0}" -eq 2 ] && [ "${minor%%.*}" -ge 39 ] && echo yes || echo no)
 

@@ -15,24 +15,35 @@ class TimeIsUpError(keras_tuner.errors.FatalError):
 
 
 class Clock:
-    """Counts the seconds that a search has taken, and keeps them in a file for when it continues."""
+    """Counts the seconds that a run has taken, and keeps them in a file for when it continues.
 
-    def __init__(self, path: str | os.PathLike[str], max_minutes: float | None, reserved_s: float = 0.0) -> None:
+    A later start finds in the cache what an earlier one did before its search; that time was spent all the same.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        max_minutes: float | None,
+        reserved_s: float = 0.0,
+        before_s: float = 0.0,
+    ) -> None:
         """Prepares.
 
         Args:
             path: of the JSON file.
             max_minutes: of the run; None for no limit.
-            reserved_s: seconds of them that are not the search's.
+            reserved_s: seconds of them that come after the search.
+            before_s: seconds that this start has taken before the search.
         """
         self._path, self._max_minutes = pathlib.Path(path), max_minutes
         self._limit_s = None if max_minutes is None else 60.0 * max_minutes - reserved_s
-        self._began_s = 0.0
+        self._began_s, self._before_s = 0.0, before_s
 
     def start(self) -> None:
-        """Goes on from what the file says."""
-        before_s = search_files.read(self._path, lambda saved: float(saved["seconds"]))
-        self._began_s = time.monotonic() - (before_s or 0.0)
+        """Goes on from what the file says, and writes what this start has added."""
+        earlier_s = search_files.read(self._path, lambda saved: float(saved["seconds"]))
+        self._began_s = time.monotonic() - self._before_s - (earlier_s or 0.0)
+        self._write()
 
     def left_s(self) -> float | None:
         """Returns the seconds that are left; None without a limit."""
@@ -51,8 +62,13 @@ class Clock:
         Raises:
             TimeIsUpError: the minutes are over, but for those seconds.
         """
-        seconds = time.monotonic() - self._began_s
-        files.write_json(self._path, {"seconds": round(seconds, 1)})
+        seconds = self._write()
         if self._limit_s is not None and seconds + to_come_s >= self._limit_s:
             left = f", but for {to_come_s:.0f} s that the trainings after the search need" if to_come_s else ""
             raise TimeIsUpError(f"the {self._max_minutes:g} minutes are over{left}")
+
+    def _write(self) -> float:
+        """Writes the file; returns its seconds."""
+        seconds = time.monotonic() - self._began_s
+        files.write_json(self._path, {"seconds": round(seconds, 1)})
+        return seconds

@@ -35,13 +35,8 @@ class Share:
 
 def gpus() -> list[str]:
     """Names the GPUs that this process may use, as CUDA_VISIBLE_DEVICES does; TensorFlow would take 10 s to tell."""
-    files = [path for path in FOLDER.glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name)]
-    found = [
-        str(number) for number in range(len(files))
-    ]  # CUDA counts from 0, a container's files keep the host's numbers
-    if not found or VISIBLE not in os.environ:
-        return found
-    return _asked_for()
+    there = _present()
+    return _asked_for() if there and VISIBLE in os.environ else there
 
 
 def check(count: int | None) -> None:
@@ -51,8 +46,10 @@ def check(count: int | None) -> None:
         count: asked for; None for the default.
 
     Raises:
-        UserError: more than there are GPUs, or cores where there is no GPU; or a GPU was asked for and there is none.
+        UserError: more than there are GPUs, or cores where there is no GPU; a GPU was asked for and there is none; or
+            CUDA_VISIBLE_DEVICES names one that is not there, or one twice.
     """
+    _check_visible()
     if count is None:
         return
     found, wanted = gpus(), _asked_for()
@@ -73,6 +70,22 @@ def check(count: int | None) -> None:
             f"`parallel_trials={count}` needs a core for each trial: this process may use {len(cores)}. Take"
             f" {len(cores)} or fewer."
         )
+
+
+def check_reserved(cpus: int, gpus: float | None) -> None:
+    """Raises `UserError` where a trial is to have a part of this machine: only Ray reserves such parts.
+
+    Args:
+        cpus: of `--trial_cpus`, 1 by default.
+        gpus: of `--trial_gpus`, None by default.
+    """
+    given = {"trial_cpus": None if cpus == 1 else cpus, "trial_gpus": gpus}
+    for name, value in given.items():
+        if value is not None:
+            raise UserError(
+                f"`--{name}={value:g}` is what Ray reserves for a trial, and has no effect without --ray. Leave it"
+                " out, or name a cluster with --ray."
+            )
 
 
 def default_count() -> int:
@@ -97,6 +110,28 @@ def shares(count: int) -> list[Share]:
 def limits(bytes_each: float) -> dict[str, int]:
     """Returns `max_bytes` and `most_bytes` of a process that has so much of the memory."""
     return {"max_bytes": int(_REPLACED_ABOVE * bytes_each), "most_bytes": int(_FAILED_ABOVE * bytes_each)}
+
+
+def _check_visible() -> None:
+    """Refuses what CUDA would answer by hiding GPUs, without a word; a machine without any trains on its CPU."""
+    there, wanted = _present(), _asked_for()
+    if not there:
+        return
+    twice = next((name for name in wanted if wanted.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{VISIBLE}={os.environ[VISIBLE]} names the GPU {twice} twice. Name each once.")
+    missing = next((name for name in wanted if name.isdecimal() and int(name) >= len(there)), None)
+    if missing is not None:
+        raise UserError(
+            f"{VISIBLE}={os.environ[VISIBLE]} names the GPU {missing}, and this machine has {', '.join(there)}. Name"
+            " those, or unset it to use all."
+        )
+
+
+def _present() -> list[str]:
+    """Names the GPUs of this machine as CUDA does: from 0, though a container's files keep the host's numbers."""
+    files = [path for path in FOLDER.glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name)]
+    return [str(number) for number in range(len(files))]
 
 
 def _asked_for() -> list[str]:

@@ -37,7 +37,7 @@ class Journal:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Reads the events; what a power cut left of a line was not acted on, and is removed.
+        """Reads the events, each once; what a power cut left of a line was not acted on, and is removed.
 
         A damaged file is renamed to end in ".damaged" and named in a note: the search continues, in any order.
         """
@@ -49,7 +49,7 @@ class Journal:
         text = self.path.read_text(encoding="utf-8", errors="replace")
         whole, _, torn = text.rpartition("\n")
         try:
-            self.events = [Event(**json.loads(line)) for line in whole.splitlines()]
+            self.events = list(dict.fromkeys(Event(**json.loads(line)) for line in whole.splitlines()))
         except (ValueError, TypeError) as error:
             aside = self.path.with_name(f"{self.path.name}.damaged")
             self.path.replace(aside)
@@ -75,13 +75,14 @@ class Journal:
                     self._append(event)
 
     def note(self, event: str, trial: str) -> None:
-        """Writes an event that is about to be acted on; one that was to come is there already.
+        """Writes an event that is about to be acted on; one that was to come, or was noted before, is there already.
 
         Raises:
             ValueError: another one was to come.
         """
         if not self.to_come:
-            self._append(Event(event, trial))
+            if Event(event, trial) not in self.events:
+                self._append(Event(event, trial))
             return
         if self.to_come[0] != Event(event, trial):
             raise ValueError(f"`event` must be the next that is to come, {self.to_come[0]}: got {event} of {trial}.")
@@ -104,13 +105,13 @@ class Journal:
 
     def _append(self, event: Event) -> None:
         is_new = not self.path.exists()
+        self.events.append(event)  # first: Ctrl-C may come once the line is written
         with self.path.open("a", encoding="utf-8") as file:
             file.write(_line(event))
             file.flush()
             os.fsync(file.fileno())
         if is_new:
             _sync_folder(self.path.parent)
-        self.events.append(event)
 
 
 def _line(event: Event) -> str:

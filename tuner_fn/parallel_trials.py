@@ -54,6 +54,7 @@ class ParallelTrials:
         self._threads: dict[str, threading.Thread] = {}  # by the trial
         self._outcomes: dict[str, Any] = {}  # of trials that are trained and have not ended
         self._fault: BaseException | None = None
+        self._is_deciding = False  # a start or an end of a trial has begun and is not on disk as a whole
         self._asked_at = -1  # ended trials when the oracle last had nothing to propose
 
     def run(self) -> None:
@@ -68,7 +69,8 @@ class ParallelTrials:
                 pass
         except BaseException as error:
             self._give_up()
-            if isinstance(error, TimeIsUpError | KeyboardInterrupt):  # what was trained in the meantime counts
+            # What was trained in the meantime counts. But what Ctrl-C left half decided must not be saved as it is.
+            if isinstance(error, TimeIsUpError | KeyboardInterrupt) and not self._is_deciding:
                 with self._changed:
                     while self._end_next():
                         pass
@@ -96,8 +98,10 @@ class ParallelTrials:
         trial_id = to_come[0].trial if to_come else next(iter(self._outcomes), None)
         if trial_id not in self._outcomes or (to_come and to_come[0].event != "end"):
             return False
+        self._is_deciding = True
         self._journal.note("end", trial_id)
         self._conclude(self._oracle.trials[trial_id], self._outcomes.pop(trial_id))
+        self._is_deciding = False
         return True
 
     def _start_next(self) -> bool:
@@ -109,8 +113,10 @@ class ParallelTrials:
         if not waiting and not may_ask:
             return False
         self._may_start()
+        self._is_deciding = True
         trial = self._oracle.create_trial(self._worker_id())
         if trial.status != "RUNNING":
+            self._is_deciding = False
             self._asked_at = len(self._oracle.end_order)
             return self._forget()
         self._note_start(trial.trial_id)
@@ -118,6 +124,7 @@ class ParallelTrials:
         thread = threading.Thread(target=self._work, args=(trial, process, ended), daemon=True)
         self._threads[trial.trial_id] = thread
         thread.start()
+        self._is_deciding = False
         return True
 
     def _note_start(self, trial_id: str) -> None:

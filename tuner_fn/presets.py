@@ -53,7 +53,7 @@ PRESETS = {
         factor=2,
     ),
     "cpu": Preset(
-        help="320 px, alpha 0.35, anchors from small on: real images without a GPU.",
+        help="320 px, alpha 0.35, small anchors: real images without a GPU.",
         settings={
             **_SMALL,
             "model.backbone_weights": imagenet_weights.AUTO,
@@ -147,8 +147,8 @@ def search(
     max_epochs = epochs if max_epochs is None else max_epochs
     if max_epochs > epochs:
         raise UserError(
-            f"`max_epochs={max_epochs}`: a trial can have as many epochs as the final training at most, {epochs}."
-            " Raise `epochs` or lower it."
+            f"`--max_epochs={max_epochs}`: a trial can have as many epochs as the final training at most, {epochs}."
+            " Raise `--epochs` or lower it."
         )
     if all(settings.get(name) is None for name in BUDGETS):
         if preset.minutes is None:

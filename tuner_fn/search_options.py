@@ -66,7 +66,7 @@ class SearchConfig:
     max_epochs: int = option(
         int,
         low=1,
-        help="Epochs that one configuration trains for at most; by default as many as the final training.",
+        help="Largest number of epochs for one configuration; by default that of the final training.",
     )
     repeats: int = option(
         int,
@@ -111,7 +111,7 @@ class SearchConfig:
         above=0,
         decides=False,
         help="Minutes after which a trial counts as failed, so that a hanging trial does not stop the search. By"
-        " default 20 times what the first steps let expect, but at least 10.",
+        " default, 20 times the duration estimated from the first steps, but at least 10.",
     )
     parallel_trials: int | None = option(
         int,

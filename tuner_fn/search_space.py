@@ -231,12 +231,21 @@ def _register(space: Any, path: str, declared: Mapping[str, Any], ranges: Ranges
 
 def _conditions(path: str, declared: Mapping[str, Any], ranges: Ranges) -> dict[str, list[Any]]:
     """Returns Keras Tuner's conditions of a hyperparameter: others that are searched, and their values."""
+    alternatives = _alternatives(path, declared)
+    possible = [one for one in alternatives if len(alternatives) == 1 or not _lacking(one, declared, ranges)]
+    if len(possible) != 1:  # Keras Tuner knows no "or"
+        return {}
     conditions = {}
-    for other, values in declared[path][0].metadata.get("when", {}).items():
+    for other, values in possible[0].items():
         candidates = _candidates(other, declared, ranges)
         if other in ranges and candidates is not None:
             conditions[other] = [value for value in candidates if _allows(values, value)]
     return conditions
+
+
+def _alternatives(path: str, declared: Mapping[str, Any]) -> Sequence[declarations.Condition]:
+    """Returns the conditions of a hyperparameter, of which one has to hold."""
+    return declared[path][0].metadata.get("when", ({},))
 
 
 def _candidates(path: str, declared: Mapping[str, Any], ranges: Ranges) -> list[Any] | None:
@@ -270,6 +279,8 @@ def _resolve(
         wanted |= dict.fromkeys(matches, entry)
     ranges = {path: _range(path, wanted[path], declared[path][0], config) for path in declared if path in wanted}
     idle = {path: missing for path in ranges if (missing := _missing(path, declared, ranges))}
+    if "model.num_levels" in ranges and config.anchors.scales:  # they are of one number of levels
+        idle["model.num_levels"] = ": it needs `anchors.scales` empty"
     named = sorted(idle.keys() & entries.keys())
     if named and named_count:
         raise UserError(f"`{named[0]}` cannot be searched with these settings{idle[named[0]]}.")
@@ -311,11 +322,17 @@ def _range(path: str, entry: Any, field: Any, config: ExperimentConfig) -> dict[
 
 
 def _missing(path: str, declared: Mapping[str, Any], ranges: Ranges) -> str:
-    """Words what a hyperparameter needs of another one to change anything; "" where it has that."""
-    for other, values in declared[path][0].metadata.get("when", {}).items():
+    """Words what a hyperparameter needs of other ones to change anything; "" where it has that."""
+    lacking = [_lacking(condition, declared, ranges) for condition in _alternatives(path, declared)]
+    return "" if "" in lacking else f": it needs {' or '.join(lacking)}"
+
+
+def _lacking(condition: declarations.Condition, declared: Mapping[str, Any], ranges: Ranges) -> str:
+    """Words what of a condition cannot hold; "" where all can."""
+    for other, values in condition.items():
         candidates = _candidates(other, declared, ranges)
         if candidates is not None and not any(_allows(values, value) for value in candidates):
             needed = "other than 0" if values is None else "of " + " or ".join(map(str, values))
             needed = "empty" if values == ((),) else needed
-            return f": it needs `{other}` {needed}"
+            return f"`{other}` {needed}"
     return ""

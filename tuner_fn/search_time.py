@@ -18,6 +18,7 @@ from models.network import layers
 from tuner_fn import allotment, search_files
 from tuner_fn.clock import Clock
 from tuner_fn.finalists import Row
+from tuner_fn.journal import FILE_NAME as JOURNAL
 from tuner_fn.oracles.base import SeededOracle
 from tuner_fn.search_results import ReportedTuner
 from tuner_fn.search_space import Ranges
@@ -55,6 +56,7 @@ class TimedTuner(ReportedTuner):
         max_minutes: float | None,
         max_trainings: int | None,
         reserved_s: float,
+        before_s: float,
         trial_timeout_s: float | None,
         **settings: Any,
     ) -> None:
@@ -62,7 +64,7 @@ class TimedTuner(ReportedTuner):
         super().__init__(oracle, config, directory=directory, **settings)
         self.ranges, self.processes, self.early_stopping = ranges, tuple(processes), early_stopping
         self.max_minutes, self.max_trainings, self.trial_timeout_s = max_minutes, max_trainings, trial_timeout_s
-        self._clock = Clock(directory / "clock.json", max_minutes, reserved_s)
+        self._clock = Clock(directory / "clock.json", max_minutes, reserved_s, before_s)
         self._pace: Any = None  # as measured with the first settings
         self._measured_s = 0.0  # an epoch's seconds with the first settings
         self._slower = 1.0  # than a trial's epoch is the final training's, where trials have less of it
@@ -136,8 +138,11 @@ class TimedTuner(ReportedTuner):
             if self.fidelity and self._clock.left_s() is not None:
                 whole = self.process.measure(self._job(self.config, "", epochs=1))
                 self._slower = max(whole.seconds(1, 1) / pace.seconds(1, 1), 1.0)
-        except keras_tuner.errors.FailedTrialError:
-            return None  # the trial with these settings will say why
+        except keras_tuner.errors.FailedTrialError as failure:
+            reason = str(failure).partition("\n")[0]
+            text = f"The first steps could not be measured, so how long an epoch takes is not known: {reason}"
+            progress.emit("note", text=text)
+            return None
         momentum, steps = self._trial_config.model.batch_norm_momentum, pace.steps * self.oracle.max_epochs
         if "model.batch_norm_momentum" not in self.ranges and (slow := layers.slow_averages(momentum, steps)):
             progress.emit("note", text=slow)
@@ -222,7 +227,8 @@ class TimedTuner(ReportedTuner):
         if (aside / self._allotted.name).exists():  # of an earlier time, and complete
             shutil.rmtree(aside)
         aside.mkdir(exist_ok=True)
-        patterns = ("trial_*", "oracle.json", "repeats.json", "resampled_*", self._allotted.name)  # that one last
+        # The last one tells of the training: a kill before it was moved begins this again.
+        patterns = ("trial_*", "oracle.json", JOURNAL, "repeats.json", "resampled_*", self._allotted.name)
         for path in (path for pattern in patterns for path in sorted(folder.glob(pattern))):
             path.replace(aside / path.name)
         text = f"The start before had no time for a search and trained once, {known.epochs} epochs with a schedule of"

@@ -139,23 +139,20 @@ class TrainingProcess:
                 if len(epochs) == died_at:
                     raise keras_tuner.errors.FailedTrialError(f"{death}\n{files.tail(self.log)}") from death
                 died_at = len(epochs)
-                progress.emit("note", text=f"{death} A new one continues from the last epoch.")
+                again = "continues from the last epoch" if action == "train" else "begins again"
+                progress.emit("note", text=f"{death} A new one {again}.")
             except TimeoutError as error:
                 text = f"It took longer than {timeout_s:g} s and was stopped.\n{files.tail(self.log)}"
                 raise keras_tuner.errors.FailedTrialError(text) from error
 
     def measure(self, job: worker.Job) -> Any:
-        """Measures a job's first steps: `models.training.train.measure`.
+        """Measures a job's first steps: `models.training.train.measure`; a worker that dies is replaced once.
 
         Raises:
-            FailedTrialError: it cannot be trained, or the worker died or hangs.
+            FailedTrialError: it cannot be trained, or a second worker died, or it hangs.
             FatalError: a mistake, with the traceback; or with a `UserError` as its cause.
         """
-        try:
-            return self._attempt(job, "measure", lambda report: None, time.monotonic() + _MEASURE_LIMIT_S)
-        except (DiedError, TimeoutError) as failure:
-            reason = str(failure) or f"It took longer than {_MEASURE_LIMIT_S:g} s."
-            raise keras_tuner.errors.FailedTrialError(f"{reason}\n{files.tail(self.log)}") from failure
+        return self._persist(job, "measure", lambda report: None, _MEASURE_LIMIT_S)
 
     def cancel(self) -> None:
         """Makes the thread that waits for a job, now or later, end its worker and raise `CancelledError`."""

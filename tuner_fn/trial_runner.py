@@ -74,6 +74,7 @@ class DetectionTuner(TrialTuner):
         fidelity: Mapping[str, Any] | None = None,
         early_stopping: float | None = None,
         reserved_s: float = 0.0,
+        before_s: float = 0.0,
         processes: Sequence[TrainingProcess] = (),
     ) -> None:
         """Opens the search; one that was interrupted in `directory` continues.
@@ -88,7 +89,8 @@ class DetectionTuner(TrialTuner):
             max_minutes: of the run, all its starts together; they decide how much is searched, and the search stops
                 after the epoch in which they are over. A later one with more continues with the trial cut short.
             max_trainings: whole trials that they are spent on at most, where they are a preset's; see `SearchConfig`.
-            reserved_s: seconds of them that are not the search's.
+            reserved_s: seconds of them that come after the search.
+            before_s: seconds of them that this start has taken before the search.
             trial_timeout_s: a trial that takes longer has failed; None for 20 times what the first steps let
                 expect.
             max_disk_bytes: of training states. Those that no later trial continues from are deleted in any case; above
@@ -122,6 +124,7 @@ class DetectionTuner(TrialTuner):
             max_minutes=max_minutes,
             max_trainings=max_trainings,
             reserved_s=reserved_s,
+            before_s=before_s,
             trial_timeout_s=trial_timeout_s,
             logdir=logdir,
             limits=limits,
@@ -149,20 +152,10 @@ class DetectionTuner(TrialTuner):
         self._clock.start()
         self._data = {"train_files": tuple(train_files), "val_files": tuple(val_files)}
         try:
-            self._search(**settings)
-            self._find_missing_costs()
-            self._repeat()
-        except TimeIsUpError as reason:
-            self.end_reason += f"; {reason}" if self.end_reason else str(reason)
+            self._search_and_compare(**settings)
         except KeyboardInterrupt:
-            self._close()
-            self._export_best()
+            self._export_best()  # last: it takes longer than some give a process that is to end
             raise
-        finally:
-            self._close()
-            self._write_results()
-            self._write_study()
-            pareto_report.write(self.project_dir, self.leaderboard(), self.costs_asked_for, self.metric)
         rejected = sum(trial.hyperparameters.values.get(REJECTED, False) for trial in self.oracle.trials.values())
         over = f" Configurations over a limit, not trained: {rejected}." if rejected else ""
         progress.emit("note", text=f"The search ended: {self.end_reason}.{over}")
@@ -170,6 +163,20 @@ class DetectionTuner(TrialTuner):
             reasons = "; ".join(sorted({row["reason"] for row in self.leaderboard()} - {""}))
             text = f"No trial of the search succeeded: {reasons or f'none was finished, because {self.end_reason}'}"
             raise keras_tuner.errors.FatalError(text) from (None if reasons else UserError(text))
+
+    def _search_and_compare(self, **settings: Any) -> None:
+        """Searches and trains the finalists; whatever ends that, all that tells of it is written."""
+        try:
+            self._search(**settings)
+            self._find_missing_costs()
+            self._repeat()
+        except TimeIsUpError as reason:
+            self.end_reason += f"; {reason}" if self.end_reason else str(reason)
+        finally:
+            self._close()
+            self._write_results()
+            self._write_study()
+            pareto_report.write(self.project_dir, self.leaderboard(), self.costs_asked_for, self.metric)
 
     def _search(self, **settings: Any) -> None:
         """Runs trials until the oracle ends it, or until the time left is that of the trainings after it."""

@@ -8,7 +8,7 @@ import os
 import pathlib
 import statistics
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras_tuner
@@ -201,12 +201,7 @@ class TrialTuner(TimedTuner):
         """Finds what the final model of a trial's values costs; over a limit the trial fails and spends no epoch."""
         config = _valid_configuration(self.config, values)
         job = self._job(config, "", epochs=values["tuner/epochs"])
-        counted: Mapping[str, float] = {}
-        if not job.latency and not self._known_costs.has(config, latency=False):
-            counted = self._measure_costs(job, process)  # whoever else does so finds the same
-        with self._costs_lock:  # a time is measured once, and no other one beside it
-            measure = functools.partial(self._measure_costs, job, process)
-            found = self._known_costs.find(config, lambda: counted or measure(), latency=job.latency)
+        found = self._look_costs_up(config, job, process)
         excess = cost_limits.excess(found, self.limits)
         if excess:
             if not self.ranges.keys() & cost_limits.deciding(config).keys():
@@ -217,6 +212,30 @@ class TrialTuner(TimedTuner):
                 raise keras_tuner.errors.FatalError(text) from UserError(text)
             raise RejectedError(excess)
         return found
+
+    def _look_costs_up(self, config: ExperimentConfig, job: Job, process: TrainingProcess) -> Mapping[str, float]:
+        """Returns the costs that are known of a configuration; others are found, each time with nothing beside it."""
+        find = functools.partial(self._known_costs.find, config, latency=job.latency)
+        measure = functools.partial(self._measure_costs, job, process)
+        if self._known_costs.has(config, latency=job.latency):
+            return find(measure)  # whoever measures another one may wait for room in a cluster
+        if not job.latency:
+            counted = measure()  # whoever else does so finds the same
+            with self._costs_lock:
+                return find(lambda: counted)
+        with self._measuring(process):
+            return find(measure)
+
+    @contextlib.contextmanager
+    def _measuring(self, process: TrainingProcess) -> Iterator[None]:
+        """Holds the lock of measured times; who waits for it gives back a place that its holder may be waiting for."""
+        if not self._costs_lock.acquire(blocking=False):
+            process.release()
+            self._costs_lock.acquire()
+        try:
+            yield
+        finally:
+            self._costs_lock.release()
 
     def _find_missing_costs(self) -> None:
         """Finds the costs of trials of an earlier start, which was not asked for them."""

@@ -65,7 +65,8 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         logdir=logdir,
         max_minutes=search.max_minutes,
         max_trainings=search.max_trainings,
-        reserved_s=allotment.AFTER_S + time.monotonic() - data.STARTED_S,
+        reserved_s=allotment.AFTER_S,
+        before_s=time.monotonic() - data.STARTED_S,
         repeats=search.repeats,
         min_confidence=search.min_confidence,
         further_seeds=search.further_seeds,
@@ -90,6 +91,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
 def _make_processes(folder: pathlib.Path, search: SearchConfig) -> Sequence[TrainingProcess]:
     """Makes what trains: processes of this machine, or of the nodes of a Ray cluster."""
     if search.ray is None:
+        devices.check_reserved(search.trial_cpus, search.trial_gpus)
         devices.check(search.parallel_trials)
         return trial_runner.make_processes(folder, search.parallel_trials or devices.default_count())
     from tuner_fn import ray_cluster, ray_connection  # Ray is an extra

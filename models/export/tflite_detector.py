@@ -1,4 +1,4 @@
-"""Runs a .tflite file that `tflite_export` made, with the interface of `predict.SavedDetector`."""
+"""Runs a .tflite file that `tflite_convert` made, with the interface of `predict.SavedDetector`."""
 
 import dataclasses
 import warnings
@@ -26,7 +26,7 @@ class NetworkDetector:
 
         Args:
             network: takes an image uint8 [H, W, 3]; gives logits float32 [1, A, C or C + 1] and deltas float32
-                [1, A, 4], or the outputs of TFLite_Detection_PostProcess as `tflite_export.convert` names them.
+                [1, A, 4], or the outputs of TFLite_Detection_PostProcess as `tflite_convert.convert` names them.
             decoder: of the model it was made from.
             class_names: in label order.
         """

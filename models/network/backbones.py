@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from data.errors import UserError
+from models import imagenet_weights
 from models.hyperparameters import BACKBONES, ModelConfig
 from models.network import layers
 
@@ -100,7 +101,10 @@ def load_backbone(config: ModelConfig, size: tuple[int, int]) -> Backbone:
     Raises:
         UserError: the weights file is missing, is not a weights file or is of another architecture; or more blocks are
             to be frozen than there are.
+        ValueError: `backbone_weights` is `auto`, which nobody has decided.
     """
+    if config.backbone_weights == imagenet_weights.AUTO:
+        raise ValueError("`model.backbone_weights` must be decided before a network is built: got auto. Plan the run.")
     file = config.weights_file()
     if config.backbone in _REGISTERED:
         model = _built(config, size)

@@ -13,8 +13,12 @@ _TOKEN = re.compile(
     r"|(?P<mark>[{}<>\[\]:,;/])",
     re.DOTALL,
 )
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-_ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
+_ESCAPE = re.compile(
+    r"\\(?:(?P<octal>[0-7]{1,3})|[xX](?P<hex>[0-9a-fA-F]{1,2})|u(?P<short>[0-9a-fA-F]{4})"
+    r"|U(?P<long>00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4})|(?P<other>.))",
+    re.DOTALL,
+)
+_ESCAPED = {**dict(zip("abfnrtv", "\a\b\f\n\r\t\v", strict=True)), **{mark: mark for mark in "\\'\"?"}}
 _CLOSING = {"{": "}", "<": ">"}
 _MOST_NESTED = 50
 
@@ -105,6 +109,27 @@ def _tokens(text: str) -> list[tuple[str, str, int]]:
     return [*tokens, ("", "the end of the file", line)]
 
 
+def _unescaped(text: str, line: int) -> bytes:
+    """Returns the bytes that a string stands for.
+
+    Source: protobuf's specification of the text format, "String Literals".
+    """
+    content, position = b"", 0
+    for match in _ESCAPE.finditer(text):
+        content += text[position : match.start()].encode("utf-8", "surrogatepass")
+        position = match.end()
+        if match["octal"] or match["hex"]:
+            number = int(match["octal"], 8) if match["octal"] else int(match["hex"], 16)
+            content += bytes([number & 0xFF])
+        elif match["short"] or match["long"]:
+            content += chr(int(match["short"] or match["long"], 16)).encode("utf-8", "surrogatepass")
+        elif match["other"] in _ESCAPED:
+            content += _ESCAPED[match["other"]].encode()
+        else:
+            raise UserError(f"line {line}: `{match[0]}` in a string is no escape. A backslash is written twice.")
+    return content + text[position:].encode("utf-8", "surrogatepass")
+
+
 class _Parser:
     """Reads tokens by recursive descent."""
 
@@ -172,18 +197,23 @@ class _Parser:
         return block
 
     def _scalar(self, expected: str) -> Scalar:
-        kind, text, _ = self.tokens[self.position]
+        kind, text, line = self.tokens[self.position]
         if kind not in ("string", "number", "word"):
             self._fail(expected)
         self.position += 1
         if kind != "string":
             return Scalar(kind, text)
-        parts = [text]
+        content = _unescaped(text[1:-1], line)
         while self.tokens[self.position][0] == "string":  # strings in a row are one
-            parts.append(self.tokens[self.position][1])
+            _, text, line = self.tokens[self.position]
+            content += _unescaped(text[1:-1], line)
             self.position += 1
-        content = "".join(part[1:-1] for part in parts)
-        return Scalar(kind, _ESCAPE.sub(lambda match: _ESCAPED.get(match[1], match[1]), content))
+        try:
+            # Two halves of a character beyond 16 bits become one.
+            joined = content.decode("utf-8", "surrogatepass").encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError as error:
+            raise UserError(f"line {line}: a string that is not UTF-8: {content!r}.") from error
+        return Scalar(kind, joined)
 
     def _take(self, mark: str) -> bool:
         kind, text, _ = self.tokens[self.position]

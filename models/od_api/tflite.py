@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import struct
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from models.od_api.weights import Layer
 SUFFIX = ".tflite"
 _IDENTIFIER = b"TFL3"
 _BOXES = "box_encodings"
+# What the reading of bytes that are not as the schema says raises.
+_DAMAGE = (struct.error, ValueError, LookupError, TypeError, AttributeError, OverflowError)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Layer], tuple[int, int]]:
@@ -24,14 +27,27 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Layer], tuple[int, int
         {scope of the API: layer}, and height and width of the images that it takes, px.
 
     Raises:
-        UserError: it is not a TFLite file, or its weights are quantised.
+        UserError: it is not a TFLite file, it is damaged or of another kind of network, or its weights are quantised.
     """
+    try:
+        content = pathlib.Path(path).read_bytes()
+        if content[4:8] != _IDENTIFIER:
+            raise UserError("is not a TFLite file.")
+        return _layers(content)
+    except UserError:
+        raise
+    except (OSError, *_DAMAGE) as error:
+        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+        raise UserError(
+            f"cannot be read as a TFLite file of a detector ({reason}): it is damaged or of another kind of network."
+        ) from error
+
+
+def _layers(content: bytes) -> tuple[dict[str, Layer], tuple[int, int]]:
+    """Reads what `read` returns; damage may raise any of `_DAMAGE`."""
     from tensorflow.lite.python import schema_py_generated as schema
     from tensorflow.lite.tools import flatbuffer_utils
 
-    content = pathlib.Path(path).read_bytes()
-    if content[4:8] != _IDENTIFIER:
-        raise UserError("is not a TFLite file.")
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
     kinds = schema.BuiltinOperator
     graph, dequantised, layers = model.subgraphs[0], {}, {}
@@ -59,12 +75,20 @@ def outputs(path: str | os.PathLike[str], images: np.ndarray) -> tuple[np.ndarra
 
     Returns:
         Class logits float32 [N, A, C + 1] and box encodings float32 [N, A, 4]; None where the file gives something
-        else, as one with the suppression inside does.
+        else, as one with the suppression inside does, or has an operation that is not known here.
+
+    Raises:
+        UserError: the file is damaged.
     """
     from models.export import tflite_detector
 
-    interpreter = tflite_detector.open_interpreter(str(path))
-    interpreter.allocate_tensors()
+    try:
+        interpreter = tflite_detector.open_interpreter(str(path))
+        interpreter.allocate_tensors()
+    except ValueError as error:
+        raise UserError(f"cannot be run, since it is damaged: {' '.join(str(error).split())}.") from error
+    except RuntimeError:  # an operation that this interpreter lacks
+        return None
     details = sorted(interpreter.get_output_details(), key=lambda one: _BOXES in one["name"])
     if len(details) != 2 or [_BOXES in one["name"] for one in details] != [False, True]:
         return None

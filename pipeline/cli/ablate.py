@@ -19,24 +19,25 @@ SUMMARY = "Change one setting at a time: which changes help, which hurt, which s
 USAGE = "--dataset=DATASET --workdir=FOLDER [--space=flir_study] [--repeats=3] [flags]"
 EXAMPLE = "ssd-tuner ablate --dataset=road_scenes --workdir=runs/demo --space=flir_study --repeats=3"
 EXTRA = "pipeline"
+CONTINUES = True
 _NAME = "ablation"
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
     """Adds the command's flags."""
-    study_flags.define_flags(flag_values)
+    study_flags.define_flags(flag_values, others=("objective",))
     flags.DEFINE_string(
         "space",
         "flir_study",
         f"What to change: flir_study, the changes of the published study; another space, one of"
         f" {', '.join(search_space.SPACES)}; or a YAML file, as `run` takes it. Every value of a list"
-        " and both ends of a range are tried; a single value is the baseline's.",
+        " and both ends of a range are tried; a single value also applies to the baseline.",
         flag_values=flag_values,
     )
     flags.DEFINE_integer(
         "repeats",
         3,
-        "Seeds, from --seed on, that baseline and variants are trained with; intervals need 2.",
+        "Number of seeds, counted from --seed, with which the baseline and each variant are trained. Intervals need 2.",
         lower_bound=1,
         flag_values=flag_values,
     )

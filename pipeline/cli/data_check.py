@@ -46,7 +46,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     Raises:
         UserError: the dataset cannot be opened, as where an annotation file is malformed.
     """
-    parsing.no_arguments("data check", arguments, "dataset")
+    parsing.no_arguments("data check", arguments, "dataset", flag_values)
     path = flag_values["report"].value
     if path:
         files.check_writable(path, "--report")

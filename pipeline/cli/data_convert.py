@@ -35,7 +35,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     Raises:
         UserError: the dataset is unusable, or the folder holds something.
     """
-    parsing.no_arguments("data convert", arguments, "dataset")
+    parsing.no_arguments("data convert", arguments, "dataset", flag_values)
     convert.check_output(flag_values.output)
     with display.open_display(flag_values.verbosity) as screen:
         source = data_flags.open_dataset(flag_values)
@@ -55,9 +55,9 @@ def _show(screen: display.Display, result: convert.Conversion) -> None:
     ]
     screen.print_table(f"Written as {result.format}", ["split", "images", "objects", "ignored", "left out"], rows)
     for what, count in result.lost.items():
-        screen.note(f"Lost, since {result.format} cannot say it: {what} ({count})")
+        screen.note(f"Lost, because {result.format} cannot represent it: {what} ({count})")
     if result.num_renamed:
-        screen.note(f"Named otherwise than in the dataset: {result.num_renamed} images")
+        screen.note(f"Images that have another name than in the dataset: {result.num_renamed}")
     for each in result.left_out[:_MOST_NAMED]:
         screen.note(f"Left out: {each.split}: {each.file}: {each.reason}")
     more = len(result.left_out) - _MOST_NAMED

@@ -21,7 +21,8 @@ _GROUP_BY_HELP = (
 _LIMIT_HELP = "Use at most this many images of each split, evenly spread."
 _MIN_BOX_HELP = "In training and evaluation, ignore objects whose shorter side has fewer pixels than this."
 _EXIF_HELP = (
-    "Whether the boxes belong to the image as its EXIF orientation turns it; auto decides by the annotated size."
+    "Whether the boxes refer to the image as rotated by its EXIF orientation (apply) or as stored (ignore); auto"
+    " decides by the annotated size."
 )
 _UNITS_HELP = "Unit of the boxes in the annotation files; auto uses the format's own unit."
 

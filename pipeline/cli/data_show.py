@@ -60,7 +60,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     Raises:
         UserError: the dataset or a setting is unusable, the output is not a PNG, or no image is readable.
     """
-    parsing.no_arguments("data show", arguments, "dataset")
+    parsing.no_arguments("data show", arguments, "dataset", flag_values)
     output, split, augment = (flag_values[name].value for name in ("output", "split", "augment"))
     if not output.lower().endswith(".png"):
         raise errors.UserError(f"`--output` needs a file name that ends in .png: got `{output}`.")

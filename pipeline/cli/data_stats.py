@@ -46,7 +46,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     Raises:
         UserError: the dataset or a setting is unusable, or no image is readable.
     """
-    parsing.no_arguments("data stats", arguments, "dataset")
+    parsing.no_arguments("data stats", arguments, "dataset", flag_values)
     config = settings_flags.experiment(flag_values)
     folder = pathlib.Path(flag_values["output"].value)
     for name in (_JSON_FILE, _PLOT_FILE):

@@ -39,7 +39,7 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "output",
         "metrics.json",
-        "File for the numbers. The recall by position lies beside it: NAME_spatial_recall.npz and .png.",
+        "File for the numbers. The recall by position is written beside it: NAME_spatial_recall.npz and .png.",
         flag_values=flag_values,
     )
     flags.DEFINE_float(
@@ -116,7 +116,7 @@ def divided_as_trained(spec: str, options: sources.DataOptions, model: str) -> s
     from models.export import model_card
 
     training = json.loads(detections.read_extra(model, model_card.TRAINING_FILE) or "{}")
-    trained_on = training.get("dataset", {}).get("spec")
+    trained_on = training.get("dataset_path") or training.get("dataset", {}).get("spec")
     if trained_on is None or "options" not in training or sources.canonical(trained_on) != sources.canonical(spec):
         return options
     own, default = sources.DataOptions.from_dict(training["options"]), sources.DataOptions()

@@ -64,7 +64,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     Raises:
         UserError: model, dataset, formats or output folder are unusable.
     """
-    parsing.no_arguments("export", arguments, "model")
+    parsing.no_arguments("export", arguments, "model", flag_values)
     with display.open_display(flag_values.verbosity) as screen:
         job = _Job(flag_values)
         screen.note("Loading the model ...")
@@ -125,7 +125,7 @@ class _Job:
 
 
 def calibration_files(source: sources.Source) -> Iterator[bytes]:
-    """Yields up to `tflite_export.CALIBRATION_IMAGES` images of the train split; bad ones are left out."""
+    """Yields up to `tflite_convert.CALIBRATION_IMAGES` images of the train split; bad ones are left out."""
     from models.export import tflite_convert
 
     for item in tflite_convert.choose(source.items(CALIBRATION_SPLIT)):

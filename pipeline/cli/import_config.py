@@ -75,7 +75,10 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         _show(screen, imported, source, output)
         has_backbone = "model.backbone" in imported.settings
         if not has_backbone:
-            screen.note("These settings have another backbone than the file names; set it: --set=model.backbone=NAME")
+            screen.note(
+                "The kit does not have the backbone that the file names, so these settings use the default one."
+                " Choose one with --set=model.backbone=NAME"
+            )
     some_cannot = any(row.verdict == "cannot" for row in imported.report)
     return STATUS_CANNOT if not has_backbone or (flag_values.strict and some_cannot) else 0
 

@@ -23,7 +23,9 @@ SUMMARY = "Turn a trained SSD of the Object Detection API into weights to start 
 USAGE = "FILE [--output=weights.npz] [--classes=NAME,... | --label_map=FILE] [--dataset=KIND:PATH]"
 EXAMPLE = "ssd-tuner import-weights ssd_mobilenet_v2.tflite --label_map=labels.txt --output=weights.npz"
 
-_BACKGROUND = ("???", "background")
+_NO_NAME = "???"  # in lists of labels, of the background and of ids that no class has
+_BACKGROUND = (_NO_NAME, "background")
+_MOST_CLASSES = 10_000
 _SHOWN = 5
 _FREE = (
     "input.image_size",
@@ -104,20 +106,35 @@ def _class_names(names: Sequence[str] | None, path: str | None) -> list[str] | N
     if names is not None and path is not None:
         raise errors.UserError("`--classes` and `--label_map` both name the classes. Give one of them.")
     if path is not None and path.endswith(".pbtxt"):
-        by_id = label_map.read(path)
-        if list(by_id) != list(range(1, len(by_id) + 1)):
-            raise errors.UserError(f"`--label_map={path}`: ids need to be 1 to {len(by_id)} to tell the outputs.")
-        return [shown for shown, *_ in by_id.values()]
-    if path is not None:
+        names = _names_by_id(path)
+    elif path is not None:
         try:
             lines = pathlib.Path(path).read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise errors.UserError(f"`--label_map={path}` cannot be read: {error}.") from error
         names = lines[1:] if lines and lines[0].strip().casefold() in _BACKGROUND else lines
     found = [name.strip() for name in names]
+    found = [_unnamed(number) if name == _NO_NAME else name for number, name in enumerate(found, 1)]
     if not found or "" in found or len({name.casefold() for name in found}) < len(found):
         raise errors.UserError(f"class names need to be there and to differ: got {', '.join(found) or 'none'}.")
     return found
+
+
+def _names_by_id(path: str) -> list[str]:
+    """Reads a label map: the names of the ids from 1 on, placeholders for those that it leaves out, as COCO's does."""
+    by_id = label_map.read(path)
+    ids = list(by_id)  # ascending
+    if ids and not 1 <= ids[0] <= ids[-1] <= _MOST_CLASSES:
+        wrong = ids[0] if ids[0] < 1 else ids[-1]
+        raise errors.UserError(
+            f"`--label_map={path}`: ids need to be from 1 up to {_MOST_CLASSES} to tell the outputs: got {wrong}."
+        )
+    return [by_id[number][0] if number in by_id else _unnamed(number) for number in range(1, max(ids, default=0) + 1)]
+
+
+def _unnamed(number: int) -> str:
+    """Returns the placeholder of an output that has no class."""
+    return f"unnamed {number}"
 
 
 def _images(dataset: str | None) -> Callable[[tuple[int, int]], list["np.ndarray"]] | None:

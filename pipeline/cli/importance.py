@@ -29,15 +29,15 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "write_space",
         None,
-        "File for a smaller space, for `ssd-tuner run --space=FILE`: settings with little or no effect have the value"
-        " of the best configuration.",
+        "File for a smaller space, for `ssd-tuner run --space=FILE`. In it, settings with little or no effect are fixed"
+        " at the value of the best configuration.",
         flag_values=flag_values,
     )
     flags.DEFINE_integer(
         "epochs",
         None,
-        "Compare scores after this many epochs. By default the latest that at least half of the configurations"
-        " reached.",
+        "Compare scores after this many epochs. By default, the latest epoch that at least half of the"
+        " configurations reached.",
         lower_bound=1,
         flag_values=flag_values,
     )

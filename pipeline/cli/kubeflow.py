@@ -9,9 +9,10 @@ from absl import flags
 
 from data import errors, files, sources
 from pipeline import environment, planning
-from pipeline.cli import data_flags, run
+from pipeline.cli import data_flags, parsing, run
 from pipeline.cluster import checks, pods, submit
 from pipeline.screen import display
+from tuner_fn import devices
 
 SUMMARY = "Compile the pipeline of `run` for Kubeflow Pipelines v2, and start it there."
 USAGE = (
@@ -91,7 +92,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         data = dataclasses.replace(here.data, test_dataset=values["data"].test_dataset)
         workdir = pathlib.Path(values["workdir"])  # not resolved here
         config = dataclasses.replace(here, dataset=values["dataset"], data=data, workdir=workdir)
-        checks.check_weights(config.experiment, pod)
+        checks.check_weights(config.experiment, config.search.ranges, pod)
         run.print_plan(screen, found)
         screen.note("Starting TFX (about 15 s) ...")
         from pipeline.runners import kubeflow
@@ -126,23 +127,31 @@ def _pod(flag_values: flags.FlagValues) -> pods.Pod:
     checks.check_root(flag_values["pipeline_root"].value)
     checks.check_beam(flag_values["beam_args"].value or ())
     checks.check_ray(flag_values["ray"].value)
+    devices.check_reserved(flag_values["trial_cpus"].value, flag_values["trial_gpus"].value)
     names = (*_POD_FLAGS, *_SIZES, "gpus", "gpu_resource", "retries")
     pod = pods.parse({name: flag_values[name].value for name in names})
+    checks.check_trials(flag_values["parallel_trials"].value, pod.gpus)
+    checks.check_plugins(flag_values[parsing.PLUGIN].value or (), pod)
     options = data_flags.options(flag_values)
     checks.check_paths(flag_values["dataset"].value, options, flag_values["workdir"].value, pod)
     return pod
 
 
 def _data_here(values: Mapping[str, Any], flag_values: flags.FlagValues) -> dict[str, Any]:
-    """Returns a run's values with the datasets as this machine has them."""
+    """Returns a run's values with the datasets as this machine has them.
+
+    Raises:
+        UserError: this machine does not have one.
+    """
     dataset, test_dataset = (flag_values[name].value for name in _HERE)
     data = values["data"]
-    if test_dataset is not None:
-        if not data.test_dataset:
-            raise errors.UserError(
-                "`--test_dataset_here` needs `--test_dataset`, the same data as the containers see it."
-            )
-        data = dataclasses.replace(data, test_dataset=test_dataset)
+    if test_dataset is not None and not data.test_dataset:
+        raise errors.UserError("`--test_dataset_here` needs `--test_dataset`, the same data as the containers see it.")
+    if dataset is None:
+        checks.check_here("--dataset", values["dataset"])
+    if test_dataset is None:
+        checks.check_here("--test_dataset", data.test_dataset)
+    data = dataclasses.replace(data, test_dataset=test_dataset or data.test_dataset)
     return {**values, "dataset": dataset or values["dataset"], "data": data}
 
 

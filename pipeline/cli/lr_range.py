@@ -16,6 +16,7 @@ SUMMARY = "Find the range of learning rates in which the loss falls (Smith's ran
 USAGE = "--dataset=DATASET --workdir=FOLDER [--write_space=FILE] [flags]"
 EXAMPLE = "ssd-tuner lr-range --dataset=road_scenes --workdir=runs/demo --write_space=space.yaml"
 EXTRA = "pipeline"
+CONTINUES = True
 _NAME = "lr_range"
 _SETTING = "optimizer.learning_rate"
 
@@ -25,21 +26,21 @@ def define_flags(flag_values: flags.FlagValues) -> None:
     study_flags.define_flags(flag_values, others=("space", "tune"))
     numbers = {
         "min_rate": (1e-7, "First learning rate."),
-        "max_rate": (1.0, "Last learning rate; a sweep ends before where the loss diverges."),
+        "max_rate": (1.0, "Last learning rate. A sweep stops earlier if the loss diverges."),
     }
     for name, (default, text) in numbers.items():
         flags.DEFINE_float(name, default, text, lower_bound=1e-10, flag_values=flag_values)
     flags.DEFINE_integer(
         "repeats",
         3,
-        "Sweeps, each with a seed of its own from --seed on; they show how far the range can be trusted.",
+        "Number of sweeps. Each has its own seed, counted from --seed; their spread shows how far to trust the range.",
         lower_bound=1,
         flag_values=flag_values,
     )
     flags.DEFINE_integer(
         "steps",
         None,
-        "Mini-batches of a sweep. By default all sweeps together take two epochs at most.",
+        "Mini-batches per sweep. By default, all sweeps together take about two epochs at most.",
         lower_bound=10,
         flag_values=flag_values,
     )
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     Raises:
         UserError: a flag's value or the dataset is unusable, or the loss falls with no seed.
     """
-    parsing.no_arguments("lr-range", arguments, "dataset")
+    parsing.no_arguments("lr-range", arguments, "dataset", flag_values)
     low, high, output = (flag_values[name].value for name in ("min_rate", "max_rate", "write_space"))
     if low >= high:
         raise errors.UserError(f"`--max_rate` must exceed `--min_rate`: got {high:g} and {low:g}.")

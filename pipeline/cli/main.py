@@ -2,8 +2,8 @@
 
 A command is a module `pipeline.cli.<command>` (`data check`: `data_check`, `import-config`: `import_config`) with
 SUMMARY, USAGE, EXAMPLE, `define_flags(flag_values)`, `main(arguments, flag_values) -> int` and, where it needs one, the
-EXTRA of setup.py. Nothing here imports
-TensorFlow: help and mistakes answer at once.
+EXTRA of setup.py; one that continues what was interrupted says so with CONTINUES. Nothing here imports TensorFlow: help
+and mistakes answer at once.
 """
 
 import contextlib
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return failures.STATUS_BUG
     except (Exception, KeyboardInterrupt) as error:
-        failure = failures.explain(error)
+        failure = failures.explain(error, continues=bool(arguments) and _continues(arguments[0]))
         message = failure.message
         if failure.status == failures.STATUS_BUG and not isinstance(error, failures.CommandFailedError):
             message += _save_traceback(error)
@@ -158,6 +158,11 @@ def _load(name: str) -> Any:
     except ImportError:
         environment.check_environment(_PIPELINE)  # says which library is missing, where that is the reason
         raise
+
+
+def _continues(name: str) -> bool:
+    """Tells whether a command, given again, continues where it was interrupted."""
+    return name in COMMANDS and getattr(_load(name), "CONTINUES", False)
 
 
 def _asks_for_help(arguments: Sequence[str]) -> bool:

@@ -14,7 +14,7 @@ from pipeline.screen import display
 if TYPE_CHECKING:
     from pipeline.tracking import mlflow_store
 
-SUMMARY = "Put a run with its trials, metrics and models into MLflow; again, it adds what is new."
+SUMMARY = "Put a run with its trials, metrics and models into MLflow; a second call adds only what is new."
 USAGE = "WORKDIR [--tracking_uri=URI]"
 EXAMPLE = "ssd-tuner mlflow runs/demo --tracking_uri=http://localhost:5000"
 EXTRA = "pipeline"

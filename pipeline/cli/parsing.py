@@ -14,12 +14,15 @@ from absl import flags
 from data import errors, plugins
 from data.run_directory import RunDirectory
 from models import foreign_names
+from models.hyperparameters import ExperimentConfig
 from pipeline.screen import logs
 
 _ILLEGAL = re.compile(r"flag --(?P<name>[^=]+)=(?P<value>.*?): (?P<reason>.*)", re.DOTALL)
 # What absl adds to the help of enumerations and of flags that may be repeated.
 _ABSL_ADDS = re.compile(r"^<[^>]*>: |;\s+repeat this option to specify a list of values$")
 PLUGIN = "plugin"
+_PATHS = ("dataset", "test_dataset", "workdir", "model", "output", "report", "config", "write_space")
+_HOME = re.compile(r"(?:\w+:)?(?P<home>~[^/]*)")
 _REQUIRED = "must have a value other than None"
 _HELP_WIDTH = 100
 _FLAG_COLUMN = 24
@@ -73,16 +76,15 @@ def parse(command: str, flag_values: flags.FlagValues, arguments: Sequence[str])
         The positional arguments.
 
     Raises:
-        errors.UserError: an unknown flag or value (the nearest known one is named), a missing one, or one
-            that is not of the flag's kind.
+        errors.UserError: an unknown flag or value (the nearest known one is named), a missing one, one that is not
+            of the flag's kind, or a path in an unknown home folder.
     """
     flag_values.set_gnu_getopt(True)
     see = f"See `ssd-tuner {command} --help`."
     try:
-        return flag_values(["ssd-tuner", *arguments])[1:]
+        positional = flag_values(["ssd-tuner", *arguments])[1:]
     except flags.UnrecognizedFlagError as error:
-        hint = foreign_names.flag_hint(error.flagname)
-        hint = hint or errors.nearest(f"--{error.flagname}", [f"--{name}" for name in flag_values])
+        hint = _hint(error.flagname, flag_values)
         raise errors.UserError(f"`--{error.flagname}` is not a flag of `{command}`.{hint} {see}") from error
     except flags.IllegalFlagValueError as error:
         text = _explain(flag_values, str(error))
@@ -91,21 +93,27 @@ def parse(command: str, flag_values: flags.FlagValues, arguments: Sequence[str])
         raise errors.UserError(f"{text} {see}") from error
     except flags.Error as error:
         raise errors.UserError(f"{error}. {see}") from error
+    for name in set(_PATHS).intersection(flag_values):
+        _check_home(f"--{name}={flag_values[name].value}", flag_values[name].value)
+    for argument in positional:
+        _check_home(argument, argument)
+    return positional
 
 
-def no_arguments(command: str, arguments: Sequence[str], flag: str) -> None:
+def no_arguments(command: str, arguments: Sequence[str], flag: str, flag_values: flags.FlagValues) -> None:
     """Raises `errors.UserError` where a command without positional arguments got one.
 
     Args:
         command: its name.
         arguments: the positional arguments.
         flag: the flag that the user probably meant.
+        flag_values: from `define`.
     """
     if arguments:
         name, is_pair, value = arguments[0].partition("=")
         hint = f" Did you mean `--{flag}={arguments[0]}`?"
         if is_pair and not os.path.exists(arguments[0]):  # as Ultralytics' command line takes settings
-            hint = foreign_names.flag_hint(name).replace("=...", f"={value}") or f" Did you mean `--{name}={value}`?"
+            hint = f" Did you mean `--{name}={value}`?" if name in flag_values else _hint(name, flag_values, value)
         raise errors.UserError(f"`{command}` takes flags only: got `{arguments[0]}`.{hint}")
 
 
@@ -168,6 +176,19 @@ def _is_required(flag: flags.Flag) -> bool:
     return any(_REQUIRED in validator.message for validator in flag.validators)
 
 
+def _check_home(shown: str, path: str | None) -> None:
+    """Raises `errors.UserError` where a path begins with a home folder that this machine does not know."""
+    found = _HOME.match(path or "")
+    if found and os.path.expanduser(found["home"]) == found["home"]:
+        raise errors.UserError(f"`{shown}`: there is no home folder `{found['home']}` here. Write the path in full.")
+
+
+def _hint(name: str, flag_values: flags.FlagValues, value: str = "...") -> str:
+    """Words the flag that was probably meant by a name that is none of a command's flags."""
+    found = foreign_names.flag_hint(name, list(flag_values), list(ExperimentConfig().flat()), value)
+    return found or errors.nearest(name, flag_values, prefix="--")
+
+
 def _missing(flag_values: flags.FlagValues) -> list[str]:
     return [
         f"`--{name}`" for name in flag_values if flag_values[name].value is None and _is_required(flag_values[name])
@@ -183,6 +204,8 @@ def _explain(flag_values: flags.FlagValues, text: str) -> str:
     choices = getattr(parser, "enum_values", None)
     if choices:
         return f"`--{name}={value}` is unknown.{errors.nearest(value, choices)}"
+    if isinstance(parser, flags.BooleanParser):
+        return f"`--{name}` needs true or false: got `{value}`."
     if parser.syntactic_help:
         return f"`--{name}` needs {parser.syntactic_help}: got `{value}`."
     return f"`--{name}={value}`: {match['reason'].rstrip('.')}."

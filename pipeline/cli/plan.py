@@ -35,7 +35,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
     Raises:
         UserError: a flag's value, the dataset or the weights' path is unusable.
     """
-    parsing.no_arguments("plan", arguments, "dataset")
+    parsing.no_arguments("plan", arguments, "dataset", flag_values)
     output = flag_values["output"].value
     if output is not None:
         files.check_writable(output, "--output")

@@ -5,7 +5,7 @@ import glob
 import io
 import itertools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from absl import flags
@@ -60,12 +60,14 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         0, where each image was read.
 
     Raises:
-        UserError: no image is named, the model is unusable, or a file is not an image; the others are done first.
+        UserError: no image is named, `--output` is a file, the model is unusable, or a file is not an image; the
+            others are done first.
     """
     from models.export import predict
 
     if not arguments:
         raise errors.UserError(f"`predict` needs at least one image. Example: {EXAMPLE}")
+    files.check_writable(pathlib.Path(flag_values.output) / _JSON_FILE, "--output")
     model = predict.find_model(flag_values.model)
     paths = [path for argument in arguments for path in _expand(argument)]
     run = _Run(pathlib.Path(flag_values.output), flag_values.min_score)
@@ -148,16 +150,21 @@ def _expand(argument: str) -> list[str]:
     """Lists the images that an argument stands for; a file is taken as it is, and read later."""
     path = pathlib.Path(argument)
     if path.is_dir():
-        found = [str(path / name) for name in layout.image_names(path) if not name.endswith(_PICTURE_SUFFIX)]
+        found = _without_own_pictures(str(path / name) for name in layout.image_names(path))
         if not found:
             raise errors.UserError(f"`{argument}` holds no image. Give images, or a folder of JPEG or PNG files.")
         return found
     if any(mark in argument for mark in "*?[") and not path.exists():
-        found = sorted(glob.glob(argument, recursive=True))
+        found = _without_own_pictures(sorted(glob.glob(argument, recursive=True)))
         if not found:
-            raise errors.UserError(f"`{argument}` matches no file.")
+            raise errors.UserError(f"`{argument}` matches no file; *{_PICTURE_SUFFIX} are left out.")
         return found
     return [argument]
+
+
+def _without_own_pictures(paths: Iterable[str]) -> list[str]:
+    """Leaves out what an earlier call drew."""
+    return [path for path in paths if not path.endswith(_PICTURE_SUFFIX)]
 
 
 def _read_images(

@@ -21,6 +21,7 @@ SUMMARY = "Search, train, evaluate and export a detector; the same command conti
 USAGE = "--dataset=DATASET --workdir=FOLDER [flags]"
 EXAMPLE = "ssd-tuner run --dataset=road_scenes --workdir=runs/demo"
 EXTRA = "pipeline"
+CONTINUES = True
 
 # The run came to its end, but its model, or a format of it, was not good enough to be pushed.
 STATUS_NOT_BLESSED = 3
@@ -196,6 +197,7 @@ def _check_machines(values: Mapping[str, Any]) -> None:
     """Asks whether what trials and Beam's steps run on is there."""
     beam_options.check(values["beam_args"] or ())
     if values["ray"] is None:
+        devices.check_reserved(values["trial_cpus"], values["trial_gpus"])
         devices.check(values["parallel_trials"])
         return
     environment.check_environment("ray")

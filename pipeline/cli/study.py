@@ -75,7 +75,8 @@ def open_study(
     """
     verbosity = flag_values["verbosity"].value
     with display.open_display(verbosity):
-        config, found, key = planning.plan_run(study_flags.values(flag_values) | {"studied_space": space})
+        values = study_flags.values(flag_values) | {"studied_space": space}
+        config, found, key = planning.plan_run(values, study=name)
         check(config)
     with (
         workdir.open_workdir(flag_values["workdir"].value) as folder,

@@ -6,8 +6,15 @@ from typing import Any
 from absl import flags
 
 from pipeline.cli import data_flags, run
+from tuner_fn import objectives
 
-_SHARED = ("preset", "config", "plan", "set", "epochs", "seed", "objective")
+_SHARED = ("preset", "config", "plan", "set", "epochs", "seed")
+# Of flags that mean less without a search.
+_HELP = {
+    "objective": "Metric on the val split by which changes are judged: "
+    + " or ".join(f"{name} ({one.text})" for name, one in objectives.COCO.items())
+    + ", or a plug-in's metric."
+}
 
 
 def define_flags(flag_values: flags.FlagValues, others: Sequence[str] = ()) -> None:
@@ -22,6 +29,7 @@ def define_flags(flag_values: flags.FlagValues, others: Sequence[str] = ()) -> N
     every = _flags_of_run()
     for name in (*_SHARED, *others):
         flag_values[name] = every[name]
+        flag_values[name].help = _help(every[name])
     flags.DEFINE_string(
         "workdir",
         None,
@@ -35,9 +43,15 @@ def values(flag_values: flags.FlagValues) -> dict[str, Any]:
     """Collects what `planning.plan_run` takes; `run`'s flags that a study does not have are at their defaults."""
     every = _flags_of_run()
     for name in every:
-        if name in flag_values and flag_values[name].help == every[name].help:  # `repeats` means something else here
+        # `repeats` means something else here, as its help says.
+        if name in flag_values and flag_values[name].help == _help(every[name]):
             every[name].value, every[name].present = flag_values[name].value, flag_values[name].present
     return run.experiment_values(every) | {"workdir": flag_values["workdir"].value}
+
+
+def _help(flag: flags.Flag) -> str:
+    """Returns what the help of a study says of a flag of `run`."""
+    return _HELP.get(flag.name, flag.help)
 
 
 def _flags_of_run() -> flags.FlagValues:

@@ -1,17 +1,23 @@
 """Checks before a pipeline is compiled: what the cluster's containers will not find is said here, not there."""
 
+import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from data import sources
 from data.errors import UserError
 from models import imagenet_weights
 from models.hyperparameters import ExperimentConfig
+from pipeline import beam_options
 from pipeline.cluster import uris
 from pipeline.cluster.pods import Pod
 
 _RUNNERS = ("FnApiRunner", "DirectRunner", "BundleBasedDirectRunner")  # those that work in the step's own pod
 _WEIGHTS = ("weights", "backbone_weights")  # of `model.`
+_NO_FILE = ("", "none", "imagenet", imagenet_weights.AUTO)  # in their place
+_DATA_DIR = "data_dir="  # option of tfds:NAME that holds a path
+_PATTERN = "*?[@"  # marks of a name that stands for several files
 
 
 def check_root(pipeline_root: str) -> None:
@@ -26,7 +32,12 @@ def check_root(pipeline_root: str) -> None:
 
 
 def check_beam(arguments: Sequence[str]) -> None:
-    """Raises `UserError` where Beam would work on other machines: those do not see the folders of a step's pod."""
+    """Checks that Beam would work in a step's pod: other machines do not see its folders.
+
+    Raises:
+        UserError: it would not, or as `beam_options.check_form`.
+    """
+    beam_options.check_form(arguments)
     for argument in arguments:
         name, _, runner = argument.partition("=")
         if name == "--runner" and runner.rpartition(".")[2] not in _RUNNERS:
@@ -73,15 +84,63 @@ def check_paths(dataset: str, options: sources.DataOptions, workdir: str, pod: P
             )
 
 
-def check_weights(experiment: ExperimentConfig, pod: Pod) -> None:
-    """Raises `UserError` where the settings name a file of weights that the containers do not see."""
+def check_here(flag: str, spec: str) -> None:
+    """Raises `UserError` where this machine, which reads a dataset for the plan, has no such path.
+
+    Args:
+        flag: that names it, with dashes.
+        spec: of the dataset.
+    """
+    path = path_of(spec)
+    if path is not None and not any(mark in path for mark in _PATTERN) and not os.path.exists(path):
+        raise UserError(
+            f"`{flag}={spec}`: this machine reads the data, too, for the plan and the cache's key, and there is no"
+            f" `{path}` here. Copy the same data to this machine, and name it with"
+            f" {flag}_here={spec.replace(path, 'PATH')}."
+        )
+
+
+def check_weights(experiment: ExperimentConfig, ranges: Mapping[str, Mapping[str, Any]], pod: Pod) -> None:
+    """Checks that files of pretrained weights lie where every container sees them.
+
+    Args:
+        experiment: settings that the search begins with.
+        ranges: what is searched, as `SearchConfig.ranges`.
+        pod: with the volumes.
+
+    Raises:
+        UserError: one lies on no volume.
+    """
     for name in _WEIGHTS:
-        value = str(getattr(experiment.model, name))
-        if value not in ("", "none", "imagenet", imagenet_weights.AUTO) and pod.mount_of(value) is None:
+        begun = (f"--set=model.{name}=", getattr(experiment.model, name))
+        tried = ((f"--space, model.{name}: ", one) for one in ranges.get(f"model.{name}", {}).get("choices", ()))
+        for place, value in (begun, *tried):
+            if str(value) not in _NO_FILE and pod.mount_of(str(value)) is None:
+                raise UserError(
+                    f"`{place}{value}`: the containers do not see this file, which lies on no volume. Copy it to a"
+                    " volume, and name its place there."
+                )
+
+
+def check_plugins(names: Sequence[str], pod: Pod) -> None:
+    """Raises `UserError` where a plug-in is a file that the containers do not see; modules are in the image."""
+    for name in names:
+        path = pathlib.Path(os.path.expanduser(name)).resolve()
+        if name.endswith(".py") and pod.mount_of(str(path)) is None:
             raise UserError(
-                f"`--set=model.{name}={value}`: the containers do not see this file, which lies on no volume. Copy it"
-                " to a volume, and name its place there."
+                f"`--plugin={name}`: the containers do not see `{path}`, which lies on no volume. Install it as a"
+                f" module in the image and here, and give --plugin={path.stem}; or keep it on a volume that this"
+                " machine has under the same path."
             )
+
+
+def check_trials(parallel_trials: int | None, gpus: int) -> None:
+    """Raises `UserError` where more trials are to train at a time than the Tuner's pod has GPUs."""
+    if parallel_trials is not None and 0 < gpus < parallel_trials:
+        raise UserError(
+            f"`--parallel_trials={parallel_trials}` needs a GPU for each trial, and the Tuner's pod gets --gpus={gpus}."
+            f" Give --gpus={parallel_trials}, or {gpus} or fewer trials."
+        )
 
 
 def path_of(spec: str) -> str | None:
@@ -89,7 +148,10 @@ def path_of(spec: str) -> str | None:
     kind, colon, argument = spec.partition(":")
     if kind not in sources.READERS or (argument and not colon):
         return spec or None
-    return argument.partition(",")[0] if sources.READERS[kind].argument_help.startswith(":PATH") else None
+    first, *others = argument.split(",")
+    if sources.READERS[kind].argument_help.startswith(":PATH"):
+        return first
+    return next((one.removeprefix(_DATA_DIR) for one in others if one.startswith(_DATA_DIR)), None)
 
 
 def _moved(spec: str, path: str, pod: Pod) -> str:

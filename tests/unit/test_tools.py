@@ -19,8 +19,15 @@ def system(tmp_path):
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
         (folder / name).chmod(0o755)
 
-    def find(glibc: str, versions: dict[str, str], *arguments: str, without_venv: tuple[str, ...] = ()) -> str:
-        write("getconf", f"echo glibc {glibc}")
+    def find(
+        glibc: str,
+        versions: dict[str, str],
+        *arguments: str,
+        without_venv: tuple[str, ...] = (),
+        machine: str = "x86_64",
+    ) -> str:
+        write("getconf", f"echo glibc {glibc}" if glibc else "exit 1")
+        write("uname", f"echo {machine}")
         for name, version in versions.items():
             imports = "exit 1" if name in without_venv else "exit 0"
             write(name, f'case "$2" in *ensurepip*) {imports} ;; *) echo {version} ;; esac')
@@ -76,3 +83,17 @@ def test_a_named_interpreter_is_taken_or_refused_with_its_version(system) -> Non
     assert system("2.39", versions, "mine") == "mine newer"
     assert "and mine is Python 3.12" in system("2.36", versions, "mine")
     assert "and absent is not an interpreter" in system("2.36", versions, "absent")
+
+
+@pytest.mark.parametrize(
+    ("glibc", "machine", "found"),
+    [
+        ("2.41", "aarch64", "This is aarch64 with glibc 2.41."),
+        ("", "x86_64", "This is x86_64 with another C library."),
+        ("", "arm64", "This is arm64 with another C library."),
+    ],
+)
+def test_a_machine_without_wheels_is_told_so(system, glibc, machine, found) -> None:
+    line = system(glibc, {"python3": "3.11"}, machine=machine)
+    assert line.startswith("none set-up cannot start: it needs Linux on x86-64 with glibc, ")
+    assert line.endswith(found)

@@ -122,8 +122,13 @@ class SeededOracle(SavedOracle, abc.ABC):
             prune_after: configurations with a score after which settings are pinned, as `PinnedSettings.after`.
 
         Raises:
-            UserError: a number below 1, or several metrics as the objective.
+            UserError: a number below 1, several metrics as the objective, or an empty space.
         """
+        if not hyperparameters.space:
+            raise UserError(
+                "`hyperparameters` is empty, so there is nothing to search. Declare at least one there, for example"
+                ' with `hyperparameters.Float("rate", 1e-3, 1.0)`; those that a model declares are not added.'
+            )
         if isinstance(objective, list | tuple):
             raise UserError("`objective` must be one metric: got several. Let training report what should count.")
         counts = {"max_trials": max_trials, "max_epochs_total": max_epochs_total, "prune_after": prune_after}

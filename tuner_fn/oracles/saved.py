@@ -40,7 +40,9 @@ class SavedOracle(keras_tuner.Oracle):
             self._rebuild(known)
         ended = set(self.end_order)
         again = [trial.trial_id for trial in self.ongoing_trials.values() if trial.trial_id not in ended]
-        self._retry_queue = [*self._retry_queue, *again]
+        self._retry_queue = list(dict.fromkeys([*self._retry_queue, *again]))
+        for trial in map(self.trials.get, self._retry_queue):
+            trial.metrics = type(trial.metrics)()  # what a kill left of its end is found anew
         self.ongoing_trials = {}
 
     def _restore(self, state: dict[str, Any]) -> bool:
@@ -48,6 +50,10 @@ class SavedOracle(keras_tuner.Oracle):
         # A kill may have come between the writing of a trial and that of this state: then it is proposed again.
         self.trials = {trial_id: self.trials.get(trial_id) or self._lost(trial_id) for trial_id in state["start_order"]}
         self.set_state(state)
+        # Ctrl-C may have come while a trial was ended: it had an end in memory, and another end was saved after it.
+        half_ended = [trial_id for trial_id in self.end_order if self.trials[trial_id].status == "RUNNING"]
+        self.end_order = [trial_id for trial_id in self.end_order if trial_id not in half_ended]
+        self._retry_queue += half_ended
         lost = [trial_id for trial_id, trial in self.trials.items() if trial.status == "FAILED"]
         self.end_order += [trial_id for trial_id in lost if trial_id not in self.end_order]
         return True

@@ -14,6 +14,7 @@ import numpy as np
 
 from models.hyperparameters import AnchorConfig, ExperimentConfig
 from models.network import anchors
+from tuner_fn.plan import box_shapes
 
 MATCH_IOU = 0.5
 SIZE_EDGES_PX = (0, 8, 16, 32, 64, 128, 256)  # sides at the detector's input
@@ -21,63 +22,9 @@ LEAST_CELLS = 1.5  # a side below this many cells is often missed between two an
 
 _FITTED_BOXES = 5000  # of more boxes a seeded sample is fitted; recall is always that of all
 _CLUSTER_COUNTS = range(2, 11)
-_RESTARTS = 3
-_MOST_ITERATIONS = 100
 _MOST_PASSES = 8
-_DIGITS = 4
 _LEAST_SCALE = 0.001  # of `anchors.scales`
 _WORTH_MORE_ANCHORS = 0.02  # recall that has to be gained
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Clusters:
-    """What k-means found.
-
-    Attributes:
-        centroids: float64 [k, 2] height, width; by rising area.
-        mean_iou: of the boxes with their centroid, as if both had one centre.
-    """
-
-    centroids: np.ndarray
-    mean_iou: float
-
-
-def shape_iou(sides1: np.ndarray, sides2: np.ndarray) -> np.ndarray:
-    """Computes the IoU of boxes laid on one centre.
-
-    Args:
-        sides1: float [N, 2] height, width, positive.
-        sides2: float [M, 2].
-
-    Returns:
-        float64 [N, M] in (0, 1].
-
-    Source: Redmon & Farhadi 2017 (arXiv:1612.08242), section 2, "Dimension Clusters".
-    """
-    one, other = np.asarray(sides1, np.float64)[:, None], np.asarray(sides2, np.float64)[None]
-    shared = np.minimum(one, other).prod(axis=-1)  # [N, M]
-    return shared / (one.prod(axis=-1) + other.prod(axis=-1) - shared)
-
-
-def cluster_shapes(sides: np.ndarray, num_clusters: int, seed: int) -> Clusters:
-    """Clusters boxes by height and width with k-means, the distance being 1 - IoU.
-
-    The first centroids are drawn as k-means++ does; the best of three draws is kept.
-
-    Args:
-        sides: float [N, 2] height, width, positive; N at least 1.
-        num_clusters: at least 1; fewer come back where the boxes have fewer shapes.
-        seed: of the draws.
-
-    Returns:
-        The clusters, a centroid being the mean height and width of its boxes.
-
-    Source: Redmon & Farhadi 2017 (arXiv:1612.08242), section 2, "Dimension Clusters".
-    """
-    sides = np.asarray(sides, np.float64)
-    draws = (_cluster_once(sides, num_clusters, np.random.default_rng([seed, draw])) for draw in range(_RESTARTS))
-    found = max(draws, key=lambda clusters: clusters.mean_iou)
-    return Clusters(found.centroids[np.argsort(found.centroids.prod(axis=1))], found.mean_iou)
 
 
 def best_ious(boxes: np.ndarray, grid: anchors.Grid, config: AnchorConfig) -> np.ndarray:
@@ -215,7 +162,9 @@ def propose(boxes: np.ndarray, grid: anchors.Grid, config: AnchorConfig, seed: i
     offered = _offered_sides(shapes, seed)
     fitted = [
         _choose_sides(sample, grid, dataclasses.replace(config, aspect_ratios=ratios), offered)
-        for ratios in dict.fromkeys((tuple(config.aspect_ratios), _fitted_ratios(shapes, config, seed)))
+        for ratios in dict.fromkeys(
+            (tuple(config.aspect_ratios), box_shapes.fit_ratios(shapes, config.aspect_ratios, seed))
+        )
     ]
     best = max(fitted, key=lambda each: recall(best_ious(boxes, grid, each)))
     before, after = (recall(best_ious(boxes, grid, each)) for each in (config, best))
@@ -251,10 +200,9 @@ def _candidates(train: np.ndarray, grid: anchors.Grid, config: AnchorConfig, see
     proposed = propose(train, grid, config, seed)
     if proposed is not None:
         found["proposed"] = proposed
-    reduced = config.kind == "ssd" and config.reduce_lowest_level
-    whole = dataclasses.replace(config, reduce_lowest_level=False)
-    more = propose(train, grid, whole, seed) if reduced else None
-    if more is not None:
+    if len(train) and config.kind == "ssd" and config.reduce_lowest_level:
+        whole = dataclasses.replace(config, reduce_lowest_level=False)
+        more = propose(train, grid, whole, seed) or whole
         least = recall(best_ious(train, grid, proposed or config)) + _WORTH_MORE_ANCHORS
         if recall(best_ious(train, grid, more)) >= least:
             found["more anchors"] = more
@@ -284,38 +232,9 @@ def _level_ious(boxes: np.ndarray, map_size: tuple[int, int], shapes: Sequence[t
     return (overlap / union).max(axis=1)
 
 
-def _cluster_once(sides: np.ndarray, num_clusters: int, draws: np.random.Generator) -> Clusters:
-    centroids = sides[[draws.integers(len(sides))]]
-    while len(centroids) < num_clusters:
-        distance = (1 - shape_iou(sides, centroids).max(axis=1)) ** 2
-        if distance.max() < 1e-12:  # every shape has its centroid
-            break
-        chosen = draws.choice(len(sides), p=distance / distance.sum())
-        centroids = np.concatenate([centroids, sides[[chosen]]])
-    nearest = None
-    for _ in range(_MOST_ITERATIONS):
-        ious = shape_iou(sides, centroids)
-        if nearest is not None and (ious.argmax(axis=1) == nearest).all():
-            break
-        nearest = ious.argmax(axis=1)
-        members = [sides[nearest == cluster] for cluster in range(len(centroids))]
-        centroids = np.stack(
-            [own.mean(axis=0) if len(own) else old for own, old in zip(members, centroids, strict=True)]
-        )
-    return Clusters(centroids, float(shape_iou(sides, centroids).max(axis=1).mean()))
-
-
-def _fitted_ratios(sides: np.ndarray, config: AnchorConfig, seed: int) -> tuple[float, ...]:
-    """Finds as many aspect ratios as are configured; those where the boxes have fewer."""
-    shapes = sides / np.sqrt(sides.prod(axis=1, keepdims=True))
-    centroids = cluster_shapes(shapes, len(config.aspect_ratios), seed).centroids
-    ratios = sorted({round(float(width / height), _DIGITS) for height, width in centroids})
-    return tuple(ratios) if len(ratios) == len(config.aspect_ratios) else tuple(config.aspect_ratios)
-
-
 def _offered_sides(sides: np.ndarray, seed: int) -> list[float]:
     """Lists the sides of all centroids, over several numbers of clusters."""
-    found = [cluster_shapes(sides, count, seed) for count in _CLUSTER_COUNTS]
+    found = [box_shapes.cluster(sides, count, seed) for count in _CLUSTER_COUNTS]
     return sorted({float(side) for clusters in found for side in np.sqrt(clusters.centroids.prod(axis=1))})
 
 
@@ -329,18 +248,18 @@ def _choose_sides(
     spread = np.quantile(offered, np.linspace(0, 1, levels))
     usable = np.maximum(spread, np.minimum(configured, [0, *(LEAST_CELLS / min(size) for size in grid.sizes[1:])]))
     starts = [_ascending(start) for start in (configured, usable)]
-    choices = sorted({round(side, _DIGITS) for side in (*offered, *configured) if _LEAST_SCALE <= side <= 1})
+    choices = sorted({round(side, box_shapes.DIGITS) for side in (*offered, *configured) if _LEAST_SCALE <= side <= 1})
     ascents = [_ascend(boxes, grid, dataclasses.replace(config, scales=start), choices) for start in starts]
     return max(ascents, key=lambda pair: pair[0])[1]
 
 
 def _ascending(scales: Sequence[float]) -> tuple[float, ...]:
     """Rounds scales and makes them rise strictly inside (0, 1]."""
-    step = 10.0**-_DIGITS
+    step = 10.0**-box_shapes.DIGITS
     rising: list[float] = []
     for left, scale in zip(range(len(scales) - 1, -1, -1), scales, strict=True):
         least = rising[-1] + step if rising else _LEAST_SCALE
-        rising.append(round(min(max(float(scale), least), 1 - left * step), _DIGITS))
+        rising.append(round(min(max(float(scale), least), 1 - left * step), box_shapes.DIGITS))
     return tuple(rising)
 
 

@@ -15,6 +15,8 @@ from tuner_fn import devices
 
 MOST_IMAGES = 300  # of the train split are read, evenly spread
 MOST_PIXELS = 300_000_000  # in them together: larger images are fewer
+_SHIFTS = (0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15)  # sixteenths of the way to the next image
+_MOST_PIXELS_SEARCHED = 1_200_000_000  # in all samples together, where the first ones have no object: some 8 s
 _FIRST = 8  # images that say how large the others are
 _MOST_COLOR_CHECKS = 16  # images
 _GREY_LEVELS = 2.0  # mean distance of the channels up to which an image is grey
@@ -99,7 +101,7 @@ def take(source: sources.Source, machine: Machine) -> Fingerprint:
         Its numbers, a function of data and machine alone.
 
     Raises:
-        UserError: no sampled image is readable, or none has an object.
+        UserError: no sampled image is readable, or none has an object, although further samples were read.
     """
     boxes, labels, counts, sizes, colored = [], [], [], [], False
     for number, record in enumerate(_sample(source)):
@@ -114,7 +116,8 @@ def take(source: sources.Source, machine: Machine) -> Fingerprint:
     if not sum(counts):
         raise errors.UserError(
             f"Dataset `{source.spec}`: none of {len(sizes)} sampled train images has an object of"
-            f" {', '.join(source.class_names)}. Check the annotations with `ssd-tuner data check`."
+            f" {', '.join(source.class_names)}. Check the annotations with `ssd-tuner data check`. If objects are that"
+            " rare, leave the plan out with `--plan=off`."
         )
     return Fingerprint(
         class_names=tuple(source.class_names),
@@ -129,16 +132,31 @@ def take(source: sources.Source, machine: Machine) -> Fingerprint:
 
 
 def _sample(source: sources.Source) -> Iterator[examples.DetectionRecord]:
-    """Yields readable train images, evenly spread; how many depends on how large the first ones are."""
+    """Yields readable train images, evenly spread; how many depends on how large the first ones are.
+
+    Where none of them has an object, those between them follow, sample by sample, until some have or enough are read.
+    """
     items = source.items("train")
     first = [one for one in loading.load_items(source, items[:_FIRST]) if not isinstance(one, errors.BadExampleError)]
     pixels = max([1, *(one.height * one.width for one in first)])
     most = min(len(items), MOST_IMAGES, max(_FIRST, MOST_PIXELS // pixels))
     tiles = source.tiles_per_image  # an image's tiles lie side by side: it is taken with all of them
     images, most = len(items) // tiles, max(1, most // tiles)
-    starts = [index * images // most * tiles for index in range(min(most, images))]
-    spread = [item for start in starts for item in items[start : start + tiles]]
-    yield from (one for one in loading.load_items(source, spread) if not isinstance(one, errors.BadExampleError))
+    unread, pixels_read, has_objects = set(range(images)), 0, False
+    for shift in _SHIFTS:
+        places = (
+            (index * len(_SHIFTS) + shift) * images // (most * len(_SHIFTS)) for index in range(min(most, images))
+        )
+        chosen = [place for place in places if place in unread]
+        unread -= set(chosen)
+        spread = [item for place in chosen for item in items[place * tiles : (place + 1) * tiles]]
+        for one in loading.load_items(source, spread):
+            if not isinstance(one, errors.BadExampleError):
+                yield one
+                pixels_read += one.height * one.width
+                has_objects = has_objects or not one.is_crowd.all()
+        if has_objects or pixels_read > _MOST_PIXELS_SEARCHED:
+            return
 
 
 def _is_colored(encoded: bytes) -> bool:

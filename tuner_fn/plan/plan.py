@@ -80,21 +80,24 @@ def make(
     Args:
         about: numbers of dataset and machine.
         config: the settings without a plan: the preset's and the user's.
-        fixed: settings that are the user's, which no rule changes.
+        fixed: settings that are the user's, which no rule changes; a rule is left out as a whole where its choices
+            would change what one of them means.
         searched: settings that the search varies; a rule whose choice would take the effect from one is left out.
 
     Returns:
         The plan; a choice that is what the setting is already is left out.
     """
-    choices: list[Choice] = []
+    choices: dict[str, Choice] = {}
     before = config.flat()
     for rule in RULES:
-        if any(path in fixed for path in rule.settings) or any(path in searched for path in rule.unless_searched):
+        if rule.is_left_out(config, fixed, searched):
             continue
-        found = [choice for choice in rule.choose(about, config) if config.flat()[choice.setting] != choice.value]
+        found = [choice for choice in rule.choose(about, config) if choice.setting not in fixed]
+        found = [choice for choice in found if config.flat()[choice.setting] != choice.value]
         config = config.replace({choice.setting: choice.value for choice in found})
-        choices += found
-    return Plan(tuple(choices), before, about.summary())
+        changed = {choice.setting: choice for choice in found}
+        choices = {path: choice for path, choice in choices.items() if path not in changed} | changed
+    return Plan(tuple(choices.values()), before, about.summary())
 
 
 def key(parts: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ what the rules before it chose. `docs/plan.md` has the measurements that each ru
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from models import imagenet_weights
 from models.hyperparameters import AnchorConfig, ExperimentConfig
 from models.network import anchors, pretrained, weights_kind
-from tuner_fn.plan import anchor_fit
+from tuner_fn.plan import anchor_fit, box_shapes
 from tuner_fn.plan.fingerprint import Fingerprint
 
 _LEFT_OF_START = 0.01  # of batch norm's first moving averages, once they count
@@ -46,17 +46,26 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """A rule and what it decides; one whose setting the user fixed is left out as a whole.
+    """A rule, and when it is left out as a whole; else only its choices of settings that the user fixed are.
 
     Attributes:
-        settings: paths of all settings that it may choose.
         choose: the function.
+        unless_fixed: {path: values} of settings that would no longer mean what the user meant by them, None for any
+            value.
         unless_searched: paths of settings that could not be searched with what it chooses.
     """
 
-    settings: tuple[str, ...]
     choose: Callable[[Fingerprint, ExperimentConfig], Sequence[Choice]]
+    unless_fixed: Mapping[str, Sequence[Any] | None] = dataclasses.field(default_factory=dict)
     unless_searched: tuple[str, ...] = ()
+
+    def is_left_out(self, config: ExperimentConfig, fixed: Collection[str], searched: Collection[str]) -> bool:
+        """Tells whether what the user fixed, or what is searched, excludes the rule."""
+        values = config.flat()
+        return any(path in searched for path in self.unless_searched) or any(
+            path in fixed and (excluding is None or values[path] in excluding)
+            for path, excluding in self.unless_fixed.items()
+        )
 
 
 def trained_network(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
@@ -66,7 +75,8 @@ def trained_network(about: Fingerprint, config: ExperimentConfig) -> list[Choice
         return []
     trained = pretrained.read(config.model.weights)
     reason = f"{config.model.weights} holds a trained network with it"
-    shaping = {path: value for path, value in trained.settings.items() if path.startswith("model.")}
+    shaping = {path: value for path, value in trained.settings.items() if path.startswith(("model.", "anchors."))}
+    shaping = {path: tuple(value) if isinstance(value, list) else value for path, value in shaping.items()}
     return [Choice(path, value, reason) for path, value in shaping.items()]
 
 
@@ -119,26 +129,35 @@ def _has_weights(config: ExperimentConfig) -> bool:
 
 def batch_size(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
     """Halves the batch until the training has steps enough: small datasets otherwise end half trained."""
-    images = about.num_images["train"] * config.training.epochs
-    batch = config.input.batch_size
-    while batch > _LEAST_BATCH and images // batch < _STEPS_WANTED:
+    asked, before = config.training.epochs, config.input.batch_size
+    batch = before
+    while batch > _LEAST_BATCH and _epoch_steps(about, config, batch) * asked < _STEPS_WANTED:
         batch = max(batch // 2, _LEAST_BATCH)
-    before = config.input.batch_size
-    about_steps = f"{images // before:,} steps with batches of {before}, {images // batch:,} with these"
-    reason = f"{config.training.epochs} epochs of {about.num_images['train']} images are {about_steps}"
+    steps = [_epoch_steps(about, config, each) * asked for each in (before, batch)]
+    about_steps = f"{steps[0]:,} steps with batches of {before}, {steps[1]:,} with these"
+    reason = f"{asked} epochs of {_images(about, config)} images are {about_steps}"
     return [Choice("input.batch_size", batch, reason)]
 
 
 def epochs(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
     """Trains a network from scratch longer where small batches alone do not give steps enough."""
-    images, asked = about.num_images["train"], config.training.epochs
     if _is_pretrained(config):
         return []  # it was measured from scratch only
-    wanted = min(math.ceil(_STEPS_WANTED * config.input.batch_size / images), _MOST_TIMES * asked)
+    asked, steps = config.training.epochs, _epoch_steps(about, config, config.input.batch_size)
+    wanted = min(math.ceil(_STEPS_WANTED / steps), _MOST_TIMES * asked)
     if wanted <= asked:
         return []
-    reason = f"{asked} epochs of {images} images are {images * asked // config.input.batch_size:,} steps, these are"
-    return [Choice("training.epochs", wanted, f"{reason} {images * wanted // config.input.batch_size:,}")]
+    reason = f"{asked} epochs of {_images(about, config)} images are {steps * asked:,} steps, these are"
+    return [Choice("training.epochs", wanted, f"{reason} {steps * wanted:,}")]
+
+
+def _images(about: Fingerprint, config: ExperimentConfig) -> int:
+    return int(about.num_images["train"] * config.training.data_share)
+
+
+def _epoch_steps(about: Fingerprint, config: ExperimentConfig, batch: int) -> int:
+    """Counts the batches of an epoch, as `data.input_pipeline.steps_per_epoch`: a batch that is not full is dropped."""
+    return max(_images(about, config) // batch, 1)
 
 
 def head(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
@@ -152,7 +171,7 @@ def head(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
 
 def batch_norm_momentum(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
     """Chooses how fast batch norm's moving averages follow, by the steps of an epoch."""
-    steps = max(about.num_images["train"] // config.input.batch_size, 1)
+    steps = _epoch_steps(about, config, config.input.batch_size)
     low, high = _MOMENTUM_RANGE
     momentum = math.floor(100 * _LEFT_OF_START ** (1 / (_EPOCHS_TO_FORGET * steps))) / 100
     momentum = min(max(momentum, low), high)
@@ -168,10 +187,13 @@ def fitted_anchors(about: Fingerprint, config: ExperimentConfig) -> list[Choice]
     configured = anchors.anchor_config(config)
     # A trained box predictor knows as many anchors a cell as it was trained with.
     whole = configured if _has_weights(config) else dataclasses.replace(configured, reduce_lowest_level=False)
-    found = anchor_fit.propose(about.boxes, grid, whole, seed=0)
-    if found is None:
-        return []
+    found = anchor_fit.propose(about.boxes, grid, whole, seed=0) or whole
     before, after = (_recall(about, grid, each) for each in (configured, found))
+    if after <= before:
+        return []
+    if _has_weights(config):  # what was trained for squares goes on with squares
+        ratios = box_shapes.in_place(found.aspect_ratios, configured.aspect_ratios)
+        found = dataclasses.replace(found, aspect_ratios=ratios)
     reason = (
         f"they cover {after:.0%} of the objects with IoU {anchor_fit.MATCH_IOU:g}, the configured ones {before:.0%}"
     )
@@ -208,15 +230,15 @@ _SHAPES = (
 )
 
 RULES = (
-    Rule(("model.backbone", "model.alpha"), trained_network),
-    Rule(("model.backbone", "model.alpha"), pretrained_network),
-    Rule(("model.alpha",), width),
-    Rule(("input.batch_size",), batch_size),
-    Rule(("training.epochs",), epochs),
-    Rule(("model.freeze_batch_norm",), pretrained_batch_norm),
-    Rule(("optimizer.learning_rate",), pretrained_rate),
-    Rule(("model.head",), head),
-    Rule(("model.batch_norm_momentum",), batch_norm_momentum),
-    Rule(_SHAPES, fitted_anchors, ("anchors.min_scale", "anchors.max_scale", "model.num_levels")),
-    Rule(("loss.matched_iou",), matched_iou),
+    Rule(trained_network),
+    Rule(pretrained_network, unless_fixed=dict.fromkeys(("model.backbone", "model.alpha"))),
+    Rule(width),
+    Rule(batch_size),
+    Rule(epochs),
+    Rule(pretrained_batch_norm),
+    Rule(pretrained_rate),
+    Rule(head, unless_fixed={"model.head_kernel_size": (1,)}),  # it has 3 at least
+    Rule(batch_norm_momentum),
+    Rule(fitted_anchors, dict.fromkeys(_SHAPES), ("anchors.min_scale", "anchors.max_scale", "model.num_levels")),
+    Rule(matched_iou, unless_fixed=dict.fromkeys(("loss.unmatched_iou", "loss.negatives_below_unmatched"))),
 )

@@ -43,6 +43,13 @@ def test_a_full_disk_names_the_file():
     assert "(writing /runs/demo/metadata.db)" in failures.explain(error).message
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+def test_only_a_command_that_continues_says_so(error):
+    promise = "the same command continues where this one stopped."
+    assert failures.explain(wrapped(error), continues=True).message.endswith(promise)
+    assert "continues" not in failures.explain(wrapped(error)).message
+
+
 def test_a_full_disk_that_shows_in_handling_another_error():
     error = OSError(errno.ENOSPC, "No space left on device")
     later = RuntimeError("cannot clean up")
@@ -89,7 +96,7 @@ def test_an_error_that_a_users_mistake_caused_is_the_users():
 
 
 def test_interruption():
-    assert failures.explain(KeyboardInterrupt()).status == 130
+    assert failures.explain(KeyboardInterrupt()) == failures.Failure(130, "interrupted.")
     assert failures.is_interruption(wrapped(KeyboardInterrupt()))
     assert not failures.is_interruption(wrapped(UserError("x")))
 

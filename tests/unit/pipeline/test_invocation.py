@@ -15,7 +15,7 @@ def test_the_command_is_the_same_again(tmp_path):
     parsing.parse("run", flag_values, ARGUMENTS)
     folder = RunDirectory(tmp_path)
     invocation.write(folder, "run", flag_values)
-    written = json.loads(folder.invocation.read_text())
+    written = json.loads((folder.newest / folder.invocation.name).read_text())
     program, command, *arguments = shlex.split(written["command"])
     assert (program, command) == ("ssd-tuner", "run")
     assert "--dataset=coco:my photos" in arguments

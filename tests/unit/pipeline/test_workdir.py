@@ -1,6 +1,7 @@
 """A run directory is made, recognised and locked, and a mistaken one is refused in one line."""
 
 import errno
+import json
 import os
 import pathlib
 import shutil
@@ -12,7 +13,9 @@ import time
 import pytest
 
 from data.errors import UserError
-from pipeline import workdir
+from pipeline import configs, workdir
+from pipeline.cli import parsing, run
+from tests import coco_folder
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -137,3 +140,40 @@ def test_a_clock_that_was_set_back_is_found_before_a_newer_model_counts_as_older
     monkeypatch.setattr(time, "time", lambda: 1795936682.0)
     with workdir.open_workdir(tmp_path / "run"):
         pass
+
+
+def claim(root: pathlib.Path, *arguments: str) -> None:
+    """Claims a run directory as `ssd-tuner run` does."""
+    flag_values = parsing.define(run)
+    parsing.parse("run", flag_values, [*arguments, f"--workdir={root}"])
+    workdir.claim(configs.RunConfig.from_flags({**run.experiment_values(flag_values), "workdir": str(root)}))
+
+
+@pytest.fixture
+def two_streets(tmp_path, monkeypatch):
+    """Returns two folders, each with a dataset `street` of its own, and a run directory; the first is the current."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        coco_folder.write(folder / "street", train=coco_folder.table(1))
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(here)
+    return here, there, tmp_path / "run"
+
+
+@pytest.mark.parametrize("flags", [("--dataset={}",), ("--dataset=road_scenes", "--test_dataset={}")])
+def test_a_run_directory_knows_its_dataset_from_every_folder(flags, two_streets, monkeypatch):
+    here, there, root = two_streets
+    claim(root, *[flag.format("coco:street") for flag in flags])
+    monkeypatch.chdir(there)
+    for spec in (here / "street", f"coco:{here}/street/"):
+        claim(root, *[flag.format(spec) for flag in flags])
+    with pytest.raises(UserError, match=f"belongs to .*coco:{here}/street; this run has .*coco:{there}/street"):
+        claim(root, *[flag.format("coco:street") for flag in flags])
+
+
+def test_a_run_directory_of_an_older_version_holds_what_was_typed(two_streets):
+    here, there, root = two_streets
+    (root / "dataset.json").write_text(json.dumps({"dataset": "coco:street"}))
+    claim(root, f"--dataset={here}/street")
+    with pytest.raises(UserError, match="Choose another --workdir"):
+        claim(root, f"--dataset={there}/street")

@@ -82,3 +82,29 @@ def test_more_than_there_is_is_said_in_a_line(machine, monkeypatch, gpus, visibl
         devices.check(count)
     assert "\n" not in str(caught.value)
     devices.check(None)  # nobody asked: one trial at a time, or one a GPU
+
+
+@pytest.mark.parametrize("count", [None, 1, 2])
+@pytest.mark.parametrize(
+    ("visible", "message"),
+    [
+        ("0,2", "CUDA_VISIBLE_DEVICES=0,2 names the GPU 2, and this machine has 0, 1. Name those, or unset it"),
+        ("7", "CUDA_VISIBLE_DEVICES=7 names the GPU 7, and this machine has 0, 1."),
+        ("1,1", "CUDA_VISIBLE_DEVICES=1,1 names the GPU 1 twice. Name each once."),
+        ("GPU-8f1b, GPU-8f1b", "names the GPU GPU-8f1b twice"),
+    ],
+)
+def test_a_gpu_that_is_not_there_or_is_named_twice_is_refused(machine, monkeypatch, visible, message, count) -> None:
+    """CUDA would show fewer GPUs, or none, and trials would share one or train on the CPU."""
+    machine(gpus=2)
+    monkeypatch.setenv(devices.VISIBLE, visible)
+    with pytest.raises(UserError, match=message):
+        devices.check(count)
+
+
+@pytest.mark.parametrize("visible", ["1,0", "GPU-8f1b,GPU-9c2d", "0,-1,7", "0,"])
+def test_gpus_that_are_there_or_have_names_of_their_own_pass(machine, monkeypatch, visible) -> None:
+    machine(gpus=2)
+    monkeypatch.setenv(devices.VISIBLE, visible)
+    devices.check(None)
+    devices.check(1)

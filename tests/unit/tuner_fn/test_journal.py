@@ -35,6 +35,16 @@ def test_a_line_that_a_power_cut_tore_did_not_happen(tmp_path) -> None:
         assert path.read_text() == "".join(whole.splitlines(keepends=True)[:count]) + lines("end 0")
 
 
+def test_an_event_is_written_once_and_read_once(tmp_path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    for event in (("start", "0"), ("end", "0"), ("end", "0")):
+        journal.note(*event)
+    assert path.read_text() == lines("start 0", "end 0")
+    path.write_text(lines("start 0", "end 0", "end 0", "start 1"))  # as Ctrl-C left one before
+    assert Journal(path).events == [Event("start", "0"), Event("end", "0"), Event("start", "1")]
+
+
 @pytest.mark.parametrize("content", ["[1]\n", '{"event": "start"}\n', "half a li\n", lines("start 0") + "\x00\x00\n"])
 def test_a_damaged_journal_is_set_aside_and_named(tmp_path, content) -> None:
     path, notes = tmp_path / "journal.jsonl", []

@@ -1,6 +1,7 @@
 """Several trials at a time: the order in which they end decides, and whoever has the journal repeats it."""
 
 import json
+import os
 import pathlib
 import random
 import shutil
@@ -167,6 +168,49 @@ def test_all_workers_are_busy_and_no_trial_exceeds_the_budget(tmp_path) -> None:
     assert len({row["trial"] for row in rows}) == 16
 
 
+class PlacedProcess(UnevenProcess):
+    """Works in one of a cluster's places, which it holds until it is released, as an actor of Ray does."""
+
+    def __init__(self, seed: int, places: threading.Semaphore) -> None:
+        super().__init__(seed)
+        self.places, self.holds = places, threading.Lock()
+
+    def train(self, job, on_epoch, timeout_s):
+        self._take_a_place()
+        return super().train(job, on_epoch, timeout_s)
+
+    def costs(self, job, timeout_s):
+        self._take_a_place()
+        return super().costs(job, timeout_s)
+
+    def release(self) -> None:
+        if self.holds.locked():
+            self.holds.release()
+            self.places.release()
+
+    def close(self) -> None:
+        super().close()
+        self.release()
+
+    def _take_a_place(self) -> None:
+        if not self.holds.locked():
+            if not self.places.acquire(timeout=20.0):
+                raise keras_tuner.errors.FatalError("No place became free.")
+            self.holds.acquire()
+
+
+@pytest.mark.parametrize("places", [1, 2])
+def test_a_cluster_with_fewer_places_than_processes_measures_times_and_does_not_hang(tmp_path, places) -> None:
+    """One that waits for the times of others holds no place; what is known needs no waiting."""
+    free = threading.Semaphore(places)
+    processes = [PlacedProcess(number, free) for number in range(3)]
+    settings = {"second_objective": "latency", "ranges": tuning.with_width(0.35, 0.5, 0.75, 1.0), "max_trials": 12}
+    rows = search(tuning.make(tmp_path, processes, **settings))
+    assert [row["status"] for row in rows] == ["completed"] * 12
+    assert all(row["latency_ms"] for row in rows)
+    assert len([job for process in processes for job in process.counted]) <= 4  # each network once
+
+
 def test_one_worker_leaves_no_journal(tmp_path) -> None:
     search(make(tmp_path, 1))
     assert not (tmp_path / "search" / journal.FILE_NAME).exists()
@@ -198,6 +242,35 @@ def test_a_mistake_in_one_process_ends_the_search_and_the_others_continue_their_
     assert events(tmp_path)[: len(before)] == before
     assert sorted(row["trial"] for row in again) == [f"{number:02d}" for number in range(12)]
     assert {row["status"] for row in again} == {"completed"}
+
+
+@pytest.mark.parametrize("write", range(1, 11))
+@pytest.mark.parametrize("name", ["trial.json", journal.FILE_NAME])
+def test_ctrl_c_while_a_trial_begins_or_ends_loses_none_and_leaves_the_journal_true(
+    tmp_path, monkeypatch, name, write
+) -> None:
+    """It comes as soon as a file was written, before anything else is done; others are trained meanwhile."""
+    real, writes = os.fsync, []
+
+    def interrupted(descriptor: int) -> None:
+        real(descriptor)
+        writes.extend([name] * (name in os.readlink(f"/proc/self/fd/{descriptor}")))
+        if writes and len(writes) == write:
+            writes.append("interrupted")
+            time.sleep(0.05)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        search(make(tmp_path, 3, max_trials=6))
+    monkeypatch.setattr(os, "fsync", real)
+    notes: list[str] = []
+    with progress.listen(lambda kind, fields: notes.append(fields.get("text", ""))):
+        rows = search(make(tmp_path, 3, max_trials=6))
+    assert [row["status"] for row in rows] == ["completed"] * 6
+    assert not any("cannot happen again" in note or "damaged" in note for note in notes)
+    seen = events(tmp_path)
+    assert len(seen) == len(set(seen)) == 12
 
 
 def test_a_failed_trial_costs_no_other_one(tmp_path) -> None:

@@ -72,6 +72,32 @@ def test_what_must_hold_of_two_settings_names_the_one_that_does_not() -> None:
         search_space.pick({}, ["anchors.min_scale"], config)
 
 
+def test_what_needs_one_of_two_settings_is_searched_with_either() -> None:
+    """Convolutions before the predictor have a width, and so has a feature pyramid."""
+    config = ExperimentConfig()
+    with pytest.raises(
+        UserError, match="`model.head_depth` .*: it needs `model.head_layers` other than 0 or `model.head` of fpnlite"
+    ):
+        search_space.pick({}, ["model.head_depth"], config)
+    for changes in ({"model.head_layers": 2}, {"model.head": "fpnlite"}):
+        assert [one.name for one in make(["model.head_depth"], config.replace(changes))] == ["model.head_depth"]
+    for others in (["model.head_layers"], ["model.head", "model.head_layers"]):
+        assert {one.name for one in make([*others, "model.head_depth"])} == {*others, "model.head_depth"}
+    space = search_space.make_search_space(config, search_space.pick({}, ["model.head", "model.head_depth"], config))
+    assert not space.is_active("model.head_depth")
+    space.values["model.head"] = "fpnlite"
+    space.ensure_active_values()
+    assert space.is_active("model.head_depth")
+
+
+def test_levels_are_not_searched_beside_scales_of_one_number_of_them() -> None:
+    config = ExperimentConfig().replace({"anchors.scales": (0.05, 0.1, 0.2, 0.4, 0.6, 0.9)})
+    assert "model.num_levels" in search_space.named_space("architecture", ExperimentConfig())
+    assert "model.num_levels" not in search_space.named_space("architecture", config)
+    with pytest.raises(UserError, match=r"`model.num_levels` cannot be searched .*: it needs `anchors.scales` empty"):
+        search_space.pick({}, ["model.num_levels"], config)
+
+
 @pytest.mark.parametrize("name", search_space.SPACES)
 def test_every_named_space_can_be_searched(name) -> None:
     config = ExperimentConfig()
@@ -191,7 +217,7 @@ def test_what_has_no_effect_is_not_searched(changes, idle) -> None:
     [
         ({"strategy": "hyperbnd"}, "Unknown search `hyperbnd`. Did you mean `hyperband`"),
         ({"max_epochs": 0}, "`max_epochs` must be at least 1: got 0"),
-        ({"max_epochs": 16}, "`max_epochs=16`: a trial can have as many epochs as the final training at most, 15"),
+        ({"max_epochs": 16}, "`--max_epochs=16`: a trial can have as many epochs as the final training at most, 15"),
         ({"max_trials": 0}, "`max_trials` must be at least 1: got 0"),
         ({"max_epochs_total": 0}, "`max_epochs_total` must be at least 1: got 0"),
         ({"max_minutes": 0.0}, "`max_minutes` must be positive: got 0"),

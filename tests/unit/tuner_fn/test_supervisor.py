@@ -114,6 +114,17 @@ def test_a_process_killed_while_it_counts_costs_is_replaced_but_not_for_ever(pro
         process.costs(job(tmp_path, "killed"))
 
 
+def test_a_process_killed_while_it_measures_is_replaced_but_not_for_ever(process, tmp_path, monkeypatch) -> None:
+    """Without a pace a search has no allotment, no budget and no reserved time."""
+    monkeypatch.setenv("FAKE_MARK", str(tmp_path / "mark"))
+    notes: list[str] = []
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        assert process.measure(job(tmp_path, "killed once")).seconds(1, 1) == 3.0
+    assert [note.endswith("when memory runs out. A new one begins again.") for note in notes] == [True]
+    with pytest.raises(keras_tuner.errors.FailedTrialError, match=r"was killed \(SIGKILL\)"):
+        process.measure(job(tmp_path, "killed"))
+
+
 def test_a_mistake_stops_the_search_with_its_traceback(process, tmp_path) -> None:
     with pytest.raises(keras_tuner.errors.FatalError, match=r"TypeError: wrong argument(.|\n)*Traceback(.|\n)*_commit"):
         process.train(job(tmp_path, "mistake"))

@@ -140,3 +140,10 @@ def test_size_and_cost_are_those_of_the_paper() -> None:
     parameters = sum(int(np.prod(weight.shape)) for weight in detector.trainable_weights)
     assert parameters == pytest.approx(4.3e6, rel=0.03)
     assert network_cost.multiply_adds(detector.network) == pytest.approx(0.8e9, rel=0.03)
+
+
+def test_a_network_is_not_built_with_weights_that_nobody_has_decided() -> None:
+    """`auto` is decided once a run; a backbone of random weights would pass for a pretrained one."""
+    config = ExperimentConfig().replace({"model.backbone_weights": "auto", "input.image_size": 64})
+    with pytest.raises(ValueError, match="`model.backbone_weights` must be decided .* got auto"):
+        Detector(config, 1)

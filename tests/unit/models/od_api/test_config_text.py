@@ -33,6 +33,11 @@ def plain(block):
         ("a [{ b: 1 }, {}]", [("a", [[("b", ["1"])], []])]),
         ("a: 'it\\'s' \" two\"  # joined", [("a", ["it's two"])]),
         ('a: "#no remark {"', [("a", ["#no remark {"])]),
+        (r'a: "/home/andr\303\251/model"', [("a", ["/home/andré/model"])]),
+        (r'a: "\xc3\xA9 \XC3" "\251"', [("a", ["é é"])]),
+        (r'a: "\1" "23"', [("a", ["\x0123"])]),
+        (r'a: "\u00e9 \U0001F600 \ud83d\ude00"', [("a", ["é 😀 😀"])]),
+        (r'a: "\a\b\f\n\r\t\v\\\"\'\?"', [("a", ["\a\b\f\n\r\t\v\\\"'?"])]),
         ("[some.extension] { a: 1 }", [("[some.extension]", [[("a", ["1"])]])]),
     ],
 )
@@ -63,6 +68,11 @@ def test_lines_are_counted_through_remarks_and_blocks():
         ("a: 1\nb: 1.2.3", "line 2: `1.2.3`, which begins no name or value."),
         ("a: $HOME", "line 1: `$HOME`, which begins no name or value."),
         ("a {" * 60, "line 1: expected at most 50 nested blocks, got `{`."),
+        (r'a: 1 b: "C:\data"', r"line 1: `\d` in a string is no escape. A backslash is written twice."),
+        (r'a: "\xg"', r"line 1: `\x` in a string is no escape. A backslash is written twice."),
+        (r'a: "\U00110000"', r"line 1: `\U` in a string is no escape. A backslash is written twice."),
+        ("\n" + r'a: "\351"', r"line 2: a string that is not UTF-8: b'\xe9'."),
+        (r'a: "\ud83d"', r"line 1: a string that is not UTF-8: b'\xed\xa0\xbd'."),
         ("[a b: 1", "line 1: expected `]` after an extension's name, got `:`."),
     ],
 )
@@ -73,7 +83,7 @@ def test_a_mistake_names_its_line_and_what_was_expected(text, message):
 
 
 values = st.recursive(
-    st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters(min_codepoint=32, max_codepoint=126)),
+    st.floats(allow_nan=False, allow_infinity=False) | st.text([*map(chr, range(256)), *"ŁΩ中😀"]),
     lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
     max_leaves=8,
 )
@@ -98,4 +108,5 @@ def content_of(struct):
 def test_what_protobuf_writes_is_read_back(content):
     message = struct_pb2.Struct()
     message.update(content)
-    assert content_of(od_api_text.parse(text_format.MessageToString(message))) == content
+    for as_utf8 in (True, False):
+        assert content_of(od_api_text.parse(text_format.MessageToString(message, as_utf8=as_utf8))) == content

@@ -28,7 +28,7 @@ def test_a_dataset_is_written_and_what_was_lost_is_told(tmp_path, folder, capfd)
         run([f"--dataset=coco:{folder}", "--format=yolo", f"--output={output}"]) == data_check.STATUS_PROBLEMS
     )  # an image is left out
     shown = capfd.readouterr().out
-    assert "Lost, since yolo cannot say it: regions to ignore, which become background (1)" in shown
+    assert "Lost, because yolo cannot represent it: regions to ignore, which become background (1)" in shown
     assert f"Left out: train: {folder}/train/2.jpg: empty file (0 bytes)" in shown
     assert f"Written to {output}" in shown
     assert "has no test: in `ssd-tuner run` 1 of its 3 train images become test" in shown

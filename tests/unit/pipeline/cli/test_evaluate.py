@@ -101,7 +101,8 @@ def test_the_data_of_the_training_is_divided_as_for_it(tmp_path, dataset, given,
     """Another division would score the model on what it was trained on."""
     own = sources.DataOptions(splits=(0.6, 0.2, 0.2), split_seed=3, limit=7).to_dict()
     (tmp_path / "model" / "assets.extra").mkdir(parents=True)
-    about = {"dataset": {"spec": f"coco:{dataset}"}, "options": own}
+    # It was trained from another folder: what was typed there means nothing here.
+    about = {"dataset": {"spec": "coco:street"}, "dataset_path": f"coco:{dataset}", "options": own}
     (tmp_path / "model" / "assets.extra" / "training.json").write_text(json.dumps(about))
     notes = []
     with progress.listen(lambda kind, fields: notes.append(fields["text"])):

@@ -60,7 +60,7 @@ def test_a_backbone_that_the_kit_lacks_fails_and_says_so(folder, capfd):
     file.write_text(file.read_text().replace(known, "ssd_resnet50_v1_fpn"))
     assert main.main(["import-config", "pipeline.config"]) == import_config.STATUS_CANNOT
     assert (
-        "These settings have another backbone than the file names; set it: --set=model.backbone=NAME"
+        "The kit does not have the backbone that the file names, so these settings use the default one."
         in capfd.readouterr().out
     )
     file.write_text(file.read_text().replace("ssd_resnet50_v1_fpn", "embedded_ssd_mobilenet_v1"))

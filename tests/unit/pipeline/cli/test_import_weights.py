@@ -13,7 +13,11 @@ from pipeline.cli import import_weights, main
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ssd.tflite").write_bytes(b"no model")
-    (tmp_path / "twice.pbtxt").write_text("item { id: 1 name: 'a' } item { id: 3 name: 'b' }")
+    (tmp_path / "from_0.pbtxt").write_text("item { id: 0 name: 'a' } item { id: 1 name: 'b' }")
+    (tmp_path / "far.pbtxt").write_text("item { id: 1 name: 'a' } item { id: 2000000000 name: 'b' }")
+    (tmp_path / "twice.pbtxt").write_text("item { id: 1 name: 'a' } item { id: 2 name: 'A' }")
+    (tmp_path / "folder.tflite").mkdir()
+    (tmp_path / "damaged.tflite").write_bytes(b"\x10\0\0\0TFL3" + bytes(3))
     return tmp_path
 
 
@@ -30,9 +34,13 @@ def folder(tmp_path, monkeypatch):
         (["ssd.tflite", "--classes=a,b", "--label_map=x"], "`--classes` and `--label_map` both name the classes."),
         (["ssd.tflite", "--classes=a,A"], "class names need to be there and to differ: got a, A."),
         (["ssd.tflite", "--label_map=absent.txt"], "`--label_map=absent.txt` cannot be read"),
-        (["ssd.tflite", "--label_map=twice.pbtxt"], "ids need to be 1 to 2 to tell the outputs."),
+        (["ssd.tflite", "--label_map=from_0.pbtxt"], "ids need to be from 1 up to 10000 to tell the outputs: got 0."),
+        (["ssd.tflite", "--label_map=far.pbtxt"], "to tell the outputs: got 2000000000."),
+        (["ssd.tflite", "--label_map=twice.pbtxt"], "class names need to be there and to differ: got a, A."),
         (["ssd.tflite", "--dataset=coco:absent"], "absent"),
         (["ssd.tflite"], "`ssd.tflite` is not a TFLite file."),
+        (["folder.tflite"], "`folder.tflite` cannot be read as a TFLite file of a detector (Is a directory): it is"),
+        (["damaged.tflite"], "`damaged.tflite` cannot be read as a TFLite file of a detector (error: unpack_from"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(arguments, message, capfd, folder):
@@ -56,6 +64,19 @@ def test_class_names_come_from_label_maps(name, text, folder):
     assert import_weights._class_names(None, name) == ["Person", "Car"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("map.pbtxt", "item { id: 1 name: 'Person' } item { id: 4 name: 'Car' }"),
+        ("labels.txt", "???\nPerson\n???\n???\nCar\n"),
+    ],
+)
+def test_outputs_without_a_class_get_placeholders(name, text, folder):
+    """COCO's ids go up to 90 for 80 classes."""
+    (folder / name).write_text(text)
+    assert import_weights._class_names(None, name) == ["Person", "unnamed 2", "unnamed 3", "Car"]
+
+
 def test_the_next_command_sets_what_any_preset_would_change():
     settings = {"model.backbone": "mobilenet_v2", "model.alpha": 1.0, "model.first_stride": 16, "model.head": "ssdlite"}
     settings |= {"input.image_size": 300, "model.background_class": True, "model.extra_depths": (512, 256)}
@@ -73,7 +94,7 @@ def test_a_run_with_weights_of_another_network_ends_before_it_begins(capfd, fold
     assert main.main(["run", *arguments]) == 2
     error = capfd.readouterr().err
     assert (
-        "w.npz is of mobilenet_v1 with alpha 1.0 (ssd.tflite), this network is of mobilenet_v2 with alpha 0.35" in error
+        "w.npz is of mobilenet_v1 with alpha 1.0 (ssd.tflite), this network is of mobilenet_v1 with alpha 0.35" in error
     )
     assert len(error.splitlines()) == 1
     assert not (folder / "runs").exists()

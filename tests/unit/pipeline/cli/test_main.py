@@ -135,6 +135,39 @@ def test_a_tilde_behind_a_flag_is_the_home_folder(monkeypatch, typed, meant):
     assert cli._at_home(typed) == meant
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("report", "~nobody_here/runs"),
+        ("compare", "~nobody_here/a", "~nobody_here/b"),
+        ("predict", "--model=~nobody_here/runs", "a.png"),
+        ("data", "check", "--dataset=~nobody_here/street"),
+        ("data", "check", "--dataset", "coco:~nobody_here"),
+        ("data", "convert", "--dataset=road_scenes", "--format=coco", "--output=~nobody_here/x"),
+        (*RUN, "--workdir=~nobody_here"),
+        (*RUN, "--workdir=x", "--test_dataset=voc:~nobody_here/x"),
+    ],
+)
+def test_the_home_folder_of_nobody_is_named(mistake, arguments):
+    text = mistake(*arguments)
+    assert text.endswith("there is no home folder `~nobody_here` here. Write the path in full.")
+
+
+@pytest.fixture
+def homeless(monkeypatch):
+    """HOME is unset, and the user has no entry among the system's."""
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+
+
+def test_a_command_works_without_any_home_folder(homeless):
+    assert cli.main(["settings", "loss.l2"]) == 0
+
+
+def test_a_tilde_without_any_home_folder_is_named(homeless, mistake):
+    assert "there is no home folder `~` here" in mistake("data", "check", "--dataset=~/street")
+
+
 def test_unknown_command(mistake):
     assert mistake("rum") == "`rum` is not a command. Did you mean `run`? See `ssd-tuner --help`."
 
@@ -159,6 +192,7 @@ def test_a_flag_without_its_value(mistake):
 @pytest.mark.parametrize(
     ("flag", "text"),
     [
+        ("--profile=maybe", "`--profile` needs true or false: got `maybe`."),
         ("--search=hyperbnd", "`--search=hyperbnd` is unknown. Did you mean `hyperband`?"),
         ("--preset=zzz", "`--preset=zzz` is unknown. Known: quick"),
         ("--seed=abc", "`--seed` needs a non-negative integer: got `abc`."),
@@ -181,7 +215,7 @@ def test_a_flag_without_its_value(mistake):
         ("--verbosity=loud", "`--verbosity=loud` is unknown."),
         ("--ray=ray://head:10001", "`--ray=ray://head:10001` needs HOST:PORT of the cluster's head"),
         ("--ray=localhost:1", "`--ray=localhost:1`: no Ray cluster answers there"),
-        ("--beam_args=--job_endpoint=localhost:1", "no job service of Beam answers there"),
+        ("--beam_args=--job_endpoint=localhost:1", "has no effect without a runner"),
     ],
 )
 def test_a_bad_value_of_run_is_one_line_and_leaves_no_folder(mistake, tmp_path, flag, text):
@@ -194,6 +228,13 @@ def test_a_gpu_that_was_asked_for_and_is_not_there_is_one_line_and_leaves_no_fol
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     text = mistake(*RUN, f"--workdir={tmp_path / 'demo'}", "--parallel_trials=2")
     assert text.startswith("CUDA_VISIBLE_DEVICES=0,1 asks for a GPU, and this machine has none (no /dev/nvidia0).")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flag", ["--trial_gpus=0.5", "--trial_cpus=4"])
+def test_what_only_ray_reserves_is_not_ignored_without_it(mistake, tmp_path, flag):
+    text = mistake(*RUN, f"--workdir={tmp_path / 'demo'}", flag)
+    assert text.startswith(f"`{flag}` is what Ray reserves for a trial, and has no effect without --ray.")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -240,7 +281,14 @@ def test_a_positional_argument_of_run(mistake, tmp_path):
         (["compile", "--cpu=0"], "`--cpu=0` is not a quantity"),
         (["compile", "--toleration=gpu:NoSchedul"], "Did you mean `NoSchedule`?"),
         (["compile", "--beam_args=--runner=DataflowRunner"], "Beam's workers elsewhere do not see"),
+        (["compile", "--beam_args=runner=DataflowRunner"], "for example --beam_args=--runner=DataflowRunner"),
         (["compile", "--ray=auto"], "`--ray=auto`: a step's pod is no node of a Ray cluster"),
+        (["compile", "--trial_gpus=0.5"], "`--trial_gpus=0.5` is what Ray reserves for a trial, and has no effect"),
+        (["compile", "--parallel_trials=4", "--gpus=1"], "the Tuner's pod gets --gpus=1"),
+        (["compile", "--dataset=coco:/mnt/street"], "there is no `/mnt/street` here"),
+        (["compile", "--dataset=coco:/mnt/street"], "name it with --dataset_here=coco:PATH"),
+        (["compile", "--test_dataset=/mnt/night"], "name it with --test_dataset_here=PATH"),
+        (["compile", "--dataset=tfds:voc,data_dir=/home/me/x"], "the containers do not see `/home/me/x`"),
         (["compile", "--node_selector=gpu"], "`--node_selector=gpu` needs LABEL=VALUE"),
         (["compile", "--secret_env=mlflow"], "`--secret_env=mlflow` needs SECRET:KEY=VARIABLE"),
     ],
@@ -352,9 +400,20 @@ def test_ctrl_c_ends_the_process_at_once_whatever_its_threads_do():
         "main._dispatch = busy\n"
         "main.entry_point()\n"
     )
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    result = subprocess.run([sys.executable, "-c", code, "run"], cwd=ROOT, capture_output=True, text=True, timeout=30)
     assert result.returncode == 130
     assert result.stderr == "ssd-tuner: interrupted; the same command continues where this one stopped.\n"
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_only_what_continues_says_so_when_it_is_interrupted(name, monkeypatch, capfd):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_dispatch", interrupted)
+    assert cli.main([*name.split(), "--help"]) == 130
+    more = "; the same command continues where this one stopped" if name in ("run", "lr-range", "ablate") else ""
+    assert capfd.readouterr().err == f"ssd-tuner: interrupted{more}.\n"
 
 
 @pytest.mark.parametrize("before", ["", "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"])  # as `nohup` and `&` have it
@@ -368,7 +427,7 @@ def test_sigterm_ends_the_process_as_ctrl_c_does(before):
         "main._dispatch = busy\n"
         "main.entry_point()\n"
     )
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    result = subprocess.run([sys.executable, "-c", code, "run"], cwd=ROOT, capture_output=True, text=True, timeout=30)
     assert result.returncode == 130
     assert result.stderr == "ssd-tuner: interrupted; the same command continues where this one stopped.\n"
 

@@ -105,7 +105,7 @@ def test_originals_and_pictures_of_the_same_name_are_not_overwritten(model_dir, 
     assert found == ["a-2-2.detections.png", "a-2.detections.png", "a.detections.png"]
 
 
-@pytest.mark.parametrize("given", [["."], ["?.png"], ["a.png", "[bc].png"]])
+@pytest.mark.parametrize("given", [["."], ["*.png"], ["?.png"], ["a.png", "[bc].png"]])
 def test_a_folder_or_a_pattern_stands_for_its_images(model_dir, images, tmp_path, given):
     """Pictures of an earlier call are none of them; the newest of several versions detects."""
     for _ in range(2):
@@ -123,6 +123,7 @@ def test_a_folder_or_a_pattern_stands_for_its_images(model_dir, images, tmp_path
         (["--model=.", "a.png"], "`--model=.` holds no model"),
         (["--model=MODEL", "empty"], "`empty` holds no image"),
         (["--model=MODEL", "*.gif"], "`*.gif` matches no file"),
+        (["--model=MODEL", "--output=a.png", "b.png"], "a.png` is a file. Name another folder"),
         (["a.png"], "--model"),
         (["--model=MODEL", "--min_score=2", "a.png"], "min_score"),
     ],

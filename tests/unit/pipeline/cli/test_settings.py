@@ -1,12 +1,15 @@
 """`ssd-tuner settings`, and hints at settings that have another name elsewhere."""
 
+import importlib
+import re
+
 import pytest
 
 from data.errors import UserError
 from models import foreign_names
 from models.hyperparameters import ExperimentConfig
 from pipeline import configs
-from pipeline.cli import main
+from pipeline.cli import main, parsing
 
 
 @pytest.fixture
@@ -66,7 +69,17 @@ def test_an_unknown_setting_is_told_the_one_that_was_meant(name, meant) -> None:
         ("--data=x", "`--data` is not a flag of `run`. Did you mean `--dataset`?"),
         ("data=coco.yaml", "`run` takes flags only: got `data=coco.yaml`. Did you mean `--dataset`?"),
         ("imgsz=640", "`run` takes flags only: got `imgsz=640`. Did you mean `--set=input.image_size=640`?"),
-        ("epochs=3", "`run` takes flags only: got `epochs=3`. Did you mean `--set=training.epochs=3`?"),
+        ("epochs=3", "`run` takes flags only: got `epochs=3`. Did you mean `--epochs=3`?"),
+        ("max_trial=3", "`run` takes flags only: got `max_trial=3`. Did you mean `--max_trials`?"),
+        ("learning_rate=0.01", "got `learning_rate=0.01`. Did you mean `--set=optimizer.learning_rate=0.01`?"),
+        ("--optimizer.learning_rate=1", "Did you mean `--set=optimizer.learning_rate=...`?"),
+        ("--backbone=x", "`--backbone` is not a flag of `run`. Did you mean `--set=model.backbone=...`?"),
+        ("--image_size=64", "Did you mean `--set=input.image_size=...`?"),
+        ("--weight_decay=0", "Did you mean `--set=optimizer.weight_decay=...`?"),
+        ("--head=x", "Did you mean `--set=model.head=...`?"),
+        ("--resume", "Did you mean the same command again, which continues by itself?"),
+        ("--project=x", "Did you mean `--workdir`?"),
+        ("--time=1", "Did you mean `--max_minutes`?"),
         ("--max_trial=8", "`--max_trial` is not a flag of `run`. Did you mean `--max_trials`?"),
     ],
 )
@@ -74,3 +87,40 @@ def test_arguments_of_other_tools_are_understood_as_hints(argument, hint, capfd,
     arguments = ["run", "--dataset=road_scenes", f"--workdir={tmp_path}", argument]
     assert main.main(arguments) == 2
     assert hint in " ".join(capfd.readouterr().err.split())
+
+
+def answer(command: str, name: str) -> str:
+    """Returns what a command says of a flag that it does not have, or "" where it has it."""
+    flag_values = parsing.define(importlib.import_module(f"pipeline.cli.{re.sub('[ -]', '_', command)}"))
+    if name in flag_values:
+        return ""
+    with pytest.raises(UserError) as caught:
+        parsing.parse(command, flag_values, [f"--{name}=1"])
+    meant = re.findall(r"Did you mean `--(\w+)", str(caught.value))
+    assert set(meant) <= set(flag_values), str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("command", main.COMMANDS)
+def test_a_hint_names_flags_of_the_command(command) -> None:
+    others = [*foreign_names.FLAGS, *foreign_names.ADVICE, *foreign_names.SETTINGS]
+    own = [path.rpartition(".")[2] for path in ExperimentConfig().flat()]
+    said = {name: answer(command, name) for name in (*others, *own)}
+    assert any(said.values())
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "hint"),
+    [
+        ("predict", "conf", "Did you mean `--min_score`?"),
+        ("predict", "project", "Did you mean `--output`?"),
+        ("predict", "time", "Known: --model, "),
+        ("evaluate", "time", "Known: --model, "),
+        ("evaluate", "resume", "Known: --model, "),
+        ("data check", "imgsz", "Known: --dataset, "),
+        ("lr-range", "n_trials", "Known: --dataset, "),
+        ("lr-range", "lr0", "Did you mean `--set=optimizer.learning_rate=...`?"),
+    ],
+)
+def test_a_hint_depends_on_the_command(command, name, hint) -> None:
+    assert hint in answer(command, name)

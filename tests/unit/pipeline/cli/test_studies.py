@@ -31,13 +31,22 @@ def mistake(capfd, tmp_path):
 def test_what_decides_the_settings_is_given_as_to_run(module, tmp_path) -> None:
     """All flags of `run` that are not about searching, exporting or blessing are there, with equal defaults."""
     own, of_run = parsing.define(module), parsing.define(run)
-    shared = ("dataset", "classes", "splits", "tile", "preset", "config", "plan", "set", "epochs", "seed", "objective")
+    shared = ("dataset", "classes", "splits", "tile", "preset", "config", "plan", "set", "epochs", "seed")
     for name in shared:
         assert (own[name].default, own[name].help) == (of_run[name].default, of_run[name].help)
     parsing.parse("try", own, [DATA, f"--workdir={tmp_path}", "--set=loss.l2=0.1", "--seed=3", "--preset=cpu"])
     values = study_flags.values(own)
     assert (values["set"], values["seed"], values["seed_given"], values["preset"]) == (["loss.l2=0.1"], 3, True, "cpu")
     assert values["max_trials"] is None
+
+
+def test_only_a_study_that_judges_by_a_metric_takes_one(tmp_path) -> None:
+    assert "objective" not in parsing.define(lr_range)
+    own = parsing.define(ablate)
+    assert "min_map" not in own["objective"].help
+    assert own["objective"].default == parsing.define(run)["objective"].default
+    parsing.parse("ablate", own, [DATA, f"--workdir={tmp_path}", "--objective=AP"])
+    assert study_flags.values(own)["objective"] == "AP"
 
 
 def test_what_a_study_calls_as_a_search_does_is_not_the_searchs(tmp_path) -> None:

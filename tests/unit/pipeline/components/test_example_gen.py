@@ -197,6 +197,17 @@ def test_files_carry_no_time_stamp(tmp_path, folder):
     assert gzip.decompress(file.read_bytes())
 
 
+def test_what_a_lost_worker_left_unfinished_is_gone_in_the_end(tmp_path, folder):
+    """Beam tries its bundle again; TFX would read all files of a split's folder, and fail at this one."""
+    examples_dir = tmp_path / "examples"
+    (examples_dir / "Split-train").mkdir(parents=True)
+    for name in ("Split-train/data_tfrecord-00000-of-00001.gz.0123abcd.tmp", "summaries.json.0123abcd.tmp"):
+        (examples_dir / name).write_bytes(b"half of it")
+    artifact = ingest_dataset(tmp_path, f"coco:{folder}")
+    assert len(read_split(artifact, "train")) == 40
+    assert not list(examples_dir.rglob("*.tmp"))
+
+
 def test_every_parameter_is_part_of_the_cache_key():
     def properties(**changes):
         arguments = {"dataset": "road_scenes", "fingerprint": "f", "options": None, "source_hash": "h"}

@@ -136,3 +136,24 @@ def test_a_kill_before_any_write_costs_no_trial_and_runs_none_twice(tmp_path, mo
     assert notes == []
     assert [oracle.trials[trial_id].hyperparameters.values["x"] for trial_id in oracle.start_order] == whole
     assert oracle.end_order == oracle.start_order
+
+
+def test_a_trial_whose_end_was_saved_without_its_file_is_run_again(tmp_path, monkeypatch) -> None:
+    """Ctrl-C came while its file was written, and another trial ended after it."""
+    oracle = make(tmp_path)
+    trials = [oracle.create_trial(name) for name in ("tuner0", "tuner1")]
+    for trial in trials:
+        oracle.update_trial(trial.trial_id, {"score": 0.5}, step=2)
+        trial.status = "COMPLETED"
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(oracle, "_save_trial", _interrupt)
+        oracle.end_trial(trials[0])
+    oracle.end_trial(trials[1])
+    oracle, _ = reload(tmp_path)
+    assert oracle.end_order == [trials[1].trial_id]
+    assert oracle.create_trial("tuner0").trial_id == trials[0].trial_id
+    assert oracle.create_trial("tuner1").trial_id == "2"
+
+
+def _interrupt(*arguments) -> None:
+    raise KeyboardInterrupt

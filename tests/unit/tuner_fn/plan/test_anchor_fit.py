@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from models.hyperparameters import AnchorConfig, ExperimentConfig
 from models.network import anchors
 from pipeline import configs
-from tuner_fn.plan import anchor_fit
+from tuner_fn.plan import anchor_fit, box_shapes
 
 GRID = anchors.make_grid((128, 128), 8, 6)
-SIDES = st.lists(st.tuples(*[st.floats(0.01, 1.0)] * 2), min_size=1, max_size=6).map(np.array)
 
 
 def scattered(sides, count, seed):
@@ -32,45 +31,6 @@ def grid_iou(boxes, config, grid=GRID):
     shared = np.maximum(high - low, 0).prod(axis=-1)
     areas = [(each[..., 2:] - each[..., :2]).prod(axis=-1) for each in (boxes, found)]
     return (shared / (areas[0] + areas[1] - shared)).max(axis=1)
-
-
-def test_iou_of_shapes_by_hand():
-    found = anchor_fit.shape_iou(np.array([[1, 1], [1, 2]]), np.array([[1, 1], [2, 2], [2, 1]]))
-    assert found == pytest.approx(np.array([[1, 1 / 4, 1 / 2], [1 / 2, 1 / 2, 1 / 3]]))
-
-
-@given(SIDES, SIDES)
-def test_iou_of_shapes_is_symmetric_and_1_for_equal_ones(one, other):
-    ious = anchor_fit.shape_iou(one, other)
-    np.testing.assert_allclose(ious, anchor_fit.shape_iou(other, one).T)
-    assert (ious > 0).all()
-    assert (ious <= 1 + 1e-9).all()
-    assert np.diag(anchor_fit.shape_iou(one, one)) == pytest.approx(1)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_k_means_recovers_planted_shapes(seed):
-    planted = np.array([[0.05, 0.05], [0.4, 0.1], [0.1, 0.4], [0.6, 0.7]])
-    noise = np.random.default_rng(seed).normal(1, 0.03, (400, 2))
-    found = anchor_fit.cluster_shapes(np.repeat(planted, 100, axis=0) * noise, 4, seed)
-    matched = anchor_fit.shape_iou(planted, found.centroids)
-    assert sorted(matched.argmax(axis=1)) == [0, 1, 2, 3]
-    assert matched.max(axis=1).min() > 0.97
-    assert found.mean_iou > 0.93
-    areas = found.centroids.prod(axis=1)
-    assert (np.diff(areas) >= 0).all()
-
-
-def test_k_means_with_more_clusters_than_shapes_returns_the_shapes():
-    found = anchor_fit.cluster_shapes(np.array([[0.1, 0.2], [0.3, 0.3]] * 5), 6, seed=0)
-    np.testing.assert_allclose(found.centroids, [[0.1, 0.2], [0.3, 0.3]])
-    assert found.mean_iou == pytest.approx(1)
-
-
-def test_k_means_is_a_function_of_its_seed():
-    sides = np.random.default_rng(5).uniform(0.02, 0.6, (300, 2))
-    one, again = (anchor_fit.cluster_shapes(sides, 5, seed=3) for _ in range(2))
-    np.testing.assert_array_equal(one.centroids, again.centroids)
 
 
 @settings(max_examples=30, deadline=None)
@@ -138,7 +98,7 @@ def test_bare_clusters_of_small_boxes_would_not_do():
     """Where most boxes are small, k-means' sides taken as the levels' put small anchors on coarse maps."""
     sides = np.random.default_rng(0).uniform(0.06, 0.12, (300, 2))
     boxes = np.concatenate([scattered(sides, 1, 0), scattered([[0.4, 0.5]], 60, 1)])
-    clusters = anchor_fit.cluster_shapes(boxes[:, 2:] - boxes[:, :2], 6, seed=0)
+    clusters = box_shapes.cluster(boxes[:, 2:] - boxes[:, :2], 6, seed=0)
     scales = tuple(np.sqrt(clusters.centroids.prod(axis=1)))
     bare = anchor_fit.best_ious(boxes, GRID, dataclasses.replace(AnchorConfig(), scales=scales))
     found = anchor_fit.propose(boxes, GRID, AnchorConfig(), seed=0)
@@ -157,6 +117,28 @@ def test_one_shape_alone_does_not_break_it():
     found = anchor_fit.propose(boxes, GRID, AnchorConfig(), seed=0)
     ious = anchor_fit.best_ious(boxes, GRID, found or AnchorConfig())
     assert anchor_fit.recall(ious) >= anchor_fit.recall(anchor_fit.best_ious(boxes, GRID, AnchorConfig()))
+
+
+@pytest.mark.parametrize("ratio", [8.0, 1 / 8])
+def test_boxes_of_fewer_shapes_than_there_are_ratios_get_theirs(ratio):
+    boxes = scattered([[0.2 / ratio**0.5, 0.2 * ratio**0.5]], 50, seed=0)
+    config = AnchorConfig(reduce_lowest_level=False)
+    found = anchor_fit.propose(boxes, GRID, config, seed=0)
+    assert anchor_fit.recall(anchor_fit.best_ious(boxes, GRID, config)) == 0
+    assert anchor_fit.recall(anchor_fit.best_ious(boxes, GRID, found)) > 0.5
+    farthest = (0.3333, 0.5, 1.0, 2.0) if ratio > 1 else (0.3333, 0.5, 1.0, 3.0)
+    assert found.aspect_ratios == tuple(sorted([ratio, *farthest]))
+
+
+def test_all_ratios_on_the_finest_level_are_offered_where_they_cover_all_as_they_are():
+    """Squares lie between two cells of the next level, and the finest one has no anchor of their size as it is."""
+    config = ExperimentConfig().replace({"input.image_size": 320, "model.first_stride": 8, "anchors.min_scale": 0.08})
+    config = config.replace({"anchors.max_scale": 0.6})
+    sides = np.repeat([[0.12, 0.12], [0.08 / 2**0.5, 0.08 * 2**0.5]], 25, axis=0)
+    boxes = np.concatenate([0.5 - sides / 2, 0.5 + sides / 2], axis=1)
+    rows = anchor_fit.compare({"train": boxes}, {"train": np.zeros(50, int)}, ("car",), config)["anchors"]
+    assert rows["more anchors"]["settings"] == ["anchors.reduce_lowest_level=false"]
+    assert rows["more anchors"]["recall"]["train"]["all"]["recall"] == 1
 
 
 def test_a_proposal_is_written_in_the_settings_own_syntax():

@@ -63,7 +63,7 @@ def test_moving_averages_forget_their_start_within_three_epochs(train, batch, mo
 @pytest.mark.parametrize(
     ("train", "epochs", "batch"),
     [
-        (130, 30, 4),  # 487 steps with 8, 975 with 4: the least batch
+        (130, 30, 4),  # 480 steps with 8, 960 with 4: the least batch
         (640, 30, 8),  # exactly 2,400 steps
         (639, 30, 4),
         (10_000, 30, 8),
@@ -108,7 +108,7 @@ def test_a_network_from_scratch_is_wide(alpha, planned) -> None:
 @pytest.mark.parametrize(
     ("train", "epochs"),
     [
-        (130, 74),  # 2,400 steps of 4 images
+        (130, 75),  # 2,400 steps of 4 images, 32 an epoch: two images are left over
         (320, 30),
         (10, 120),  # four times as many as asked for at most
     ],
@@ -138,6 +138,46 @@ def test_the_reason_counts_the_objects_that_have_an_anchor_with_either_iou() -> 
 def test_anchors_that_cover_everything_stay() -> None:
     choices = plan.make(about([0.3]), CPU).choices
     assert not [choice for choice in choices if choice.setting.startswith("anchors.scales")]
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_the_steps_are_those_of_the_images_that_are_used(share) -> None:
+    """As in training: a share is rounded down, and what does not fill a batch is left out."""
+    config = CPU.replace({"training.data_share": share, "training.epochs": 100, "model.backbone_weights": "none"})
+    made = plan.make(about([0.3], train=int(131 / share)), config)
+    settings, reasons = made.settings, {choice.setting: choice.reason for choice in made.choices}
+    images = int(int(131 / share) * share)
+    assert (settings["input.batch_size"], "training.epochs" in settings) == (4, False)  # 32 steps, 3,200 in all
+    assert reasons["input.batch_size"] == (
+        f"100 epochs of {images} images are 1,600 steps with batches of 8, 3,200 with these"
+    )
+    assert reasons["model.batch_norm_momentum"].startswith("an epoch has 32 steps")
+
+
+def test_all_ratios_on_the_finest_level_alone_may_cover_what_the_configured_anchors_miss() -> None:
+    small = about([0.12] * 50)
+    settings = plan.make(small, CPU).settings
+    fitted = CPU.replace(settings)
+    before, after = (
+        anchor_fit.recall(anchor_fit.best_ious(small.boxes, anchors.detector_grid(CPU), config.anchors))
+        for config in (CPU, fitted)
+    )
+    assert (before, after) == (0.0, 1.0)
+    assert {path for path in settings if path.startswith("anchors.")} == {"anchors.reduce_lowest_level"}
+
+
+@pytest.mark.parametrize("path", ["loss.unmatched_iou", "loss.negatives_below_unmatched"])
+def test_a_band_of_ignored_anchors_that_the_user_made_stays(path) -> None:
+    config = CPU.replace({"loss.unmatched_iou": 0.4})
+    assert plan.make(about([0.3]), config).settings["loss.matched_iou"] == 0.4
+    assert "loss.matched_iou" not in plan.make(about([0.3]), config, fixed=[path]).settings
+
+
+@pytest.mark.parametrize(("kernel", "head"), [(1, "ssd"), (3, "ssdlite"), (5, "ssdlite")])
+def test_a_head_that_would_ignore_the_users_kernel_is_not_chosen(kernel, head) -> None:
+    config = CPU.replace({"model.head_kernel_size": kernel})
+    planned = config.replace(plan.make(about([0.3]), config, fixed=["model.head_kernel_size"]).settings)
+    assert planned.model.head == head
 
 
 @pytest.mark.parametrize("fixed", ["anchors.scales", "anchors.min_scale", "anchors.aspect_ratios"])
@@ -214,7 +254,20 @@ def test_the_fingerprint_counts_what_scenes_hold() -> None:
 
 def test_a_dataset_without_objects_is_one_line() -> None:
     source = sources.open_source("road_scenes:train=4,val=3,test=2,size=96x128", sources.DataOptions(min_box_px=4000))
-    with pytest.raises(UserError, match="none of 4 sampled train images has an object"):
+    with pytest.raises(UserError, match="none of 4 sampled train images has an object of .* with `--plan=off`"):
+        fingerprint.take(source, MACHINE)
+
+
+@pytest.mark.parametrize("place", [5, 7, 39])
+def test_rare_objects_are_looked_for_between_the_sampled_images(monkeypatch, tmp_path, place) -> None:
+    table = coco_folder.table(40, [coco_folder.annotation(place)])
+    source = sources.open_source(f"coco:{coco_folder.write(tmp_path / 'set', train=table, val=coco_folder.table(2))}")
+    monkeypatch.setattr(fingerprint, "MOST_IMAGES", 4)
+    found = fingerprint.take(source, MACHINE)
+    assert (len(found.boxes), found.objects_per_image.sum()) == (1, 1)
+    assert 4 < len(found.image_sizes_px) == len(found.objects_per_image) <= 40
+    monkeypatch.setattr(fingerprint, "_MOST_PIXELS_SEARCHED", 0)
+    with pytest.raises(UserError, match="none of 4 sampled train images"):
         fingerprint.take(source, MACHINE)
 
 
@@ -268,6 +321,44 @@ def test_the_network_is_the_one_that_a_trained_detector_has(tmp_path) -> None:
     planned = config.replace(plan.make(about(np.linspace(0.7, 0.95, 50)), config).settings)
     assert {path: planned.flat()[path] for path in settings} == settings
     assert planned.anchors.reduce_lowest_level == config.anchors.reduce_lowest_level
+
+
+TRAINED = {
+    **{"model.backbone": "mobilenet_v1", "model.alpha": 0.5, "model.head": "ssd", "model.first_stride": 16},
+    **{"model.num_levels": 6, "model.extra_depths": (512, 256), "anchors.reduce_lowest_level": False},
+    "anchors.aspect_ratios": (1.0, 2.0, 0.5),
+}
+
+
+@pytest.fixture
+def trained(tmp_path) -> ExperimentConfig:
+    """Names the weights of a trained detector of `TRAINED`, and nothing else of it."""
+    weights = pretrained.Weights("ssd.tflite", TRAINED, None, 1e-3, {"conv1/kernel": np.zeros(3)})
+    pretrained.write(tmp_path / "w.npz", weights)
+    return CPU.replace({"model.weights": str(tmp_path / "w.npz")})
+
+
+@pytest.mark.parametrize(
+    "own", [{"model.num_levels": 4}, {"model.alpha": 0.5}, {"anchors.reduce_lowest_level": True}], ids=str
+)
+def test_with_a_trained_detector_the_users_own_setting_stays_and_all_others_come(own, trained) -> None:
+    config = trained.replace(own)
+    settings = plan.make(about([0.3]), config, fixed=list(own)).settings
+    assert own.keys().isdisjoint(settings)
+    planned = config.replace(settings).flat()  # scales of as many levels as there are
+    assert {path: planned[path] for path in TRAINED} == TRAINED | own
+
+
+def test_a_trained_predictor_keeps_as_many_anchors_and_what_each_was_trained_for(trained) -> None:
+    """Tall objects of 1:5 are many; squares stay with the output of squares."""
+    tall, square = ([0.5 - h / 2, 0.5 - w / 2, 0.5 + h / 2, 0.5 + w / 2] for h, w in ((0.9, 0.18), (0.3, 0.3)))
+    data = about([0.3] * 60, boxes=np.array([tall] * 40 + [square] * 20, np.float32))
+    made = plan.make(data, trained)
+    planned = trained.replace(made.settings)
+    assert not planned.anchors.reduce_lowest_level
+    assert planned.anchors.aspect_ratios == (1.0, 2.0, 0.2)
+    settings = [choice.setting for choice in made.choices]
+    assert len(settings) == len(set(settings))
 
 
 def test_a_class_name_is_no_markup_in_the_plans_text() -> None:

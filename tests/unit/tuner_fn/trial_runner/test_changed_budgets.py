@@ -56,9 +56,14 @@ def test_no_time_for_a_single_trial_is_a_mistake_of_the_command(process, tmp_pat
 
     process.measure = fail
     tuner = make(tmp_path, process, **BOTH | {"max_minutes": 1.0, "reserved_s": 70.0})
-    with pytest.raises(keras_tuner.errors.FatalError, match="none was finished, because the 1 minutes") as error:
+    notes: list[str] = []
+    with (
+        progress.listen(lambda kind, fields: notes.append(fields.get("text", ""))),
+        pytest.raises(keras_tuner.errors.FatalError, match="none was finished, because the 1 minutes") as error,
+    ):
         search(tuner)
     assert isinstance(error.value.__cause__, UserError)
+    assert any("how long an epoch takes is not known: It cannot be measured, so" in note for note in notes)
 
 
 def test_minutes_given_to_a_search_that_is_there_continue_it(process, tmp_path, clock) -> None:
@@ -131,3 +136,18 @@ def test_fewer_workers_later_spend_the_rest_of_the_minutes(tmp_path, clock) -> N
     tuner = make(tmp_path, FakeProcess(), max_minutes=2.0, **MINUTES)
     search(tuner)
     assert tuner.oracle.max_epochs_total == 4 * 40
+
+
+def test_a_training_in_place_of_a_search_leaves_no_journal_to_the_search_after_it(tmp_path, clock) -> None:
+    """Two workers would wait for its only trial, whose number is the start's in the search, too."""
+    search(make(tmp_path, [FakeProcess(), FakeProcess()], max_minutes=0.05, **MINUTES))
+    folder = tmp_path / "search"
+    assert json.loads((folder / "allotment.json").read_text())["is_search"] is False
+    notes: list[str] = []
+    with progress.listen(lambda kind, fields: notes.append(fields.get("text", ""))):
+        rows = search(make(tmp_path, [FakeProcess(), FakeProcess()], **MINUTES | {"max_epochs_total": 24}))
+    assert len(rows) == 6
+    journalled = (folder / "journal.jsonl").read_text().splitlines()
+    assert json.loads(journalled[1])["event"] == "start"  # both workers begin at once
+    assert (folder / "single_training" / "journal.jsonl").exists()
+    assert not any("cannot happen again" in note for note in notes)

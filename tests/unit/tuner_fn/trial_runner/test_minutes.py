@@ -56,6 +56,20 @@ def test_the_minutes_count_over_all_starts(process, tmp_path, monkeypatch) -> No
         assert clock["now_s"] == 60.0 * 13 + 2000.0
 
 
+def test_what_an_earlier_start_took_before_its_search_counts(process, tmp_path, clock) -> None:
+    """Ingestion took 15 of 30 minutes; a second start, which finds it in the cache, has the rest alone."""
+    process.advance = lambda seconds: clock.update(now_s=clock["now_s"] + seconds)
+    process.epoch_s = lambda rate: 60.0
+    minutes = {"max_trials": 50, "max_minutes": 30.0, "reserved_s": 0.0}
+    process.actions = {1: KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        search(make(tmp_path, process, before_s=900.0, **MINUTES | minutes))
+    assert clock["now_s"] == 4 * 60.0
+    assert json.loads((tmp_path / "search" / "clock.json").read_text())["seconds"] >= 900.0
+    search(make(tmp_path, process, before_s=20.0, **MINUTES | minutes))
+    assert 20.0 + 900.0 + clock["now_s"] <= 1800.0 + 60.0
+
+
 def test_the_time_to_expect_counts_networks_that_are_built_anew_and_ends_with_the_minutes(process, tmp_path) -> None:
     """Four trials of 2 epochs, 1 s each and 2 s a validation; 10 s to build a network of another width."""
     plans: list[dict] = []

@@ -11,7 +11,7 @@ from tuning import NAMES, FakeProcess, best_config, make, search, with_width
 
 from data import files, progress
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import optuna_study, oracles, search_space
+from tuner_fn import optuna_study, oracles, pareto, search_space
 
 
 def test_the_leaderboard_is_sorted_behind_the_winner_whose_settings_train_as_they_stand(process, tmp_path) -> None:
@@ -291,3 +291,18 @@ def test_a_score_that_is_not_a_number_fails_the_trial_with_this_reason(process, 
     process.curve = lambda epoch: float("nan")
     with pytest.raises(keras_tuner.errors.FatalError, match=r"val mAP@\[.5:.95\] is not a number"):
         search(make(tmp_path, process))
+
+
+def test_ctrl_c_writes_what_tells_of_the_search_before_the_model_is_exported(process, tmp_path, monkeypatch) -> None:
+    """Kubernetes gives a pod 30 s, which the export may take alone."""
+    process.actions = {2: KeyboardInterrupt()}
+    tuner, found = make(tmp_path, process, second_objective="parameters"), []
+
+    def look() -> None:
+        found.extend(path.name for path in (tmp_path / "search").iterdir())
+        assert process.closed
+
+    monkeypatch.setattr(tuner, "_export_best", look)
+    with pytest.raises(KeyboardInterrupt):
+        search(tuner)
+    assert {"leaderboard.json", "best_config.json", optuna_study.STUDY_FILE, pareto.TABLE_FILE} <= set(found)
