@@ -15,7 +15,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from data import tiles
+from data import files, tiles
 from data.errors import UserError, nearest
 from models import declarations, foreign_names, imagenet_weights
 from models.declarations import fidelity, setting, tunable
@@ -231,6 +231,11 @@ class ModelConfig:
                 f"`model.backbone_weights`: no file {path}. Give `none`, `imagenet`, `auto` or a Keras weights file."
             )
         return path
+
+    def weights_digests(self) -> dict[str, str]:
+        """Returns {field: digest of its file} of the weights that are files: another one may lie at the same path."""
+        named = {"weights": self.weights, "backbone_weights": self.backbone_weights}
+        return {name: files.digest(path) for name, path in named.items() if pathlib.Path(path).is_file()}
 
 
 @dataclasses.dataclass(frozen=True)

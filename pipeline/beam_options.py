@@ -15,7 +15,7 @@ _NO_PACKAGE = "--sdk_container_image=none"
 # and that importing TFX fills in.
 _IMPORT_TFX = "--beam_plugin=tfx"
 _NAME = re.compile(r"--[A-Za-z]\w*")  # of an option
-_WITH_VALUE = {"--runner": "PortableRunner", "--job_endpoint": "HOST:PORT"}  # options, and what their values look like
+_WITH_VALUE = ("--runner", "--job_endpoint")
 _INGESTION_ONLY = "DaskRunner"  # cannot translate what tensorflow-data-validation does
 
 
@@ -51,10 +51,7 @@ def check_form(given: Sequence[str]) -> None:
             hint = f", for example --beam_args={dashed}" if _NAME.fullmatch(dashed.partition("=")[0]) else ""
             raise UserError(f"`--beam_args={argument}` needs one option of Beam, as --NAME=VALUE{hint}.")
         if name in _WITH_VALUE and not value:
-            raise UserError(
-                f"`--beam_args={argument}` needs a value in the same argument, as"
-                f" --beam_args={name}={_WITH_VALUE[name]}."
-            )
+            raise UserError(f"`--beam_args={argument}` needs a value, as --beam_args={name}=VALUE.")
     endpoint = next((one for one in given if one.startswith("--job_endpoint=")), None)
     if endpoint is not None and not _names_runner(given):
         raise UserError(

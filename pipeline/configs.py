@@ -201,7 +201,7 @@ def _check_effects(config: ExperimentConfig, overrides: Mapping[str, Any]) -> No
         )
     if "model.head_kernel_size" in overrides and config.model.head_kernel_size == 1 and config.model.head != "ssd":
         raise UserError(
-            f"`--set=model.head_kernel_size=1` has no effect with `model.head={config.model.head}`, whose kernel is 3"
+            f"`model.head_kernel_size=1` has no effect with `model.head={config.model.head}`, whose kernel is 3"
             " at least. Leave it out, or set `model.head=ssd`."
         )
 

@@ -1,6 +1,5 @@
 """The TFX graph: which component takes what from which."""
 
-import pathlib
 from typing import Any
 
 from tensorflow_metadata.proto.v0 import schema_pb2
@@ -14,7 +13,6 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.proto import pusher_pb2, trainer_pb2, tuner_pb2
 
 from data import examples as tf_examples
-from data import files
 from data.sources import Source, canonical
 from models.export import versions
 from pipeline.components import evaluator
@@ -182,9 +180,8 @@ def _trainer_settings(run: RunConfig) -> dict[str, Any]:
 def _trials_depend_on(run: RunConfig) -> dict[str, Any]:
     """Names what a training's result depends on besides data and settings: code, libraries, weights to start with."""
     strategy, *_ = strategies.STRATEGIES[run.search.strategy].oracle.rpartition(".")
-    settings = {name: getattr(run.experiment.model, name) for name in ("weights", "backbone_weights")}
     return {
         "code": trials_hash(strategy),
         "versions": {name: versions.installed()[name] for name in _LIBRARIES},
-        "weights": {name: files.digest(path) for name, path in settings.items() if pathlib.Path(path).is_file()},
+        "weights": run.experiment.model.weights_digests(),
     }

@@ -1,11 +1,10 @@
 """From flags to a run's settings, with the plan between them."""
 
 import dataclasses
-import pathlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from data import files, sources
+from data import sources
 from data.sources import Source
 from models import imagenet_weights
 from models.hyperparameters import ExperimentConfig
@@ -43,11 +42,12 @@ def plan_run(
     # What a named space merely contains may lose its effect to the plan; what shapes the network may not.
     searched = {*named, *(path for path in draft.search.ranges if path.startswith("model."))}
     asked = {"data": source.fingerprint(), "preset": draft.preset, "fixed": fixed, "named": named}
-    asked |= {"searched": sorted(searched), "weights": _digests(draft.experiment), "plan": values["plan"]}
+    asked |= {"searched": sorted(searched), "plan": values["plan"]}
+    asked |= {"weights": draft.experiment.model.weights_digests()}
     key = plan.key(asked)
-    paths = draft.paths
-    folders = [*([] if study is None else [paths.study(study)]), paths.newest, paths.report]
-    folders = folders if workdir.is_run_directory(paths.root) else []
+    paths, folders = draft.paths, []
+    if workdir.is_run_directory(paths.root):
+        folders = [*([] if study is None else [paths.study(study)]), paths.newest, paths.report]
     found = next((one for folder in folders if (one := plan.kept(folder, key)) is not None), None)
     if found is None:
         found = _make(source, draft.experiment, fixed, named, searched, is_on=is_on, here=here)
@@ -91,9 +91,3 @@ def _weights(config: ExperimentConfig, named: Collection[str], *, here: bool) ->
     elif here:
         found, reason = imagenet_weights.find(config.model.backbone, config.model.alpha, config.input.size)
     return rules.Choice(_WEIGHTS, found, reason)
-
-
-def _digests(config: ExperimentConfig) -> dict[str, str]:
-    """Returns {setting: digest of the file} of the weights that are files: another file may lie at the same path."""
-    named = {name: getattr(config.model, name) for name in ("weights", "backbone_weights")}
-    return {name: files.digest(path) for name, path in named.items() if pathlib.Path(path).is_file()}

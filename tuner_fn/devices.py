@@ -123,8 +123,8 @@ def _check_visible() -> None:
     missing = next((name for name in wanted if name.isdecimal() and int(name) >= len(there)), None)
     if missing is not None:
         raise UserError(
-            f"{VISIBLE}={os.environ[VISIBLE]} names the GPU {missing}, and this machine has {', '.join(there)}. Name"
-            " those, or unset it to use all."
+            f"{VISIBLE}={os.environ[VISIBLE]} names GPU {missing}, but the GPUs of this machine are numbered"
+            f" {', '.join(there)}. Name only these, or unset it to use all."
         )
 
 

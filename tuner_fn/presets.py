@@ -148,7 +148,7 @@ def search(
     if max_epochs > epochs:
         raise UserError(
             f"`--max_epochs={max_epochs}`: a trial can have as many epochs as the final training at most, {epochs}."
-            " Raise `--epochs` or lower it."
+            " Raise `--epochs`, or lower `--max_epochs`."
         )
     if all(settings.get(name) is None for name in BUDGETS):
         if preset.minutes is None:

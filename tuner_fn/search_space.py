@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from data.errors import UserError, nearest
-from models import declarations
+from models import declarations, imagenet_weights
 from models.hyperparameters import ExperimentConfig
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ def _resolve(
     ranges = {path: _range(path, wanted[path], declared[path][0], config) for path in declared if path in wanted}
     idle = {path: missing for path in ranges if (missing := _missing(path, declared, ranges))}
     if "model.num_levels" in ranges and config.anchors.scales:  # they are of one number of levels
-        idle["model.num_levels"] = ": it needs `anchors.scales` empty"
+        idle["model.num_levels"] = ": it needs `anchors.scales` to be empty"
     named = sorted(idle.keys() & entries.keys())
     if named and named_count:
         raise UserError(f"`{named[0]}` cannot be searched with these settings{idle[named[0]]}.")
@@ -306,6 +306,8 @@ def _range(path: str, entry: Any, field: Any, config: ExperimentConfig) -> dict[
         for value in search["choices"]:
             if not isinstance(value, str | int | float):
                 raise UserError(f"`{path}` cannot be searched over lists: got {value!r}. Name one with --set.")
+            if value == imagenet_weights.AUTO and path == "model.backbone_weights":
+                raise UserError(f"`{path}` cannot be searched over auto, which is decided once. Name imagenet or none.")
             choices.append(config.replace({path: value}).flat()[path])  # 1 of a float is 1.0
         return {"choices": list(dict.fromkeys(choices))}
     try:
@@ -332,7 +334,7 @@ def _lacking(condition: declarations.Condition, declared: Mapping[str, Any], ran
     for other, values in condition.items():
         candidates = _candidates(other, declared, ranges)
         if candidates is not None and not any(_allows(values, value) for value in candidates):
-            needed = "other than 0" if values is None else "of " + " or ".join(map(str, values))
+            needed = "other than 0" if values is None else " or ".join(map(str, values))
             needed = "empty" if values == ((),) else needed
-            return f"`{other}` {needed}"
+            return f"`{other}` to be {needed}"
     return ""

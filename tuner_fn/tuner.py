@@ -91,7 +91,6 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
 def _make_processes(folder: pathlib.Path, search: SearchConfig) -> Sequence[TrainingProcess]:
     """Makes what trains: processes of this machine, or of the nodes of a Ray cluster."""
     if search.ray is None:
-        devices.check_reserved(search.trial_cpus, search.trial_gpus)
         devices.check(search.parallel_trials)
         return trial_runner.make_processes(folder, search.parallel_trials or devices.default_count())
     from tuner_fn import ray_cluster, ray_connection  # Ray is an extra

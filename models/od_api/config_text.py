@@ -125,8 +125,12 @@ def _unescaped(text: str, line: int) -> bytes:
             content += chr(int(match["short"] or match["long"], 16)).encode("utf-8", "surrogatepass")
         elif match["other"] in _ESCAPED:
             content += _ESCAPED[match["other"]].encode()
+        elif match["other"] in "xuU":
+            raise UserError(
+                f"line {line}: `{match[0]}` in a string needs digits behind it. Write a backslash as `\\\\`."
+            )
         else:
-            raise UserError(f"line {line}: `{match[0]}` in a string is no escape. A backslash is written twice.")
+            content += match[0].encode("utf-8", "surrogatepass")  # as protobuf's own reader in Python: C:\data
     return content + text[position:].encode("utf-8", "surrogatepass")
 
 

@@ -19,7 +19,6 @@ SUMMARY = "Change one setting at a time: which changes help, which hurt, which s
 USAGE = "--dataset=DATASET --workdir=FOLDER [--space=flir_study] [--repeats=3] [flags]"
 EXAMPLE = "ssd-tuner ablate --dataset=road_scenes --workdir=runs/demo --space=flir_study --repeats=3"
 EXTRA = "pipeline"
-CONTINUES = True
 _NAME = "ablation"
 
 
@@ -79,7 +78,7 @@ def _ablation(opened: study.Study, space: str, repeats: int) -> "ablation.Ablati
         variants=changes.kept,
         repeats=repeats,
         metric=opened.config.search.objective,
-        depends_on=study.depends_on(opened.info, settings, worker.TRAINING),
+        depends_on=study.depends_on(opened.info, worker.TRAINING),
         **opened.data,
     )
 

@@ -116,7 +116,7 @@ def _class_names(names: Sequence[str] | None, path: str | None) -> list[str] | N
     found = [name.strip() for name in names]
     found = [_unnamed(number) if name == _NO_NAME else name for number, name in enumerate(found, 1)]
     if not found or "" in found or len({name.casefold() for name in found}) < len(found):
-        raise errors.UserError(f"class names need to be there and to differ: got {', '.join(found) or 'none'}.")
+        raise errors.UserError(f"every class needs a name of its own: got {', '.join(found) or 'none'}.")
     return found
 
 

@@ -16,7 +16,6 @@ SUMMARY = "Find the range of learning rates in which the loss falls (Smith's ran
 USAGE = "--dataset=DATASET --workdir=FOLDER [--write_space=FILE] [flags]"
 EXAMPLE = "ssd-tuner lr-range --dataset=road_scenes --workdir=runs/demo --write_space=space.yaml"
 EXTRA = "pipeline"
-CONTINUES = True
 _NAME = "lr_range"
 _SETTING = "optimizer.learning_rate"
 
@@ -96,7 +95,7 @@ def _range_test(opened: study.Study, flag_values: flags.FlagValues) -> "lr_range
         repeats=repeats,
         class_names=opened.data["class_names"],
         train_files=opened.data["train_files"],
-        depends_on=study.depends_on(opened.info, settings, "models.training.rate_sweep"),
+        depends_on=study.depends_on(opened.info, "models.training.rate_sweep"),
     )
 
 

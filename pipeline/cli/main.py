@@ -2,8 +2,7 @@
 
 A command is a module `pipeline.cli.<command>` (`data check`: `data_check`, `import-config`: `import_config`) with
 SUMMARY, USAGE, EXAMPLE, `define_flags(flag_values)`, `main(arguments, flag_values) -> int` and, where it needs one, the
-EXTRA of setup.py; one that continues what was interrupted says so with CONTINUES. Nothing here imports TensorFlow: help
-and mistakes answer at once.
+EXTRA of setup.py. Nothing here imports TensorFlow: help and mistakes answer at once.
 """
 
 import contextlib
@@ -46,6 +45,7 @@ GROUPS = ("data",)  # of commands of two words; their modules are pipeline.cli.<
 _TO_MODULE = str.maketrans(" -", "__")
 _PIPELINE = "pipeline"  # the extra with TFX and the search
 _HELP = ("--help", "-h", "-help")
+_CONTINUED = ("run", "lr-range", "ablate")  # where they were interrupted, when they are given again
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return failures.STATUS_BUG
     except (Exception, KeyboardInterrupt) as error:
-        failure = failures.explain(error, continues=bool(arguments) and _continues(arguments[0]))
+        failure = failures.explain(error, continues=bool(arguments) and arguments[0] in _CONTINUED)
         message = failure.message
         if failure.status == failures.STATUS_BUG and not isinstance(error, failures.CommandFailedError):
             message += _save_traceback(error)
@@ -158,11 +158,6 @@ def _load(name: str) -> Any:
     except ImportError:
         environment.check_environment(_PIPELINE)  # says which library is missing, where that is the reason
         raise
-
-
-def _continues(name: str) -> bool:
-    """Tells whether a command, given again, continues where it was interrupted."""
-    return name in COMMANDS and getattr(_load(name), "CONTINUES", False)
 
 
 def _asks_for_help(arguments: Sequence[str]) -> bool:

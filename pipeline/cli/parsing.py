@@ -180,7 +180,9 @@ def _check_home(shown: str, path: str | None) -> None:
     """Raises `errors.UserError` where a path begins with a home folder that this machine does not know."""
     found = _HOME.match(path or "")
     if found and os.path.expanduser(found["home"]) == found["home"]:
-        raise errors.UserError(f"`{shown}`: there is no home folder `{found['home']}` here. Write the path in full.")
+        raise errors.UserError(
+            f"`{shown}`: there is no home folder `{found['home']}` here. Write the path in full, or ./ before it."
+        )
 
 
 def _hint(name: str, flag_values: flags.FlagValues, value: str = "...") -> str:

@@ -157,7 +157,9 @@ def _expand(argument: str) -> list[str]:
     if any(mark in argument for mark in "*?[") and not path.exists():
         found = _without_own_pictures(sorted(glob.glob(argument, recursive=True)))
         if not found:
-            raise errors.UserError(f"`{argument}` matches no file; *{_PICTURE_SUFFIX} are left out.")
+            drawn = f"Pictures that `predict` drew itself (*{_PICTURE_SUFFIX}) are not counted."
+            drawn = f"Pictures that `predict` drew itself (*{_PICTURE_SUFFIX}) are not counted."
+            raise errors.UserError(f"`{argument}` matches no image. {drawn}")
         return found
     return [argument]
 

@@ -21,7 +21,6 @@ SUMMARY = "Search, train, evaluate and export a detector; the same command conti
 USAGE = "--dataset=DATASET --workdir=FOLDER [flags]"
 EXAMPLE = "ssd-tuner run --dataset=road_scenes --workdir=runs/demo"
 EXTRA = "pipeline"
-CONTINUES = True
 
 # The run came to its end, but its model, or a format of it, was not good enough to be pushed.
 STATUS_NOT_BLESSED = 3
@@ -180,15 +179,16 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         from pipeline.runners import local
         from pipeline.tracking import follow
 
+        result = None
         try:
             with follow.follow(folder, tracking_uri):
                 result = local.run(config)
-                page = _write_page(screen, folder)  # MLflow takes it, too
+                _show(screen, result, config, folder)
+                screen.print_facts(_write_page(screen, folder))  # MLflow takes it, too
         except BaseException:  # Ctrl-C, too
-            _write_page_so_far(screen, folder)
+            if result is None:
+                _write_page_so_far(screen, folder)
             raise
-        _show(screen, result, config, folder)
-        screen.print_facts(page)
     pushed_all = result.blessed and all(one["kept"] for one in result.export["formats"])
     return 0 if pushed_all else STATUS_NOT_BLESSED
 

@@ -11,7 +11,6 @@ from absl import flags
 from data import dataset_info, sources
 from data.run_directory import RunDirectory
 from models.export import versions
-from models.hyperparameters import ExperimentConfig
 from pipeline import configs, environment, planning, workdir
 from pipeline.cli import run, study_flags
 from pipeline.screen import display
@@ -93,12 +92,11 @@ def open_study(
         yield Study(config, folder, results, screen, info, data)
 
 
-def depends_on(info: dataset_info.DatasetInfo, config: ExperimentConfig, module: str) -> Mapping[str, Any]:
-    """Names what a training's result depends on beside settings: data, code, libraries, weights to start with.
+def depends_on(info: dataset_info.DatasetInfo, module: str) -> Mapping[str, Any]:
+    """Names what a training's result depends on beside settings and weights: data, code, libraries.
 
     Args:
         info: of the examples.
-        config: all settings.
         module: that trains, as "models.training.train".
     """
     return {

@@ -139,7 +139,7 @@ def check_trials(parallel_trials: int | None, gpus: int) -> None:
     if parallel_trials is not None and 0 < gpus < parallel_trials:
         raise UserError(
             f"`--parallel_trials={parallel_trials}` needs a GPU for each trial, and the Tuner's pod gets --gpus={gpus}."
-            f" Give --gpus={parallel_trials}, or {gpus} or fewer trials."
+            f" Give --gpus={parallel_trials}, or lower --parallel_trials to {gpus}."
         )
 
 

@@ -112,7 +112,8 @@ def read(root: pathlib.Path) -> Contents:
     folder = RunDirectory(root)
     if not root.is_dir():
         raise errors.UserError(f"`{root}` is not a folder. Name the --workdir of a run.")
-    if not any(path.exists() for path in (folder.report, folder.metadata, folder.pipeline, *folder.searches())):
+    parts = (folder.newest, folder.report, folder.metadata, folder.pipeline, *folder.searches())
+    if not any(path.exists() for path in parts):
         raise errors.UserError(f"`{root}` holds no run. Name the --workdir of a run.")
     files = _Files(root)
     search, newer = _search_folder(folder)

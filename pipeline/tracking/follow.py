@@ -11,6 +11,7 @@ from data.run_directory import RunDirectory
 from pipeline.tracking import mlflow_store
 
 _EVERY_S = 30.0  # at most; trials may take less
+_AGAIN_S = 300.0  # after a failure
 
 
 class Follower:
@@ -24,13 +25,13 @@ class Follower:
             uri: as `mlflow_store.export` takes it.
         """
         self._folder, self._uri = folder, uri
-        self.is_away = False
+        self.failed_s = -math.inf
         self._next_s = -math.inf
 
     def handle(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Exports where a trial begins: by then the one before it is in the files."""
         begins = kind == "trial" and fields["state"] == "started"
-        if begins and not self.is_away and time.monotonic() >= self._next_s:
+        if begins and self.failed_s == -math.inf and time.monotonic() >= self._next_s:
             self.update()
             self._next_s = time.monotonic() + _EVERY_S
 
@@ -39,7 +40,7 @@ class Follower:
         try:
             return mlflow_store.export(self._folder, self._uri)
         except Exception as error:  # whatever it is, it is not worth a run
-            self.is_away = True
+            self.failed_s = time.monotonic()
             is_known = isinstance(error, mlflow_store.UnreachableError)
             reason = str(error) if is_known else f"the export to MLflow failed ({type(error).__name__}: {error})"
             again = f"`ssd-tuner mlflow {self._folder.root} --tracking_uri={self._uri}`"
@@ -51,6 +52,8 @@ class Follower:
 def follow(folder: RunDirectory, uri: str | None) -> Iterator[None]:
     """Keeps MLflow up to date while the context is open, and once more at its end unless that is an error.
 
+    Where an export has just failed, the one at the end is left out: it would wait for the same server again.
+
     Args:
         folder: of the run.
         uri: as `mlflow_store.export` takes it; None for no MLflow.
@@ -61,6 +64,6 @@ def follow(folder: RunDirectory, uri: str | None) -> Iterator[None]:
     follower = Follower(folder, uri)
     with progress.listen(follower.handle):
         yield
-    found = None if follower.is_away else follower.update()
+    found = follower.update() if time.monotonic() - follower.failed_s > _AGAIN_S else None
     if found is not None:
         progress.emit("note", text=f"MLflow: {found.runs} runs in experiment `{found.experiment}` at {found.uri}")

@@ -66,8 +66,8 @@ def cluster(sides: np.ndarray, num_clusters: int, seed: int) -> Clusters:
 def fit_ratios(sides: np.ndarray, configured: Sequence[float], seed: int) -> tuple[float, ...]:
     """Finds as many aspect ratios as are configured, by k-means over the boxes scaled to one area.
 
-    Where the boxes have fewer, the configured ones that are farthest from those follow; objects may have other shapes
-    in use.
+    If the boxes have fewer, configured ratios fill up the rest, those farthest from the ones found first, because other
+    images may have objects of other shapes.
 
     Args:
         sides: float [N, 2] height, width in pixels of one size, positive; N at least 1.

@@ -49,7 +49,7 @@ class Plan:
         return rows
 
     def markdown(self) -> str:
-        """Writes the plan for `report/plan.md`."""
+        """Writes the plan for people, as Markdown."""
         lines = [
             "# Plan",
             "",

@@ -46,7 +46,9 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """A rule, and when it is left out as a whole; else only its choices of settings that the user fixed are.
+    """A rule. `unless_fixed` and `unless_searched` leave it out as a whole.
+
+    Otherwise, only its choices for settings that the user fixed are dropped.
 
     Attributes:
         choose: the function.

@@ -67,8 +67,7 @@ class Ablation:
 
     def key(self, config: ExperimentConfig) -> str:
         """Names a training by all that decides it: 16 hexadecimal digits."""
-        named = {name: getattr(config.model, name) for name in ("weights", "backbone_weights")}
-        weights = {name: files.digest(path) for name, path in named.items() if pathlib.Path(path).is_file()}
+        weights = config.model.weights_digests()
         parts = json.dumps([config.to_dict(), self.class_names, self.depends_on, weights], sort_keys=True)
         return hashlib.sha256(parts.encode()).hexdigest()[:16]
 

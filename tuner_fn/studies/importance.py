@@ -80,6 +80,8 @@ def smaller_space(found: Importance, scores: search_scores.SearchScores) -> str:
         raise UserError(f"`--write_space`: {reason}. Search more configurations.")
     best = scores.best()
     pinned = {name: best[name] for name in found.no_effect if name in best}
+    if pinned.get("model.head_kernel_size") == 1 and scores.config.replace(best).model.head != "ssd":
+        pinned["model.head_kernel_size"] = 3  # what the other heads make of 1
     searched = {name: entry for name, entry in scores.ranges.items() if name not in found.no_effect}
     entries = {name: entry.get("choices", entry) for name, entry in searched.items()} | pinned
     lines = [

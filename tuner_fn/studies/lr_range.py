@@ -146,5 +146,6 @@ def _reporter(test: RangeTest, repeat: int) -> Callable[[int, float], None]:
 
 
 def _key(test: RangeTest, config: ExperimentConfig) -> str:
-    parts = [config.to_dict(), test.low, test.high, test.steps, test.class_names, test.depends_on]
+    weights = config.model.weights_digests()
+    parts = [config.to_dict(), test.low, test.high, test.steps, test.class_names, test.depends_on, weights]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

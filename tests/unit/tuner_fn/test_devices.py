@@ -88,8 +88,11 @@ def test_more_than_there_is_is_said_in_a_line(machine, monkeypatch, gpus, visibl
 @pytest.mark.parametrize(
     ("visible", "message"),
     [
-        ("0,2", "CUDA_VISIBLE_DEVICES=0,2 names the GPU 2, and this machine has 0, 1. Name those, or unset it"),
-        ("7", "CUDA_VISIBLE_DEVICES=7 names the GPU 7, and this machine has 0, 1."),
+        (
+            "0,2",
+            "CUDA_VISIBLE_DEVICES=0,2 names GPU 2, but the GPUs of this machine are numbered 0, 1. Name only these",
+        ),
+        ("7", "CUDA_VISIBLE_DEVICES=7 names GPU 7, but the GPUs of this machine are numbered 0, 1."),
         ("1,1", "CUDA_VISIBLE_DEVICES=1,1 names the GPU 1 twice. Name each once."),
         ("GPU-8f1b, GPU-8f1b", "names the GPU GPU-8f1b twice"),
     ],

@@ -68,7 +68,9 @@ def test_a_value_of_0_starts_at_the_low_end_of_a_logarithmic_range() -> None:
 
 def test_what_must_hold_of_two_settings_names_the_one_that_does_not() -> None:
     config = ExperimentConfig().replace({"anchors.scales": (0.05, 0.1, 0.2, 0.4, 0.6, 0.9)})
-    with pytest.raises(UserError, match=r"`anchors.min_scale` cannot be searched .*: it needs `anchors.scales` empty"):
+    with pytest.raises(
+        UserError, match=r"`anchors.min_scale` cannot be searched .*: it needs `anchors.scales` to be empty"
+    ):
         search_space.pick({}, ["anchors.min_scale"], config)
 
 
@@ -76,7 +78,8 @@ def test_what_needs_one_of_two_settings_is_searched_with_either() -> None:
     """Convolutions before the predictor have a width, and so has a feature pyramid."""
     config = ExperimentConfig()
     with pytest.raises(
-        UserError, match="`model.head_depth` .*: it needs `model.head_layers` other than 0 or `model.head` of fpnlite"
+        UserError,
+        match="`model.head_depth` .*: it needs `model.head_layers` to be other than 0 or `model.head` to be fpnlite",
     ):
         search_space.pick({}, ["model.head_depth"], config)
     for changes in ({"model.head_layers": 2}, {"model.head": "fpnlite"}):
@@ -90,11 +93,20 @@ def test_what_needs_one_of_two_settings_is_searched_with_either() -> None:
     assert space.is_active("model.head_depth")
 
 
+def test_what_a_run_decides_once_is_not_searched(tmp_path) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text("model.backbone_weights: [none, auto]\n")
+    with pytest.raises(UserError, match="`model.backbone_weights` cannot be searched over auto"):
+        search_space.named_space(str(path), ExperimentConfig())
+
+
 def test_levels_are_not_searched_beside_scales_of_one_number_of_them() -> None:
     config = ExperimentConfig().replace({"anchors.scales": (0.05, 0.1, 0.2, 0.4, 0.6, 0.9)})
     assert "model.num_levels" in search_space.named_space("architecture", ExperimentConfig())
     assert "model.num_levels" not in search_space.named_space("architecture", config)
-    with pytest.raises(UserError, match=r"`model.num_levels` cannot be searched .*: it needs `anchors.scales` empty"):
+    with pytest.raises(
+        UserError, match=r"`model.num_levels` cannot be searched .*: it needs `anchors.scales` to be empty"
+    ):
         search_space.pick({}, ["model.num_levels"], config)
 
 
@@ -143,9 +155,9 @@ def test_a_file_may_name_any_setting_and_its_range(tmp_path) -> None:
         ),
         (
             "loss.classification: [sigmoid, softmax]\nloss.focal_gamma:",
-            "`loss.focal_gamma` cannot be searched .*: it needs `loss.classification` of focal",
+            "`loss.focal_gamma` cannot be searched .*: it needs `loss.classification` to be focal",
         ),
-        ("loss.focal_gamma:", "`loss.focal_gamma` cannot be searched .*: it needs `loss.classification` of focal"),
+        ("loss.focal_gamma:", "`loss.focal_gamma` cannot be searched .*: it needs `loss.classification` to be focal"),
         ("- a", "needs lines such as `optimizer.learning_rate"),
         ("a: [", "is neither YAML nor JSON"),
     ],

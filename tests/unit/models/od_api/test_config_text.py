@@ -68,9 +68,8 @@ def test_lines_are_counted_through_remarks_and_blocks():
         ("a: 1\nb: 1.2.3", "line 2: `1.2.3`, which begins no name or value."),
         ("a: $HOME", "line 1: `$HOME`, which begins no name or value."),
         ("a {" * 60, "line 1: expected at most 50 nested blocks, got `{`."),
-        (r'a: 1 b: "C:\data"', r"line 1: `\d` in a string is no escape. A backslash is written twice."),
-        (r'a: "\xg"', r"line 1: `\x` in a string is no escape. A backslash is written twice."),
-        (r'a: "\U00110000"', r"line 1: `\U` in a string is no escape. A backslash is written twice."),
+        (r'a: "\xg"', r"line 1: `\x` in a string needs digits behind it. Write a backslash as `\\`."),
+        (r'a: "\U00110000"', r"line 1: `\U` in a string needs digits behind it. Write a backslash as `\\`."),
         ("\n" + r'a: "\351"', r"line 2: a string that is not UTF-8: b'\xe9'."),
         (r'a: "\ud83d"', r"line 1: a string that is not UTF-8: b'\xed\xa0\xbd'."),
         ("[a b: 1", "line 1: expected `]` after an extension's name, got `:`."),
@@ -110,3 +109,9 @@ def test_what_protobuf_writes_is_read_back(content):
     message.update(content)
     for as_utf8 in (True, False):
         assert content_of(od_api_text.parse(text_format.MessageToString(message, as_utf8=as_utf8))) == content
+
+
+def test_an_unknown_escape_keeps_its_backslash_as_protobufs_reader_in_python_does():
+    text = r'path: "C:\data\my.ckpt"'
+    (entry,) = od_api_text.parse(text).entries
+    assert entry.values[0].text == r"C:\data\my.ckpt"

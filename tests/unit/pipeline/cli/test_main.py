@@ -150,7 +150,18 @@ def test_a_tilde_behind_a_flag_is_the_home_folder(monkeypatch, typed, meant):
 )
 def test_the_home_folder_of_nobody_is_named(mistake, arguments):
     text = mistake(*arguments)
-    assert text.endswith("there is no home folder `~nobody_here` here. Write the path in full.")
+    assert text.endswith("there is no home folder `~nobody_here` here. Write the path in full, or ./ before it.")
+
+
+def test_a_command_whose_library_is_broken_ends_in_one_line(monkeypatch, capfd):
+    def broken(name):
+        raise ImportError("libsomething.so: cannot open shared object file")
+
+    monkeypatch.setattr(cli.importlib, "import_module", broken)
+    assert cli.main(["predict", "--model=x", "a.png"]) in (1, 2)
+    err = capfd.readouterr().err
+    assert err.startswith("ssd-tuner: ")
+    assert "Traceback" not in err
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ def test_a_folder_or_a_pattern_stands_for_its_images(model_dir, images, tmp_path
         (["--model=absent", "a.png"], "`--model=absent` does not exist. Give a run directory"),
         (["--model=.", "a.png"], "`--model=.` holds no model"),
         (["--model=MODEL", "empty"], "`empty` holds no image"),
-        (["--model=MODEL", "*.gif"], "`*.gif` matches no file"),
+        (["--model=MODEL", "*.gif"], "`*.gif` matches no image"),
         (["--model=MODEL", "--output=a.png", "b.png"], "a.png` is a file. Name another folder"),
         (["a.png"], "--model"),
         (["--model=MODEL", "--min_score=2", "a.png"], "min_score"),

@@ -5,6 +5,7 @@ import pytest
 from data.errors import UserError
 from data.run_directory import RunDirectory
 from pipeline.cli import main as command_line
+from pipeline.cli import run as run_command
 from pipeline.report import page
 from pipeline.runners import local
 from tests import finished_run
@@ -69,3 +70,18 @@ def test_a_report_that_fails_does_not_hide_why_the_run_did(run, capfd, monkeypat
     out, err = capfd.readouterr()
     assert "Warning: no report was written (OSError: the disk is away)." in out
     assert err == "ssd-tuner: error: `optimizer.name` is wrong.\n"
+
+
+def test_ctrl_c_while_the_report_is_written_does_not_say_that_the_run_has_not_ended(
+    tmp_path, monkeypatch, capfd
+) -> None:
+    def interrupt(screen, folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, "run", lambda config: five_trials(config.workdir) or "its result")
+    monkeypatch.setattr(run_command, "_show", lambda screen, result, config, folder: screen.note(result))
+    monkeypatch.setattr(run_command, "_write_page", interrupt)
+    assert command_line.main(["run", DATA, f"--workdir={tmp_path / 'demo'}", "--plan=off"]) == 130
+    out, _ = capfd.readouterr()
+    assert "its result" in out
+    assert "has not ended" not in out

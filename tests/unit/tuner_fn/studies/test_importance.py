@@ -1,6 +1,7 @@
 """What an importance says in words, and the smaller space that follows from it."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -51,6 +52,21 @@ def test_a_search_becomes_a_smaller_one(tmp_path) -> None:
     assert list(search_space.named_space(str(path), config)) == ["input.batch_size", "optimizer.learning_rate"]
     assert search_space.pinned_settings(str(path)) == {"loss.l2": best["loss.l2"]}
     assert yaml.safe_load(path.read_text())["optimizer.learning_rate"] == ranges["optimizer.learning_rate"]
+
+
+def test_a_kernel_without_effect_is_pinned_to_what_the_head_makes_of_it(tmp_path) -> None:
+    """All heads but `ssd` make 3 of 1, so that 1 would be refused or bring another network."""
+    ranges = {"model.head_kernel_size": {"choices": [1]}, "optimizer.learning_rate": {"low": 1e-4, "high": 1e-1}}
+    scores = types.SimpleNamespace(
+        best=lambda: {"model.head_kernel_size": 1, "optimizer.learning_rate": 0.01},
+        config=ExperimentConfig().replace({"model.head": "fpnlite"}),
+        folder=tmp_path,
+        ranges=ranges,
+    )
+    found = dataclasses.replace(FOUND, no_effect=("model.head_kernel_size",))
+    assert yaml.safe_load(importance.smaller_space(found, scores))["model.head_kernel_size"] == 3
+    scores.config = scores.config.replace({"model.head": "ssd"})
+    assert yaml.safe_load(importance.smaller_space(found, scores))["model.head_kernel_size"] == 1
 
 
 def test_no_smaller_space_is_made_where_nothing_is_shown() -> None:

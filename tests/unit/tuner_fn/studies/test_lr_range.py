@@ -1,6 +1,7 @@
 """The range test's sweeps, with a loss that is a formula: what is kept, said and drawn."""
 
 import csv
+import dataclasses
 import io
 
 import numpy as np
@@ -46,6 +47,17 @@ def test_each_seed_is_swept_once_and_kept(tmp_path) -> None:
     lr_range.run(make(1, depends_on={"code": "another"}), tmp_path, sweep)
     lr_range.run(make(1, steps=50), tmp_path, sweep)
     assert sweep.seeds == [0, 1, 2, 0, 0]
+
+
+def test_other_weights_at_the_same_path_are_swept_anew(tmp_path) -> None:
+    path = tmp_path / "backbone.h5"
+    path.write_bytes(b"one")
+    test = dataclasses.replace(make(1), config=ExperimentConfig().replace({"model.backbone_weights": str(path)}))
+    sweep = Sweeps()
+    lr_range.run(test, tmp_path, sweep)
+    path.write_bytes(b"another")
+    lr_range.run(test, tmp_path, sweep)
+    assert sweep.seeds == [0, 0]
 
 
 def test_every_step_is_shown(tmp_path) -> None:

@@ -83,7 +83,7 @@ def test_a_change_without_effect_is_left_out_with_what_it_needs() -> None:
     found = variants.compare_with(BASELINE.replace({"optimizer.schedule": "cosine"}), [*proposed, together])
     assert [one.name for one in found.kept] == ["dropout", "decay"]
     (reason,) = found.left_out
-    assert reason.startswith("steps: `optimizer.decay_steps` has no effect: it needs `optimizer.schedule` of ")
+    assert reason.startswith("steps: `optimizer.decay_steps` has no effect: it needs `optimizer.schedule` to be ")
     full = variants.of_space(search_space.named_space("full", BASELINE), BASELINE)
     kept = variants.compare_with(BASELINE, full).kept
     assert not [one for one in kept if search_space.idle(BASELINE.replace(one.settings), one.settings)]
