@@ -94,7 +94,7 @@ def open_source(
     options = options or DataOptions()
     test_source = None
     if options.test_dataset:
-        test_source = open_reader(options.test_dataset, options)
+        test_source = open_reader(options.test_dataset, options, is_test_set=True)
         require(test_source, ["test"])
     source = selection.SelectedSource(open_reader(spec, options), options, test_source, carve)
     for origin in source.origins:
@@ -107,17 +107,18 @@ def open_source(
     return source
 
 
-def open_reader(spec: str, options: DataOptions) -> base.Reader:
+def open_reader(spec: str, options: DataOptions, is_test_set: bool = False) -> base.Reader:
     """Opens the whole of a dataset, with all classes and splits that it has.
 
     Args:
         spec: as `open_source`.
         options: of which only the answers for `base.ReadOptions` count.
+        is_test_set: it is a dataset to test on.
 
     Raises:
         UserError: the kind, path, layout or a parameter is wrong, or an annotation file is malformed.
     """
-    answers = base.ReadOptions(options.exif, options.box_units)
+    answers = base.ReadOptions(options.exif, options.box_units, is_test_set)
     kind, colon, argument = spec.partition(":")
     if kind in READERS and (colon or not argument):
         return READERS[kind].open(spec, argument, answers)

@@ -34,10 +34,12 @@ class ReadOptions:
         exif: whether the boxes belong to the image as its EXIF orientation turns it ("apply") or as it is stored
             ("ignore"); "auto" decides by the size that the annotation states.
         box_units: "pixels" or "normalized"; "auto" takes the format's own and asks where the numbers speak against it.
+        is_test_set: it is a dataset to test on.
     """
 
     exif: str = "auto"
     box_units: str = "auto"
+    is_test_set: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data import errors
-from data.sources import stated, values
+from data.sources import json_files, stated, values
 
 _CORNERS = ("x1", "y1", "x2", "y2")
 
@@ -39,7 +39,7 @@ class Bdd100kSource(stated.StatedSource):
     @classmethod
     def parse(cls, file: Path) -> Iterable[stated.Stated]:
         """Reads all images of a file."""
-        table = stated.read_json(file)
+        table = json_files.read(file)
         try:
             return [_read(entry) for entry in stated.items_of([table] if isinstance(table, dict) else table, "it")]
         except ValueError as error:

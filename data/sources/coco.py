@@ -16,7 +16,6 @@ Roboflow writes first into every export, is a heading and no class.
 
 import collections
 import dataclasses
-import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from data import errors, example_rules
-from data.sources import annotated, base, class_labels, coco_corners, coco_layout, layout, locate, values
+from data.sources import annotated, base, class_labels, coco_corners, coco_layout, json_files, layout, locate, values
 
 _FILE_NAME_KEYS = ("file_name", "filename")  # COCO's key, then HIT-UAV's
 _ANNOTATION_KEYS = ("annotations", "annotation")
@@ -76,7 +75,7 @@ class CocoSource(annotated.AnnotatedSource):
             folders[next((folder for folder in entry.folders if folder in first.parents), entry.folders[0])] = None
         notices += _unnamed(folders, images)
         if any(entry.is_whole for entry in files.values()):
-            images = layout.divide_by_folder(images["train"], lambda image: image.path, root)
+            images = layout.divide_by_folder(images["train"], lambda image: image.path, root, options.is_test_set)
         elif any(entry.annotations.parent in entry.folders for entry in files.values()):
             notices += _beside(root, folders, images)
         super().__init__(spec, images, class_names, options, [*notices, *finder.notices()])
@@ -128,20 +127,9 @@ def read_json(path: Path) -> dict[str, Any]:
         The object.
 
     Raises:
-        UserError: the file cannot be read, is not UTF-8 text or not JSON (says line and column), or holds no
-            object.
+        UserError: the file cannot be read (as `json_files.read`), or holds no object.
     """
-    try:
-        table = json.loads(layout.read_text(path, "JSON"), object_pairs_hook=values.unique_keys)
-    except values.RepeatedKeyError as error:
-        raise errors.UserError(f"{path}: {error}.") from error
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise errors.UserError(
-            f"{path}: malformed JSON at {where}: {error.msg}. Correct or export it again."
-        ) from error
-    except RecursionError as error:
-        raise errors.UserError(f"{path}: malformed JSON: nested too deep. Export it again.") from error
+    table = json_files.read(path)
     if not isinstance(table, dict):
         raise errors.UserError(f"{path}: COCO JSON is one object: got {type(table).__name__}.")
     return table

@@ -12,7 +12,7 @@ from typing import Any
 from data import errors
 from data.sources import annotated, box_units, values
 
-_XYWH_ABS = ("1", "XYWH_ABS", "BoxMode.XYWH_ABS")  # detectron2's, of COCO's own boxes
+_XYWH_ABS = ("1", "xywh_abs", "boxmode.xywh_abs", "xywh")  # what detectron2 and others call COCO's own boxes
 _TOLERANCE = 0.02  # of an area: writers round
 _TOLERANCE_PX = 1.0  # of a corner
 
@@ -40,7 +40,7 @@ def check(
     for path, annotations in tables:
         stated = []
         for entry in annotations:
-            if "bbox_mode" in entry and values.identity(entry["bbox_mode"]) not in _XYWH_ABS:
+            if not _is_cocos(entry.get("bbox_mode")):
                 raise errors.UserError(
                     f"{path}: annotation {entry.get('id', 'without id')} has `bbox_mode` {entry['bbox_mode']!r}; only 1"
                     " (x, y, width, height in px) is read. Convert the boxes (detectron2: BoxMode.convert)."
@@ -66,6 +66,10 @@ def check(
     return notices
 
 
+def _is_cocos(mode: Any) -> bool:
+    return mode is None or (values.identity(mode) or "").casefold() in _XYWH_ABS
+
+
 def is_larger(area: float, box: Sequence[float]) -> bool:
     """Says whether an area is larger than a box in px can hold.
 
@@ -75,7 +79,7 @@ def is_larger(area: float, box: Sequence[float]) -> bool:
     """
     if box_units.in_other_units(box, "xywh_px"):
         return False
-    return area > (box[2] + 1) * (box[3] + 1)  # a mask covers up to a pixel more than its box at each side
+    return area > (box[2] + 1) * (box[3] + 1)  # a mask covers up to one pixel more in width and one in height
 
 
 def _box_of(entry: Mapping[str, Any]) -> Box | None:

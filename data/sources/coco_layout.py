@@ -3,11 +3,11 @@
 import collections
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data import errors, progress
-from data.sources import base, layout
+from data.sources import base, json_files, layout
 
 WHOLE_SET = ("_annotations.coco.json", "annotations.json", "labels.json", "coco.json", "result.json")
 
@@ -118,13 +118,13 @@ def check_left_out(root: Path, files: Mapping[str, SplitFiles]) -> None:
     """
     used = {entry.annotations for entry in files.values()}
     for file in (path for folder in _json_folders(root) for path in layout.files(folder, ".json")):
-        if file not in used and is_coco(file) and not file.stem.startswith(_OTHER_TASKS):
+        if file not in used and not file.stem.startswith(_OTHER_TASKS) and is_coco(file):
             name = file.stem.casefold()
             _check_second(file, base.split_named(name) or _split_of_instances(name), files)
     for split, folder in layout.split_folders(root).items():
-        own = _in_folder(folder)
-        if own and own.annotations not in used:
-            _check_second(own.annotations, split, files)
+        for file in _whole_sets(folder):
+            if file not in used:
+                _check_second(file, split, files)
 
 
 def _check_second(file: Path, split: str | None, files: Mapping[str, SplitFiles]) -> None:
@@ -132,7 +132,7 @@ def _check_second(file: Path, split: str | None, files: Mapping[str, SplitFiles]
     read = files.get(split or layout.split_within(file.stem) or "")
     if read is None:
         progress.emit("note", text=f"{file} is not a split (train, val or test) by its name; it is left out.")
-    elif split and file.read_bytes() != read.annotations.read_bytes():
+    elif split and not json_files.say_the_same(file, read.annotations):
         raise errors.UserError(f"`{read.annotations}` and `{file}` are both {split}'s, and differ. Keep one.")
     else:
         progress.emit("note", text=f"{file} is left out: `{read.annotations}` is read for its split.")
@@ -150,12 +150,18 @@ def _json_folders(root: Path) -> list[Path]:
 
 def _in_folder(folder: Path) -> SplitFiles | None:
     """Finds one JSON and its images in a folder."""
-    for path in (folder / name for name in WHOLE_SET):
-        if path.is_file() and is_coco(path):
-            has_images = bool(layout.image_names(folder, deep=False))
-            images = layout.folder_named(folder, "images")
-            return _existing(path, [images, folder / "data", folder if has_images else None])
-    return None
+    path = next(_whole_sets(folder), None)
+    if path is None:
+        return None
+    has_images = bool(layout.image_names(folder, deep=False))
+    images = layout.folder_named(folder, "images")
+    return _existing(path, [images, folder / "data", folder if has_images else None])
+
+
+def _whole_sets(folder: Path) -> Iterator[Path]:
+    """Yields the JSON files in a folder that are called as those of all its images."""
+    paths = (folder / name for name in WHOLE_SET)
+    return (path for path in paths if path.is_file() and is_coco(path))
 
 
 def is_coco(path: Path) -> bool:

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from data import errors
-from data.sources import stated
+from data.sources import json_files, stated
 
 _NAME_KEYS = ("image", "imagefilename", "filename")
 _LIST_KEYS = ("annotations", "annotation")
@@ -33,12 +32,7 @@ class CreatemlSource(stated.StatedSource):
     @classmethod
     def parse(cls, file: Path) -> Iterable[stated.Stated]:
         """Reads all images of a file."""
-        try:
-            return [_read(entry) for entry in stated.items_of(stated.read_json(file), "Create ML's JSON")]
-        except errors.UserError:
-            raise
-        except ValueError as error:
-            raise errors.UserError(f"{file}: {error}. Export it again.") from error
+        return [_read(entry) for entry in stated.items_of(json_files.read(file), "Create ML's JSON")]
 
 
 def _read(entry: Mapping[str, Any]) -> stated.Stated:
@@ -46,7 +40,8 @@ def _read(entry: Mapping[str, Any]) -> stated.Stated:
     try:
         keys = [key for key in _LIST_KEYS if key in entry]
         if len(keys) != 1:
-            raise ValueError(f"it needs `annotations`, once: got the keys {', '.join(entry)}")
+            given = ", ".join(f"`{key}`" for key in entry)
+            raise ValueError(f"it needs either the key `annotations` or the key `annotation`: got {given}")
         return stated.Stated(name, tuple(map(_row, stated.items_of(entry[keys[0]], f"`{keys[0]}`"))))
     except ValueError as error:
         return stated.Stated(name, problem=f"{name}: {error}")

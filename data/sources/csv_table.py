@@ -62,13 +62,13 @@ class CsvSource(annotated.AnnotatedSource):
             raise errors.UserError(f"Dataset `{spec}`: its tables differ in style. Write all of them in one.")
         layout.check_any(spec, groups)
         finder = locate.Finder(root if root.is_dir() else root.parent, groups)
-        places = {key: _locate(*stated, key[0], finder) for key, stated in stated_in.items()}
+        places = _places(stated_in, finder)
         found = {
             split: [_read(*image, *forms) for image in _by_image((row, places[split, row.path]) for row in rows)]
             for split, rows in groups.items()
         }
         if _says_no_split(tables, root) and not any(row.split for rows in groups.values() for row in rows):
-            found = layout.divide_by_folder(found["train"], lambda named: named.image.path, finder.root)
+            found = layout.divide_by_folder(found["train"], _path_of, finder.root, options.is_test_set)
         paths = {file for file, _ in places.values()}
         images, class_names = class_labels.label_by_name(found)
         notices += [*finder.notices(), *_left_out(tables, root, paths), *_unnamed(paths)]
@@ -117,6 +117,10 @@ def find_tables(path: Path) -> dict[str, Path]:
             tables = {"train": others[0]}
         tables = {split: tables[split] for split in base.SPLITS if split in tables}
     return tables
+
+
+def _path_of(named: annotated.NamedImage) -> str:
+    return named.image.path
 
 
 def _unnamed(paths: Collection[Path]) -> list[annotated.Notice]:
@@ -177,10 +181,14 @@ def _clear_names(rows: Sequence[csv_rows.Row], table: Path) -> tuple[list[csv_ro
     boxed = {row.name for row in rows if any(row.corners)}
     counts = collections.Counter(row.name for row in rows if row.name and row.name not in boxed)
     notices = [
-        annotated.Notice("left_out", str(table), f"no row of `{name}` has a box; its {count} count as without objects")
+        annotated.Notice("left_out", str(table), f"no row of the class `{name}` has a box; {_means(count)}")
         for name, count in counts.items()
     ]
     return [dataclasses.replace(row, name="") if row.name in counts else row for row in rows], notices
+
+
+def _means(count: int) -> str:
+    return f"its {count} rows mean images without objects" if count > 1 else "its 1 row means an image without objects"
 
 
 def _split_of(row: csv_rows.Row, of_table: str, table: Path, by_table: bool) -> str:
@@ -198,7 +206,27 @@ def _split_of(row: csv_rows.Row, of_table: str, table: Path, by_table: bool) -> 
     return split
 
 
-def _locate(row: csv_rows.Row, table: Path, split: str, finder: locate.Finder) -> tuple[Path, str | None]:
+def _places(
+    stated_in: Mapping[tuple[str, str], tuple[csv_rows.Row, Path]], finder: locate.Finder
+) -> dict[tuple[str, str], tuple[Path, str | None]]:
+    """Locates images, by split and stated path; the folders of a table are looked for once, not once an image."""
+    folders = {key: _folders(*key) for key in {(table, split) for (split, _), (_, table) in stated_in.items()}}
+    return {
+        (split, name): _locate(row, table, folders[table, split], split, finder)
+        for (split, name), (row, table) in stated_in.items()
+    }
+
+
+def _folders(table: Path, split: str) -> list[Path]:
+    """Returns where the images of a table's split may lie."""
+    images = layout.folder_named(table.parent, "images")
+    folders = [table.parent, *filter(None, [images])]
+    return folders + [of for folder in folders if (of := layout.split_folders(folder).get(split))]
+
+
+def _locate(
+    row: csv_rows.Row, table: Path, folders: Sequence[Path], split: str, finder: locate.Finder
+) -> tuple[Path, str | None]:
     """Returns where an image is, or would be, and why it is not clear which is meant."""
     if not row.path:
         raise errors.UserError(f"{table}: row {row.number} names no image. Write its path or remove the row.")
@@ -207,9 +235,6 @@ def _locate(row: csv_rows.Row, table: Path, split: str, finder: locate.Finder) -
             f"{table}: row {row.number} names `{row.path}`, but only local files are read. Copy the images beside the"
             " table (`gsutil -m cp` for gs:// paths) and write their local paths."
         )
-    images = layout.folder_named(table.parent, "images")
-    folders = [table.parent, *filter(None, [images])]
-    folders += [of for folder in tuple(folders) if (of := layout.split_folders(folder).get(split))]
     return finder.find(row.path, folders, split)
 
 

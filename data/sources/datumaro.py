@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from data import errors
-from data.sources import stated, values
+from data.sources import json_files, stated, values
 
 _IGNORED = ("is_crowd", "difficult")
 _READ = ("bbox", "polygon", "polyline")
@@ -34,7 +34,7 @@ class DatumaroSource(stated.StatedSource):
     @classmethod
     def parse(cls, file: Path) -> Iterable[stated.Stated]:
         """Reads all images of a subset."""
-        table = stated.read_json(file)
+        table = json_files.read(file)
         try:
             labels = stated.items_of(table["categories"]["label"]["labels"], "its labels")
             names = [stated.text_of(label.get("name"), "the name of a label") for label in labels]
@@ -68,7 +68,7 @@ def _check_shapes(entries: Sequence[Mapping[str, Any]]) -> None:
     for entry in entries:
         kind = entry.get("type")
         if kind not in (*_READ, *_OF_IMAGE) and values.identity(entry.get("group")) not in groups:
-            raise ValueError(f"an annotation is a {kind}, which has no corners; export it with its bbox")
+            raise ValueError(f"an annotation has the type `{kind}`, which is not read; export it with its bbox")
 
 
 def _row(entry: Mapping[str, Any], names: list[str]) -> stated.Row:

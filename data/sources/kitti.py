@@ -3,14 +3,14 @@
 - image_2/ and label_2/ at the path or below training/ (images/ and labels/ too); ImageSets/train.txt, val.txt and
   test.txt, or such files beside the folders, divide them by name; without lists all of it is "train". KITTI's own
   testing/ has no labels and is left out, and with it test.txt, whose numbers are those of testing/.
-- Or folders train/, val/, test/ that each hold such a pair, or below images/ (image_2/, ...) of one pair; or one folder
-  of another name that holds a pair.
+- Or folders train/ (or training/), val/, test/ that each hold such a pair, or below images/ (image_2/, ...) of one
+  pair; or one folder of another name that holds a pair.
 
 Names of folders and splits count in any case; images in folders below go by their paths. A row has 15 fields; type,
 left, top, right, bottom (px, from 0) are read. The type may have several words: it ends before the first number. A 16th
-field is left out where it is equal everywhere, as CVAT writes it; else it looks like a detection's score, and
-`,score=ignore` behind the path says that it is none that matters. `DontCare` rows are regions to ignore; `Misc` is a
-class as any other. Classes are sorted by name.
+field is left out where it is equal everywhere, as CVAT writes it, unless the first number can only be of the type, as
+in `Type 2`; else it looks like a detection's score. `,score=ignore` behind the path says that it is none that matters.
+`DontCare` rows are regions to ignore; `Misc` is a class as any other. Classes are sorted by name.
 
 Source: Geiger et al. 2012, "Are we ready for Autonomous Driving? The KITTI Vision Benchmark Suite", object development
 kit's readme.txt.
@@ -88,7 +88,7 @@ class KittiSource(annotated.AnnotatedSource):
         if any(base.split_named(parent.name) for parent in parents - {root}):
             notices += layout.beside(root, (place.images for place in places.values()))
         elif not used:
-            found = layout.divide_by_folder(found["train"], lambda named: named.image.path, root)
+            found = layout.divide_by_folder(found["train"], lambda named: named.image.path, root, options.is_test_set)
         images, class_names = class_labels.label_by_name(found)
         return cls(spec, images, class_names, options, list(dict.fromkeys(notices)))
 
@@ -120,7 +120,9 @@ def find_splits(root: Path) -> dict[str, Place]:
     Raises:
         UserError: two folders or lists are one split.
     """
-    pair = _pair(root) or _pair(layout.folder_named(root, "training"))
+    evaluated = [path for path in layout.subfolders(root) if base.split_named(path.name) in ("val", "test")]
+    training = None if any(map(_pair, evaluated)) else layout.folder_named(root, "training")
+    pair = _pair(root) or _pair(training)
     if pair is None:
         pairs = {split: _pair(folder) for split, folder in layout.split_folders(root).items()}
         found = {split: Place(*pair) for split, pair in pairs.items() if pair}
@@ -158,21 +160,41 @@ def _pair(folder: Path | None) -> tuple[Path, Path] | None:
 
 
 def _check_scores(spec: str, path: str, places: Iterable[Place]) -> None:
-    """Checks that a 16th field, where rows have one, is equal everywhere: else it is a detection's score."""
+    """Checks that a 16th field, where rows have one, is equal everywhere: else it is a detection's score.
+
+    Where it is equal, it may be the last of 15 fields behind a type that ends with a number, as `Type 2`: the
+    truncation is 0 to 1, so a whole number above that is of the type.
+    """
     first: tuple[Path, str] | None = None
+    numbered: tuple[str, str, str] | None = None
     for file in dict.fromkeys(file for place in places for file in layout.files(place.labels, ".txt", deep=True)):
         try:
-            scores = [words[-1] for _, words in _rows(file) if len(_fields(words)[1]) == _NUM_FIELDS]
+            rows = [(number, *_fields(words)) for number, words in _rows(file)]
         except (OSError, UnicodeDecodeError):
             continue
-        for score in scores:
+        for row, name, fields in (entry for entry in rows if len(entry[2]) == _NUM_FIELDS):
+            score = fields[-1]
             first = first or (file, score)
+            if _is_of_type(fields):
+                numbered = numbered or (f"row {row} of `{file}`", name, fields[0])
             if first[1] != score:
                 raise errors.UserError(
                     f"Dataset `{spec}`: rows have a 16th field that differs ({first[1]} in `{first[0]}`, {score} in"
                     f" `{file}`): it looks like a detection's score, and detections are not ground truth. If they are,"
                     f" write kitti:{path},score=ignore."
                 )
+    if numbered:
+        where, name, number = numbered
+        raise errors.UserError(
+            f"Dataset `{spec}`: {where} has {_NUM_FIELDS} numbers behind `{name}`, one more than KITTI, and"
+            f" the first is {number}, which is no truncation (0 to 1). If the type is `{name} {number}`, write it as"
+            f" {name}_{number}. If the last number is a score, write kitti:{path},score=ignore."
+        )
+
+
+def _is_of_type(fields: Sequence[str]) -> bool:
+    """Says whether the first of 15 numbers can be no truncation."""
+    return all(map(layout.is_number, fields)) and float(fields[0]).is_integer() and float(fields[0]) > 1
 
 
 def _read_split(place: Place) -> tuple[list[annotated.NamedImage], list[annotated.Notice]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from data.sources import locate, stated, values
+from data.sources import json_files, locate, stated, values
 
 _IGNORED = ("difficult", "crowd", "iscrowd")
 
@@ -28,7 +28,7 @@ class LabelmeSource(stated.StatedSource):
     @classmethod
     def parse(cls, file: Path) -> Iterable[stated.Stated]:
         """Reads an image's shapes."""
-        table = stated.object_of(stated.read_json(file), "labelme's JSON, one an image,")
+        table = stated.object_of(json_files.read(file), "labelme's JSON, one an image,")
         image, size = _image_of(table, file), values.size(table.get("imageHeight"), table.get("imageWidth"))
         try:
             shapes = stated.items_of(table.get("shapes"), "`shapes`")

@@ -93,7 +93,7 @@ def walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
         if here in above:
             continue
         entries = [entry for entry in entries if not is_nobodys(entry.name)]
-        folders = {entry.name for entry in entries if entry.is_dir()}
+        folders = {entry.name for entry in entries if _is_folder(entry)}
         yield inside, [entry.name for entry in entries if entry.name not in folders]
         waiting += [(f"{inside}{name}/", above | {here}) for name in sorted(folders, reverse=True)]
 
@@ -137,16 +137,24 @@ def _names(folder: Path, is_wanted: Callable[[str], bool], deep: bool) -> list[s
 
 def folder_named(folder: Path, *names: str) -> Path | None:
     """Returns the folder in another one that has the first of some names that is there, in any case."""
+    exact = next((path for name in names if (path := folder / name).is_dir()), None)
+    if exact:  # found without listing the folder, which is asked about for each of the thousands in it
+        return exact
     there = {path.name.casefold(): path for path in sorted(subfolders(folder), reverse=True)}
-    exact = (path for name in names if (path := folder / name).is_dir())
-    others = (there[name.casefold()] for name in names if name.casefold() in there)
-    return next(exact, None) or next(others, None)
+    return next((there[name.casefold()] for name in names if name.casefold() in there), None)
 
 
 def subfolders(folder: Path) -> list[Path]:
     """Lists the folders in a folder, sorted."""
     entries = os.scandir(folder) if folder.is_dir() else ()
-    return sorted(folder / entry.name for entry in entries if entry.is_dir() and not is_nobodys(entry.name))
+    return sorted(folder / entry.name for entry in entries if _is_folder(entry) and not is_nobodys(entry.name))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def stem(name: str) -> str:
@@ -276,48 +284,56 @@ def beside(root: Path, used: Iterable[Path]) -> list[annotated.Notice]:
         used: folders and files whose images are read or noted otherwise.
 
     Returns:
-        One notice a folder; a link to a folder that is read is none.
+        One notice a folder; a link to a folder that is read, or above the root, is none.
     """
     known = {path.resolve() for path in used}
     above = {parent for path in known for parent in path.parents}
     notices, waiting = [], [root] if root.resolve() in above else []
+    seen = {*known, *root.resolve().parents}  # links may lead back to a folder, or out of the dataset
     while waiting:
         folder = waiting.pop()
         here = folder.resolve()
-        if here in known:
+        if here in seen:
             continue
+        seen.add(here)
         names = image_names(folder, deep=here not in above)
         if names:
-            count = f"{len(names)} image{'s' if len(names) > 1 else ''}"
-            where = "beside the folders that are read" if here in above else "in no split (train, val or test)"
-            notices.append(annotated.Notice("left_out", str(folder), f"{count} {where}, as {names[0]}"))
+            count = f"{len(names)} images that are" if len(names) > 1 else "1 image that is"
+            notices.append(annotated.Notice("left_out", str(folder), f"{count} not read, as {names[0]}"))
         waiting += reversed(subfolders(folder)) if here in above else ()
     return notices
 
 
-def divide_by_folder(found: Sequence[_Image], path_of: Callable[[_Image], str], root: Path) -> dict[str, list[_Image]]:
+def divide_by_folder(
+    found: Sequence[_Image], path_of: Callable[[_Image], str], root: Path, is_test_set: bool = False
+) -> dict[str, list[_Image]]:
     """Divides a dataset whose annotations say no split by the folders of its images.
 
     Args:
         found: the images.
         path_of: an image's path.
         root: folder of the dataset.
+        is_test_set: the user tests on it, so that all may be test.
 
     Returns:
         The images by split, where a folder of one split's name is in the path of each that exists. Where it is in
-        some only, all are "train" and a note says so.
+        some only, or all are val or all test (but of a test set), all are "train" and a note says so.
     """
     groups: dict[str, list[_Image]] = {}
-    unsaid = []
+    unsaid, said = [], set()
     for image in found:
         split = _split_above(Path(path_of(image)), root)
         groups.setdefault(split or "train", []).append(image)
-        if split is None and os.path.isfile(path_of(image)):
+        if split:
+            said.add(split)
+        elif os.path.isfile(path_of(image)):
             unsaid.append(path_of(image))
-    named = len(found) - len(unsaid)
-    if not unsaid or not named:
+    divides = len(said) > 1 or "train" in said or (is_test_set and "test" in said)
+    if divides and not unsaid:
         return {split: groups[split] for split in base.SPLITS if split in groups}
-    if len(groups) > 1:
+    if said and not unsaid:
+        progress.emit("note", text=f"{root}: all images lie below {said.pop()}/; they count as train.")
+    elif len(groups) > 1:
         text = f"{root}: {len(unsaid)} of {len(found)} images are in no folder of a split, as {unsaid[0]}, so all are"
         progress.emit("note", text=f"{text} train. Put each image below train/, val/ or test/ to divide them so.")
     return {"train": list(found)}

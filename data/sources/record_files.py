@@ -48,8 +48,8 @@ def by_split(spec: str, paths: Sequence[Path], root: Path) -> dict[str, list[Pat
         first, *others = {word_of[path]: path for path in reversed(of_split)}.values()
         if others:
             raise errors.UserError(
-                f"Dataset `{spec}`: two are called as {split}: `{others[0]}` and `{first}`. Keep one, or give them one"
-                " name with different ends."
+                f"Dataset `{spec}`: `{others[0]}` and `{first}` both mean {split}, under two words. Keep one, or use"
+                " the same word in both names."
             )
     return files
 

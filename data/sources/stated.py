@@ -9,7 +9,6 @@ import abc
 import collections
 import dataclasses
 import functools
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -94,11 +93,9 @@ class StatedSource(annotated.AnnotatedSource):
             UserError: the folder is missing or holds nothing of the format, or a file is malformed.
         """
         root = layout.existing_folder(spec, cls.kind, argument)
-        there = layout.files(root, cls.suffix, deep=True)
-        known = {file for file in there if cls._has(file)}
-        if not known:
+        files = cls._files(root)
+        if not files:
             raise layout.nothing_found(spec, root, cls.looked_for)
-        files = [file for file in there if file in known or cls.belongs(file)]
         by_split: dict[str, list[tuple[Path, Stated]]] = collections.defaultdict(list)
         for file, entry in ((path, entry) for path in files for entry in cls._entries(path)):
             by_split[base.split_named(entry.split) or cls._split_of(file, root) or ""].append((file, entry))
@@ -117,7 +114,9 @@ class StatedSource(annotated.AnnotatedSource):
             for split, entries in by_split.items()
         }
         if is_whole:
-            located = layout.divide_by_folder(located["train"], lambda pair: pair[0].image.path, root)
+            located = layout.divide_by_folder(
+                located["train"], lambda pair: pair[0].image.path, root, options.is_test_set
+            )
         found = {split: _apart(_one_an_image(pairs), root) for split, pairs in located.items()}
         paths = {named.image.path for named_images in found.values() for named in named_images}
         folders = layout.outermost(sorted({Path(path).parent for path in paths if Path(path).is_file()}))
@@ -134,6 +133,14 @@ class StatedSource(annotated.AnnotatedSource):
             if cls._has(file):
                 return f"{file.relative_to(path)} is written as {cls.kind} has it"
         return None
+
+    @classmethod
+    def _files(cls, root: Path) -> list[Path]:
+        """Lists the files of the format below a folder, with those beside them that belong to them."""
+        there = layout.files(root, cls.suffix, deep=True)
+        known = {file for file in there if cls._has(file)}
+        folders = {file.parent for file in known}
+        return [file for file in there if file in known or (file.parent in folders and cls.belongs(file))]
 
     @classmethod
     def _has(cls, file: Path) -> bool:
@@ -212,23 +219,6 @@ def _apart(found: Sequence[annotated.NamedImage], root: Path) -> list[annotated.
             named = dataclasses.replace(named, image=image)
         result.append(named)
     return result
-
-
-def read_json(file: Path) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-        UserError: it cannot be read, is not UTF-8 text or not JSON.
-    """
-    try:
-        return json.loads(layout.read_text(file, "JSON"), object_pairs_hook=values.unique_keys)
-    except values.RepeatedKeyError as error:
-        raise errors.UserError(f"{file}: {error}.") from error
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise errors.UserError(f"{file}: malformed JSON at {where}: {error.msg}. Export it again.") from error
-    except RecursionError as error:
-        raise errors.UserError(f"{file}: malformed JSON: nested too deep. Export it again.") from error
 
 
 def items_of(table: Any, what: str) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ Of rectangles, polygons and lines the box around their points is taken. Datasets
 from collections.abc import Iterable
 from pathlib import Path
 
-from data.sources import stated, values
+from data.sources import json_files, stated, values
 
 
 class SuperviselySource(stated.StatedSource):
@@ -34,7 +34,7 @@ class SuperviselySource(stated.StatedSource):
     @classmethod
     def parse(cls, file: Path) -> Iterable[stated.Stated]:
         """Reads an image's objects."""
-        table = stated.object_of(stated.read_json(file), "Supervisely's JSON, one an image,")
+        table = stated.object_of(json_files.read(file), "Supervisely's JSON, one an image,")
         rows = []
         for number, entry in enumerate(stated.items_of(table.get("objects"), "`objects`"), start=1):
             name = stated.text_of(entry.get("classTitle"), f"`classTitle` of object {number}")

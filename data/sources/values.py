@@ -6,6 +6,7 @@ from typing import Any
 
 _WHOLE = re.compile(r"([+-]?\d+)(\.0*)?")
 _FLAGS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True, "": False}
+_SHOWN = 40  # characters of a value in an error
 
 
 class RepeatedKeyError(ValueError):
@@ -19,14 +20,22 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         pairs: its keys and values.
 
     Raises:
-        RepeatedKeyError: a key comes twice, with different values.
+        RepeatedKeyError: a key comes twice, with different values; says which, and the object's `id`.
     """
     table = dict(pairs)
     if len(table) != len(pairs):
         key = next((key for key, value in pairs if value != table[key]), None)
         if key is not None:
-            raise RepeatedKeyError(f"the key `{key}` comes twice in one object. Keep one of them")
+            first = next(value for other, value in pairs if other == key)
+            number = f", in the object with `id` {_shown(table['id'])}" if "id" in table and key != "id" else ""
+            both = f"as {_shown(first)} and {_shown(table[key])}"
+            raise RepeatedKeyError(f"the key `{key}` comes twice, {both}{number}. Keep one of them")
     return table
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def number(value: Any) -> float | None:

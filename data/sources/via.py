@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from data.sources import stated
+from data.sources import json_files, stated
 
 _CLASS_KEYS = ("class", "label", "category", "type", "name", "object", "cls")
 _NO_CLASS = "object"
@@ -30,7 +30,7 @@ class ViaSource(stated.StatedSource):
     @classmethod
     def parse(cls, file: Path) -> Iterable[stated.Stated]:
         """Reads all images of a file."""
-        table = stated.read_json(file)
+        table = json_files.read(file)
         table = table.get("_via_img_metadata", table) if isinstance(table, dict) else table
         entries = stated.items_of(list(table.values()) if isinstance(table, dict) else table, f"{file}: its images")
         return [_read(entry) for entry in entries]

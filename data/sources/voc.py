@@ -81,12 +81,13 @@ class VocSource(annotated.AnnotatedSource):
             notices += [*place.notices, *place.left_over(used, read)]
         _note_lists(root, places)
         notices += _note_other_xml(root, places.values())
-        if any(place.list_file for place in places.values()):
-            pass
-        elif any(map(base.split_named, (folder.name for folder in layout.subfolders(root)))):
-            notices += layout.beside(root, (place.images for place in places.values()))
-        else:
-            found = layout.divide_by_folder(found["train"], lambda named: named.image.path, root)
+        if not any(place.list_file for place in places.values()):
+            if any(base.split_named(folder.name) for folder in layout.subfolders(root)):
+                notices += layout.beside(root, (place.images for place in places.values()))
+            else:
+                found = layout.divide_by_folder(
+                    found["train"], lambda named: named.image.path, root, options.is_test_set
+                )
         images, class_names = class_labels.label_by_name(found)
         return cls(spec, images, class_names, options, list(dict.fromkeys(notices)))
 
@@ -306,11 +307,13 @@ def _note_other_xml(root: Path, places: Iterable[_Place]) -> list[annotated.Noti
             others.setdefault(file.parent, []).append(file)
     notices = []
     for folder, files in others.items():
+        if not voc_xml.is_voc(files[0]):
+            continue
         twice = ((file, by_name[file.name]) for file in files if file.name in by_name)
-        apart = next((own for file, own in twice if voc_xml.read(file).rows != voc_xml.read(own).rows), None)
+        apart = next((own for file, own in twice if not voc_xml.state_the_same(file, own)), None)
         count = f"{len(files)} XML file{'s are' if len(files) > 1 else ' is'} not read, as {files[0].name}"
         detail = f"{count}; `{apart}` is read, which states other objects" if apart else count
-        notices += [annotated.Notice("left_out", str(folder), detail)] if voc_xml.is_voc(files[0]) else []
+        notices.append(annotated.Notice("left_out", str(folder), detail))
     return notices
 
 

@@ -12,8 +12,8 @@
   out. Where most long rows could be either, it is a question (`yolo_rows`).
 - Without data.yaml, Darknet's obj.data names the lists of images and the file of classes; without that, classes.txt (or
   labels/classes.txt) names the classes, one a line, of images/ and labels/, or of images with their labels beside them.
-- Where two of data.yaml and such files of classes differ, also beside the labels, neither is taken. Where an image has
-  two label files that differ, it is unusable.
+- Where two of data.yaml and such files of classes differ, also beside the labels, neither is taken; a second data.yaml
+  none of whose places exists is of another dataset. Where an image has two label files that differ, it is unusable.
 """
 
 from collections.abc import Iterable, Sequence
@@ -60,10 +60,14 @@ class YoloSource(annotated.AnnotatedSource):
                 f"Dataset `{spec}`: no split of `{config.file}` has images with label files. Correct its"
                 " `train`, `val` and `test`, or put the labels into `labels/` beside `images/`."
             )
-        yolo_names.check_all(config.file, config.names, _folders_of_names(config, pairs), config.was_chosen)
-        long_rows.check(spec, config.file)
+        yolo_names.check_all(
+            config.file, config.names, _folders_of_names(config, pairs), config.was_chosen, yolo_config.has_place
+        )
+        long_rows.check(spec, config.file, config.root)
         if not config.says_splits:
-            images = layout.divide_by_folder(images["train"], lambda image: image.path, config.root)
+            images = layout.divide_by_folder(
+                images["train"], lambda image: image.path, config.root, options.is_test_set
+            )
         notices += [*finder.notices(), *_lost_labels(config, pairs), *_left_out(config, pairs)]
         unlabelled = (file for file, label_file in pairs if file.is_file() and not label_file.is_file())
         notices += [annotated.Notice("unlabelled_image", str(file), "") for file in unlabelled]

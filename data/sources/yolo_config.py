@@ -98,6 +98,19 @@ def read_config(spec: str, path: Path) -> YoloConfig:
     )
 
 
+def has_place(table: Mapping[str, Any], file: Path) -> bool:
+    """Says whether one of the places that a data.yaml names is there.
+
+    Args:
+        table: of the file.
+        file: its path.
+    """
+    given = [value for key, value in table.items() if base.split_named(str(key))]
+    texts = [text for value in given for text in (value if isinstance(value, list) else [value])]
+    own = [_without(text, table.get("path")) for text in texts if isinstance(text, str)]
+    return any(_exact_place(text, _root(table, file), file.parent) for text in own)
+
+
 def _places(table: Mapping[str, Any], root: Path, file: Path) -> dict[str, tuple[Path, ...]]:
     """Returns the existing folders and lists of each split; a note says which are missing."""
     places, missing = {}, []
@@ -202,19 +215,12 @@ def _without(text: str, path: Any) -> str:
 
 
 def _place(text: str, root: Path, folder: Path) -> Path | None:
-    """Returns the folder or list file that data.yaml means; None where there is none."""
+    """Returns the folder or list file that data.yaml means, or what is alike; None where there is none."""
+    found = _exact_place(text, root, folder)
     plain = locate.plain(text)
-    if not plain:
-        return None
-    path = Path(plain).expanduser()
-    below = [part for part in path.parts if part not in ("..", path.anchor)]
-    is_list = path.suffix.lower() == ".txt"  # its name tells the split; of a folder, two parts do
-    shortest = max(1, len(below) - (1 if is_list else 2)) if path.is_absolute() else 0
-    ends = [Path(*below[start:]) for start in range(shortest + 1)]
-    candidates = [root / text, root / path, *(parent / end for end in ends for parent in dict.fromkeys((root, folder)))]
-    found = next((place for place in candidates if place.exists()), None)
-    if found is not None:
+    if found or not plain:
         return found
+    is_list = _is_list(plain)
     inside = [(name, files) for name, files in layout.walk(root) if any(map(layout.is_image, files))]
     lists = [name + file for name, files in layout.walk(root) for file in files if file.lower().endswith(".txt")]
     parents = {str(parent) for name, _ in inside for parent in (Path(name), *Path(name).parents)} - {"."}
@@ -224,3 +230,21 @@ def _place(text: str, root: Path, folder: Path) -> Path | None:
         return None
     progress.emit("note", text=f"`{text}` is not there; `{root / matches[0]}` is taken for it.")
     return root / matches[0]
+
+
+def _is_list(place: str) -> bool:
+    return place.lower().endswith(".txt")
+
+
+def _exact_place(text: str, root: Path, folder: Path) -> Path | None:
+    """Returns the folder or list file that data.yaml names, wherever it was moved; None where there is none."""
+    plain = locate.plain(text)
+    if not plain:
+        return None
+    path = Path(plain).expanduser()
+    below = [part for part in path.parts if part not in ("..", path.anchor)]
+    needed = 1 if _is_list(plain) else 2  # parts that tell the split: a list's name does, of a folder two parts
+    shortest = max(1, len(below) - needed) if path.is_absolute() else 0
+    ends = [Path(*below[start:]) for start in range(shortest + 1)]
+    candidates = [root / text, root / path, *(parent / end for end in ends for parent in dict.fromkeys((root, folder)))]
+    return next((place for place in candidates if place.exists()), None)

@@ -1,6 +1,6 @@
 """Reads what names the classes of YOLO labels, and compares all places that do."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,13 @@ def of_table(table: Mapping[str, Any], file: Path) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-def check_all(file: Path, names: tuple[str, ...], folders: Iterable[Path], was_chosen: bool) -> None:
+def check_all(
+    file: Path,
+    names: tuple[str, ...],
+    folders: Iterable[Path],
+    was_chosen: bool,
+    has_place: Callable[[Mapping[str, Any], Path], bool],
+) -> None:
     """Compares the classes' names with those of every other file that names them.
 
     Args:
@@ -125,11 +131,13 @@ def check_all(file: Path, names: tuple[str, ...], folders: Iterable[Path], was_c
         names: of the classes, by number; where one list is longer, only what both have is compared.
         folders: to look in.
         was_chosen: whether the user has named the file, so that another data.yaml does not count.
+        has_place: says of the table of a data.yaml and its path whether a place that it names is there; one without,
+            as a coco.yaml that lies about, is of another dataset.
 
     Raises:
         UserError: one differs.
     """
-    for other, listed in _others(folders, was_chosen):
+    for other, listed in _others(folders, was_chosen, has_place):
         if not _same(other, file) and any(one != two for one, two in zip(names, listed, strict=False)):
             choice = f", or name the one that counts, as yolo:{file}" if other.suffix.lower() in YAML else ""
             raise errors.UserError(
@@ -138,16 +146,21 @@ def check_all(file: Path, names: tuple[str, ...], folders: Iterable[Path], was_c
             )
 
 
-def _others(folders: Iterable[Path], was_chosen: bool) -> Iterator[tuple[Path, tuple[str, ...]]]:
+def _others(
+    folders: Iterable[Path], was_chosen: bool, has_place: Callable[[Mapping[str, Any], Path], bool]
+) -> Iterator[tuple[Path, tuple[str, ...]]]:
     for folder in dict.fromkeys(folders):
         for file in (folder / name for name in layout.file_names(folder, "") if name.casefold() in _FILES):
             if file.is_file():
                 yield file, read_list(file)
         for file in () if was_chosen else (path for end in YAML for path in layout.files(folder, end)):
             try:
-                yield file, of_table(parse_yaml(file), file)
+                table = parse_yaml(file)
+                names = of_table(table, file)
             except errors.UserError:  # it is no data.yaml
                 continue
+            if has_place(table, file):
+                yield file, names
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -2,7 +2,8 @@
 
 A row that is longer than a box is a polygon, unless data.yaml has `kpt_shape`. Where most long rows of a dataset could
 as well be boxes with keypoints, or a tracker's boxes with a score and an id, it is a question: the box around the
-"polygon" would be another one.
+"polygon" would be another one. Rows with keypoints are all of one length, so a dataset with any row of a box alone has
+none.
 """
 
 import collections
@@ -11,11 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data import errors
+from data.sources import yolo_names
 
 _BOX = 5  # numbers: class, centre x and y, width, height
 _TRACKED = 7  # a box, a score, a track's id
 _SHARE = 0.25  # of a box's side that keypoints, if there are several, extend over at least
-_MOST_SEEN = 1000  # rows that are looked at
+_MOST_SEEN = 1000  # long rows that are looked at
 _TRACK = "track"
 _SLACK = 1e-3  # of the image's side: rounding of what was written
 
@@ -50,11 +52,13 @@ class LongRows:
         """Has seen nothing yet."""
         self.is_known = is_known
         self._num_seen = 0
+        self._has_boxes = False
         self._counts: collections.Counter[str] = collections.Counter()
         self._first: dict[str, str] = {}
 
     def look_at(self, numbers: Sequence[float], file: Path, row: int) -> None:
-        """Takes note of a row, if it is one of the first long ones."""
+        """Takes note of a row: that it is a box alone, or of the first longer ones what else they could be."""
+        self._has_boxes |= len(numbers) == _BOX
         if self.is_known or len(numbers) == _BOX or self._num_seen == _MOST_SEEN:
             return
         self._num_seen += 1
@@ -62,27 +66,31 @@ class LongRows:
             self._counts[reading] += 1
             self._first.setdefault(reading, f"row {row} of `{file}`")
 
-    def check(self, spec: str, file: Path) -> None:
+    def check(self, spec: str, file: Path, root: Path) -> None:
         """Checks that long rows are what they are read as.
 
         Args:
             spec: what the user typed.
             file: that names the classes.
+            root: folder of the dataset.
 
         Raises:
-            UserError: most could be something else; of polygons, one in a hundred can.
+            UserError: most could be something else. Few polygons of many points can; of triangles, many can.
         """
-        reading, count = max(self._counts.items(), key=lambda entry: entry[1], default=("", 0))
+        counts = {key: count for key, count in self._counts.items() if key == _TRACK or not self._has_boxes}
+        reading, count = max(counts.items(), key=lambda entry: entry[1], default=("", 0))
         if 2 * count <= self._num_seen:
             return
+        is_yaml = file.suffix.lower() in yolo_names.YAML
+        where = str(file) if is_yaml else f"a data.yaml in `{root}`, which needs `names` and `train`, too,"
         head = f"Dataset `{spec}`: {count} of {self._num_seen} rows that are longer than a box"
         if reading == _TRACK:
             raise errors.UserError(
                 f"{head} have {_TRACKED} numbers and end with a whole one, as {self._first[reading]}. They look like a"
                 " tracker's output (box, score, id), and not like polygons of three points. Detections are not ground"
-                " truth; if these are, write 5 numbers a row."
+                f" truth; if these are, write 5 numbers a row. If they are polygons, write `task: segment` into {where}"
+                " to say so."
             )
-        where = file if file.suffix.lower() in (".yaml", ".yml") else f"a data.yaml in `{file.parent}`"
         raise errors.UserError(
             f"{head} could be boxes with keypoints behind them, or polygons, as {self._first[reading]}. Write"
             f" `kpt_shape: {reading}` into {where} if they are keypoints, or `task: segment` if they are polygons."
@@ -112,7 +120,7 @@ def parse(words: Sequence[str], row: int, num_classes: int, named_by: str, has_k
         hint = {6: "; a sixth is a detection's score, not ground truth"}.get(count, "")
         hint = "; keypoints need `kpt_shape` in data.yaml" if count > _TRACKED else hint
         raise ValueError(f"row {row} has {count} numbers: a box has 5, a polygon 7, 9, 11, ...{hint}")
-    if count == _TRACKED and not has_keypoints and numbers[-1] > 1 and numbers[-1].is_integer():
+    if not has_keypoints and numbers[-1] > 1 and _are_tracked(numbers):
         raise ValueError(f"row {row} has 7 numbers and ends with {words[-1]}: that is a track's id, and no polygon's y")
     if numbers[0] not in range(num_classes):
         raise UnknownClassError(f"row {row} has class {words[0]}, but {named_by} names {num_classes} classes, from 0")
@@ -126,12 +134,18 @@ def parse(words: Sequence[str], row: int, num_classes: int, named_by: str, has_k
 def _readings(numbers: Sequence[float]) -> frozenset[str]:
     """Returns what else than a polygon a row could be: `_TRACK`, or the `kpt_shape` of keypoints."""
     behind = numbers[_BOX:]
-    found = {_TRACK} if len(numbers) == _TRACKED and behind[-1].is_integer() else set()
+    found = {_TRACK} if _are_tracked(numbers) else set()
     for size in (2, 3):
         points = [behind[start : start + size] for start in range(0, len(behind), size)]
         if len(behind) % size == 0 and _are_keypoints(numbers[1:_BOX], points):
             found.add(f"[{len(points)}, {size}]")
     return frozenset(found)
+
+
+def _are_tracked(numbers: Sequence[float]) -> bool:
+    """Says whether numbers could be a box, a score and an id; those of a triangle in px could not."""
+    is_score = max(numbers[1:-1]) <= 1 or 0 < numbers[-2] < 1  # behind a box of fractions, or in px
+    return len(numbers) == _TRACKED and numbers[-1].is_integer() and is_score
 
 
 def _are_keypoints(box: Sequence[float], points: Sequence[Sequence[float]]) -> bool:

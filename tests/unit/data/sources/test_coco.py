@@ -90,6 +90,11 @@ def test_detectron2s_bbox_mode_is_read_where_it_is_cocos(tmp_path):
     assert open_train(tmp_path / "set", coco_folder.table(1, annotations[:1]))[1]
 
 
+@pytest.mark.parametrize("mode", [None, "xywh", "XYWH_ABS", "BoxMode.XYWH_ABS", "1"])
+def test_a_bbox_mode_of_cocos_own_boxes_in_any_case_is_read(tmp_path, mode):
+    assert open_train(tmp_path, coco_folder.table(1, [coco_folder.annotation(0, bbox_mode=mode)]))[1][0].boxes
+
+
 def test_an_area_larger_than_its_box_is_left_out_and_noted(tmp_path):
     areas = (9999, 20 * 10 + 20)  # a mask covers a little more than its box
     annotations = [coco_folder.annotation(number, area=area) for number, area in enumerate(areas)]
@@ -591,9 +596,34 @@ def test_the_fingerprint_follows_images_that_lie_elsewhere(tmp_path):
 def test_a_key_that_comes_twice_is_an_error(tmp_path):
     root = coco_folder.write(tmp_path / "set", train=coco_folder.table(1))
     text = (root / "train.json").read_text()
-    other = json.dumps(coco_folder.table(1, categories={1: "person", 2: "car"})["categories"])
+    categories = coco_folder.table(1, categories={1: "person", 2: "car"})["categories"]
+    other = json.dumps(categories)
+    shown = f"{str(json.loads(text)['categories'])[:40]}... and {str(categories)[:40]}..."
     (root / "train.json").write_text(f'{text[:-1]}, "categories": {other}}}')
-    assert message_of(root) == f"{root}/train.json: the key `categories` comes twice in one object. Keep one of them."
+    assert message_of(root) == f"{root}/train.json: the key `categories` comes twice, as {shown}. Keep one of them."
+
+
+def test_a_key_that_comes_twice_is_told_with_its_object(tmp_path):
+    table = coco_folder.table(1, [coco_folder.annotation(0, id=17, area=300)])
+    root = coco_folder.write(tmp_path / "set", train=table)
+    text = (root / "train.json").read_text().replace('"area": 300', '"area": 300, "area": 301')
+    (root / "train.json").write_text(text)
+    said = "the key `area` comes twice, as 300 and 301, in the object with `id` 17. Keep one of them."
+    assert message_of(root) == f"{root}/train.json: {said}"
+
+
+@pytest.mark.parametrize("name", ["annotations.json", "labels.json"])
+def test_every_json_in_a_splits_folder_is_compared(tmp_path, name):
+    root = coco_folder.write(tmp_path / "set", train=coco_folder.table(1))
+    first, second = root / "train" / "_annotations.coco.json", root / "train" / name
+    (root / "train.json").rename(first)
+    second.write_text(json.dumps(coco_folder.table(1, [coco_folder.annotation(0, [1, 2, 3, 4])])))
+    assert message_of(root) == f"`{first}` and `{second}` are both train's, and differ. Keep one."
+    second.write_text(json.dumps(json.loads(first.read_text()), indent=1, sort_keys=True))
+    notes = []
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        open_coco(root)
+    assert notes == [f"{second} is left out: `{first}` is read for its split."]
 
 
 def test_a_second_json_of_a_split_is_an_error_where_it_differs(tmp_path):

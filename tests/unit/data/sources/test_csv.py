@@ -1,9 +1,10 @@
+import os
 import pathlib
 
 import numpy as np
 import pytest
 
-from data import errors, sources
+from data import errors, progress, sources
 from data.sources import base, csv_table
 from tests.format_folders import Scene, put, write_images
 
@@ -226,6 +227,9 @@ def test_a_class_that_never_has_a_box_says_that_there_is_none(tmp_path):
     assert source.class_names == ("Nodule",)
     assert [len(source.load(item).labels) for item in source.items("train")] == [0, 1]
     assert [notice.kind for notice in source.notices] == ["left_out", "inexact_name", "inexact_name"]
+    assert source.notices[0].detail == (
+        "no row of the class `No finding` has a box; its 2 rows mean images without objects"
+    )
 
 
 def test_a_header_that_lacks_columns_is_told_which(tmp_path):
@@ -340,6 +344,51 @@ def test_a_number_and_a_name_of_the_class_are_paired(tmp_path):
     assert open_csv(file).class_names == ("car", "person")
     file = write(tmp_path, header, "a.jpg,1,2,30,40,0,car", "a.jpg,3,4,31,41,0,person")
     assert message_of(file).endswith("class 0 is called `car` in row 2 and `person` in row 3. Correct one of them.")
+
+
+def test_a_number_is_paired_with_a_column_of_its_name_only(tmp_path):
+    header = "filename,xmin,ymin,xmax,ymax,label,name"
+    file = write(tmp_path, header, "a.jpg,1,2,30,40,1,Anna", "a.jpg,3,4,31,41,2,Bert")
+    notes = []
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        assert open_csv(file).class_names == ("1", "2")
+    assert notes == [
+        f"{file}: `name` is not read, as `label` is the class. If it is the class's name, call it `class_name`."
+    ]
+    file = write(tmp_path, "filename,xmin,ymin,xmax,ymax,class,label", "a.jpg,1,2,30,40,0,car")
+    assert message_of(file).startswith(f"{file}: row 2 has `0` in the column `class` and `car` in `label`, which both")
+
+
+def test_a_name_beside_a_class_may_be_anything(tmp_path):
+    file = write(tmp_path, "name,filename,xmin,ymin,xmax,ymax,class", "a,a.jpg,1,2,30,40,car")
+    assert open_csv(file).class_names == ("car",)
+    file = write(tmp_path, "filename,xmin,ymin,xmax,ymax,class,name", "a.jpg,1,2,30,40,,car")
+    assert open_csv(file).class_names == ("car",)  # an empty column is none
+
+
+@pytest.mark.parametrize(
+    ("values", "splits"), [("train,A", ("train",)), ("val,Validation", ("val",)), ("train,val", None)]
+)
+def test_columns_of_the_split_are_compared_where_both_name_one(tmp_path, values, splits):
+    file = write(tmp_path, f"{HEADER},split,set", f"a.jpg,1,2,30,40,car,{values}")
+    if splits:
+        assert open_csv(file).splits == splits
+    else:
+        assert "`train` in the column `split` and `val` in `set`, which both mean the split" in message_of(file)
+
+
+def test_folders_are_listed_once_a_table_and_not_once_an_image(tmp_path, monkeypatch):
+    def scans(count):
+        names = [f"{number}.jpg" for number in range(count)]
+        rows = [f"{name},1,2,30,40,car" for name in names]
+        root = write(tmp_path / str(count), HEADER, *rows, images=names).parent
+        calls, scan = [], os.scandir
+        monkeypatch.setattr(os, "scandir", lambda path: calls.append(path) or scan(path))
+        open_csv(root)
+        monkeypatch.undo()
+        return len(calls)
+
+    assert scans(20) == scans(2)
 
 
 def test_an_empty_column_of_the_class_does_not_count(tmp_path):

@@ -208,3 +208,25 @@ def test_a_folder_of_no_split_beside_those_of_splits_is_noted(tmp_path):
     assert [(notice.kind, notice.file) for notice in open_kitti(tmp_path).notices] == [
         ("left_out", str(tmp_path / "dev"))
     ]
+
+
+def test_training_beside_validation_is_one_of_two_splits(tmp_path):
+    write(tmp_path / "training", SCENES[:1])
+    write(tmp_path / "validation", SCENES[1:])
+    source = open_kitti(tmp_path)
+    assert {split: len(source.items(split)) for split in source.splits} == {"train": 1, "val": 1}
+    assert source.notices == ()
+
+
+def test_a_number_at_the_end_of_a_type_is_a_question_where_15_others_follow(tmp_path):
+    row = "Type 2 0 0 0 16 12 32 36 0 0 0 0 0 0 0\n"
+    root = write(tmp_path, [Scene("000000.png")], rows=row)
+    with pytest.raises(errors.UserError) as caught:
+        open_kitti(root)
+    assert str(caught.value) == (
+        f"Dataset `kitti:{root}`: row 1 of `{root}/label_2/000000.txt` has 15 numbers behind `Type`, one more than"
+        " KITTI, and the first is 2, which is no truncation (0 to 1). If the type is `Type 2`, write it as Type_2. If"
+        f" the last number is a score, write kitti:{root},score=ignore."
+    )
+    put(root / "label_2" / "000000.txt", row.replace("Type 2", "Type_2"))
+    assert open_kitti(root).class_names == ("Type_2",)

@@ -81,7 +81,6 @@ def test_a_number_at_a_lines_end_is_a_flag_or_of_the_name(tmp_path, text, known,
         (["train/day/0.jpg", "test/day/1.jpg", "test/2.jpg"], {"train": 1, "test": 2}),
         (["images/0.jpg", "images/1.jpg"], {"train": 2}),
         (["images/train/0.jpg", "images/1.jpg"], {"train": 2}),
-        (["images/test/0.jpg"], {"test": 1}),
         (["train/test/0.jpg", "train/1.jpg"], {"train": 2}),  # two splits in one path say nothing
     ],
 )
@@ -107,6 +106,22 @@ def test_images_of_which_only_some_lie_in_folders_of_splits_stay_together_with_a
     ]
 
 
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_images_that_all_lie_below_one_split_are_train_with_a_note(tmp_path, split):
+    put(tmp_path, f"images/{split}/0.jpg")
+    paths = [str(tmp_path / "images" / split / "0.jpg"), str(tmp_path / "gone.jpg")]
+    notes = []
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        assert layout.divide_by_folder(paths, str, tmp_path) == {"train": paths}
+    assert notes == [f"{tmp_path}: all images lie below {split}/; they count as train."]
+
+
+def test_images_that_all_lie_below_test_are_test_where_the_user_tests_on_them(tmp_path):
+    put(tmp_path, "images/test/0.jpg")
+    path = str(tmp_path / "images" / "test" / "0.jpg")
+    assert layout.divide_by_folder([path], str, tmp_path, is_test_set=True) == {"test": [path]}
+
+
 def test_a_missing_image_does_not_keep_the_others_together(tmp_path):
     put(tmp_path, "train/0.jpg", "val/1.jpg")
     paths = [str(tmp_path / name) for name in ("train/0.jpg", "val/1.jpg", "gone.jpg")]
@@ -121,7 +136,27 @@ def test_images_beside_the_folders_that_are_read_are_noted(tmp_path):
     (tmp_path / "images" / "linked").symlink_to(tmp_path / "images" / "train")
     notices = layout.beside(tmp_path, [tmp_path / "images" / "train"])
     assert [(notice.kind, notice.file, notice.detail) for notice in notices] == [
-        ("left_out", f"{tmp_path}/images", "1 image beside the folders that are read, as 3.jpg"),
-        ("left_out", f"{tmp_path}/images/dev", "2 images in no split (train, val or test), as 1.jpg"),
+        ("left_out", f"{tmp_path}/images", "1 image that is not read, as 3.jpg"),
+        ("left_out", f"{tmp_path}/images/dev", "2 images that are not read, as 1.jpg"),
     ]
     assert layout.beside(tmp_path, [tmp_path / "images"]) == []
+
+
+def test_links_to_folders_above_and_to_themselves_end(tmp_path):
+    root = tmp_path / "set"
+    put(root, "train/0.jpg", "1.jpg")
+    put(tmp_path, "2.jpg", "other/3.jpg", "more/4.jpg")
+    for name, target in (("latest", "."), ("up", ".."), ("itself", "itself"), ("more", "../more")):
+        (root / name).symlink_to(target)
+    assert [(notice.file, notice.detail) for notice in layout.beside(root, [root / "train"])] == [
+        (str(root), "1 image that is not read, as 1.jpg"),
+        (f"{root}/more", "1 image that is not read, as 4.jpg"),
+    ]
+    assert "train/0.jpg" in layout.image_names(root)
+
+
+def test_a_folder_is_found_by_its_exact_name_without_a_scan(tmp_path, monkeypatch):
+    put(tmp_path, "Labels/0.txt", "labels/1.txt")
+    assert layout.folder_named(tmp_path, "LABELS", "none") == tmp_path / "Labels"
+    monkeypatch.setattr(layout.os, "scandir", None)
+    assert layout.folder_named(tmp_path, "annotations", "labels") == tmp_path / "labels"

@@ -309,3 +309,14 @@ def test_images_that_are_trained_on_test_no_model(tmp_path):
     assert len(sources.open_source(f"coco:{root}", options).items("test")) == 2
     with pytest.raises(errors.UserError, match=r"of its test images are in the \w+ split, too, the first is "):
         sources.open_source(f"coco:{root}", dataclasses.replace(options, splits=(0.7, 0.3, 0.0)))
+
+
+def test_a_dataset_to_test_on_may_have_all_its_images_below_test(tmp_path):
+    root = coco_folder.write(tmp_path / "set", train=coco_folder.table(20))
+    other = coco_folder.write(tmp_path / "other", test=coco_folder.table(2))
+    (other / "test.json").rename(other / "annotations.json")
+    (other / "images").mkdir()
+    (other / "test").rename(other / "images" / "test")
+    options = sources.DataOptions(test_dataset=f"coco:{other}")
+    assert len(sources.open_source(f"coco:{root}", options).items("test")) == 2
+    assert sources.open_reader(f"coco:{other}", options).splits == ("train",)

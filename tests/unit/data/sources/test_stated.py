@@ -166,7 +166,7 @@ def datumaro(*annotations):
 def test_a_datumaro_mask_is_told_by_its_group_or_makes_its_image_bad(tmp_path):
     mask, box = {"type": "mask", "rle": {}}, {"type": "bbox", "bbox": [4, 6, 20, 12]}
     alone = open_as("datumaro", write_json(tmp_path / "alone", datumaro(mask | {"group": 2}, box | {"group": 1})))
-    assert problem(alone) == "a.jpg: an annotation is a mask, which has no corners; export it with its bbox"
+    assert problem(alone) == "a.jpg: an annotation has the type `mask`, which is not read; export it with its bbox"
     grouped = datumaro(mask | {"group": 1}, box | {"group": 1}, {"type": "caption", "caption": "a car"})
     assert boxes_px(open_as("datumaro", write_json(tmp_path / "grouped", grouped))) == [("car", 4, 6, 24, 18)]
 
@@ -185,7 +185,8 @@ def test_createmls_keys_as_apple_documents_them(tmp_path):
 @pytest.mark.parametrize("keys", [["objects"], ["annotation", "annotations"]])
 def test_a_createml_image_needs_its_annotations_once(tmp_path, keys):
     entry = {"image": "a.jpg"} | {key: [] for key in keys}
-    said = f"a.jpg: it needs `annotations`, once: got the keys image, {', '.join(keys)}"
+    given = ", ".join(f"`{key}`" for key in entry)
+    said = f"a.jpg: it needs either the key `annotations` or the key `annotation`: got {given}"
     assert problem(open_as("createml", write_json(tmp_path, [entry, createml("b.jpg")]))) == said
 
 
@@ -293,6 +294,17 @@ def test_visdrones_files_without_rows_and_with_broken_ones(tmp_path):
     assert [len(item.boxes) for item in source.items("train")] == [1, 0, 0]
     assert "row 1 has category 12" in source.items("train")[2].problem
     assert source.items("train")[1].problem is None
+
+
+def test_visdrones_labels_that_were_converted_for_yolo_are_not_its_annotations(tmp_path):
+    root = tmp_path / "VisDrone2019-DET-train"
+    write_images(root / "images", [Scene("a.jpg"), Scene("b.jpg")])
+    for name in ("a", "b"):
+        put(root / "annotations" / f"{name}.txt", "4,6,20,12,1,4,0,0\n" if name == "a" else "")
+        put(root / "labels" / f"{name}.txt", "3 0.5 0.5 0.25 0.5\n")
+    source = open_as("visdrone", tmp_path)
+    assert boxes_px(source) == [("car", 4, 6, 24, 18)]
+    assert [(len(item.boxes), item.problem) for item in source.items("train")] == [(1, None), (0, None)]
 
 
 def test_bdd100ks_files_without_boxes_are_of_images_without_objects(tmp_path):
@@ -410,7 +422,9 @@ def test_a_key_that_comes_twice_in_json_is_an_error(tmp_path):
     write_images(tmp_path, [Scene("a.jpg")])
     regions = json.dumps(via({"name": "rect", "x": 4, "y": 6, "width": 20, "height": 12}, {"class": "car"})["a.jpg1"])
     put(tmp_path / "via.json", f'{{"a.jpg1": {regions}, "a.jpg1": {regions.replace("car", "dog")}}}')
-    with pytest.raises(errors.UserError, match="via.json: the key `a.jpg1` comes twice in one object. Keep one of the"):
+    with pytest.raises(
+        errors.UserError, match="via.json: the key `a.jpg1` comes twice, as {.* and {.*. Keep one of the"
+    ):
         open_as("via", tmp_path)
     put(tmp_path / "via.json", f'{{"a.jpg1": {regions}, "a.jpg1": {regions}}}')
     assert boxes_px(open_as("via", tmp_path)) == [("car", 4, 6, 24, 18)]

@@ -401,7 +401,7 @@ def test_files_that_begin_with_a_dot_are_nobodys(tmp_path):
 def test_two_words_for_one_split_are_an_error(tmp_path):
     for name in ("train", "val", "valid"):
         write(tmp_path / f"{name}.record", [example(f"{name}.jpg")])
-    with pytest.raises(errors.UserError, match=r"two are called as val: `.*/val.record` and `.*/valid.record`. Keep"):
+    with pytest.raises(errors.UserError, match=r"`.*/val.record` and `.*/valid.record` both mean val, under two words"):
         open_at(tmp_path)
 
 

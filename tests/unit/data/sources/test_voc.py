@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data import errors, progress
-from data.sources import base, coco, voc
+from data.sources import base, coco, voc, xml_files
 from tests import coco_folder, format_folders
 from tests.format_folders import Scene, put, voc_xml, write_images
 
@@ -450,7 +450,7 @@ def test_a_folder_of_no_split_is_noted(tmp_path):
     notices = [(notice.kind, notice.file, notice.detail) for notice in open_voc(tmp_path).notices]
     assert notices == [
         ("left_out", f"{tmp_path}/dev", "1 XML file is not read, as b.xml"),
-        ("left_out", f"{tmp_path}/dev", "1 image in no split (train, val or test), as b.jpg"),
+        ("left_out", f"{tmp_path}/dev", "1 image that is not read, as b.jpg"),
     ]
 
 
@@ -466,3 +466,16 @@ def test_xml_in_a_second_folder_is_noted_and_where_it_differs_said(tmp_path, fol
     ]
     put(tmp_path / folder / "a.xml", voc_xml(SCENES[0]))
     assert open_voc(tmp_path).notices[0].detail == "1 XML file is not read, as a.xml"
+
+
+def test_a_copy_of_the_xml_is_not_parsed_file_by_file(tmp_path, monkeypatch):
+    scenes = [Scene(f"{number}.jpg", (("car", 4, 6, 24, 18),), number) for number in range(5)]
+    write_images(tmp_path / "images", scenes)
+    for folder in ("Annotations", "backup"):
+        for scene in scenes:
+            put(tmp_path / folder / f"{scene.name[:-4]}.xml", voc_xml(scene))
+    parsed, parse = [], xml_files.parse
+    monkeypatch.setattr(xml_files, "parse", lambda file: parsed.append(file) or parse(file))
+    (notice,) = open_voc(tmp_path).notices
+    assert notice.detail == "5 XML files are not read, as 0.xml"
+    assert len([file for file in parsed if file.parent.name == "backup"]) == 1

@@ -1,3 +1,4 @@
+import os
 import pathlib
 
 import numpy as np
@@ -502,13 +503,66 @@ def test_a_trackers_rows_are_no_polygons(tmp_path):
         "0 0.5 0.5 0.52 0.5 0.52 0.52 0.5 0.52\n",  # a small one, which a box of half the image would hold
         "0 0.5 0.5 0.9 0.5 0.9 0.9 0.5 0.9\n0 0.5 0.5 0.2 0.2 0.45 0.45 0.55 0.55\n",
         "0 0.5 0.5 0.2 0.2 0.45 0.45 0.55 0.55\n1 0.5 0.5 0.2 0.2 0.45 0.45 0.55 0.55 0.5 0.5\n",
+        "0 0.5 0.5 0.25 0.5\n0 0.5 0.5 0.6 0.6 0.45 0.55\n",  # a stray triangle in a dataset of boxes
+        "0 0.5 0.5 0.6 0.6 0.45 0.55\n0 0.1 0.1 0.05 0.2 0.15 0.2\n",  # triangles alone, of which one could be a pose
     ],
 )
 def test_true_polygons_stay_readable(tmp_path, rows):
     assert len(first(open_yolo(write(tmp_path, rows))).labels) == rows.count("\n")
 
 
+def test_triangles_alone_are_readable_or_a_question_that_the_task_answers(tmp_path):
+    root = write(tmp_path, "0 0.5 0.5 0.6 0.6 0.45 0.55\n0 0.1 0.9 0.5 0.2 0.9 1\n0 0.1 0.9 0.5 0.3 0.9 1\n")
+    message = message_of(root)  # two of three triangles end at the lower edge
+    assert message.endswith(f"If they are polygons, write `task: segment` into {root}/data.yaml to say so.")
+    put(root / "data.yaml", "train: images/train\nnames: [car, person]\ntask: segment\n")
+    assert len(first(open_yolo(root)).labels) == 3
+    put(root / "labels" / "train" / "0.txt", "0 0.5 0.5 0.6 0.6 0.45 0.55\n")
+    put(root / "data.yaml", "train: images/train\nnames: [car, person]\n")
+    assert "Write `kpt_shape: [1, 2]` into" in message_of(root)
+    put(root / "data.yaml", "train: images/train\nnames: [car, person]\ntask: segment\n")
+    np.testing.assert_allclose(first(open_yolo(root)).boxes, [[0.5, 0.45, 0.6, 0.6]], atol=1e-6)
+
+
+def test_triangles_in_pixels_are_no_tracks(tmp_path):
+    root = write(tmp_path, "0 8 6 40 12 20 36\n")
+    np.testing.assert_allclose(first(open_yolo(root, box_units="pixels")).boxes, [[6 / 48, 8 / 64, 36 / 48, 40 / 64]])
+    for row in ("0 0.5 0.5 0.2 0.2 0.91 7\n", "0 32 24 16 12 0.91 7\n"):
+        source = open_yolo(write(tmp_path, row, count=2), box_units="pixels")
+        with pytest.raises(errors.BadExampleError, match="row 1 has 7 numbers and ends with 7: that is a track's id"):
+            first(source)
+
+
+def test_without_a_yaml_the_question_says_what_a_new_one_needs(tmp_path):
+    root = write(tmp_path, POSES["[2, 3]"])
+    (root / "data.yaml").unlink()
+    put(root / "labels" / "classes.txt", "car\nperson\n")
+    where = f"into a data.yaml in `{root}`, which needs `names` and `train`, too, if they are keypoints"
+    assert where in message_of(root)
+
+
 # --- what lies beside, and other names
+
+
+def test_a_yaml_of_another_dataset_is_not_compared(tmp_path):
+    root = write(tmp_path)
+    text = "path: ../datasets/coco\n{}: images/train2017\nval: val2017.txt\nnames: {{0: person, 1: bicycle}}\n"
+    put(root / "coco.yaml", text.format("train"))
+    source = open_yolo(root)
+    assert source.class_names == ("car", "person")
+    assert [(notice.kind, notice.file) for notice in source.notices] == [("left_out", f"{root}/coco.yaml")]
+    put(root / "coco.yaml", text.replace("images/train2017", "../images/train").format("train"))
+    assert f"{root}/coco.yaml names them person, bicycle. Which is right" in message_of(root)
+
+
+def test_folders_of_labels_are_found_without_listing_those_beside_them(tmp_path, monkeypatch):
+    root = write(tmp_path)
+    for number in range(9):
+        put(root / "labels" / "train" / f"{number}" / "0.txt", "0 0.5 0.5 0.25 0.5\n")
+        (root / "images" / "train" / f"{number}").mkdir()
+    images = [root / "images" / "train" / f"{number}" / "0.jpg" for number in range(9)]
+    monkeypatch.setattr(os, "scandir", None)
+    assert yolo._label_files(images) == [root / "labels" / "train" / f"{number}" / "0.txt" for number in range(9)]
 
 
 def test_a_key_and_a_folder_of_no_split_are_noted(tmp_path):
@@ -518,8 +572,8 @@ def test_a_key_and_a_folder_of_no_split_are_noted(tmp_path):
     format_folders.write_images(root / "images", [format_folders.Scene("x.jpg")])
     assert [(notice.kind, notice.file, notice.detail) for notice in open_yolo(root).notices] == [
         ("left_out", f"{root}/data.yaml", "`dev` is not a split (train, val or test) by its name"),
-        ("left_out", f"{root}/images", "1 image beside the folders that are read, as x.jpg"),
-        ("left_out", f"{root}/images/more", "1 image in no split (train, val or test), as m.jpg"),
+        ("left_out", f"{root}/images", "1 image that is not read, as x.jpg"),
+        ("left_out", f"{root}/images/more", "1 image that is not read, as m.jpg"),
     ]
 
 
