@@ -45,7 +45,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         run.print_plan(screen, found)
         if not found.choices:
             screen.note("Nothing to change: the settings are yours, or fit as they are.")
-        screen.print_facts({name: str(value) for name, value in found.about.items()})
+        screen.print_facts(found.facts())
         if output is not None:
             files.write_json(output, config.experiment.to_dict())
             screen.note(f"Written to {output}")

@@ -15,14 +15,8 @@ def make(run: Contents) -> Section:
         return Section(
             TITLE, missing="Nothing was derived from the data: the settings are the preset's and the user's."
         )
-    about = [(name, _text(value)) for name, value in run.plan.about.items()]
+    about = [*run.plan.facts().items()]
     tables = [Table(plan.COLUMNS, run.plan.rows(), note="--set wins over the plan; --plan=off leaves it out.")]
     if about:
         tables.append(Table(("", ""), about, caption="What it was derived from"))
     return Section(TITLE, tables)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {one}" for name, one in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

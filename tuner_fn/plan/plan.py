@@ -48,6 +48,10 @@ class Plan:
             rows.append([choice.setting, *map(declarations.text, values), reason])
         return rows
 
+    def facts(self) -> dict[str, str]:
+        """Words what the settings were derived from: {name: "train 140, val 30"}."""
+        return {name.replace("_", " "): _text(value) for name, value in self.about.items()}
+
     def markdown(self) -> str:
         """Writes the plan for people, as Markdown."""
         lines = [
@@ -59,7 +63,7 @@ class Plan:
         cells = [COLUMNS, ["---"] * len(COLUMNS), *self.rows()]
         lines += [f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |" for row in cells]
         lines += ["", "## What it was derived from", ""]
-        lines += [f"- {name}: {html.escape(str(value), quote=False)}" for name, value in self.about.items()]
+        lines += [f"- {name}: {html.escape(text, quote=False)}" for name, text in self.facts().items()]
         return "\n".join(lines) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
@@ -103,6 +107,12 @@ def make(
 def key(parts: Mapping[str, Any]) -> str:
     """Names a plan by what it was asked for: 12 hexadecimal digits."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {one}" for name, one in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def kept(folder: pathlib.Path, wanted: str) -> Plan | None:
