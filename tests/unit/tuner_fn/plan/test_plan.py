@@ -289,10 +289,6 @@ def test_the_sample_of_tiled_images_has_all_their_tiles(monkeypatch, tmp_path) -
     assert found.objects_per_image.tolist() == [0, 1] * 4
 
 
-def test_settings_without_objects_keep_the_defaults_valid() -> None:
-    assert ExperimentConfig().replace(plan.make(about([0.3]), ExperimentConfig()).settings)
-
-
 def test_the_network_is_the_one_that_the_weights_are_of(tmp_path) -> None:
     """Only the weights are named: width, batch norm and rate follow."""
     import keras
