@@ -184,7 +184,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
             with follow.follow(folder, tracking_uri):
                 result = local.run(config)
                 _show(screen, result, config, folder)
-                screen.print_facts(_write_page(screen, folder))  # MLflow takes it, too
+                _write_page(screen, folder)  # MLflow takes it, too
         except BaseException:  # Ctrl-C, too
             if result is None:
                 _write_page_so_far(screen, folder)
@@ -214,20 +214,15 @@ def print_plan(screen: display.Display, found: plan.Plan) -> None:
     screen.print_table(title, plan.COLUMNS, found.rows(), first_is_whole=True)
 
 
-def _write_page(screen: display.Display, folder: RunDirectory) -> dict[str, str]:
-    """Writes the report; whatever goes wrong with it, the run has succeeded.
-
-    Returns:
-        The fact where it is; {} where it could not be written.
-    """
+def _write_page(screen: display.Display, folder: RunDirectory) -> None:
+    """Writes the report and says where it is; whatever goes wrong with it, the run has succeeded."""
     from pipeline.report import page
 
     try:
-        return {"page": str(page.write(folder.root))}
+        screen.print_facts({"page": str(page.write(folder.root))})
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         screen.note(f"Warning: no report was written ({reason}). `ssd-tuner report {folder.root}` tries again.")
-        return {}
 
 
 def _write_page_so_far(screen: display.Display, folder: RunDirectory) -> None:
@@ -237,7 +232,7 @@ def _write_page_so_far(screen: display.Display, folder: RunDirectory) -> None:
     ended = max((board.stat().st_mtime_ns for board in boards if board.exists()), default=0)
     if ended > (page.stat().st_mtime_ns if page.exists() else 0):
         screen.note("The run has not ended. Writing the report of what there is ...")
-        screen.print_facts(_write_page(screen, folder))
+        _write_page(screen, folder)
 
 
 def _show(
