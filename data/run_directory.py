@@ -37,7 +37,7 @@ class RunDirectory:
 
     @property
     def report(self) -> pathlib.Path:
-        """Results of the last run that ended, as JSON and CSV; before, what the first one has so far."""
+        """Results of the last run that ended, as JSON and CSV; until one has ended, what there is of the first."""
         return self.root / "report"
 
     @property

@@ -242,7 +242,7 @@ class AnnotatedSource(base.Reader):
 
 
 def _one_an_image(images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
-    """Makes unusable what several annotations say of one file, but for the one that names it, if no other has a box."""
+    """Marks images with several annotations as unusable, unless one names the file exactly and no other has a box."""
     groups: dict[str, list[AnnotatedImage]] = collections.defaultdict(list)
     for image in images:
         groups[image.path].append(image)

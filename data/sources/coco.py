@@ -251,7 +251,7 @@ def _box_of(annotation: Mapping[str, Any]) -> Any:
 
 
 def _check_names(annotations: Sequence[Mapping[str, Any]], categories: Mapping[int, str], path: Path) -> None:
-    """Checks that annotations that name their category themselves name the one that they have the id of.
+    """Checks that the `category_name` of each annotation is the name of its `category_id`.
 
     Raises:
         UserError: one names another.

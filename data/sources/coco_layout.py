@@ -128,7 +128,7 @@ def check_left_out(root: Path, files: Mapping[str, SplitFiles]) -> None:
 
 
 def _check_second(file: Path, split: str | None, files: Mapping[str, SplitFiles]) -> None:
-    """Compares a JSON that is not read with that of its split; `split` is None where its name may hold a word of it."""
+    """Compares a JSON file that is not read with the one that is read for its split, None if its name does not say."""
     read = files.get(split or layout.split_within(file.stem) or "")
     if read is None:
         progress.emit("note", text=f"{file} is not a split (train, val or test) by its name; it is left out.")

@@ -193,7 +193,7 @@ def _check_scores(spec: str, path: str, places: Iterable[Place]) -> None:
 
 
 def _is_of_type(fields: Sequence[str]) -> bool:
-    """Says whether the first of 15 numbers can be no truncation."""
+    """Says whether the first of 15 numbers cannot be a truncation, which lies in [0, 1]."""
     return all(map(layout.is_number, fields)) and float(fields[0]).is_integer() and float(fields[0]) > 1
 
 

@@ -187,7 +187,7 @@ class StatedSource(annotated.AnnotatedSource):
 
 
 def _one_an_image(found: Iterable[tuple[annotated.NamedImage, Path]]) -> list[annotated.NamedImage]:
-    """Leaves one annotation an image; where several differ, it is one that says so, since nothing tells which is right.
+    """Keeps one annotation per image; where several differ, the image is unusable: nothing tells which is right.
 
     Args:
         found: annotations with the files that they stand in.
