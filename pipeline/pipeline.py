@@ -1,5 +1,6 @@
 """The TFX graph: which component takes what from which."""
 
+import os
 from typing import Any
 
 from tensorflow_metadata.proto.v0 import schema_pb2
@@ -13,6 +14,7 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.proto import pusher_pb2, trainer_pb2, tuner_pb2
 
 from data import examples as tf_examples
+from data import files
 from data.sources import Source, canonical
 from models.export import versions
 from pipeline.components import evaluator
@@ -25,6 +27,7 @@ from pipeline.source_hash import source_hash, trials_hash
 from tuner_fn import strategies
 
 _FEATURE_TYPES = {"bytes_list": schema_pb2.BYTES, "int64_list": schema_pb2.INT, "float_list": schema_pb2.FLOAT}
+_WEIGHTS = ("model.weights", "model.backbone_weights")
 _LIBRARIES = ("tensorflow", "keras", "keras-tuner", "tfx", "numpy")
 
 
@@ -183,5 +186,12 @@ def _trials_depend_on(run: RunConfig) -> dict[str, Any]:
     return {
         "code": trials_hash(strategy),
         "versions": {name: versions.installed()[name] for name in _LIBRARIES},
-        "weights": run.experiment.model.weights_digests(),
+        "weights": run.experiment.model.weights_digests() | _searched_digests(run),
     }
+
+
+def _searched_digests(run: RunConfig) -> dict[str, str]:
+    """Returns {setting=file: digest} of the weights that the search chooses from."""
+    choices = {path: run.search.ranges.get(path, {}).get("choices", ()) for path in _WEIGHTS}
+    files_of = [(path, file) for path, values in choices.items() for file in values if os.path.isfile(file)]
+    return {f"{path}={file}": files.digest(file) for path, file in files_of}

@@ -217,6 +217,7 @@ def _end(processes: Sequence[TrainingProcess], threads: Sequence[threading.Threa
     for process in processes:
         process.cancel()
     for thread in threads:
-        thread.join()
+        if thread.ident is not None:  # one that Ctrl-C kept from starting cannot be joined
+            thread.join()
     for process in processes:
         process.close()

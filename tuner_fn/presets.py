@@ -147,8 +147,8 @@ def search(
     max_epochs = epochs if max_epochs is None else max_epochs
     if max_epochs > epochs:
         raise UserError(
-            f"`--max_epochs={max_epochs}`: a trial can have as many epochs as the final training at most, {epochs}."
-            " Raise `--epochs`, or lower `--max_epochs`."
+            f"`--max_epochs={max_epochs}`: a trial cannot train for more epochs than the final training, which has"
+            f" {epochs}. Raise `--epochs`, or lower `--max_epochs`."
         )
     if all(settings.get(name) is None for name in BUDGETS):
         if preset.minutes is None:

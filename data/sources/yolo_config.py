@@ -203,7 +203,7 @@ def _parse_darknet(file: Path) -> dict[str, Any]:
 
 def _root(table: Mapping[str, Any], file: Path) -> Path:
     path = table.get("path")
-    root = file.parent / Path(locate.plain(path)).expanduser() if isinstance(path, str) else file.parent
+    root = file.parent / os.path.expanduser(locate.plain(path)) if isinstance(path, str) else file.parent
     return root if root.is_dir() else file.parent
 
 
@@ -241,10 +241,10 @@ def _exact_place(text: str, root: Path, folder: Path) -> Path | None:
     plain = locate.plain(text)
     if not plain:
         return None
-    path = Path(plain).expanduser()
+    path = Path(os.path.expanduser(plain))  # which leaves a home folder of another machine as it is
     below = [part for part in path.parts if part not in ("..", path.anchor)]
     needed = 1 if _is_list(plain) else 2  # parts that tell the split: a list's name does, of a folder two parts
-    shortest = max(1, len(below) - needed) if path.is_absolute() else 0
+    shortest = max(1, len(below) - needed) if path.is_absolute() or plain.startswith("~") else 0
     ends = [Path(*below[start:]) for start in range(shortest + 1)]
     candidates = [root / text, root / path, *(parent / end for end in ends for parent in dict.fromkeys((root, folder)))]
     return next((place for place in candidates if place.exists()), None)

@@ -20,10 +20,10 @@ def tree(tmp_path, monkeypatch):
     return tmp_path
 
 
-def settings() -> dict[str, dict]:
+def settings(*arguments: str) -> dict[str, dict]:
     """Makes the components of a run; returns the settings of each, which are part of its cache's key."""
     flag_values = parsing.define(run)
-    parsing.parse("run", flag_values, ["--dataset=road_scenes:train=2,val=1,test=1", "--workdir=demo"])
+    parsing.parse("run", flag_values, ["--dataset=road_scenes:train=2,val=1,test=1", "--workdir=demo", *arguments])
     config = configs.RunConfig.from_flags({**run.experiment_values(flag_values), "workdir": "demo"})
     components = pipeline.make_components(config, sources.open_source(config.dataset, config.data))
     return {component.id: dict(component.exec_properties) for component in components}
@@ -44,3 +44,15 @@ def test_an_edit_changes_the_settings_of_what_depends_on_it(tree, name, again) -
     after = settings()
     assert len(before) == 11
     assert {component for component, values in after.items() if values != before[component]} == again
+
+
+@pytest.mark.parametrize("is_searched", [False, True])
+def test_other_weights_in_the_same_file_change_the_settings_of_what_trains(tmp_path, is_searched) -> None:
+    weights, space = tmp_path / "own.weights.h5", tmp_path / "space.yaml"
+    space.write_text(f"model.backbone_weights: [none, {weights}]\n", encoding="utf-8")
+    argument = f"--space={space}" if is_searched else f"--set=model.backbone_weights={weights}"
+    weights.write_bytes(b"first")
+    before = settings(argument)
+    weights.write_bytes(b"other")
+    after = settings(argument)
+    assert {component for component, values in after.items() if values != before[component]} == {"Tuner", "Trainer"}

@@ -273,6 +273,24 @@ def test_ctrl_c_while_a_trial_begins_or_ends_loses_none_and_leaves_the_journal_t
     assert len(seen) == len(set(seen)) == 12
 
 
+def test_ctrl_c_before_a_thread_starts_is_an_interruption_and_loses_no_trial(tmp_path, monkeypatch) -> None:
+    real, started = threading.Thread.start, []
+
+    def interrupted(thread: threading.Thread) -> None:
+        started.append(thread)
+        if len(started) == 3:
+            raise KeyboardInterrupt
+        real(thread)
+
+    tuner = make(tmp_path, 3, max_trials=6)
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        search(tuner)
+    monkeypatch.setattr(threading.Thread, "start", real)
+    rows = search(make(tmp_path, 3, max_trials=6))
+    assert [row["status"] for row in rows] == ["completed"] * 6
+
+
 def test_a_failed_trial_costs_no_other_one(tmp_path) -> None:
     tuner = make(tmp_path, 2, max_trials=8)
     tuner.processes[0].actions = {1: keras_tuner.errors.FailedTrialError("NaN")}

@@ -229,7 +229,10 @@ def test_what_has_no_effect_is_not_searched(changes, idle) -> None:
     [
         ({"strategy": "hyperbnd"}, "Unknown search `hyperbnd`. Did you mean `hyperband`"),
         ({"max_epochs": 0}, "`max_epochs` must be at least 1: got 0"),
-        ({"max_epochs": 16}, "`--max_epochs=16`: a trial can have as many epochs as the final training at most, 15"),
+        (
+            {"max_epochs": 16},
+            "`--max_epochs=16`: a trial cannot train for more epochs than the final training, which has 15",
+        ),
         ({"max_trials": 0}, "`max_trials` must be at least 1: got 0"),
         ({"max_epochs_total": 0}, "`max_epochs_total` must be at least 1: got 0"),
         ({"max_minutes": 0.0}, "`max_minutes` must be positive: got 0"),

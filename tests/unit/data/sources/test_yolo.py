@@ -124,7 +124,13 @@ def test_a_few_rows_in_pixels_are_bad_examples_and_most_are_a_question(tmp_path)
 # --- layouts
 
 
-@pytest.mark.parametrize("place", ["../train/images", "train/images", "./train/images", "/content/set/train/images"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("../train/images", "train/images", "./train/images", "/content/set/train/images"),
+        "~nobody_here/set/train/images",
+    ],
+)
 def test_roboflows_layout_is_read_wherever_it_was_moved(tmp_path, place):
     root = write(tmp_path / "set", config=f"train: {place}\nval: ../valid/images\nnc: 1\nnames: ['car']\n")
     (root / "train").mkdir()
@@ -136,10 +142,10 @@ def test_roboflows_layout_is_read_wherever_it_was_moved(tmp_path, place):
     assert notes == [f"{root}/data.yaml: there is no `val: ../valid/images`; left out."]
 
 
-@pytest.mark.parametrize("path", ["..", "/no/such/place"])
+@pytest.mark.parametrize("path", ["..", "/no/such/place", "~nobody_here/place"])
 def test_path_in_the_yaml_is_the_root_where_it_exists(tmp_path, path):
     root = write(tmp_path)
-    there = root if path == "/no/such/place" else root / "configs"
+    there = root / "configs" if path == ".." else root
     file = put(there / "own.yaml", f"path: {path}\ntrain: images/train\nnames: {{0: car, 1: person}}\n")
     source = open_yolo(file)
     assert source.class_names == ("car", "person")
