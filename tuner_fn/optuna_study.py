@@ -11,7 +11,7 @@ import optuna
 from keras_tuner.engine.trial import Trial
 
 from tuner_fn.early_stopping import STOPPED
-from tuner_fn.oracles.base import INHERITED
+from tuner_fn.oracles.configuration import INHERITED
 
 STUDY_FILE = "study.journal"
 _MOST_REASON = 2000  # characters

@@ -19,7 +19,7 @@ from models.evaluation import metrics
 from models.training.train import EpochReport
 from tuner_fn import cost_limits, objectives
 from tuner_fn.early_stopping import STOPPED
-from tuner_fn.oracles.base import INHERITED
+from tuner_fn.oracles.configuration import INHERITED
 from tuner_fn.search_space import Ranges
 from tuner_fn.validation_summary import ValidationSummary
 

@@ -25,7 +25,8 @@ from tuner_fn import (
 from tuner_fn.clock import TimeIsUpError
 from tuner_fn.journal import FILE_NAME as JOURNAL
 from tuner_fn.journal import Journal
-from tuner_fn.oracles.base import REJECTED, SeededOracle
+from tuner_fn.oracles.base import SeededOracle
+from tuner_fn.oracles.configuration import REJECTED
 from tuner_fn.parallel_trials import ParallelTrials, run_all
 from tuner_fn.search_results import ON_VAL
 from tuner_fn.supervisor import TrainingProcess

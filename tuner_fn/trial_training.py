@@ -19,7 +19,8 @@ from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import cost_limits, objectives, reporting, search_space
 from tuner_fn.early_stopping import keep_curve, make_rule
-from tuner_fn.oracles.base import INHERITED, REJECTED, SPENT, SeededOracle
+from tuner_fn.oracles.base import SeededOracle
+from tuner_fn.oracles.configuration import INHERITED, REJECTED, SPENT
 from tuner_fn.search_results import ON_VAL
 from tuner_fn.search_time import TimedTuner
 from tuner_fn.supervisor import EpochReport, TrainingProcess

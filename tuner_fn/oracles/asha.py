@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tuner_fn.oracles.base import Proposal
+from tuner_fn.oracles.configuration import Proposal
 from tuner_fn.oracles.halving import HalvingOracle
 
 

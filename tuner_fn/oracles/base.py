@@ -4,74 +4,24 @@ import abc
 import copy
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras_tuner
 import numpy as np
 
 from data.errors import UserError
-from tuner_fn.early_stopping import CURVE, STOPPED
+from tuner_fn.early_stopping import STOPPED
+from tuner_fn.oracles.configuration import INHERITED, REJECTED, SPENT, Configuration, Proposal, curve, end_of
 from tuner_fn.oracles.pinned import PinnedSettings
 from tuner_fn.oracles.saved import SavedOracle
 from tuner_fn.oracles.space import Space
 
-REJECTED = "tuner/rejected"  # among the values of a trial that was not trained, because it would cost too much
-SPENT = "tuner/spent"  # among the values of a trial that failed: the epoch that it failed in
-INHERITED = "tuner/inherited"  # among the values of a trial that starts with the weights of another one: that trial
 _KIND = "model.backbone"  # weights of another one are of no use: `benchmarks/inheritance.py`
 MOST_REJECTED = 100  # of them in a row end a search, which spends no epoch on them
 UNBOUNDED_TRIALS = 9_999  # where only epochs or the user end a search; TFX's Tuner needs a number
 _DIGITS = 9  # of a gene, in [0, 1], that tell values apart
 _DRAWS = 100  # before a finite space is gone through one by one
-
-
-@dataclasses.dataclass
-class Configuration:
-    """A configuration and what is known of it.
-
-    Attributes:
-        values: {hyperparameter: value} of the active ones.
-        genes: float64 [P], `Space.genes` of the values.
-        curve: {epoch from 1: score}, higher is better; what its trials reported.
-        trial_id: of its last trial.
-        epochs: trained or being trained.
-        state: "running", "paused" (trained as far as `epochs`), "retired" (the same, but it never continues) or
-            "failed".
-    """
-
-    values: dict[str, Any]
-    genes: np.ndarray
-    curve: dict[int, float]
-    trial_id: str
-    epochs: int
-    state: str
-
-    @property
-    def best(self) -> float:
-        """The highest score; -inf where there is none."""
-        return max(self.curve.values(), default=-np.inf)
-
-    def best_until(self, epochs: int) -> float:
-        """Returns the highest score of the first `epochs` epochs; -inf where it failed in them."""
-        if self.state == "failed" and self.epochs <= epochs:
-            return -np.inf
-        return max((score for epoch, score in self.curve.items() if epoch <= epochs), default=-np.inf)
-
-
-@dataclasses.dataclass(frozen=True)
-class Proposal:
-    """What to train next.
-
-    Attributes:
-        values: {hyperparameter: value} of a new configuration; None to continue with a known one.
-        epochs: to train up to, counted from the configuration's first.
-        known: index of the configuration to continue with; None for a new one.
-    """
-
-    values: dict[str, Any] | None
-    epochs: int
-    known: int | None = None
 
 
 class Exhausted(Exception):
@@ -181,7 +131,6 @@ class SeededOracle(SavedOracle, abc.ABC):
         if left is not None and left <= 0:
             return self._stop(f"the budget of {self.max_epochs_total} epochs is spent")
         try:
-            # Seeds may be negative, what NumPy takes may not.
             own = [self.seed] if self.seed >= 0 else [-self.seed, 1]  # numpy takes no negative ones
             rng = np.random.default_rng([own[0], len(self.trials), *own[1:]])
             start = None if self.trials else Proposal(self.space.defaults(), self.start_epochs())
@@ -290,7 +239,7 @@ class SeededOracle(SavedOracle, abc.ABC):
         """
         given = [self.trials[trial_id].hyperparameters.values for trial_id in trial_ids]
         given = [values for values in given if REJECTED not in values]
-        ends = [_end(values, self.max_epochs) for values in given]
+        ends = [end_of(values, self.max_epochs) for values in given]
         return sum(ends) - sum(values.get("tuner/initial_epoch", 0) for values in given)
 
     def create_trial(self, tuner_id: str) -> keras_tuner.engine.trial.Trial:
@@ -332,20 +281,6 @@ class SeededOracle(SavedOracle, abc.ABC):
         done = [index for index, one in enumerate(self.configurations) if one.state != "running"]
         return sorted(done, key=lambda index: ended[self.configurations[index].trial_id])
 
-    def score(self, trial: keras_tuner.engine.trial.Trial) -> dict[int, float]:
-        """Reads {epoch: score} that a trial reported, higher is better; the last report is of its last epoch."""
-        name, values = self.objective.name, trial.hyperparameters.values
-        if not trial.metrics.exists(name):
-            return {}
-        sign = 1.0 if self.objective.direction == "max" else -1.0
-        has_curve = trial.metrics.exists(CURVE)
-        history = trial.metrics.get_history(CURVE if has_curve else name)
-        last = history[-1].step if history else 0
-        # Steps of a curve are epochs; others may count from 0 or 1, from the configuration's beginning or the trial's.
-        before = 0 if has_curve else values["tuner/epochs"] - int(last)
-        epochs = {before + int(one.step): sign * float(np.mean(one.value)) for one in history}
-        return {epoch: score for epoch, score in epochs.items() if epoch >= 1 and np.isfinite(score)}
-
     def _nearest_donor(self, genes: np.ndarray) -> str | None:
         """Finds the donor of the nearest configuration to genes [P]; of equally near ones the best, then the first."""
         kind = self.space.values(genes).get(_KIND)
@@ -378,7 +313,7 @@ class SeededOracle(SavedOracle, abc.ABC):
             if trial.status in ("COMPLETED", "FAILED", "INVALID", "STOPPED") and trial_id in self.end_order:
                 self._counted.add(trial_id)
                 known = self.configurations[self._index[trial_id]]
-                known.curve.update(self.score(trial))
+                known.curve.update(curve(trial, self.objective))
                 known.state = "paused" if trial.status == "COMPLETED" and known.curve else "failed"
                 if trial_id in self._retired:
                     known.state = "retired"
@@ -397,7 +332,7 @@ class SeededOracle(SavedOracle, abc.ABC):
     def _epochs_saved(self) -> int:
         """Counts the epochs that trials were not trained because they were stopped early or failed."""
         values = [trial.hyperparameters.values for trial in self.trials.values()]
-        return sum(one["tuner/epochs"] - _end(one) for one in values if STOPPED in one or SPENT in one)
+        return sum(one["tuner/epochs"] - end_of(one) for one in values if STOPPED in one or SPENT in one)
 
     def _epochs_left(self) -> int | None:
         if self.max_epochs_total is None:
@@ -443,11 +378,6 @@ class SeededOracle(SavedOracle, abc.ABC):
         self.pinned.restore(state["pinned"])
         self.configurations, self._tried, self._counted, self._index = [], set(), set(), {}
         self.space = Space(self.hyperparameters)
-
-
-def _end(values: Mapping[str, Any], otherwise: int = 0) -> int:
-    """Returns the epoch that a trial with these values ended in, or is to end in; `otherwise` where they are lost."""
-    return values.get(STOPPED, values.get(SPENT, values.get("tuner/epochs", otherwise)))
 
 
 def check_range(name: str, value: float, low: int, high: int | None = None) -> None:

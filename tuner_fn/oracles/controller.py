@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from keras_tuner.engine.hyperparameters import Float, Int
 
-from tuner_fn.oracles.base import Proposal, SeededOracle, check_range
+from tuner_fn.oracles.base import SeededOracle, check_range
+from tuner_fn.oracles.configuration import Proposal
 from tuner_fn.oracles.space import num_values
 
 INACTIVE = -1  # in the place of a choice

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from keras_tuner.engine.hyperparameters import Choice
 
-from tuner_fn.oracles.base import Configuration, Exhausted, Proposal, SeededOracle, check_range
+from tuner_fn.oracles.base import Exhausted, SeededOracle, check_range
+from tuner_fn.oracles.configuration import Configuration, Proposal
 from tuner_fn.oracles.space import num_values
 
 _TRIES = 100  # to find a child that was not tried

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from tuner_fn.oracles.base import Configuration, Exhausted, Proposal, SeededOracle
+from tuner_fn.oracles.base import Exhausted, SeededOracle
+from tuner_fn.oracles.configuration import Configuration, Proposal
 from tuner_fn.oracles.curve_model import NO_CURVE, CurveModel, Points
 
 INITIAL = 4  # configurations before the model: the defaults and random ones

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from tuner_fn.oracles.base import Exhausted, Proposal, SeededOracle, check_range
+from tuner_fn.oracles.base import Exhausted, SeededOracle, check_range
+from tuner_fn.oracles.configuration import Proposal
 from tuner_fn.oracles.space import ROUNDING
 
 _VALUES_EACH = 3  # of a range, where there is no budget to fill

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tuner_fn.oracles.base import Configuration, Exhausted, Proposal
+from tuner_fn.oracles.base import Exhausted
+from tuner_fn.oracles.configuration import Configuration, Proposal
 from tuner_fn.oracles.halving import HalvingOracle
 
 

@@ -12,7 +12,8 @@ import optuna
 from keras_tuner.engine.hyperparameters import Boolean, Choice, Int
 
 from data.errors import UserError, nearest
-from tuner_fn.oracles.base import Configuration, Proposal, SeededOracle
+from tuner_fn.oracles.base import SeededOracle
+from tuner_fn.oracles.configuration import Configuration, Proposal
 from tuner_fn.oracles.space import num_values
 
 _NEEDS = {"gp": "torch", "cmaes": "cmaes"}  # packages that Optuna does not bring

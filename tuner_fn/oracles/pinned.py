@@ -1,14 +1,12 @@
 """Settings that a search no longer varies, because its trials show that they have little or no effect."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from tuner_fn.oracles.configuration import Configuration
 from tuner_fn.oracles.space import Space
-
-if TYPE_CHECKING:
-    from tuner_fn.oracles.base import Configuration
 
 
 class PinnedSettings:
@@ -25,7 +23,7 @@ class PinnedSettings:
         self.after, self.values = after, dict[str, Any]()
         self._looked_at = 0  # configurations at the last look
 
-    def look(self, space: Space, configurations: "Sequence[Configuration]", seed: int) -> None:
+    def look(self, space: Space, configurations: Sequence[Configuration], seed: int) -> None:
         """Pins what the configurations show, where it is time for a look.
 
         Args:

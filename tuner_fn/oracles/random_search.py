@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tuner_fn.oracles.base import Proposal, SeededOracle
+from tuner_fn.oracles.base import SeededOracle
+from tuner_fn.oracles.configuration import Proposal
 
 
 class RandomOracle(SeededOracle):

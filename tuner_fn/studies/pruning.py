@@ -9,7 +9,7 @@ from tuner_fn.studies import sensitivity
 from tuner_fn.studies.equal_epochs import common_epochs
 
 if TYPE_CHECKING:
-    from tuner_fn.oracles.base import Configuration
+    from tuner_fn.oracles.configuration import Configuration
     from tuner_fn.oracles.space import Space
 
 _SCORE = "score"

@@ -11,7 +11,7 @@ from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import oracles, search_space, strategies
 from tuner_fn.early_stopping import keep_curve
-from tuner_fn.oracles.base import Proposal
+from tuner_fn.oracles.configuration import Proposal
 
 NAMES = ("optimizer.learning_rate", "anchors.min_scale", "augment.crop_probability")
 MAX_EPOCHS = 4

@@ -10,7 +10,7 @@ from data import progress
 from data.errors import UserError
 from tests import searching
 from tuner_fn import oracles, search_options
-from tuner_fn.oracles.base import INHERITED
+from tuner_fn.oracles.configuration import INHERITED
 from tuner_fn.studies import pruning
 
 NAMES = [name for name in oracles.NAMES if name != "grid"]
