@@ -125,9 +125,11 @@ def _mean(rows: Sequence[Mapping[str, Any]], key: str) -> str:
 
 
 def _print_gain(found: Scores, first: str, second: str) -> None:
-    """Prints the paired gain on each task, its mean over the tasks, and the interval that tasks and seeds leave."""
-    from scipy import stats  # the trainings need not wait for it
+    """Prints the paired gain on each task and its mean.
 
+    One interval takes the pairs for independent: it is about these tasks with other seeds. The wider one takes a task's
+    mean for one observation: it is about other tasks.
+    """
     pairs = {(task, seed) for task, name, seed in found if name == first}
     print(f"\n{second} over {first}, test mAP@.5")
     gains: dict[str, list[float]] = {}
@@ -136,10 +138,20 @@ def _print_gain(found: Scores, first: str, second: str) -> None:
     for task, own in gains.items():
         print(f"  {task:10s} {statistics.mean(own):+.4f} ({', '.join(f'{gain:+.4f}' for gain in own)})")
     every = [gain for own in gains.values() for gain in own]
-    if len(every) > 1:
-        half = stats.t.ppf(0.975, len(every) - 1) * statistics.stdev(every) / len(every) ** 0.5
-        mean = statistics.mean(every)
-        print(f"  all        {mean:+.4f} ({mean - half:+.4f} to {mean + half:+.4f}, 95 % of {len(every)} pairs)")
+    for what, values in (("pairs", every), ("tasks", [statistics.mean(own) for own in gains.values()])):
+        if len(values) > 1:
+            low, high = _interval(values)
+            print(
+                f"  mean       {statistics.mean(values):+.4f} ({low:+.4f} to {high:+.4f}, 95 % of {len(values)} {what})"
+            )
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float]:
+    """Returns Student's 95 % interval of the mean."""
+    from scipy import stats  # the trainings need not wait for it
+
+    half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
+    return statistics.mean(values) - half, statistics.mean(values) + half
 
 
 if __name__ == "__main__":
