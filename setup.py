@@ -77,7 +77,8 @@ EXTRAS = {
 setuptools.setup(
     name="ssd-tuner",
     version="0.1.0",
-    description="Finds the best hyperparameters for a MobileNet-SSD object detector and ships the winner.",
+    description="Finds good hyperparameters for a MobileNet-SSD object detector on your images, trains it, and exports"
+    " the model if it is good enough.",
     long_description=_README.read_text(encoding="utf-8") if _README.exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",

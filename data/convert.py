@@ -1,5 +1,6 @@
 """Writes any source as another format's dataset."""
 
+import collections
 import contextlib
 import dataclasses
 import os
@@ -44,6 +45,7 @@ class Conversion:
         num_ignored: by split, regions to ignore in them; one that several classes ignore counts once.
         num_renamed: images whose file is named otherwise than their id.
         lost: how much of what the examples say the format cannot say, by what it is.
+        mended: how often each thing was mended in the examples that were written, by what it is.
         left_out: bad examples.
     """
 
@@ -56,6 +58,7 @@ class Conversion:
     num_ignored: dict[str, int]
     num_renamed: int
     lost: dict[str, int]
+    mended: dict[str, int]
     left_out: tuple[LeftOut, ...]
 
 
@@ -83,7 +86,7 @@ def convert(source: base.Source, format_name: str, output: str | os.PathLike[str
     target = check_output(output)
     with _folder_in_one_piece(target) as folder:
         with writers.WRITERS[format_name](folder, source.class_names) as writer:
-            counts, left_out = _write_splits(source, writer)
+            counts, mended, left_out = _write_splits(source, writer)
         result = Conversion(
             dataset=source.spec,
             format=format_name,
@@ -92,6 +95,7 @@ def convert(source: base.Source, format_name: str, output: str | os.PathLike[str
             **counts,
             num_renamed=writer.num_renamed,
             lost={what: count for what, count in writer.lost.items() if count},
+            mended=dict(sorted(mended.items())),
             left_out=tuple(left_out),
         )
         files.write_json(folder / SUMMARY_NAME, dataclasses.asdict(result))
@@ -120,11 +124,14 @@ def check_output(output: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _write_splits(source: base.Source, writer: writers.Writer) -> tuple[dict[str, dict[str, int]], list[LeftOut]]:
-    """Returns the counts of `Conversion` by their names, and the bad examples."""
+def _write_splits(
+    source: base.Source, writer: writers.Writer
+) -> tuple[dict[str, dict[str, int]], collections.Counter[str], list[LeftOut]]:
+    """Returns the counts of `Conversion` by their names, how often each thing was mended, and the bad examples."""
     items = {split: source.items(split) for split in source.splits}
     total = sum(map(len, items.values()))
     num_images, num_boxes, num_ignored, left_out, done = {}, {}, {}, [], 0
+    mended: collections.Counter[str] = collections.Counter()
     for split in items:
         num_images[split] = num_boxes[split] = num_ignored[split] = 0
         writer.start(split, len(items[split]))
@@ -139,6 +146,7 @@ def _write_splits(source: base.Source, writer: writers.Writer) -> tuple[dict[str
                 num_images[split] += 1
                 num_boxes[split] += int((~loaded.is_crowd).sum())
                 num_ignored[split] += loaded.num_ignored
+                mended.update(loaded.mended)
             progress.emit("ingest", done=done, total=total)
         writer.finish()
     writer.close()
@@ -146,7 +154,7 @@ def _write_splits(source: base.Source, writer: writers.Writer) -> tuple[dict[str
     if empty:
         first = f" First: {left_out[0].file}: {left_out[0].reason}." if left_out else ""
         raise errors.UserError(f"Split {empty[0]} of `{source.spec}` has no usable example.{first}")
-    return {"num_images": num_images, "num_boxes": num_boxes, "num_ignored": num_ignored}, left_out
+    return {"num_images": num_images, "num_boxes": num_boxes, "num_ignored": num_ignored}, mended, left_out
 
 
 @contextlib.contextmanager

@@ -202,8 +202,8 @@ def _decode(encoded: bytes, file: str, whole: bool) -> tuple[Image.Image, tuple[
         kind = "broken_image" if known else "not_an_image"
         raise errors.BadExampleError(file, f"{reason} (first bytes {encoded[:8]!r})", kind) from error
     except Image.DecompressionBombError as error:
-        most = 2 * Image.MAX_IMAGE_PIXELS  # from which on Pillow takes a file for an attack on the memory
-        raise errors.BadExampleError(file, f"too many pixels, at most {most} are read", "unsupported_image") from error
+        reason = f"too many pixels, at most {Image.MAX_IMAGE_PIXELS} are read"
+        raise errors.BadExampleError(file, reason, "unsupported_image") from error
     except Exception as error:  # Pillow's plugins raise whatever a broken file leads them to
         raise errors.BadExampleError(file, f"the image does not decode: {error}", "broken_image") from error
     if image.format == "TIFF" and orientation in _TURNS and getattr(image, "n_frames", 1) == 1:

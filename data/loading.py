@@ -3,13 +3,13 @@
 import collections
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 from typing import Any, TypeVar
 
 from data import errors, progress
 from data.examples import DetectionRecord
-from data.sources import base
+from data.sources import annotated, base
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ def read_items(read: Callable[[Any], T], items: Sequence[Any]) -> Iterator[T | e
 
 
 def load_split(source: base.Source, split: str, left_out: list[dict[str, str]]) -> Iterator[DetectionRecord]:
-    """Loads the usable examples of a split and reports progress.
+    """Loads the usable examples of a split, reports progress, and says at the end what was mended.
 
     Args:
         source: the dataset.
@@ -64,15 +64,29 @@ def load_split(source: base.Source, split: str, left_out: list[dict[str, str]]) 
     Yields:
         The others, in the source's order.
     """
-    items = source.items(split)
+    items, mended = source.items(split), collections.Counter()
     for done, loaded in enumerate(load_items(source, items), start=1):
         if isinstance(loaded, errors.BadExampleError):
             row = {"file": loaded.file, "reason": loaded.reason}
             if left_out[-1:] != [row]:  # the tiles of an image, one after another, say the same
                 left_out.append(row)
         else:
+            mended.update(loaded.mended)
             yield loaded
         progress.emit("ingest", done=done, total=len(items))
+    say_mended(mended, f" in {split}")
+
+
+def say_mended(mended: Mapping[str, int], where: str = "") -> None:
+    """Says what was mended in examples, or only noticed, one note a kind.
+
+    Args:
+        mended: how often each thing was, by what it is, as `DetectionRecord.mended` words it.
+        where: continues "3 times", as " in train".
+    """
+    for what, count in sorted(mended.items()):
+        done = "Noticed" if what == annotated.OTHER_SIZE else "Mended"
+        progress.emit("note", text=f"{done} {count} times{where}: {what}.")
 
 
 def _read(read: Callable[[Any], T], items: Sequence[Any]) -> list[T | errors.BadExampleError]:

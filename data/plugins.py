@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Sequence
 from types import ModuleType
 
+from data import source_tree
 from data.errors import UserError
 
 VARIABLE = "SSD_TUNER_PLUGINS"
@@ -42,11 +43,28 @@ def load_again() -> None:
 
 
 def digest() -> str:
-    """Returns hexadecimal digits that change with the plug-ins' own files; "" without plug-ins."""
+    """Returns hexadecimal digits that change with the plug-ins' code; "" without plug-ins.
+
+    What they import from beside them, or from their own package, counts; what is installed, and this package, do not.
+    """
     if not _loaded:
         return ""
-    sources = [pathlib.Path(str(module.__file__)).read_bytes() for _, module in sorted(_loaded.items())]
-    return hashlib.sha256(b"".join(hashlib.sha256(source).digest() for source in sources)).hexdigest()
+    return hashlib.sha256("".join(_code(module) for _, module in sorted(_loaded.items())).encode()).hexdigest()
+
+
+def _code(module: ModuleType) -> str:
+    """Hashes a plug-in and what it imports of the user's own."""
+    file = pathlib.Path(str(module.__file__))
+    parts = module.__name__.split(".")
+    named = parts if file.name != "__init__.py" else [*parts, "__init__"]
+    if file.with_suffix("").parts[-len(named) :] != tuple(named) or file.suffix != ".py":
+        return hashlib.sha256(
+            file.read_bytes()
+        ).hexdigest()  # compiled, or installed under another name than its file's
+    root = file.parents[len(named) - 1]
+    is_installed = not {"site-packages", "dist-packages"}.isdisjoint(root.parts)
+    beside = {parts[0]} if is_installed else {path.stem for path in root.iterdir()} - set(source_tree.PACKAGES)
+    return source_tree.digest(module.__name__, root=root, packages=beside)
 
 
 def _import(name: str, path: pathlib.Path | None) -> ModuleType:
@@ -57,7 +75,9 @@ def _import(name: str, path: pathlib.Path | None) -> ModuleType:
             raise UserError(f"`--plugin={name}`: `{path.stem}` is not the name of a Python module. Rename the file.")
         _find_in(str(path.parent))
     elif "/" in name or name.startswith("."):
-        raise UserError(f"`--plugin={name}` is no .py file. Give the path of one, or a module as kit.readers.")
+        raise UserError(
+            f"`--plugin={name}` is not a .py file. Give the path of a .py file, or a module name such as kit.readers."
+        )
     module_name = name if path is None else path.stem
     try:
         module = importlib.import_module(module_name)

@@ -11,7 +11,7 @@ from data.run_directory import RunDirectory
 from data.sources import DataOptions
 from models.export import formats
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import objectives, presets, search_options, search_space
+from tuner_fn import devices, objectives, presets, search_options, search_space
 
 NAME = "ssd_tuner"
 MAX_P_WORSE = 0.95  # a model that is worse than the last blessed one with more than this probability is refused
@@ -130,7 +130,7 @@ def _min_map(values: Mapping[str, Any]) -> float:
 
 def default_preset(dataset: str) -> str:
     """Returns the preset that `ssd-tuner run` takes for a dataset on this machine."""
-    return presets.default_preset(dataset, has_gpu=pathlib.Path("/dev/nvidia0").exists())  # TensorFlow tells in 10 s
+    return presets.default_preset(dataset, has_gpu=bool(devices.gpus()))
 
 
 def read_config(path: str) -> ExperimentConfig:

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import sys
+import tempfile
 import warnings
 
 from data import errors
@@ -82,6 +83,21 @@ def ignore_current_folder() -> None:
     A user's own `data.py` or `models/` there would otherwise take the place of the kit's packages.
     """
     os.environ["PYTHONSAFEPATH"] = "1"
+
+
+def leave_home_alone(*, trains: bool) -> None:
+    """Gives matplotlib and Keras a folder among the system's temporary ones for what they write on being imported.
+
+    What the user has set stays. Keras' home is left where it is for a training, which may download ImageNet weights
+    into it, and where there is one already.
+
+    Args:
+        trains: whether this process or one that it starts may train.
+    """
+    folder = pathlib.Path(tempfile.gettempdir()) / f"ssd-tuner-{os.getuid()}"
+    os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
+    if not trains and not imagenet_weights.keras_home().exists():
+        os.environ.setdefault("KERAS_HOME", str(folder / "keras"))
 
 
 def ignore_pillow_warnings() -> None:

@@ -4,7 +4,7 @@ import dataclasses
 import errno
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from data import errors
@@ -21,8 +21,7 @@ _DISK_FULL_TEXT = re.compile(
     r"no space left on device|disk quota exceeded|database or disk is full|not enough disk space",
     re.IGNORECASE,
 )
-_MISTAKES_OF_CODE = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
-# Beam appends the step to the text of an error that a worker raised.
+# Beam raises a worker's error again, without naming it as the cause, and appends the step to its text.
 _BEAM_SUFFIX = re.compile(r"\s*\[while running .*\]\s*$", re.DOTALL)
 
 
@@ -54,7 +53,10 @@ class Failure:
 
 
 def explain(error: BaseException, continues: bool = False) -> Failure:
-    """Turns an error into what the user reads; the causes of a wrapped error count as well.
+    """Turns an error into what the user reads.
+
+    The causes of a wrapped error count as well. What was only being handled when a later error was raised counts for a
+    full disk and Ctrl-C alone: otherwise the later error is the bug.
 
     Args:
         error: what ended the command.
@@ -70,15 +72,13 @@ def explain(error: BaseException, continues: bool = False) -> Failure:
     for link in chain:
         if is_disk_full(link):
             return Failure(STATUS_USER_ERROR, _disk_full_message(link, continues))
-    for link in chain:
+    for link in _causes(chain):
         if isinstance(link, OSError) and link.errno in _BAD_PATH_NUMBERS:
             return Failure(STATUS_USER_ERROR, _one_line(f"{link.strerror}: {link.filename}. Name another path."))
         if isinstance(link, errors.UserError):
             return Failure(STATUS_USER_ERROR, _one_line(_BEAM_SUFFIX.sub("", str(link))))
         if type(link).__module__.partition(".")[0] == "grpc":
             return Failure(STATUS_USER_ERROR, _one_line(_no_answer_message(link)))
-        if isinstance(link, _MISTAKES_OF_CODE) and link.__cause__ is None:
-            break  # it was raised while the next one was handled, and says more
     return Failure(STATUS_BUG, _bug_message(chain))
 
 
@@ -101,6 +101,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(link))
         yield link
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+def _causes(chain: Sequence[BaseException]) -> Iterator[BaseException]:
+    """Yields the links of a chain up to the first that neither names its cause nor is Beam's."""
+    for link in chain:
+        yield link
+        if link.__cause__ is None and not _BEAM_SUFFIX.search(str(link)):
+            return
 
 
 def _disk_full_message(error: BaseException, continues: bool) -> str:

@@ -5,7 +5,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from data import dataset_info, example_rules, files, progress, sources
+from data import dataset_info, example_rules, files, loading, progress, sources
 from pipeline.components import ingest, summarising
 
 
@@ -32,7 +32,9 @@ def examples(source: sources.Source, folder: pathlib.Path, splits: Sequence[str]
         if bad:
             left_out = f"{bad} bad example{' is' if bad == 1 else 's are'} left out"
             progress.emit("note", text=f"{left_out}; {folder}/quarantine.csv says why.")
-        files.write_text(description, json.dumps(summarising.describe(source, summaries, splits), indent=2) + "\n")
+        described = summarising.describe(source, summaries, splits)
+        loading.say_mended(described["mended"])
+        files.write_text(description, json.dumps(described, indent=2) + "\n")
     return dataset_info.read(folder)
 
 

@@ -8,7 +8,7 @@ from data import sources
 from data.sources import Source
 from models import imagenet_weights
 from models.hyperparameters import ExperimentConfig
-from models.network import pretrained
+from models.network import pretrained, weights_kind
 from pipeline import configs, workdir
 from tuner_fn import search_space
 from tuner_fn.plan import fingerprint, plan, rules
@@ -54,6 +54,7 @@ def plan_run(
     decided = {path: value for path, value in found.settings.items() if path == _WEIGHTS}
     run = configs.RunConfig.from_flags(values, found.settings if is_on else None, decided)
     pretrained.check(run.experiment)  # of what the search begins with
+    weights_kind.check(run.experiment.model)
     return run, found, key
 
 
@@ -68,12 +69,18 @@ def _make(
     here: bool,
 ) -> plan.Plan:
     config, first = draft, []
-    about = fingerprint.take(source, fingerprint.this_machine()) if is_on else None
+    machine = fingerprint.this_machine()
+    machine = machine if here else dataclasses.replace(machine, memory_bytes=0)
+    about = fingerprint.take(source, machine) if is_on else None
     if config.model.backbone_weights == imagenet_weights.AUTO:
         if about is not None and "model.alpha" not in fixed:
             first = rules.width(about, config)  # whether there are weights depends on it
             config = config.replace({choice.setting: choice.value for choice in first})
-        first.append(_weights(config, named, here=here))
+        weights = _weights(config, named, here=here)
+        if weights.value == "imagenet":
+            reason = "a narrow network learns less in as many epochs, and there are ImageNet weights of this width"
+            first = [dataclasses.replace(choice, reason=reason) for choice in first]
+        first.append(weights)
         config = config.replace({choice.setting: choice.value for choice in first})
     if about is None:
         return plan.Plan(tuple(first), draft.flat(), {})

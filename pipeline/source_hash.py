@@ -5,38 +5,23 @@ path. With this hash among the settings, an edit drops the caches of the compone
 no others.
 """
 
-import ast
-import functools
 import hashlib
 import pathlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
-from data import plugins
+from data import plugins, source_tree
 
-PACKAGES = ("data", "models", "tuner_fn", "pipeline")
 # What only says something, and the list of all strategies.
-_NOT_COMPUTING = ("data.progress", "models.foreign_names", "tuner_fn.oracles", "tuner_fn.strategies")
-_ROOT = pathlib.Path(__file__).resolve().parents[1]
+_NOT_COMPUTING = ("data.errors", "data.progress", "models.foreign_names", "tuner_fn.oracles", "tuner_fn.strategies")
 
 
-def source_hash(
-    *modules: str,
-    ignore: Collection[str] = (),
-    root: pathlib.Path = _ROOT,
-    packages: Collection[str] = PACKAGES,
-) -> str:
-    """Hashes modules and all modules of our packages that they import, directly or not.
-
-    What counts is the syntax tree: comments, docstrings and formatting do not. Imports inside functions
-    count, and so does a dotted name in a string ("tuner_fn.tuner.tuner_fn"), which is how registries and TFX
-    name code; imports for type checkers alone do not. The files of plug-ins count.
+def source_hash(*modules: str, ignore: Collection[str] = (), root: pathlib.Path = source_tree.ROOT) -> str:
+    """Hashes modules and all modules of our packages that they import, and the user's plug-ins.
 
     Args:
         *modules: dotted names, as "models.training.train".
-        ignore: modules that cannot change a result, as those that only display; neither they nor what only
-            they import counts.
+        ignore: as in `source_tree.digest`, which says what counts.
         root: the folder that holds the packages.
-        packages: names of the top-level packages to follow.
 
     Returns:
         64 hexadecimal digits.
@@ -44,136 +29,24 @@ def source_hash(
     Raises:
         ValueError: a module of `modules` does not exist.
     """
-    tree = _Tree(root, frozenset(packages))
-    for module in modules:
-        if tree.file(module) is None:
-            raise ValueError(f"`modules` must exist below {root}: got {module!r}. Check the dotted name.")
-    digest = hashlib.sha256(plugins.digest().encode())
-    for module in sorted(dependencies(*modules, ignore=ignore, root=root, packages=packages)):
-        digest.update(f"{module}\n{tree.parsed(module).dump}\n".encode())
-    return digest.hexdigest()
+    ours = source_tree.digest(*modules, ignore=ignore, root=root)
+    return hashlib.sha256(f"{plugins.digest()}\n{ours}".encode()).hexdigest()
 
 
-def trials_hash(strategy: str) -> str:
+def trials_hash(strategy: str, *, root: pathlib.Path = source_tree.ROOT) -> str:
     """Hashes the code that the trials of a search depend on.
 
-    What trains, what chooses configurations and what turns their values into settings counts; a report, a message or
-    another strategy changes no trial.
+    What trains, what chooses configurations and what turns their values into settings counts; a report, the text of
+    an error or another strategy changes no trial.
 
     Args:
         strategy: module of the strategy's oracle; a plug-in's counts as every plug-in does.
+        root: the folder that holds the packages.
     """
-    return source_hash(*trials_code(strategy), ignore=_NOT_COMPUTING)
+    return source_hash(*trials_code(strategy), ignore=_NOT_COMPUTING, root=root)
 
 
 def trials_code(strategy: str) -> tuple[str, ...]:
     """Names the modules that `trials_hash` starts from."""
-    own = (strategy,) if strategy.partition(".")[0] in PACKAGES else ()
+    own = (strategy,) if strategy.partition(".")[0] in source_tree.PACKAGES else ()
     return ("models.training.train", "tuner_fn.search_space", "tuner_fn.early_stopping", *own)
-
-
-def dependencies(
-    *modules: str,
-    ignore: Collection[str] = (),
-    root: pathlib.Path = _ROOT,
-    packages: Collection[str] = PACKAGES,
-) -> set[str]:
-    """Lists the modules that `source_hash` hashes, the given ones included; the arguments are the same."""
-    tree = _Tree(root, frozenset(packages))
-    found: set[str] = set()
-    waiting = [name for module in modules for name in _with_parents(module)]
-    while waiting:
-        module = waiting.pop()
-        if module in found or module in ignore or tree.file(module) is None:
-            continue
-        found.add(module)
-        waiting.extend(tree.parsed(module).imports)
-    return found
-
-
-class _Parsed:
-    """A module's syntax tree as text, and the modules that it imports."""
-
-    def __init__(self, tree: ast.Module, module: str, is_package: bool, packages: frozenset[str]) -> None:
-        _strip_docstrings(tree)
-        names = _imported_names(tree, module if is_package else module.rpartition(".")[0])
-        ours = (name for name in names if name.partition(".")[0] in packages)
-        self.dump = ast.dump(tree)
-        self.imports = sorted({parent for name in ours for parent in _with_parents(name)})
-
-
-class _Tree:
-    """The packages below a folder."""
-
-    def __init__(self, root: pathlib.Path, packages: frozenset[str]) -> None:
-        self._root = root
-        self._packages = packages
-
-    def file(self, module: str) -> pathlib.Path | None:
-        """Returns a module's file; None where the name is not a module (but a class or another package)."""
-        if not all(part.isidentifier() for part in module.split(".")):
-            return None
-        base = self._root.joinpath(*module.split("."))
-        for path in (base / "__init__.py", base.with_suffix(".py")):
-            if path.is_file():
-                return path
-        return None
-
-    def parsed(self, module: str) -> _Parsed:
-        """Returns what the module imports and its syntax tree."""
-        path = self.file(module)
-        return _parse(path, path.stat().st_mtime_ns, path.stat().st_size, module, self._packages)
-
-
-@functools.cache
-def _parse(path: pathlib.Path, mtime_ns: int, size_bytes: int, module: str, packages: frozenset[str]) -> _Parsed:
-    tree = ast.parse(path.read_bytes(), filename=str(path))
-    return _Parsed(tree, module, path.name == "__init__.py", packages)
-
-
-def _with_parents(name: str) -> list[str]:
-    """Returns "a", "a.b", "a.b.c" for "a.b.c": importing the last runs the others."""
-    parts = name.split(".")
-    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
-
-
-def _strip_docstrings(tree: ast.Module) -> None:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:]
-
-
-def _imported_names(node: ast.AST, package: str) -> Iterator[str]:
-    """Yields every dotted name below a node that may be a module."""
-    if isinstance(node, ast.If) and _is_type_checking(node.test):
-        children: list[ast.AST] = list(node.orelse)
-    else:
-        children = list(ast.iter_child_nodes(node))
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom):
-        yield from _from_names(node, package)
-    elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
-        yield node.value
-    for child in children:
-        yield from _imported_names(child, package)
-
-
-def _from_names(node: ast.ImportFrom, package: str) -> Iterator[str]:
-    base = node.module or ""
-    if node.level:
-        parts = package.split(".")
-        base = ".".join(filter(None, [*parts[: len(parts) - node.level + 1], base]))
-    yield base
-    yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
-def _is_type_checking(test: ast.expr) -> bool:
-    name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", None)
-    return name == "TYPE_CHECKING"

@@ -2,13 +2,17 @@
 
 import json
 import pathlib
+import tempfile
+from collections.abc import Callable
 from typing import Any
 
 from data import sources
 from data.checks import dataset
-from tests import coco_folder
+from tests import coco_folder, format_folders
 
 NUM_IMAGES = {"train": 3, "val": 2, "test": 2}
+
+_TEXTS = (".json", ".xml", ".txt", ".csv", ".yaml")
 
 Files = dict[str, bytes | str | None]  # path below the root: content, or None for a file that is missing
 
@@ -119,5 +123,26 @@ def kitti_files(corpus: Corpus) -> Files:
     return files
 
 
+def as_written(kind: str) -> Callable[[Corpus], Files]:
+    """Returns what writes the corpus in a format of `format_folders`: {path: content}."""
+
+    def make(corpus: Corpus) -> Files:
+        boxes = tuple((label, *map(int, corners.split(","))) for corners, label in CSV_BOXES)
+        ground_truth: dict[str, list[format_folders.Scene]] = {split: [] for split in NUM_IMAGES}
+        for seed, name in enumerate(corpus.images):
+            split, _, image = name.partition("/")
+            ground_truth[split].append(format_folders.Scene(image, boxes, seed))
+        encoded = {name.partition("/")[2]: content for name, content in corpus.images.items()}
+        with tempfile.TemporaryDirectory() as folder:
+            root = format_folders.WRITERS[kind](pathlib.Path(folder), ground_truth)
+            files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+            found = {path: path.read_text() if path.suffix in _TEXTS else path.read_bytes() for path in files}
+            return {path.relative_to(root).as_posix(): encoded.get(path.name, found[path]) for path in files}
+
+    return make
+
+
 CSV_BOXES = (("4,5,24,15", "car"), ("30,8,39,33", "person"))
-FORMATS = {"coco": coco_files, "yolo": yolo_files, "voc": voc_files, "csv": csv_files, "kitti": kitti_files}
+FORMATS = {"coco": coco_files, "yolo": yolo_files, "voc": voc_files, "csv": csv_files, "kitti": kitti_files} | {
+    kind: as_written(kind) for kind in ("cvat", "datumaro", "supervisely", "labelme", "via", "createml", "bdd100k")
+}

@@ -12,6 +12,14 @@ from typing import TextIO
 from pipeline.cli import main
 
 ROOT = pathlib.Path(__file__).parents[1]
+SMALL = (  # a network that is built and trained in seconds
+    "--set=input.image_size=64",
+    "--set=model.backbone=mobilenet_v1",
+    "--set=model.alpha=0.35",
+    "--set=model.num_levels=2",
+    "--set=input.batch_size=8",
+)
+SHORT = ("--max_epochs=2", "--max_epochs_total=8", "--epochs=2")
 
 
 def ssd_tuner(*arguments: str, cwd: pathlib.Path = ROOT, timeout_s: float = 1200) -> subprocess.CompletedProcess[str]:

@@ -4,6 +4,8 @@
 #
 #     tools/find_python.sh [INTERPRETER]
 #
+# The variable OS_RELEASE names another file than /etc/os-release, for tests.
+#
 # "older": Python 3.11. "newer": Python 3.12 and 3.13, whose wheels of ml-metadata and tensorflow-data-validation need
 # glibc 2.39 (requirements/overrides.txt says more).
 
@@ -46,9 +48,10 @@ for python in $found; do
 	lacks_venv=${lacks_venv:-$python}
 done
 
-NAME="this system" ID="" ID_LIKE="" VERSION_ID=""
-# shellcheck disable=SC1091 # of the system
-[ -r /etc/os-release ] && . /etc/os-release
+NAME="this system" ID="" ID_LIKE="" VERSION_ID="" VERSION_CODENAME="" UBUNTU_CODENAME="" DEBIAN_CODENAME=""
+OS_RELEASE=${OS_RELEASE:-/etc/os-release}
+# shellcheck disable=SC1090 # of the system
+[ -r "$OS_RELEASE" ] && . "$OS_RELEASE"
 system="$NAME${VERSION_ID:+ $VERSION_ID}"
 wanted=$([ "$is_new" = yes ] && echo "3.11, 3.12 or 3.13" || echo "3.11")
 if [ -n "$lacks_venv" ]; then
@@ -60,15 +63,18 @@ elif [ -n "$is_named" ]; then
 else
 	why="it needs Python $wanted here (glibc $glibc) and found $(python3 --version 2>/dev/null || echo none)"
 fi
-case "$ID $ID_LIKE" in
-	*debian*)
-		case "$ID $VERSION_ID" in
-			debian\ 1[23] | ubuntu\ 24.* | ubuntu\ 25.*) package=${package:-python3 python3-venv} ;;
-			*) package=${package:-python3.11 python3.11-venv} ;;
-		esac
-		how="apt-get install $package" ;;
-	*fedora* | *rhel*) how="dnf install $([ "$is_new" = yes ] && echo python3.13 || echo python3.11)" ;;
-	*suse*) how="zypper install $([ "$is_new" = yes ] && echo python313 || echo python311)" ;;
-	*) how="install Python $wanted with its module venv" ;;
+# Mint and others have the packages of the Ubuntu or Debian that they name.
+case "${UBUNTU_CODENAME:-${DEBIAN_CODENAME:-$VERSION_CODENAME}}" in
+	jammy) has="python3.11 python3.11-venv" ;;
+	bookworm | trixie | noble | oracular | plucky | questing) has="python3 python3-venv" ;; # 3.11 to 3.13, with their glibc
+	*) has="" ;;
 esac
+case "$ID $ID_LIKE" in
+	*debian* | *ubuntu*) packages=${package:-$has} how="apt-get install $packages" ;;
+	*rhel*) packages=$([ "$is_new" = yes ] && echo python3 || echo python3.11) how="dnf install $packages" ;;
+	*fedora*) packages=$([ "$is_new" = yes ] && echo python3.13 || echo python3.11) how="dnf install $packages" ;;
+	*suse*) packages=$([ "$is_new" = yes ] && echo python313 || echo python311) how="zypper install $packages" ;;
+	*) packages="" ;;
+esac
+[ -n "$packages" ] || how="install Python 3.11 with its module venv, for example by: uv python install 3.11"
 echo "none set-up cannot start: $why. On $system: $how. Or name another: make run PYTHON=/path/to/python"

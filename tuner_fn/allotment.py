@@ -7,6 +7,7 @@ from data.errors import UserError
 
 LEAST_TRAININGS = 8  # whole trainings, below which a search cannot tell settings apart
 LONGEST = 4  # times the epochs asked for, that a final training without a search may take
+MARGIN = 1.2  # of the time for epochs beyond those asked for: a training is not cut, and the machine may get slower
 AFTER_S = 90.0  # evaluation, export and checks
 
 
@@ -40,8 +41,9 @@ class Room:
 
     @property
     def training(self) -> int:
-        """Epochs that there is time for where nothing is searched."""
-        return int(self.seconds / (self.slower * self.epoch_s))
+        """Epochs that there is time for where nothing is searched; those beyond `epochs` with `MARGIN`."""
+        fitting = self.seconds / (self.slower * self.epoch_s)
+        return int(max(min(fitting, self.epochs), min(fitting / MARGIN, LONGEST * self.epochs)))
 
     @property
     def least_s(self) -> float:
@@ -125,14 +127,13 @@ def allot(room: Room, done: int = 0) -> Allotment:
     if done or room.searching >= LEAST_TRAININGS * room.trial_epochs:
         most = room.searching if room.trainings is None else min(room.searching, room.trainings * room.trial_epochs)
         return Allotment(True, max(most, 0), room.epoch_s, done)
-    longest = min(room.training, LONGEST * room.epochs)
     if room.trainings is not None:
-        return Allotment(False, max(longest, room.epochs), room.epoch_s)
-    if longest < 1:
+        return Allotment(False, max(room.training, room.epochs), room.epoch_s)
+    if room.training < 1:
         epoch_s = room.slower * room.epoch_s
         needed = math.ceil((epoch_s - room.seconds) / 60.0) + 1
         raise UserError(
             f"`--max_minutes` leaves no time to train: an epoch takes {epoch_s:.0f} s, evaluation and export about"
             f" {AFTER_S:.0f} s. Give at least {needed} minutes more, or fewer images with --limit."
         )
-    return Allotment(False, longest, room.epoch_s)
+    return Allotment(False, room.training, room.epoch_s)

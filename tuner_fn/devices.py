@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import pathlib
 import re
@@ -15,6 +16,8 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 CORES = "SSD_TUNER_CORES"  # in a worker's environment: numbers of the cores that it may use, by comma
 FOLDER = pathlib.Path("/dev")  # of the GPUs' files
 CONTAINER_MEMORY = pathlib.Path("/sys/fs/cgroup/memory.max")
+CONTAINER_CPU = pathlib.Path("/sys/fs/cgroup/cpu.max")
+_NAME = re.compile(r"\d+|(GPU|MIG)-.+")  # of a GPU, as CUDA takes it
 _REPLACED_ABOVE, _FAILED_ABOVE = 0.5, 0.9  # of a process' share of the memory
 
 
@@ -46,29 +49,24 @@ def check(count: int | None) -> None:
         count: asked for; None for the default.
 
     Raises:
-        UserError: more than there are GPUs, or cores where there is no GPU; a GPU was asked for and there is none; or
-            CUDA_VISIBLE_DEVICES names one that is not there, or one twice.
+        UserError: more than there are GPUs, or cores where there is no GPU; or CUDA_VISIBLE_DEVICES names a GPU that
+            is not there, or one twice.
     """
     _check_visible()
     if count is None:
         return
-    found, wanted = gpus(), _asked_for()
-    if wanted and not found:
-        raise UserError(
-            f"{VISIBLE}={os.environ[VISIBLE]} asks for a GPU, and this machine has none (no /dev/nvidia0). Unset it to"
-            " train on the CPU."
-        )
+    found = gpus()
     if found and count > len(found):
-        whose = f"this process may use {len(found)} of them" if wanted else f"this machine has {len(found)}"
+        whose = f"this process may use {len(found)} of them" if _asked_for() else f"this machine has {len(found)}"
         raise UserError(
             f"`parallel_trials={count}` needs a GPU for each trial: {whose} ({', '.join(found)}). Take {len(found)} or"
             " fewer."
         )
-    cores = _cores()
-    if not found and count > len(cores):
+    cores = _num_cores()
+    if not found and count > cores:
         raise UserError(
-            f"`parallel_trials={count}` needs a core for each trial: this process may use {len(cores)}. Take"
-            f" {len(cores)} or fewer."
+            f"`parallel_trials={count}` needs a core for each trial: this process may use {cores}. Take {cores} or"
+            " fewer."
         )
 
 
@@ -113,9 +111,14 @@ def limits(bytes_each: float) -> dict[str, int]:
 
 
 def _check_visible() -> None:
-    """Refuses what CUDA would answer by hiding GPUs, without a word; a machine without any trains on its CPU."""
+    """Refuses what CUDA would answer by hiding GPUs, without a word."""
     there, wanted = _present(), _asked_for()
     if not there:
+        if wanted and not (FOLDER / "dxg").exists():  # under Windows, a Linux sees its GPUs as this one file
+            raise UserError(
+                f"{VISIBLE}={os.environ[VISIBLE]} asks for a GPU, and this machine has none (no /dev/nvidia0). Unset it"
+                " to train on the CPU."
+            )
         return
     twice = next((name for name in wanted if wanted.count(name) > 1), None)
     if twice is not None:
@@ -135,10 +138,9 @@ def _present() -> list[str]:
 
 
 def _asked_for() -> list[str]:
-    """Lists what the user lets CUDA see; a -1 hides what follows it, as CUDA has it."""
-    names = [name.strip() for name in os.environ.get(VISIBLE, "").split(",")]
-    shown = names[: names.index("-1")] if "-1" in names else names
-    return [name for name in shown if name]
+    """Lists what the user lets CUDA see; a -1, or any word that names no GPU, hides what follows it."""
+    names = (name.strip() for name in os.environ.get(VISIBLE, "").split(","))
+    return list(itertools.takewhile(_NAME.fullmatch, filter(None, names)))
 
 
 def memory_bytes() -> int:
@@ -150,6 +152,14 @@ def memory_bytes() -> int:
 
 def _cores() -> list[int]:
     return sorted(os.sched_getaffinity(0))
+
+
+def _num_cores() -> int:
+    """Counts the cores that this process may keep busy: a container sees all cores, and has the time of some."""
+    with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+        quota, period = map(int, CONTAINER_CPU.read_text(encoding="ascii").split())
+        return min(len(_cores()), max(quota // period, 1))
+    return len(_cores())
 
 
 def _parts(cores: Sequence[int], count: int) -> list[Sequence[int]]:

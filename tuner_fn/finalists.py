@@ -17,7 +17,7 @@ from tuner_fn import search_files
 DECISION_FILE = "decision.json"
 COUNT = 2  # the start and its challenger
 # Measured on small sets (`benchmarks/RESULTS.md`): what a seed alone changes, standard deviation, and by how much
-# configurations of one search differ. With the first goes the number of observations that it counts as.
+# configurations of one search differ, both in mAP@.5. With the first goes the number of observations that it counts as.
 SEED_SPREAD, SEED_SPREAD_WEIGHT = 0.03, 4
 GAIN_SPREAD = 0.05
 FURTHER_SEEDS = 2  # by default; `benchmarks/finalists.py` has their effect
@@ -37,6 +37,7 @@ class Decision:
         confidence: probability that the challenger is better.
         replaced: whether it takes the start's place.
         seeds: that both were trained with.
+        is_cut_short: whether it would have been replaced, had there been time for all seeds.
     """
 
     start: str
@@ -47,6 +48,7 @@ class Decision:
     confidence: float
     replaced: bool
     seeds: int
+    is_cut_short: bool = False
 
 
 def describe(decision: Decision | None, rows: Sequence[Row]) -> dict[str, str]:
@@ -78,7 +80,10 @@ def describe(decision: Decision | None, rows: Sequence[Row]) -> dict[str, str]:
     )
     seeds = f"{decision.seeds} seed{'' if decision.seeds == 1 else 's'} each"
     verdict = "taken" if decision.replaced else "not taken: the settings that the search began with were kept"
+    if decision.is_cut_short:
+        verdict = f"not taken, as the search ended before both had a seed more: {verdict.partition(': ')[2]}"
     return {
+        "began with": "the settings of trial 1",
         "search's best": changed,
         "its gain": f"{decision.gain:+.4f} on val ({decision.low:+.4f} to {decision.high:+.4f}, 90 %; {seeds}),"
         f" better with probability {decision.confidence:.2f}: {verdict}",
@@ -103,7 +108,12 @@ def epochs_needed(repeats: int, max_epochs: int, *, has_fidelity: bool = False, 
 
 
 def judge(
-    start: Sequence[float], challenger: Sequence[float], *, min_confidence: float, image_error: float = 0.0
+    start: Sequence[float],
+    challenger: Sequence[float],
+    *,
+    min_confidence: float,
+    image_error: float = 0.0,
+    scale: float = 1.0,
 ) -> tuple[float, float, float, float, bool]:
     """Compares scores of two configurations that were trained with the same seeds.
 
@@ -116,6 +126,7 @@ def judge(
         challenger: the same seeds' scores.
         min_confidence: probability from which on the challenger replaces the start.
         image_error: standard error of the mean difference that comes from the choice of the validation images.
+        scale: of the metric's differences, those of mAP@.5 being 1.
 
     Returns:
         gain, low and high end of its 90 % interval, probability that it is above 0, and whether that is enough.
@@ -125,9 +136,9 @@ def judge(
     pairs = [other - own for own, other in zip(start, challenger, strict=True)]
     squares = sum((score - statistics.mean(scores)) ** 2 for scores in (start, challenger) for score in scores)
     freedom = 2 * (len(pairs) - 1)
-    variance = (SEED_SPREAD_WEIGHT * SEED_SPREAD**2 + squares) / (SEED_SPREAD_WEIGHT + freedom)
+    variance = (SEED_SPREAD_WEIGHT * (scale * SEED_SPREAD) ** 2 + squares) / (SEED_SPREAD_WEIGHT + freedom)
     error = 2.0 * variance / len(pairs) + image_error**2
-    shrunk = GAIN_SPREAD**2 / (GAIN_SPREAD**2 + error)
+    shrunk = (scale * GAIN_SPREAD) ** 2 / ((scale * GAIN_SPREAD) ** 2 + error)
     gain = shrunk * statistics.mean(pairs)
     normal = statistics.NormalDist(gain, math.sqrt(shrunk * error))
     confidence = 1.0 - normal.cdf(0.0)
@@ -164,6 +175,7 @@ class Finalists:
         first_seed: int,
         *,
         min_confidence: float,
+        scale: float = 1.0,
         further_seeds: int = 0,
         has_fidelity: bool = False,
         inherits: bool = False,
@@ -176,13 +188,14 @@ class Finalists:
             max_epochs: of each training.
             first_seed: of the search's own trials; the others follow it.
             min_confidence: as of `judge`.
+            scale: as of `judge`.
             further_seeds: for a challenger that looks better but not surely enough, at most.
             has_fidelity: as of `epochs_needed`.
             inherits: as of `epochs_needed`.
         """
         self._path, self._max_epochs, self._inherits = pathlib.Path(path), max_epochs, inherits
         self.num_epochs = epochs_needed(repeats, max_epochs, has_fidelity=has_fidelity, inherits=inherits)
-        self._whole, self._min_confidence = not has_fidelity, min_confidence
+        self._whole, self._min_confidence, self._scale = not has_fidelity, min_confidence, scale
         self._seeds = [first_seed + number for number in range(repeats + further_seeds)]
         self._repeats = repeats
         found = search_files.read(self._path, lambda scores: {trial: dict(one) for trial, one in scores.items()})
@@ -265,10 +278,12 @@ class Finalists:
         start, challenger = ([one[seed] for seed in seeds] for one in known)
         error = self._image_error([row["trial"] for row in found], seeds)
         gain, low, high, confidence, is_enough = judge(
-            start, challenger, min_confidence=self._min_confidence, image_error=error
+            start, challenger, min_confidence=self._min_confidence, image_error=error, scale=self._scale
         )
-        replaced = is_enough and len(seeds) >= self._repeats
-        return Decision(found[0]["trial"], found[1]["trial"], gain, low, high, confidence, replaced, len(seeds))
+        own, other = (row["trial"] for row in found)
+        has_all = len(seeds) >= self._repeats
+        verdict = (is_enough and has_all, len(seeds), is_enough and not has_all)
+        return Decision(own, other, gain, low, high, confidence, *verdict)
 
     def _resampled_file(self, trial_id: str, seed: int | str) -> pathlib.Path:
         return self._path.with_name(f"resampled_{trial_id}_{seed}.json")

@@ -13,6 +13,8 @@ import pathlib
 import platform
 import secrets
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -24,6 +26,17 @@ from data import endpoints, files, plugins
 from data.errors import UserError
 
 AUTO = "auto"  # the cluster that this machine belongs to
+_PATIENCE_S = 10
+# `ray.init` takes no limit of time: a process of its own asks first, and ends in the middle of it.
+_ASK = f"""
+import signal, sys, ray
+signal.alarm({_PATIENCE_S})
+try:
+    ray.init(sys.argv[1])
+except Exception as error:
+    print(*str(error).split())
+    sys.exit(1)
+"""
 _PROBE_S = 300.0  # for a node, which starts a process
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _CODE = ("data", "models", "tuner_fn")  # what a worker runs
@@ -81,14 +94,10 @@ def connect(address: str) -> None:
     """
     if ray.is_initialized():
         return
-    if address != AUTO:
-        _check_answers(address)
+    _check_answers(address)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         ray.init(address=address, namespace="ssd-tuner", log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"`--ray={address}`: no Ray cluster was joined ({reason})") from error
     finally:  # SIGTERM keeps its meaning: what was done is saved
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():
@@ -96,8 +105,9 @@ def connect(address: str) -> None:
 
 
 def _check_answers(address: str) -> None:
+    """Raises `UserError` where no cluster lets a process join within 10 s."""
     try:
-        reason = endpoints.why_silent(address)
+        reason = "" if address == AUTO else endpoints.why_silent(address)
     except ValueError as error:
         raise UserError(
             f"`--ray={address}` {error} of the cluster's head, as 10.0.0.1:6379, or {AUTO}. The command itself has to"
@@ -105,6 +115,17 @@ def _check_answers(address: str) -> None:
         ) from error
     if reason:
         raise UserError(f"`--ray={address}`: no Ray cluster answers there ({reason}).")
+    asked = subprocess.run(
+        [sys.executable, "-P", "-c", _ASK, address], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    if asked.returncode:
+        reason = asked.stdout.strip().rstrip(".") or f"no answer within {_PATIENCE_S} s"
+        variable = os.environ.get("RAY_ADDRESS") if address == AUTO else None
+        where = f"--ray={address}" if variable is None else f"--ray={address}` with `RAY_ADDRESS={variable}"
+        raise UserError(
+            f"`{where}`: no Ray cluster was joined ({reason}). Give HOST:PORT of its head, by default port 6379, and"
+            " run the command on a node of the cluster."
+        )
 
 
 def reserved(cpus: int, gpus: float | None) -> Reserved:

@@ -10,7 +10,7 @@ import keras_tuner
 
 from data import files, progress
 from models.hyperparameters import ExperimentConfig
-from tuner_fn import optuna_study, reporting, search_space
+from tuner_fn import objectives, optuna_study, reporting, search_space
 from tuner_fn.finalists import DECISION_FILE, Finalists, heirs
 from tuner_fn.oracles.base import SeededOracle
 
@@ -55,6 +55,7 @@ class ReportedTuner(keras_tuner.Tuner):
             oracle.max_epochs,
             config.training.seed,
             min_confidence=min_confidence,
+            scale=objectives.get(self.metric).scale,
             further_seeds=further_seeds,
             has_fidelity=bool(self.fidelity),
             inherits=inherit,

@@ -140,14 +140,14 @@ def fidelity(overrides: Mapping[str, Any], config: ExperimentConfig, ranges: Ran
             raise UserError("`--fidelity=training.epochs`: the epochs of trials are `--max_epochs`.")
         if path not in declared:
             known = ", ".join(name for name in declared if name != "training.epochs")
-            raise UserError(f"`--fidelity={path}` is none: trials can have less of {known}.")
+            raise UserError(f"`--fidelity={path}` cannot be reduced. Choose one of {known}.")
         if path == "input.image_size" and config.input.image_height and config.input.image_width:
             raise UserError(
                 "`--fidelity=input.image_size` has no effect beside `input.image_height` and `input.image_width`."
-                " Give less of those."
+                " Reduce those instead."
             )
         if path in ranges:
-            raise UserError(f"`--fidelity={path}`: it is searched. Leave it out of one of both.")
+            raise UserError(f"`--fidelity={path}`: this setting is also searched. Remove it from one of the two.")
     found = {path: value for path, _, value in config.replace(overrides).items() if path in overrides}
     for path, value in found.items():
         if value > declared[path]:

@@ -109,6 +109,19 @@ KINDS = {
         "annotation that names another image",
         "The image called as the annotation file is taken. Correct `filename` or the file's name.",
     ),
+    "other_id": Kind(
+        Severity.WARNING,
+        "item whose id is another image's name",
+        "The image of its `path` is taken. Correct `id` or `path`.",
+    ),
+    "other_split": Kind(
+        Severity.WARNING, "image in the folder of another split", "Move the image, or correct its subset."
+    ),
+    "counted_from_0": Kind(
+        Severity.WARNING,
+        "boxes of a VOC database that count from 0",
+        "Look at some of them with `ssd-tuner data show`.",
+    ),
     "merged_class": Kind(
         Severity.WARNING, "several numbers for one class name", "They count as one class. Rename them if they are not."
     ),

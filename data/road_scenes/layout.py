@@ -126,7 +126,7 @@ def _add_object(rng: np.random.Generator, camera: Camera, street: Street, things
     """Adds one object where there is room; gives up after some tries in a crowded scene."""
     kind = OBJECT_KINDS[int(rng.choice(len(OBJECT_KINDS), p=_KIND_WEIGHTS))]
     for _ in range(8):
-        pose = _car_pose(rng, camera, street) if kind == "car" else _free_pose(rng, camera, street, kind)
+        pose = _car_pose(rng, camera, street) if kind == "car" else _free_pose(rng, camera, kind)
         if _fits(pose, _RADIUS_M[kind], camera, street, things):
             break
     else:
@@ -158,7 +158,7 @@ def _screen_fraction(rng: np.random.Generator) -> float:
     return float(rng.uniform(0.05, 0.95))
 
 
-def _free_pose(rng: np.random.Generator, camera: Camera, street: Street, kind: str) -> Pose:
+def _free_pose(rng: np.random.Generator, camera: Camera, kind: str) -> Pose:
     depth = _sample_depth_m(rng, camera, kind)
     right = camera.ground_x_m(_screen_fraction(rng), depth)
     heading = float(rng.uniform(0.0, 2.0 * math.pi))

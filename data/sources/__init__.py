@@ -35,6 +35,7 @@ DataOptions = selection.DataOptions
 SPLITS = base.SPLITS
 _NAMED = (tfds_builder.TfdsSource.kind, road_scenes.RoadScenesSource.kind)  # what they take is no path
 _OPTION = re.compile(r",(?=\w+=)")
+_URI = re.compile(r"(\w+:)?[a-z][a-z0-9+.-]*://", re.IGNORECASE)  # whether or not a kind is before it
 
 READERS: dict[str, type[base.Reader]] = {
     reader.kind: reader
@@ -118,6 +119,11 @@ def open_reader(spec: str, options: DataOptions, is_test_set: bool = False) -> b
     Raises:
         UserError: the kind, path, layout or a parameter is wrong, or an annotation file is malformed.
     """
+    if _URI.match(spec):
+        raise errors.UserError(
+            f"Dataset `{spec}` is a URI, and datasets are read from a file system. Copy it to a folder or mount it, and"
+            " name that folder."
+        )
     answers = base.ReadOptions(options.exif, options.box_units, is_test_set)
     kind, colon, argument = spec.partition(":")
     if kind in READERS and (colon or not argument):
@@ -137,7 +143,7 @@ def open_reader(spec: str, options: DataOptions, is_test_set: bool = False) -> b
 
 
 def canonical(spec: str) -> str:
-    """Writes a dataset's name in one way: with its kind, and with an absolute path where it has one.
+    """Writes a dataset's name in one way: with its kind, an absolute path where it has one, and sorted options.
 
     Args:
         spec: as `open_source` takes it.
@@ -154,7 +160,9 @@ def canonical(spec: str) -> str:
 
 
 def _located(kind: str, argument: str) -> str:
-    """Writes the paths of a reader's argument absolutely, that before its options and that of `data_dir`."""
+    """Sorts the options of a reader's argument; writes the path before them, and that of `data_dir`, absolutely."""
+    if kind == road_scenes.RoadScenesSource.kind:
+        return ",".join(sorted(filter(None, "".join(argument.split()).split(","))))  # options alone
     is_whole = Path(argument).expanduser().exists()
     path, *options = [argument] if is_whole else _OPTION.split(argument)
     if path and kind not in _NAMED and (any(mark in path for mark in "*?[") or Path(path).expanduser().exists()):
@@ -164,7 +172,7 @@ def _located(kind: str, argument: str) -> str:
         f"{name}={Path(value).expanduser().resolve()}" if name == "data_dir" else f"{name}={value}"
         for name, _, value in pairs
     ]
-    return ",".join([path, *options])
+    return ",".join([path, *sorted(options)])
 
 
 def _say_notices(source: Source) -> None:

@@ -245,10 +245,10 @@ def _one_an_image(images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
     """Marks images with several annotations as unusable, unless one names the file exactly and no other has a box."""
     groups: dict[str, list[AnnotatedImage]] = collections.defaultdict(list)
     for image in images:
-        groups[image.path].append(image)
+        groups[real_path(image.path)].append(image)
     result = []
-    for path, several in groups.items():
-        exact = [image for image in several if path.endswith(f"/{image.source_id}")]
+    for several in groups.values():
+        exact = [image for image in several if image.path.endswith(f"/{image.source_id}")]
         exact = exact if not any(image.boxes for image in several if image not in exact) else []
         for image in several:
             if len(several) > 1 and not image.problem and exact != [image]:
@@ -280,8 +280,8 @@ def _shared(images: Mapping[str, Sequence[AnnotatedImage]]) -> list[Notice]:
 
 
 def real_path(path: str) -> str:
-    """Returns a file's path with the links in its folder followed, so that two names of one folder agree."""
-    folder, name = os.path.split(path)
+    """Returns a file's absolute path with the links in its folder followed, so that two names of one folder agree."""
+    folder, name = os.path.split(os.path.join(os.getcwd(), path))
     return os.path.join(_real_folder(folder), name)
 
 

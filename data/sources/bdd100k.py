@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data import errors
-from data.sources import json_files, stated, values
+from data.sources import detections, json_files, stated, values
 
 _CORNERS = ("x1", "y1", "x2", "y2")
 
@@ -41,9 +41,13 @@ class Bdd100kSource(stated.StatedSource):
         """Reads all images of a file."""
         table = json_files.read(file)
         try:
-            return [_read(entry) for entry in stated.items_of([table] if isinstance(table, dict) else table, "it")]
+            entries = stated.items_of([table] if isinstance(table, dict) else table, "it")
+            read = [_read(entry) for entry in entries]
         except ValueError as error:
             raise errors.UserError(f"{file}: not BDD100K's JSON: {error}. Download it again.") from error
+        detections.check(detections.below(entries, "labels"), file)
+        detections.check(detections.below(detections.below(entries, "frames"), "objects"), file)
+        return read
 
 
 def _read(entry: Mapping[str, Any]) -> stated.Stated:

@@ -1,4 +1,4 @@
-"""The forms that annotations state boxes in."""
+"""The forms that annotations state boxes in, and the upright box around one that is turned."""
 
 import math
 from collections.abc import Sequence
@@ -23,6 +23,29 @@ def in_other_units(box: Sequence[float], form: str) -> bool:
     if not math.isfinite(sum(box)):
         return False
     return largest <= _MOST_FRACTION if form.endswith("_px") else largest > LEAST_PIXEL
+
+
+def around_turned(
+    corners: Sequence[float], degrees: float, is_ellipse: bool = False
+) -> tuple[float, float, float, float]:
+    """Returns the upright box around a box, or around the ellipse in it, that is turned around its centre.
+
+    Args:
+        corners: xmin, ymin, xmax, ymax of the shape before it is turned, px.
+        degrees: that it is turned by; the direction makes no difference.
+        is_ellipse: the shape is the ellipse that fills the box.
+
+    Returns:
+        xmin, ymin, xmax, ymax, px; of a shape that is not turned, its own.
+    """
+    left, top, right, bottom = corners
+    if not degrees:
+        return left, top, right, bottom
+    cos, sin = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
+    x, y, width, height = (left + right) / 2, (top + bottom) / 2, right - left, bottom - top
+    add = math.hypot if is_ellipse else lambda one, other: one + other
+    half_width, half_height = add(width * cos, height * sin) / 2, add(width * sin, height * cos) / 2
+    return x - half_width, y - half_height, x + half_width, y + half_height
 
 
 def to_xywh_px(boxes: Sequence[Sequence[float]], form: str, height: int, width: int) -> np.ndarray:

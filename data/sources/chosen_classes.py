@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from data import errors
-from data.sources import base
+from data.sources import base, class_labels
 
 
 def map_classes(available: Sequence[str], wanted: Sequence[str] | None) -> tuple[tuple[str, ...], np.ndarray]:
     """Picks, renames and merges classes.
 
     Args:
-        available: names that the data has, in its own order; space around them is left out.
+        available: names that the data has, in its own order; what `class_labels.plain` takes away does not count.
         wanted: as `DataOptions.classes`.
 
     Returns:
@@ -21,12 +21,13 @@ def map_classes(available: Sequence[str], wanted: Sequence[str] | None) -> tuple
     Raises:
         UserError: a name is unknown or comes twice, or none is left.
     """
-    known = [name.strip() for name in available]
-    if len(set(known)) != len(known):  # two names differ in nothing but the space around them
+    known = [class_labels.plain(name) for name in available]
+    if len(set(known)) != len(known):  # a plug-in's names differ in nothing else
         known = list(available)
     targets = np.full(len(known), -1, np.int32)
     names: list[str] = []
-    for entry in known if wanted is None else wanted:
+    for given in known if wanted is None else wanted:
+        entry = given if given in known else class_labels.plain(given)
         new, equals, old = (entry, "", "") if entry in known else map(str.strip, entry.partition("="))
         if not new or (equals and not old):
             raise errors.UserError(f"`--classes` needs NAME, NEW=OLD or NEW=OLD+OLD: got `{entry}`.")

@@ -2,10 +2,12 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data import errors
 from data.sources import base
 from data.sources.annotated import IGNORE_LABEL, AnnotatedImage, NamedImage, Notice
 
@@ -22,7 +24,7 @@ def label_by_name(
         The images with labels, by split, and the class names in label order: sorted, without those that
         `base.is_ignore_category` says are regions to ignore.
     """
-    names = sorted({name for images in found.values() for image in images for name in image.names})
+    names = sorted({name for images in found.values() for image in images for name in image.names}, key=plain)
     class_names, labels = number_classes(names)
     labelled = {
         split: [
@@ -45,15 +47,43 @@ def number_classes(names: Iterable[str]) -> tuple[tuple[str, ...], dict[str, int
     """Numbers the classes of a dataset.
 
     Args:
-        names: of all categories, in the data's own order; a name may come twice.
+        names: of all categories, in the data's own order; a name may come twice, or in several spellings (`plain`).
 
     Returns:
-        The names in label order without those of regions to ignore, and {name: label} with `IGNORE_LABEL` for these.
+        The plain names in label order without those of regions to ignore, and {name: label} for each name as it was
+        given, with `IGNORE_LABEL` for regions to ignore.
     """
-    given = dict.fromkeys(names)
-    class_names = tuple(name for name in given if not base.is_ignore_category(name))
+    given = {name: plain(name) for name in names}
+    class_names = tuple(name for name in dict.fromkeys(given.values()) if not base.is_ignore_category(name))
     numbers = {name: number for number, name in enumerate(class_names)}
-    return class_names, {name: numbers.get(name, IGNORE_LABEL) for name in given}
+    return class_names, {name: numbers.get(known, IGNORE_LABEL) for name, known in given.items()}
+
+
+def plain(name: str) -> str:
+    """Returns a class name without space around it and in Unicode's composed form, as all that look alike have it."""
+    return unicodedata.normalize("NFC", name.strip())
+
+
+def check_shift(spec: str, file: Path, known: Collection[int], used: Mapping[int, str]) -> None:
+    """Checks that boxes do not count the classes from another number than the list of classes does.
+
+    Args:
+        spec: what the user typed, for the error.
+        file: that lists the classes.
+        known: their numbers.
+        used: where a box of each number is.
+
+    Raises:
+        UserError: the number just beyond one end of the list is used and the number at the other end is not.
+    """
+    low, high = min(known, default=0), max(known, default=0)
+    for beyond, unused, words in ((high + 1, low, "high"), (low - 1, high, "low")):
+        if beyond in used and unused not in used:
+            raise errors.UserError(
+                f"Dataset `{spec}`: {used[beyond]} is of class {beyond}, which `{file}` does not list (it has {low} to"
+                f" {high}), and no box is of class {unused}. Is every number one too {words}? Then number the classes"
+                f" in `{file}` as the boxes do; if not, correct the box."
+            )
 
 
 def merged_names(numbered: Iterable[tuple[Any, str]], path: Path) -> list[Notice]:
@@ -65,7 +95,7 @@ def merged_names(numbered: Iterable[tuple[Any, str]], path: Path) -> list[Notice
     """
     numbers: dict[str, list[str]] = collections.defaultdict(list)
     for number, name in numbered:
-        numbers[name].append(str(number))
+        numbers[plain(name)].append(str(number))
     return [
         Notice("merged_class", str(path), f"{' and '.join(several)} are both `{name}`")
         for name, several in numbers.items()

@@ -23,7 +23,20 @@ from pathlib import Path
 from typing import Any
 
 from data import errors, example_rules
-from data.sources import annotated, base, class_labels, coco_corners, coco_layout, json_files, layout, locate, values
+from data.sources import (
+    annotated,
+    base,
+    box_units,
+    class_labels,
+    coco_classes,
+    coco_corners,
+    coco_layout,
+    json_files,
+    layout,
+    locate,
+    text_bytes,
+    values,
+)
 
 _FILE_NAME_KEYS = ("file_name", "filename")  # COCO's key, then HIT-UAV's
 _ANNOTATION_KEYS = ("annotations", "annotation")
@@ -56,8 +69,7 @@ class CocoSource(annotated.AnnotatedSource):
         categories = {split: read_categories(tables[split], files[split].annotations) for split in files}
         stated = [(files[split].annotations, _annotations(tables[split], files[split].annotations)) for split in files]
         notices = coco_corners.check(spec, stated, options.box_units)
-        for (path, annotations), named in zip(stated, categories.values(), strict=True):
-            _check_names(annotations, named, path)
+        coco_classes.check(spec, stated, list(categories.values()))
         headings = _headings(tables, categories)
         names = [name for by_id in categories.values() for name in by_id.values() if name not in headings]
         class_names, labels = class_labels.number_classes(names)
@@ -110,7 +122,7 @@ class CocoSource(annotated.AnnotatedSource):
         found = coco_layout.find_splits(path) if path.is_dir() else {}
         for files in found.values():
             folder = files.folders[0]
-            if b'"images"' not in files.annotations.read_bytes():  # another format's, as Datumaro's
+            if b'"images"' not in text_bytes.content(files.annotations):  # another format's, as Datumaro's
                 continue
             inside = "beside it" if folder == files.annotations.parent else f"in {folder.relative_to(path)}/"
             return f"{files.annotations.relative_to(path)} has its images {inside}"
@@ -236,7 +248,7 @@ def with_boxes(
             return dataclasses.replace(image, problem=f"{named}: {given}: {error}")
         is_crowd = any(flags) or labels[category] == annotated.IGNORE_LABEL
         is_usable = area is not None and math.isfinite(area) and area > 0 and not coco_corners.is_larger(area, sides)
-        rows.append((tuple(sides), labels[category], is_crowd, area if is_usable else None))
+        rows.append((_turned(annotation, sides), labels[category], is_crowd, area if is_usable else None))
     boxes, numbers, crowds, areas = zip(*rows, strict=True) if rows else ((), (), (), ())
     return dataclasses.replace(image, boxes=boxes, labels=numbers, is_crowd=crowds, areas_px=areas)
 
@@ -250,20 +262,15 @@ def _box_of(annotation: Mapping[str, Any]) -> Any:
     return [xmin, ymin, xmax - xmin, ymax - ymin]
 
 
-def _check_names(annotations: Sequence[Mapping[str, Any]], categories: Mapping[int, str], path: Path) -> None:
-    """Checks that the `category_name` of each annotation is the name of its `category_id`.
-
-    Raises:
-        UserError: one names another.
-    """
-    for entry in annotations:
-        named, key = entry.get("category_name"), values.whole(entry.get("category_id"))
-        name = categories.get(key) if key is not None else None
-        if name is not None and isinstance(named, str) and named.strip().casefold() != name.strip().casefold():
-            raise errors.UserError(
-                f"{path}: annotation {entry.get('id', 'without id')} has category_id {key}, in `categories` `{name}`,"
-                f" and the category_name `{named}`. Which is right decides what every box means: correct one of them."
-            )
+def _turned(annotation: Mapping[str, Any], sides: Sequence[float]) -> tuple[float, ...]:
+    """Returns the upright box around one that CVAT says is turned; polygons are not turned once more."""
+    x, y, width, height = sides
+    attributes = annotation.get("attributes")
+    degrees = values.angle(attributes.get("rotation")) if isinstance(attributes, Mapping) else 0.0
+    if not degrees or coco_corners.around(annotation.get("segmentation")):
+        return x, y, width, height
+    xmin, ymin, xmax, ymax = box_units.around_turned((x, y, x + width, y + height), degrees)
+    return xmin, ymin, xmax - xmin, ymax - ymin
 
 
 def _beside(
@@ -290,7 +297,9 @@ def _list_at(table: Mapping[str, Any], keys: Sequence[str], path: Path) -> list[
     """Returns the list under the first of `keys` that the table has."""
     key = next((key for key in keys if key in table), None)
     if key is None:
-        raise errors.UserError(f"{path}: COCO JSON needs the key `{keys[0]}`: got {', '.join(table) or 'no keys'}.")
+        raise errors.UserError(
+            f"{path}: COCO JSON needs the key `{keys[0]}`: got {', '.join(table) or 'no keys'}. Export it again."
+        )
     entries = table[key]
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise errors.UserError(f"{path}: `{key}` must be a list of objects.")

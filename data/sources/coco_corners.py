@@ -1,9 +1,11 @@
 """Checks that COCO's boxes are x, y, width, height, by what else their annotations say of them.
 
-Some converters write the corners xmin, ymin, xmax, ymax instead. Most such boxes lie within their image when they are
-read as COCO's, so nothing but the area, the polygons or detectron2's `bbox_mode` can tell.
+Some converters write corners, a centre, or y before x instead. Most such boxes lie within their image when they are
+read as COCO's, so nothing but the polygons, the area or detectron2's `bbox_mode` can tell. A box may be looser than its
+polygons, or cut off where they are not; one that lies elsewhere contradicts them.
 """
 
+import collections
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +17,10 @@ from data.sources import annotated, box_units, values
 _XYWH_ABS = ("1", "xywh_abs", "boxmode.xywh_abs", "xywh")  # what detectron2 and others call COCO's own boxes
 _TOLERANCE = 0.02  # of an area: writers round
 _TOLERANCE_PX = 1.0  # of a corner
+_LEAST_OVERLAP = 0.25  # of a box with its polygons; one moved by half its sides, as from corner to centre, has 1/7
+_LEAST_NUMBERS = 6  # of a polygon; some writers put two points or none where there is no mask
+_CORNERS = "xmin, ymin, xmax, ymax"
+_ELSEWHERE = "that the object lies elsewhere"
 
 Box = tuple[float, float, float, float]
 
@@ -30,44 +36,55 @@ def check(
         units_said: "auto", or what the user has said the boxes are in.
 
     Returns:
-        Notices of areas that are larger than their boxes.
+        Notices of areas that are larger than their boxes, and of polygons that lie elsewhere.
 
     Raises:
-        UserError: an annotation's `bbox_mode` is another form, or most boxes look like corners and the user has not
-            said that they are right.
+        UserError: an annotation's `bbox_mode` is another form, or most boxes of a file look like another form and the
+            user has not said that they are right.
     """
-    num_boxes, doubtful, notices = 0, [], []
+    notices = []
     for path, annotations in tables:
-        stated = []
-        for entry in annotations:
-            if not _is_cocos(entry.get("bbox_mode")):
-                raise errors.UserError(
-                    f"{path}: annotation {entry.get('id', 'without id')} has `bbox_mode` {entry['bbox_mode']!r}; only 1"
-                    " (x, y, width, height in px) is read. Convert the boxes (detectron2: BoxMode.convert)."
-                )
-            box = _box_of(entry)
-            stated += [(box, entry)] if box else []
-        num_boxes += len(stated)
+        stated = [(box, entry) for entry in annotations if (box := _box_of(_check_mode(entry, path)))]
         num_larger = sum(is_larger(area, box) for box, entry in stated if (area := values.number(entry.get("area"))))
         text = f"`area` is larger than the box in {num_larger} of {len(stated)} annotations; the box's counts there"
         notices += [annotated.Notice("left_out", str(path), text)] if num_larger else []
-        # Few boxes of COCO's form can be corners at all, so that the polygons are seldom looked at.
-        possible = [(box, entry) for box, entry in stated if box[2] > box[0] and box[3] > box[1]]
-        if 2 * len(possible) > len(stated):
-            doubtful += [(path, entry) for box, entry in possible if _are_corners(box, entry)]
-    if units_said == "auto" and 2 * len(doubtful) > num_boxes:
-        path, entry = doubtful[0]
-        raise errors.UserError(
-            f"Dataset `{spec}`: COCO's `bbox` is x, y, width, height, but the area or polygon of {len(doubtful)} of"
-            f" {num_boxes} annotations says xmin, ymin, xmax, ymax, as of {entry['bbox']} of annotation"
-            f" {entry.get('id', 'without id')} in `{path}`. Write width and height, or"
-            " answer with --box_units=pixels if they are right as they stand."
-        )
+        doubtful = [(said, entry) for box, entry in stated if (said := _said_otherwise(box, entry))]
+        if units_said == "auto" and 2 * len(doubtful) > len(stated):
+            raise _question(spec, path, doubtful, len(stated))
+        elsewhere = [entry for _, entry in doubtful if _polygon_box(entry)]
+        if elsewhere:
+            text = f"`segmentation` lies elsewhere than the box in {len(elsewhere)} of {len(stated)} annotations, as"
+            text += f" annotation {_id_of(elsewhere[0])}; the box counts there"
+            notices.append(annotated.Notice("left_out", str(path), text))
     return notices
 
 
-def _is_cocos(mode: Any) -> bool:
-    return mode is None or (values.identity(mode) or "").casefold() in _XYWH_ABS
+def _question(
+    spec: str, path: Path, doubtful: Sequence[tuple[str, Mapping[str, Any]]], num_boxes: int
+) -> errors.UserError:
+    """Asks what the boxes of a file are, most of which look like another form."""
+    ((said, _),) = collections.Counter(said for said, _ in doubtful).most_common(1)
+    entry = next(entry for form, entry in doubtful if form == said)
+    return errors.UserError(
+        f"Dataset `{spec}`: COCO's `bbox` is x, y, width, height, but the area or polygon of {len(doubtful)} of"
+        f" {num_boxes} annotations says {said}, as of {entry['bbox']} of annotation {_id_of(entry)} in `{path}`. Write"
+        " x, y, width and height, or answer with --box_units=pixels if they are right as they stand."
+    )
+
+
+def _check_mode(entry: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    """Returns an annotation whose `bbox_mode`, where it has one, is COCO's; raises `UserError` of another."""
+    mode = entry.get("bbox_mode")
+    if mode is None or (values.identity(mode) or "").casefold() in _XYWH_ABS:
+        return entry
+    raise errors.UserError(
+        f"{path}: annotation {_id_of(entry)} has `bbox_mode` {mode!r}; only 1 (x, y, width, height in px) is read."
+        " Convert the boxes (detectron2: BoxMode.convert)."
+    )
+
+
+def _id_of(entry: Mapping[str, Any]) -> Any:
+    return entry.get("id", "without id")
 
 
 def is_larger(area: float, box: Sequence[float]) -> bool:
@@ -89,27 +106,76 @@ def _box_of(entry: Mapping[str, Any]) -> Box | None:
     return (numbers[0], numbers[1], numbers[2], numbers[3]) if len(numbers) == 4 else None
 
 
-def _are_corners(box: Box, entry: Mapping[str, Any]) -> bool:
-    """Says whether the area, or else the polygon, speaks for corners and against x, y, width, height."""
+def _said_otherwise(box: Box, entry: Mapping[str, Any]) -> str | None:
+    """Returns what an annotation's polygons, or else its area, say that its box is; None where they say nothing else.
+
+    A box in another unit than px is another question.
+    """
+    if box_units.in_other_units(box, "xywh_px"):
+        return None
+    corners = _polygon_box(entry)
+    if corners is None:
+        return _CORNERS if _are_corners_by_area(box, entry) else None
+    x, y, width, height = box
+    own = (x, y, x + width, y + height)
+    if _fits(corners, own) or box_units.in_other_units(corners, "xyxy_px"):
+        return None
+    others = {
+        _CORNERS: box,
+        "ymin, xmin, ymax, xmax": (y, x, height, width),
+        "y, x, height, width": (y, x, y + height, x + width),
+        "the centre's x and y, width, height": (x - width / 2, y - height / 2, x + width / 2, y + height / 2),
+    }
+    said = next((form for form, read in others.items() if _fits(corners, read)), None)
+    is_apart = _overlap(own, corners) < _LEAST_OVERLAP and not (_lies_in(corners, own) or _lies_in(own, corners))
+    return said or (_ELSEWHERE if is_apart else None)
+
+
+def _polygon_box(entry: Mapping[str, Any]) -> Box | None:
+    return around(entry.get("segmentation"), _LEAST_NUMBERS)
+
+
+def _are_corners_by_area(box: Box, entry: Mapping[str, Any]) -> bool:
     area = values.number(entry.get("area"))
+    if area is None or box[2] <= box[0] or box[3] <= box[1]:
+        return False
     as_sides, as_corners = box[2] * box[3], (box[2] - box[0]) * (box[3] - box[1])
-    by_area = [area is not None and abs(area - own) <= _TOLERANCE * own for own in (as_sides, as_corners)]
-    if any(by_area):
-        return by_area == [False, True]
-    corners = around(entry.get("segmentation"))
-    ends = ((box[0], box[1], box[0] + box[2], box[1] + box[3]), box)
-    by_polygon = [corners is not None and max(map(_apart, corners, end)) <= _TOLERANCE_PX for end in ends]
-    return by_polygon == [False, True]
+    return abs(area - as_corners) <= _TOLERANCE * as_corners and abs(area - as_sides) > _TOLERANCE * as_sides
 
 
-def _apart(one: float, other: float) -> float:
-    return abs(one - other)
+def _fits(one: Box, other: Box) -> bool:
+    return max(abs(side - its) for side, its in zip(one, other, strict=True)) <= _TOLERANCE_PX
 
 
-def around(segmentation: Any) -> Box | None:
-    """Returns the corners of polygons x1, y1, x2, y2, ...; None where there are none, as of a mask."""
+def _lies_in(inner: Box, outer: Box) -> bool:
+    margins = (inner[0] - outer[0], inner[1] - outer[1], outer[2] - inner[2], outer[3] - inner[3])
+    return min(margins) >= -_TOLERANCE_PX
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """Returns the intersection of two boxes (xmin, ymin, xmax, ymax) over their union."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(width, 0.0) * max(height, 0.0)
+    union = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)) - shared
+    return shared / union if union > 0 else 1.0
+
+
+def around(segmentation: Any, least: int = 2) -> Box | None:
+    """Returns the corners of polygons x1, y1, x2, y2, ...; None where there are none, as of a mask.
+
+    Args:
+        segmentation: as an annotation has it.
+        least: numbers of a polygon that counts.
+    """
     parts = segmentation if isinstance(segmentation, list) else []
     parts = parts if all(isinstance(part, list) for part in parts) else [parts]
-    numbers = [[values.number(value) for value in part] for part in parts]
-    xs, ys = ([value for part in numbers for value in part[axis::2] if value is not None] for axis in (0, 1))
+    xs, ys = ([value for part in parts if len(part) >= least for value in _numbers(part[axis::2])] for axis in (0, 1))
     return (min(xs), min(ys), max(xs), max(ys)) if xs and ys else None
+
+
+def _numbers(given: Sequence[Any]) -> Sequence[float]:
+    """Returns the numbers of a list, which is quick where it holds nothing else."""
+    if set(map(type, given)) <= {int, float}:
+        return given
+    return [number for value in given if (number := values.number(value)) is not None]

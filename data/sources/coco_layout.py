@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data import errors, progress
-from data.sources import base, json_files, layout
+from data.sources import base, json_files, layout, text_bytes
 
 WHOLE_SET = ("_annotations.coco.json", "annotations.json", "labels.json", "coco.json", "result.json")
 
 _OTHER_TASKS = ("person_keypoints", "captions", "image_info", "stuff", "panoptic")  # beside COCO's own instances
-_COCO_KEYS = (b'"images"', b'"annotation', b'"categories"')
+_COCO_KEYS = (b'"images"', b'"annotation')
+_COCO_ONLY = (b'"categories"', b'"bbox"')  # one of them: reading says which is missing, and captions have none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,10 +168,10 @@ def _whole_sets(folder: Path) -> Iterator[Path]:
 def is_coco(path: Path) -> bool:
     """Says whether a JSON has COCO's keys, without parsing it; a file that cannot be read has its own message later."""
     try:
-        text = path.read_bytes()
+        text = text_bytes.content(path)
     except OSError:
         return True
-    return all(key in text for key in _COCO_KEYS)
+    return all(key in text for key in _COCO_KEYS) and any(key in text for key in _COCO_ONLY)
 
 
 def _existing(annotations: Path, folders: Sequence[Path | None]) -> SplitFiles | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from data.sources import json_files, stated
+from data.sources import detections, json_files, stated
 
 _NAME_KEYS = ("image", "imagefilename", "filename")
 _LIST_KEYS = ("annotations", "annotation")
@@ -32,7 +32,9 @@ class CreatemlSource(stated.StatedSource):
     @classmethod
     def parse(cls, file: Path) -> Iterable[stated.Stated]:
         """Reads all images of a file."""
-        return [_read(entry) for entry in stated.items_of(json_files.read(file), "Create ML's JSON")]
+        entries = stated.items_of(json_files.read(file), "Create ML's JSON")
+        detections.check(detections.below(entries, *_LIST_KEYS), file)
+        return [_read(entry) for entry in entries]
 
 
 def _read(entry: Mapping[str, Any]) -> stated.Stated:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data import errors
-from data.sources import csv_columns, layout
+from data.sources import csv_columns, detections, layout
 
 COLUMNS = {
     "path": (
@@ -33,7 +33,7 @@ COLUMNS = {
     "number": ("class_id", "label_id", "category_id", "classid"),
     "ignored": ("iscrowd", "is_crowd", "difficult", "isgroupof", "is_group_of", "ignore", "ignored"),
     "split": ("split", "set", "subset"),
-    "width": ("image_width", "img_width", "width"),  # beside the others, `width` may be a box's
+    "width": ("image_width", "img_width", "width"),  # `width` may be a box's (`_are_of_boxes`)
     "height": ("image_height", "img_height", "height"),
 }
 _NEEDED = ("path", "xmin", "ymin", "xmax", "ymax", "class")
@@ -43,6 +43,7 @@ _NOT_SET = ("", "0", "0.0", "false", "no", "-1")  # flags that say nothing; Open
 _AUTOML_FIELDS = 11
 _RETINANET_FIELDS = 6
 _ORDERS = ("filename,xmin,ymin,xmax,ymax,class", "filename,class,xmin,ymin,xmax,ymax")
+_ROUNDING_PX = 1.0  # of a box's side
 _FEWEST_KNOWN = 3  # columns of a header that is to be one of a table of boxes
 
 
@@ -56,7 +57,7 @@ class Row:
         corners: xmin, ymin, xmax, ymax, as they stand; all empty for an image without objects.
         name: of the class.
         split: as it stands, or "".
-        size: height and width, as they stand, or empty.
+        size: height and width of the image, as they stand, or empty.
         class_number: as it stands, where a name stands beside it, or "".
         ignored: whether it is a region to ignore, as it stands.
     """
@@ -110,9 +111,12 @@ def read_table(table: Path) -> tuple[str, list[Row]]:
         rows = list(records)
         for each in rows:
             _check_width(table, *each, len(first))
+        scores = [at for at, name in enumerate(first) if name.casefold() in detections.SCORE_KEYS]
+        detections.check(({first[at].casefold(): fields[at] for at in scores} for _, fields in rows), table)
         columns = csv_columns.choose(table, first, rows, _all_columns_of(first))
         ignoring = _all_columns_of(first).get("ignored", [])
-        return "xyxy_px", [_headed_row(*each, columns, ignoring) for each in rows]
+        read = [_headed_row(*each, columns, ignoring) for each in rows]
+        return "xyxy_px", [dataclasses.replace(row, size=()) for row in read] if _are_of_boxes(read) else read
     all_records = [(number, first), *records]
     if style == "AutoML":
         return "xyxy", [_automl_row(table, *each) for each in all_records]
@@ -245,6 +249,18 @@ def _headed_row(number: int, fields: list[str], columns: Mapping[str, int], igno
         size=(stated.get("height", ""), stated.get("width", "")),
         class_number=stated.get("number", ""),
         ignored=next((flag for flag in flags if flag.casefold() not in _NOT_SET), "0" if flags else ""),
+    )
+
+
+def _are_of_boxes(rows: Sequence[Row]) -> bool:
+    """Says whether the size in each row with a box is that of the box, not of the image."""
+    given = [(*row.corners, *row.size) for row in rows if any(row.corners)]
+    if not all(_are_numbers(fields) for fields in given):
+        return False
+    numbers = (map(float, fields) for fields in given)
+    return bool(given) and all(
+        abs(xmax - xmin - width) <= _ROUNDING_PX and abs(ymax - ymin - height) <= _ROUNDING_PX
+        for xmin, ymin, xmax, ymax, height, width in numbers
     )
 
 

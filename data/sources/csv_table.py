@@ -1,8 +1,8 @@
 """Reads CSV tables of boxes, one row a box, in three styles told apart by the first row.
 
 - A header with an image's path, xmin, ymin, xmax, ymax (px) and class, in any order and under the names in
-  `csv_rows.COLUMNS`; also split, width, height and a flag of regions to ignore. torchvision's, TensorFlow's and
-  Roboflow's tables are such.
+  `csv_rows.COLUMNS`; also split, width, height and a flag of regions to ignore. Where width and height are the boxes'
+  in every row, they say nothing of the image. torchvision's, TensorFlow's and Roboflow's tables are such.
 - Google AutoML's, without a header: `SET,path,label,x1,y1,x2,y1,x2,y2,x1,y2`, fractions of the image's sides, of the
   eight at least two opposite corners; SET is TRAIN, VALIDATION or TEST (of Vertex AI: training, ...), and UNASSIGNED
   counts as train.
@@ -168,7 +168,7 @@ def _check_numbers(rows: Sequence[csv_rows.Row], table: Path) -> list[annotated.
     first: dict[str, csv_rows.Row] = {}
     for row in (row for row in rows if row.class_number and row.name):
         other = first.setdefault(row.class_number, row)
-        if other.name != row.name:
+        if other.name != row.name and class_labels.plain(other.name) != class_labels.plain(row.name):
             raise errors.UserError(
                 f"{table}: class {row.class_number} is called `{other.name}` in row {other.number} and `{row.name}` in"
                 f" row {row.number}. Correct one of them."
@@ -242,12 +242,12 @@ def _by_image(
     placed: Iterable[tuple[csv_rows.Row, tuple[Path, str | None]]],
 ) -> Iterator[tuple[str, list[csv_rows.Row], Path, str | None]]:
     """Yields each image's name, rows, file and why it is unclear; rows may spell its path in several ways."""
-    groups: dict[tuple[Path, str | None], list[csv_rows.Row]] = collections.defaultdict(list)
-    for row, place in placed:
-        groups[place].append(row)
-    for (path, unclear), rows in groups.items():
-        exact = (row.path for row in rows if str(path).endswith(f"/{row.path}"))
-        yield next(exact, rows[0].path), rows, path, unclear
+    groups: dict[tuple[str, str | None], list[tuple[csv_rows.Row, Path]]] = collections.defaultdict(list)
+    for row, (path, unclear) in placed:
+        groups[annotated.real_path(str(path)), unclear].append((row, path))
+    for (_, unclear), pairs in groups.items():
+        first, path = next((pair for pair in pairs if str(pair[1]).endswith(f"/{pair[0].path}")), pairs[0])
+        yield first.path, [row for row, _ in pairs], path, unclear
 
 
 def _read(

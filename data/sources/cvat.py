@@ -5,13 +5,12 @@ and of a box or ellipse that is turned (`rotation`) the upright box around it; t
 tells an image's split, where there is one.
 """
 
-import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable
 from pathlib import Path
 
 from data import errors
-from data.sources import base, stated, values, xml_files
+from data.sources import box_units, stated, values, xml_files
 
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 
@@ -45,9 +44,8 @@ class CvatSource(stated.StatedSource):
 
 
 def _read(image: ElementTree.Element) -> stated.Stated:
-    name, split = image.get("name", ""), image.get("subset", "")
+    name, split = stated.text_of(image.get("name"), "`name` of an <image>"), image.get("subset", "")
     size = values.size(image.get("height"), image.get("width"))
-    split = split if base.split_named(split) else ""
     try:
         rows = [_row(shape) for shape in image if shape.tag in _BOX_OF]
     except ValueError as error:
@@ -60,20 +58,15 @@ def _row(shape: ElementTree.Element) -> stated.Row:
     return label, _BOX_OF[shape.tag](shape), False
 
 
-def _turn(shape: ElementTree.Element) -> tuple[float, float]:
-    """Returns cosine and sine of the angle, in degrees and clockwise, that a shape is turned by around its centre."""
+def _degrees(shape: ElementTree.Element) -> float:
+    """Returns the angle that a shape is turned by around its centre."""
     (degrees,) = stated.numbers_of([shape.get("rotation", "0")], "`rotation`")
-    return math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return degrees
 
 
 def _corners(shape: ElementTree.Element) -> tuple[float, ...]:
-    left, top, right, bottom = stated.numbers_of([shape.get(corner) for corner in _CORNERS], "a box")
-    if shape.get("rotation") is None:
-        return left, top, right, bottom
-    cos, sin = map(abs, _turn(shape))
-    x, y, width, height = (left + right) / 2, (top + bottom) / 2, right - left, bottom - top
-    half_width, half_height = (width * cos + height * sin) / 2, (width * sin + height * cos) / 2
-    return x - half_width, y - half_height, x + half_width, y + half_height
+    corners = stated.numbers_of([shape.get(corner) for corner in _CORNERS], "a box")
+    return box_units.around_turned(corners, _degrees(shape))
 
 
 def _points(shape: ElementTree.Element) -> tuple[float, ...]:
@@ -83,11 +76,7 @@ def _points(shape: ElementTree.Element) -> tuple[float, ...]:
 
 def _ellipse(shape: ElementTree.Element) -> tuple[float, ...]:
     x, y, rx, ry = stated.numbers_of([shape.get(key) for key in ("cx", "cy", "rx", "ry")], "an ellipse")
-    if shape.get("rotation") is None:
-        return x - rx, y - ry, x + rx, y + ry
-    cos, sin = _turn(shape)
-    half_width, half_height = math.hypot(rx * cos, ry * sin), math.hypot(rx * sin, ry * cos)
-    return x - half_width, y - half_height, x + half_width, y + half_height
+    return box_units.around_turned((x - rx, y - ry, x + rx, y + ry), _degrees(shape), is_ellipse=True)
 
 
 def _mask(shape: ElementTree.Element) -> tuple[float, ...]:

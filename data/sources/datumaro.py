@@ -3,6 +3,8 @@
 Boxes (`bbox`: x, y, width, height in px) are read, and the boxes around polygons and polylines. Labels and captions of
 the whole image are left out. Another shape, as a mask, makes its image unusable, but where an annotation that is read
 is of its `group`, as of a person with key points.
+Of a box with the attribute `rotation`, as CVAT exports it, the upright box around it is taken. An image that its item's
+`path` and `id` call by the names of two files is that of the `path`, with a notice.
 The attributes `is_crowd` and `difficult` mark a region to ignore, as in COCO and Pascal VOC.
 """
 
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from data import errors
-from data.sources import json_files, stated, values
+from data.sources import box_units, json_files, layout, stated, values
 
 _IGNORED = ("is_crowd", "difficult")
 _READ = ("bbox", "polygon", "polyline")
@@ -46,7 +48,8 @@ class DatumaroSource(stated.StatedSource):
 
 def _read(item: Mapping[str, Any], names: list[str]) -> stated.Stated:
     image = item.get("image") if isinstance(item.get("image"), dict) else {}
-    name = str(image.get("path") or item.get("id"))
+    key = values.identity(item.get("id")) or ""
+    name = stated.text_of(image.get("path") or key, "`path` or `id` of an item")
     sides = image.get("size")
     size = values.size(*sides) if isinstance(sides, list) and len(sides) == 2 else None
     try:
@@ -55,7 +58,7 @@ def _read(item: Mapping[str, Any], names: list[str]) -> stated.Stated:
         rows = [_row(entry, names) for entry in entries if entry.get("type") in _READ]
     except ValueError as error:
         return stated.Stated(name, size=size, problem=f"{name}: {error}")
-    return stated.Stated(name, tuple(rows), size)
+    return stated.Stated(name, tuple(rows), size, own_name=layout.stem(key.rpartition("/")[2]))
 
 
 def _check_shapes(entries: Sequence[Mapping[str, Any]]) -> None:
@@ -79,7 +82,8 @@ def _row(entry: Mapping[str, Any], names: list[str]) -> stated.Row:
     is_ignored = any(values.flag(attributes.get(name, False)) for name in _IGNORED)
     if kind == "bbox":
         x, y, width, height = stated.numbers_of(entry.get("bbox"), "`bbox`", 4)
-        return names[label], (x, y, x + width, y + height), is_ignored
+        degrees = values.angle(attributes.get("rotation"))
+        return names[label], box_units.around_turned((x, y, x + width, y + height), degrees), is_ignored
     points = stated.numbers_of(entry.get("points"), f"a {kind}")
     if len(points) % 2:
         raise ValueError(f"a {kind} needs as many y as x: got {len(points)} numbers")

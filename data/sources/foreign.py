@@ -31,11 +31,18 @@ class _Format:
     content: tuple[bytes, ...] = ()
     start: bytes = b""
 
+    def is_of(self, name: str, content: bytes) -> bool:
+        """Says whether a file is of the format, by its name and how its content begins."""
+        is_called = re.fullmatch(self.name, name, re.IGNORECASE)
+        return bool(is_called and all(part in content for part in self.content) and re.match(self.start, content))
+
 
 _RESULT_KEYS = (b'"image_id"', b'"bbox"', b'"score"')
 _HEADER = "Write it as the first row, as filename,width,height,class,xmin,ymin,xmax,ymax"
+_CLASSES = "Write the classes' names into classes.txt beside images/ and labels/, one a line, by number"
+_FRACTION = rb"[ \t]+(\d?\.\d+(e-\d+)?|[01])"
 _IMAGE = rb"[^,\n]+\.(jpg|jpeg|png|bmp|tiff?|webp)"
-_FORMATS = (
+_FORMATS = (  # what many formats' files could be comes last
     _Format("an archive", "Unpack it and name the folder", r".*\.(zip|tar|tgz|tar\.\w+|7z|rar)"),
     _Format("Label Studio's own JSON", _AS_COCO, r".*\.json", (b'"from_name"', b'"to_name"')),
     _Format("Label Studio's own table", _AS_COCO, r".*\.(json|csv)", (b"rectanglelabels", b'"x"')),
@@ -51,6 +58,7 @@ _FORMATS = (
     _Format("UA-DETRAC's XML", "Convert it to COCO", r".*\.xml", (b"<sequence",)),
     _Format("WIDER FACE's list", "Read it as tfds:wider_face, or convert it to COCO", r"wider_face_.*_bbx_gt\.txt"),
     _Format("DOTA's oriented boxes", "Convert it to COCO", r".*\.txt", (b"imagesource:",)),
+    _Format("KITTI's tracking labels", "Convert it to COCO", r".*\.txt", (), rb"\d+ -?\d+ [A-Za-z]+( -?[\d.]+){14}\s"),
     _Format("MOTChallenge's tracks", "Convert it to COCO", r"gt\.txt"),
     _Format("VIA's CSV", "Export it as JSON", r".*\.csv", (b"region_shape_attributes",)),
     _Format(
@@ -59,6 +67,7 @@ _FORMATS = (
     _Format("Roboflow's export for Darknet", "Export it as YOLOv8", r"_darknet\.labels"),
     _Format("keras-yolo3's list", "Convert it to COCO", r".*\.txt", (), rb"\S+\.\w+( [\d.]+(,[\d.]+){4})+\s"),
     _Format("a table of boxes without its header", _HEADER, r".*\.csv", (), _IMAGE + rb"(,\d+){2},[^,]+(,[\d.]+){4}\s"),
+    _Format("a label file of YOLO without names", _CLASSES, r".*\.txt", (), rb"\s*\d+(%s){4,}\s*(\n|\Z)" % _FRACTION),
 )
 
 
@@ -71,11 +80,10 @@ def name_of(path: Path) -> str | None:
     Returns:
         Two sentences, what it is and what to do; None where nothing is known.
     """
-    for file in _first_files(path):
-        content = _start_of(file)
-        for known in _FORMATS:
-            named = re.fullmatch(known.name, file.name, re.IGNORECASE)
-            if named and all(part in content for part in known.content) and re.match(known.start, content):
+    files = [(file, _start_of(file)) for file in _first_files(path)]
+    for known in _FORMATS:
+        for file, content in files:
+            if known.is_of(file.name, content):
                 return f"`{file}` is {known.title}, which is not read. {known.advice}."
     only_images = path.is_dir() and next(_files(path), None) is None and layout.image_names(path)
     if only_images:

@@ -1,7 +1,8 @@
 """Reads labelme's format, one JSON an image: `shapes` with `label` and `points`, of which the box around is taken.
 
 The flag `difficult` or `crowd` of a shape marks a region to ignore. The image is that of `imagePath`, or, where it is
-not there, the one of the JSON's name beside it. Where both are there and differ, it is not clear which is meant.
+not there, the one of the JSON's name beside it. Where an image of the JSON's name lies beside that of `imagePath`, it
+is not clear which is meant.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,9 +33,10 @@ class LabelmeSource(stated.StatedSource):
         image, size = _image_of(table, file), values.size(table.get("imageHeight"), table.get("imageWidth"))
         try:
             shapes = stated.items_of(table.get("shapes"), "`shapes`")
-            return [stated.Stated(image, tuple(_row(shape, number) for number, shape in enumerate(shapes, 1)), size)]
+            rows = tuple(_row(shape, number) for number, shape in enumerate(shapes, 1))
         except ValueError as error:
             return [stated.Stated(image, (), size, problem=f"{file}: {error}")]
+        return [stated.Stated(image, rows, size, own_name=file.stem)]
 
     @classmethod
     def belongs(cls, file: Path) -> bool:
@@ -51,15 +53,12 @@ def _image_of(table: Mapping[str, Any], file: Path) -> str:
     """Returns the path of the image.
 
     Raises:
-        ValueError: it is missing, or two images could be meant.
+        ValueError: it is missing.
     """
     image = stated.text_of(table.get("imagePath"), "`imagePath`")
-    own = stated.image_of_stem(file.parent, file.stem)
-    if own and own != locate.plain(image).rpartition("/")[2]:
-        if (file.parent / locate.plain(image)).is_file():
-            raise ValueError(f"`imagePath` says {image}, and `{own}` has its name; correct one of them")
-        return own
-    return image
+    own, path = stated.image_of_stem(file.parent, file.stem), locate.plain(image)
+    names = {path, path.rpartition("/")[2]} - {own}
+    return image if own is None or any((file.parent / name).is_file() for name in names) else own
 
 
 def _row(shape: Mapping[str, Any], number: int) -> stated.Row:

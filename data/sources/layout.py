@@ -1,5 +1,6 @@
 """What readers share that find images and annotations in folders."""
 
+import collections
 import itertools
 import os
 import re
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from data import errors, progress
-from data.sources import annotated, base
+from data.sources import annotated, base, text_bytes
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp")
 _Image = TypeVar("_Image")
@@ -70,9 +71,11 @@ def is_nobodys(name: str) -> bool:
 
 
 def walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Walks through a folder and those below it; links are followed, but never into a folder that one is in.
+    """Walks through a folder and those below it, and follows links.
 
-    What `is_nobodys` says of is left out: other programs keep theirs under such names.
+    A folder that several paths lead to is visited once, by its own path where it has one here; but once for each split
+    whose name is in a path, as two splits may be links to one folder. What `is_nobodys` says of is left out: other
+    programs keep theirs under such names.
 
     Args:
         folder: a path that need not exist.
@@ -81,8 +84,10 @@ def walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
         The path of each folder inside the first, "" or ending with "/", and the names of its files, sorted.
     """
     waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
-    while waiting:
-        inside, above = waiting.pop()
+    linked: collections.deque[tuple[str, frozenset[tuple[int, int]]]] = collections.deque()
+    seen: set[tuple[int, int, frozenset[str | None]]] = set()
+    while waiting or linked:
+        inside, above = waiting.pop() if waiting else linked.popleft()
         path = os.path.join(folder, inside)
         try:
             stat = os.stat(path)
@@ -90,12 +95,16 @@ def walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
         except OSError:
             continue
         here = (stat.st_dev, stat.st_ino)
-        if here in above:
+        visit = (*here, frozenset(map(base.split_named, inside.split("/"))))
+        if here in above or visit in seen:
             continue
+        seen.add(visit)
         entries = [entry for entry in entries if not is_nobodys(entry.name)]
-        folders = {entry.name for entry in entries if _is_folder(entry)}
+        folders = {entry.name: (f"{inside}{entry.name}/", above | {here}) for entry in entries if _is_folder(entry)}
+        links = {entry.name for entry in entries if entry.name in folders and entry.is_symlink()}
         yield inside, [entry.name for entry in entries if entry.name not in folders]
-        waiting += [(f"{inside}{name}/", above | {here}) for name in sorted(folders, reverse=True)]
+        linked += [folders[name] for name in sorted(links)]
+        waiting += [folders[name] for name in sorted(folders.keys() - links, reverse=True)]
 
 
 def image_names(folder: Path, deep: bool = True) -> list[str]:
@@ -223,8 +232,8 @@ def read_text(path: Path, kind: str) -> str:
     """
     try:
         with path.open("rb") as file:
-            is_utf16 = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
-        return path.read_text(encoding="utf-16" if is_utf16 else "utf-8-sig")
+            encoding = text_bytes.utf_of(file.read(2))
+        return path.read_text(encoding=encoding)
     except OSError as error:
         raise errors.UserError(f"{path}: the file cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
@@ -271,9 +280,9 @@ def unnamed_images(
     Returns:
         One notice an image.
     """
-    named = {os.path.normpath(path) for path in paths}
+    named = set(map(annotated.real_path, paths))
     others = (os.path.join(folder, name) for name in image_names(folder, deep))
-    return [annotated.Notice("unnamed_image", path, why) for path in others if os.path.normpath(path) not in named]
+    return [annotated.Notice("unnamed_image", path, why) for path in others if annotated.real_path(path) not in named]
 
 
 def beside(root: Path, used: Iterable[Path]) -> list[annotated.Notice]:
@@ -316,13 +325,15 @@ def divide_by_folder(
         is_test_set: the user tests on it, so that all may be test.
 
     Returns:
-        The images by split, where a folder of one split's name is in the path of each that exists. Where it is in
-        some only, or all are val or all test (but of a test set), all are "train" and a note says so.
+        The images by split, where a folder whose name is or holds one split's, as train2017, is in the path of each
+        that exists. Where it is in some only, or all are val or all test (but of a test set), all are "train" and a
+        note says so.
     """
     groups: dict[str, list[_Image]] = {}
     unsaid, said = [], set()
     for image in found:
-        split = _split_above(Path(path_of(image)), root)
+        path = Path(path_of(image))
+        split = split_above(path, root) or split_above(path, root, split_within)
         groups.setdefault(split or "train", []).append(image)
         if split:
             said.add(split)
@@ -339,10 +350,10 @@ def divide_by_folder(
     return {"train": list(found)}
 
 
-def _split_above(path: Path, root: Path) -> str | None:
-    """Returns the one split that folders above a path, in the root, are named as."""
+def split_above(path: Path, root: Path, split_of: Callable[[str], str | None] = base.split_named) -> str | None:
+    """Returns the one split that folders above a path, in the root, are named as, by what `split_of` says of a name."""
     inside = path.relative_to(root).parts[:-1] if path.is_relative_to(root) else ()
-    splits = {split for part in inside if (split := base.split_named(part))}
+    splits = {split for part in inside if (split := split_of(part))}
     return next(iter(splits)) if len(splits) == 1 else None
 
 

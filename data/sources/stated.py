@@ -10,12 +10,12 @@ import collections
 import dataclasses
 import functools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from data import errors
-from data.sources import annotated, base, class_labels, layout, locate, values
+from data.sources import annotated, base, class_labels, layout, locate, text_bytes, values
 
 _SHOWN = 80  # characters of a value in an error
 _SNIFFED_FILES = 5  # of a folder's first that could be annotations
@@ -34,6 +34,7 @@ class Stated:
         size: (height, width), px, or None.
         split: as the annotation says, or "".
         problem: why it is unusable, or None.
+        own_name: what the image is called besides, without an ending: by the file that is about it, or an id; or "".
     """
 
     image: str
@@ -41,6 +42,10 @@ class Stated:
     size: tuple[int, int] | None = None
     split: str = ""
     problem: str | None = None
+    own_name: str = ""
+
+
+_Pair = tuple[Path, Stated]  # a file, and one of its images
 
 
 class StatedSource(annotated.AnnotatedSource):
@@ -75,6 +80,21 @@ class StatedSource(annotated.AnnotatedSource):
         """
 
     @classmethod
+    def read(cls, files: Sequence[Path]) -> Iterator[tuple[Path, Stated]]:
+        """Reads all files; a format overrides it where what one says depends on the others.
+
+        Args:
+            files: of the format.
+
+        Yields:
+            A file, and one of its images.
+
+        Raises:
+            UserError: a file of several images is malformed.
+        """
+        return ((file, entry) for file in files for entry in cls._entries(file))
+
+    @classmethod
     def belongs(cls, file: Path) -> bool:
         """Says whether a file beside others of the format is one, too, although it is broken or has no object."""
         del file
@@ -96,33 +116,29 @@ class StatedSource(annotated.AnnotatedSource):
         files = cls._files(root)
         if not files:
             raise layout.nothing_found(spec, root, cls.looked_for)
-        by_split: dict[str, list[tuple[Path, Stated]]] = collections.defaultdict(list)
-        for file, entry in ((path, entry) for path in files for entry in cls._entries(path)):
+        by_split: dict[str, list[_Pair]] = collections.defaultdict(list)
+        for file, entry in cls.read(files):
             by_split[base.split_named(entry.split) or cls._split_of(file, root) or ""].append((file, entry))
         unsaid = by_split.pop("", [])
-        if unsaid and by_split:
-            raise errors.UserError(
-                f"Dataset `{spec}`: which split is `{unsaid[0][0]}`? Others lie in folders of a split. Put it into"
-                " train/, val/ or test/, too."
-            )
+        _check_split_of(spec, unsaid, by_split)
         is_whole = not by_split
-        by_split = by_split or {"train": unsaid}
+        by_split, left_out = (by_split, unsaid) if by_split else ({"train": unsaid}, [])
         layout.check_any(spec, by_split)
-        finder = locate.Finder(root, by_split)
+        finder, notices = locate.Finder(root, by_split), _left_out(left_out)
         located = {
-            split: [(cls._locate(entry, file, finder, split), file) for file, entry in entries]
+            split: [(cls._locate(entry, file, finder, split, notices), file) for file, entry in entries]
             for split, entries in by_split.items()
         }
         if is_whole:
             located = layout.divide_by_folder(
                 located["train"], lambda pair: pair[0].image.path, root, options.is_test_set
             )
+        else:
+            notices += _in_other_folders(located, root)
         found = {split: _apart(_one_an_image(pairs), root) for split, pairs in located.items()}
-        paths = {named.image.path for named_images in found.values() for named in named_images}
-        folders = layout.outermost(sorted({Path(path).parent for path in paths if Path(path).is_file()}))
-        notices = list(finder.notices())
-        for folder in folders:
-            notices += layout.unnamed_images(folder, paths)
+        notices += finder.notices()
+        noted = [finder.find(entry.image, _folders(file.parent, root, ""))[0] for file, entry in left_out]
+        notices += _unnamed([named.image.path for of_split in found.values() for named in of_split], noted)
         images, class_names = class_labels.label_by_name(found)
         return cls(spec, images, class_names, options, notices)
 
@@ -145,7 +161,7 @@ class StatedSource(annotated.AnnotatedSource):
     @classmethod
     def _has(cls, file: Path) -> bool:
         try:
-            return cls.is_its(file.read_bytes())
+            return cls.is_its(text_bytes.content(file))
         except OSError:
             return False
 
@@ -169,9 +185,20 @@ class StatedSource(annotated.AnnotatedSource):
         return named or (layout.split_within(file.stem) if cls.whole_splits else None)
 
     @classmethod
-    def _locate(cls, entry: Stated, file: Path, finder: locate.Finder, split: str) -> annotated.NamedImage:
+    def _locate(
+        cls, entry: Stated, file: Path, finder: locate.Finder, split: str, notices: list[annotated.Notice]
+    ) -> annotated.NamedImage:
         path, unclear = finder.find(entry.image, _folders(file.parent, finder.root, split), split)
         problem = entry.problem or unclear
+        is_called_so = layout.stem(path.name).casefold() == entry.own_name.casefold()
+        other = None if is_called_so or not entry.own_name else image_of_stem(path.parent, entry.own_name)
+        if other and cls.whole_splits:  # an id, which may be a mere number
+            detail = f"it is the image of `{entry.own_name}` by its path, and `{other}` is there, too"
+            notices.append(annotated.Notice("other_id", str(path), detail))
+        elif other:
+            problem = problem or f"{file}: it says {entry.image}, and `{other}` has its name; correct one of them"
+            path = path.with_name(other)
+            entry = dataclasses.replace(entry, image=os.path.join(os.path.dirname(locate.plain(entry.image)), other))
         names, boxes, is_crowd = zip(*entry.rows, strict=True) if entry.rows and not problem else ((), (), ())
         image = annotated.AnnotatedImage(
             source_id=locate.plain(entry.image),
@@ -186,6 +213,58 @@ class StatedSource(annotated.AnnotatedSource):
         return annotated.NamedImage(image, names)
 
 
+def _check_split_of(spec: str, unsaid: Sequence[_Pair], by_split: Mapping[str, Sequence[_Pair]]) -> None:
+    """Checks that files of no split lie beside those of one, as the other subsets of an export do.
+
+    Raises:
+        UserError: one does not.
+    """
+    beside = {file.parent for pairs in by_split.values() for file, _ in pairs}
+    alone = next((file for file, _ in unsaid if beside and file.parent not in beside), None)
+    if alone:
+        raise errors.UserError(
+            f"Dataset `{spec}`: which split is `{alone}`? Others lie in folders of a split. Put it into"
+            " train/, val/ or test/, too."
+        )
+
+
+def _left_out(pairs: Iterable[_Pair]) -> list[annotated.Notice]:
+    """Notes the images of subsets that are no splits."""
+    groups: dict[tuple[Path, str], list[str]] = collections.defaultdict(list)
+    for file, entry in pairs:
+        groups[file, entry.split].append(entry.image)
+    notices = []
+    for (file, subset), images in groups.items():
+        count = f"{len(images)} images" if len(images) > 1 else "1 image"
+        of_what = f"the subset `{subset}`, which is no split" if subset else "no split"
+        notices.append(
+            annotated.Notice("left_out", str(file), f"{count} of {of_what} (train, val or test), as {images[0]}")
+        )
+    return notices
+
+
+def _in_other_folders(
+    located: Mapping[str, Iterable[tuple[annotated.NamedImage, Path]]], root: Path
+) -> list[annotated.Notice]:
+    """Notes the images that lie in the folder of another split, where folders tell several splits."""
+    paths = [(split, named.image.path) for split, pairs in located.items() for named, _ in pairs]
+    lying = [(split, path, layout.split_above(Path(path), root)) for split, path in paths]
+    if len({folder for _, _, folder in lying if folder}) < 2:
+        return []
+    return [
+        annotated.Notice("other_split", path, f"its annotation says {split}, which counts, and its folder {folder}")
+        for split, path, folder in lying
+        if folder not in (None, split)
+    ]
+
+
+def _unnamed(paths: Sequence[str], noted: Iterable[Path]) -> list[annotated.Notice]:
+    """Notes the images beside those of some paths that are neither among them nor noted otherwise."""
+    folders = layout.outermost(sorted({Path(path).parent for path in paths if Path(path).is_file()}))
+    known = {*paths, *map(str, noted)}
+    return [notice for folder in folders for notice in layout.unnamed_images(folder, known)]
+
+
 def _one_an_image(found: Iterable[tuple[annotated.NamedImage, Path]]) -> list[annotated.NamedImage]:
     """Keeps one annotation per image; where several differ, the image is unusable: nothing tells which is right.
 
@@ -194,11 +273,11 @@ def _one_an_image(found: Iterable[tuple[annotated.NamedImage, Path]]) -> list[an
     """
     groups: dict[str, list[tuple[annotated.NamedImage, Path]]] = collections.defaultdict(list)
     for named, file in found:
-        groups[named.image.path].append((named, file))
+        groups[annotated.real_path(named.image.path)].append((named, file))
     result = []
-    for (first, _), *others in groups.values():
+    for (first, its_file), *others in groups.values():
         if any((other.names, other.image.boxes) != (first.names, first.image.boxes) for other, _ in others):
-            files = list(dict.fromkeys(str(file) for _, file in groups[first.image.path]))
+            files = list(dict.fromkeys(map(str, (its_file, *(file for _, file in others)))))
             where = " and ".join(f"`{file}`" for file in files[:3])
             which = f"{where} differ about it" if len(files) > 1 else f"{where} names it several times"
             problem = first.image.problem or f"{which}; keep one annotation of each image"

@@ -66,6 +66,8 @@ class TfrecordSource(base.Reader):
         self._paths += [str(named_by)] if named_by else []
         if not classes_by:
             survey.check_texts()
+        if names and named_by and classes_by != "text":
+            class_labels.check_shift(spec, named_by, names, survey.used)
         self._set_classes(survey.class_names(classes_by) if not names or classes_by == "text" else names)
         self._in_pixels = survey.in_pixels(options)
 
@@ -156,12 +158,14 @@ class TfrecordSource(base.Reader):
                 " `image/object/class/text`. Put the label_map.pbtxt that the ids come from beside the files."
             )
         ignored = {key for key, given in names.items() if any(map(base.is_ignore_category, given))}
-        self.class_names = tuple(dict.fromkeys(given[0] for key, given in names.items() if key not in ignored))
+        plain = {key: class_labels.plain(given[0]) for key, given in names.items()}
+        self.class_names = tuple(dict.fromkeys(name for key, name in plain.items() if key not in ignored))
         self._label_of: dict[int, int] = {
-            key: annotated.IGNORE_LABEL if key in ignored else self.class_names.index(given[0])
-            for key, given in names.items()
+            key: annotated.IGNORE_LABEL if key in ignored else self.class_names.index(name)
+            for key, name in plain.items()
         }
-        self._label_of_text = {text: self._label_of[key] for key, given in names.items() for text in given}
+        texts = ((class_labels.plain(text), key) for key, given in names.items() for text in given)
+        self._label_of_text = {text: self._label_of[key] for text, key in texts}
         used = {key: given[0] for key, given in names.items()}
         self.notices = tuple(class_labels.merged_names(used.items(), Path(self._paths[-1])))
 
@@ -191,7 +195,7 @@ class TfrecordSource(base.Reader):
     def _labels(self, features: example_records.Features, count: int, file: str) -> list[int]:
         """Returns the labels; of ids where a record has them, else of texts, unless the user has said which count."""
         ids: list[Any] = features.get("image/object/class/label", [])
-        texts = [_text(value) for value in features.get("image/object/class/text", [])]
+        texts = [class_labels.plain(_text(value)) for value in features.get("image/object/class/text", [])]
         known: Mapping[Any, int] = self._label_of
         if self._classes_by == "text" or not ids:
             ids, known = texts, self._label_of_text
@@ -204,12 +208,17 @@ class TfrecordSource(base.Reader):
 
 
 class _Survey:
-    """What one pass over all records tells; `names` are those of the label map."""
+    """What one pass over all records tells; `names` are those of the label map.
+
+    Attributes:
+        used: where a box of each id is.
+    """
 
     def __init__(self, spec: str, names: Mapping[int, tuple[str, ...]] | None) -> None:
         self._spec, self._map = spec, names
         self._names: dict[int, collections.Counter[str]] = collections.defaultdict(collections.Counter)
         self._texts: set[str] = set()
+        self.used: dict[int, str] = {}
         self._num_boxes = self._num_large = 0
 
     def read(self, split: str, paths: Sequence[str]) -> list[example_records.RecordItem]:
@@ -220,7 +229,7 @@ class _Survey:
                 self._check_keys(features, item.path)
             counts[item.path] += 1
             if features is not None:
-                self._look_at(features)
+                self._look_at(features, item)
             place = f"{Path(item.path).name}-{counts[item.path] - 1:06d}"
             given = (_first_text(features or {}, key) for key in ("image/source_id", "image/filename"))
             items.append(item)
@@ -242,8 +251,8 @@ class _Survey:
                         f" tfrecord:{self._path()},classes=text."
                     )
                 continue
-            known = {name.casefold() for name in self._map.get(key, ())}
-            other = next((text for text in texts if known and text.strip().casefold() not in known), None)
+            known = {class_labels.plain(name).casefold() for name in self._map.get(key, ())}
+            other = next((text for text in texts if known and text.casefold() not in known), None)
             if other is not None:
                 raise errors.UserError(
                     f"Dataset `{self._spec}`: {texts[other]} boxes have the label {key}, in the label map"
@@ -276,13 +285,15 @@ class _Survey:
             )
         return False
 
-    def _look_at(self, features: example_records.Features) -> None:
+    def _look_at(self, features: example_records.Features, item: example_records.RecordItem) -> None:
         columns = [features.get(f"image/object/bbox/{corner}", []) for corner in _CORNERS]
         self._num_boxes += len(columns[0])
         self._num_large += sum(max(box) > _LARGEST_NORMALIZED for box in zip(*columns, strict=False))
-        texts = [_text(value) for value in features.get("image/object/class/text", [])]
+        texts = [class_labels.plain(_text(value)) for value in features.get("image/object/class/text", [])]
         self._texts.update(filter(None, texts))
         ids = features.get("image/object/class/label", [])
+        for key in set(ids) - self.used.keys():
+            self.used[key] = f"a box of the record at byte {item.offset} of `{item.path}`"
         for key, text in zip(ids, texts, strict=False):
             if text:
                 self._names[key][text] += 1

@@ -48,6 +48,12 @@ def number(value: Any) -> float | None:
         return None
 
 
+def angle(value: Any) -> float:
+    """Returns the degrees that an attribute `rotation` states; 0 for what is no number, as an attribute of a user's."""
+    degrees = number(value)
+    return degrees if degrees is not None and math.isfinite(degrees) else 0.0
+
+
 def whole(value: Any) -> int | None:
     """Returns 1 for 1, 1.0, "1" and "1.0"; None for what is not a whole number."""
     if isinstance(value, str):

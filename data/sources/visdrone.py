@@ -1,8 +1,8 @@
 """Reads VisDrone-DET, one text file an image.
 
 A row is `x,y,width,height,score,category,truncation,occlusion` (px). A score of 0 marks what the evaluation leaves out,
-as does category 0, "ignored regions". Images lie in images/, text files in annotations/; folders as
-VisDrone2019-DET-train tell the split.
+as does category 0, "ignored regions"; all else has 1, and a row with another score makes its image unusable. Images lie
+in images/, text files in annotations/; folders as VisDrone2019-DET-train tell the split.
 
 Source: Zhu et al. 2018, "Vision Meets Drones: A Challenge", toolkit's readme.
 """
@@ -55,6 +55,11 @@ class VisdroneSource(stated.StatedSource):
             if len(fields) != _NUM_FIELDS:
                 raise ValueError(f"row {number} has {len(fields)} fields, VisDrone's {_NUM_FIELDS}")
             *box, score, category = stated.numbers_of(fields[:6], f"row {number}")
+            if score not in (0, 1):
+                raise ValueError(
+                    f"row {number} has the score {fields[4]}; VisDrone's ground truth has 0 or 1 (detections, and rows"
+                    " whose columns changed places, have others)"
+                )
             if category not in range(len(CLASS_NAMES)):
                 raise ValueError(f"row {number} has category {fields[5]}; VisDrone has 0 to {len(CLASS_NAMES) - 1}")
             rows.append((CLASS_NAMES[int(category)], tuple(box), score == 0))

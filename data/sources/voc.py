@@ -13,13 +13,16 @@ Folders below these are read, too. Names of folders and splits count in any case
 Rules:
 - Coordinates are read as they stand, from 0 and with xmax and ymax at the box's far side, as most tools write them.
   VOC's own files (`source/database` is "The VOC2007 Database", or of another year) count from 1 and include xmax and
-  ymax, so there 1 is taken off xmin and ymin. The numbers cannot tell the two apart, so the file's word counts; where
-  it is wrong, a box is off by one pixel at two sides.
+  ymax, so there 1 is taken off xmin and ymin. Tools copy that line, too: where a file that has it has a corner below
+  1, all files are read from 0, and a notice says so. Where no number tells, the file's word counts; where it is wrong,
+  a box is off by one pixel at two sides.
 - `difficult` objects are regions to ignore, as VOC's own evaluation leaves them out; so are objects named DontCare.
 - The image is the one that has the XML file's path and name. Where several have, as a photo and its mask, the XML's
   `filename` decides; where none has, `filename`, else what is alike (`locate`). A `filename` that names another image
   that is there is noted, since it is often stale.
-- A polygon without a `bndbox` counts as the box around it.
+- A polygon without a `bndbox` counts as the box around it; one that lies elsewhere than its `bndbox` makes the image
+  unusable, and so does an object with two names or boxes. Objects that LabelMe calls `deleted` are left out.
+- A box with the attribute `rotation`, as CVAT exports it, is turned, and the upright box around it is taken.
 - Classes are sorted by name, since VOC lists none.
 
 Source: Everingham et al., The PASCAL Visual Object Classes Challenge 2012 development kit, sections 2 and 3.
@@ -51,6 +54,8 @@ _NAME_ONCE = "name each XML and image once"
 _BOTH = "trainval"  # a list of train and val together
 _CLASS_LIST = re.compile(r".+_(train|val|trainval|test)|trainval", re.IGNORECASE)  # of VOC's own, a list a class
 
+_Pair = tuple[annotated.NamedImage, bool]  # an image, and whether its file says that it counts from 1
+
 
 class VocSource(annotated.AnnotatedSource):
     """Pascal VOC XML with its images."""
@@ -71,9 +76,7 @@ class VocSource(annotated.AnnotatedSource):
         if not places:
             looked_for = "`JPEGImages/` with `Annotations/*.xml`, or XML files beside or near the images in `train/`"
             raise layout.nothing_found(spec, root, looked_for)
-        found, notices = {}, []
-        for split, place in places.items():
-            found[split] = place.read()
+        found, notices = _from_zero({split: place.read() for split, place in places.items()})
         layout.check_any(spec, found)
         used = {file for place in places.values() for file in place.used}
         read = {named.image.path for named_images in found.values() for named in named_images}
@@ -133,11 +136,11 @@ class _Place:
             others = set(layout.read_names(without, known))
             self.listed = [name for name in self.listed if name not in others]
 
-    def read(self) -> list[annotated.NamedImage]:
+    def read(self) -> list[_Pair]:
         """Reads the XML of the listed images; without a list, all, or the images' where splits share a folder."""
         if self.listed is None:
             read = (self._read_file(name, file, voc_xml.read(file)) for name, file in self.xml.items())
-            return [named for named in read if named]
+            return [pair for pair in read if pair]
         return [self._read_listed(name) for name in self.listed]
 
     def left_over(self, used: set[Path], read: set[str]) -> list[annotated.Notice]:
@@ -150,7 +153,7 @@ class _Place:
         with_xml = {str(self.images / name) for name in self.files if self._xml_of(layout.stem(name))}
         return [*notices, *layout.unnamed_images(self.images, read | with_xml, "it has no XML file")]
 
-    def _read_listed(self, name: str) -> annotated.NamedImage:
+    def _read_listed(self, name: str) -> _Pair:
         file = self._xml_of(name)
         if file is None:
             matches = self._stems.matches(name)
@@ -181,7 +184,7 @@ class _Place:
     def _xml_names(self) -> locate.Names:
         return locate.Names(self.xml)
 
-    def _read_file(self, name: str, file: Path, stated: voc_xml.Stated) -> annotated.NamedImage | None:
+    def _read_file(self, name: str, file: Path, stated: voc_xml.Stated) -> _Pair | None:
         """Pairs an XML file with its image; None where another split's image is meant."""
         source_id, problem = self._image_of(name, file, stated.filename)
         if source_id is None and self.shared:
@@ -231,7 +234,7 @@ class _Place:
     def _all(self) -> frozenset[str]:
         return frozenset(self.files)
 
-    def _named(self, source_id: str, stated: voc_xml.Stated) -> annotated.NamedImage:
+    def _named(self, source_id: str, stated: voc_xml.Stated) -> _Pair:
         names, boxes, is_crowd = zip(*stated.rows, strict=True) if stated.rows else ((), (), ())
         image = annotated.AnnotatedImage(
             source_id=source_id,
@@ -243,7 +246,34 @@ class _Place:
             box_form="xyxy_px",
             problem=stated.problem,
         )
-        return annotated.NamedImage(image, names)
+        return annotated.NamedImage(image, names), stated.from_one
+
+
+def _from_zero(
+    read: Mapping[str, Sequence[_Pair]],
+) -> tuple[dict[str, list[annotated.NamedImage]], list[annotated.Notice]]:
+    """Makes the boxes of files that count from 1 count from 0, unless a number tells that they do already.
+
+    Returns:
+        The images by split, and a notice where the files' word does not hold.
+    """
+    said = [named.image for pairs in read.values() for named, from_one in pairs if from_one]
+    below = [image for image in said if any(min(box[:2]) < 1 for box in image.boxes)]
+    offset = 0 if below else 1
+    found = {
+        split: [_shifted(named, offset) if from_one else named for named, from_one in pairs]
+        for split, pairs in read.items()
+    }
+    detail = (
+        f"{len(said)} XML files name a VOC database, which counts from 1; {len(below)} of them with a corner below 1"
+    )
+    notices = [annotated.Notice("counted_from_0", below[0].path, f"{detail}, so all are read from 0")] if below else []
+    return found, notices
+
+
+def _shifted(named: annotated.NamedImage, offset: float) -> annotated.NamedImage:
+    boxes = tuple((xmin - offset, ymin - offset, xmax, ymax) for xmin, ymin, xmax, ymax in named.image.boxes)
+    return dataclasses.replace(named, image=dataclasses.replace(named.image, boxes=boxes))
 
 
 def _nearest(name: str, others: Sequence[str]) -> list[str]:

@@ -3,13 +3,18 @@
 import dataclasses
 import re
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from pathlib import Path
 
-from data.sources import values, xml_files
+from data.sources import box_units, values, xml_files
 
 _ONE_BASED = re.compile(r"The VOC\d{4} Database")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _POINT = re.compile(r"[xy]\d*")
+_ROTATION = re.compile(r"\brotation\s*=\s*([-+.\w]+)")
+_LEAST_INSIDE = 0.5  # of a polygon: a `bndbox` may hold hidden parts, and tools round
+
+Row = tuple[str, tuple[float, ...], bool]  # class name, corners, whether it is a region to ignore
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,13 +24,15 @@ class Stated:
     Attributes:
         filename: of the image, or "".
         size: (height, width), px, or None.
-        rows: (class name, corners, whether it is a region to ignore) of each object.
+        rows: (class name, corners, whether it is a region to ignore) of each object, as they stand.
+        from_one: it says that its coordinates count from 1, as VOC's own do.
         problem: why it is unusable, or None.
     """
 
     filename: str = ""
     size: tuple[int, int] | None = None
-    rows: tuple[tuple[str, tuple[float, ...], bool], ...] = ()
+    rows: tuple[Row, ...] = ()
+    from_one: bool = False
     problem: str | None = None
 
 
@@ -43,11 +50,12 @@ def read(file: Path) -> Stated:
         root = xml_files.parse(file)
         if root.tag != "annotation":
             raise ValueError(f"its root is <{root.tag}>, where VOC has <annotation>")
-        one_based = bool(_ONE_BASED.fullmatch((root.findtext("source/database") or "").strip()))
+        objects = [(node, number) for number, node in enumerate(root.iter("object"), start=1)]
         return Stated(
-            filename=(root.findtext("filename") or "").strip(),
-            size=_size(root),
-            rows=tuple(_object(node, number, one_based) for number, node in enumerate(root.iter("object"), start=1)),
+            filename=_text(root, "filename", "the file"),
+            size=values.size(*(_text(root, f"size/{side}", "the file") for side in ("height", "width"))),
+            rows=tuple(_object(*each) for each in objects if not _flag(each[0], "deleted", f"object {each[1]}")),
+            from_one=bool(_ONE_BASED.fullmatch((root.findtext("source/database") or "").strip())),
         )
     except ElementTree.ParseError as error:
         line, column = error.position
@@ -69,44 +77,91 @@ def state_the_same(one: Path, other: Path) -> bool:
     return read(one).rows == read(other).rows
 
 
-def _size(root: ElementTree.Element) -> tuple[int, int] | None:
-    """Returns (height, width), px; None where they are missing or not positive, as some tools write them."""
-    return values.size(root.findtext("size/height"), root.findtext("size/width"))
-
-
-def _object(node: ElementTree.Element, number: int, one_based: bool) -> tuple[str, tuple[float, ...], bool]:
-    """Returns an object's (name, (xmin, ymin, xmax, ymax), whether it is a region to ignore).
+def _text(node: ElementTree.Element, path: str, what: str) -> str:
+    """Returns the text at a path, or "".
 
     Raises:
-        ValueError: a part is missing or is not a number.
+        ValueError: several elements there say different things.
     """
-    name = (node.findtext("name") or "").strip()
+    texts = [text for one in node.iterfind(path) if (text := (one.text or "").strip())]
+    told = {text if (number := values.number(text)) is None else number: text for text in texts}
+    if len(told) > 1:
+        raise ValueError(f"{what} has several `{path}`: {' and '.join(told.values())}; keep one")
+    return texts[0] if texts else ""
+
+
+def _flag(node: ElementTree.Element, name: str, what: str) -> bool:
+    text = _text(node, name, what)
+    try:
+        return values.flag(text)
+    except ValueError as error:
+        raise ValueError(f"{what}: `{name}`: {error}") from error
+
+
+def _object(node: ElementTree.Element, number: int) -> Row:
+    """Returns an object's row.
+
+    Raises:
+        ValueError: a part is missing, is not a number, or contradicts another one.
+    """
+    name = _text(node, "name", f"object {number}")
     if not name:
         raise ValueError(f"object {number} has no `name`")
-    try:
-        is_ignored = values.flag(node.findtext("difficult"))
-    except ValueError as error:
-        raise ValueError(f"object {number} ({name}): `difficult`: {error}") from error
-    if node.find("bndbox") is None and node.find("polygon") is not None:
-        return name, _around(node, number, name), is_ignored
+    what = f"object {number} ({name})"
+    is_ignored = _flag(node, "difficult", what)
+    points = _points(node)
+    if node.find("bndbox") is not None:
+        box = _corners(node, what)
+        if points and _inside(points, box) < _LEAST_INSIDE:
+            raise ValueError(f"{what} has a `polygon` outside its `bndbox`; correct one of them")
+    elif points:
+        box = points
+    elif node.find("polygon") is None:
+        raise ValueError(f"{what} needs a number in `bndbox/{_CORNERS[0]}`: it is missing")
+    else:
+        raise ValueError(f"{what} needs three points of numbers in `polygon`, or a `bndbox`")
+    return name, box_units.around_turned(box, _degrees(node)), is_ignored
+
+
+def _corners(node: ElementTree.Element, what: str) -> tuple[float, ...]:
     corners = []
     for corner in _CORNERS:
-        text = (node.findtext(f"bndbox/{corner}") or "").strip()
+        text = _text(node, f"bndbox/{corner}", what)
         value = values.number(text)
         if value is None:
             got = f"got `{text}`" if text else "it is missing"
-            raise ValueError(f"object {number} ({name}) needs a number in `bndbox/{corner}`: {got}")
+            raise ValueError(f"{what} needs a number in `bndbox/{corner}`: {got}")
         corners.append(value)
-    offset = 1.0 if one_based else 0.0
-    return name, (corners[0] - offset, corners[1] - offset, corners[2], corners[3]), is_ignored
+    return tuple(corners)
 
 
-def _around(node: ElementTree.Element, number: int, name: str) -> tuple[float, ...]:
+def _points(node: ElementTree.Element) -> tuple[float, ...] | None:
     """Returns the box around a polygon: x1, y1, x2, y2, ... as Labelbox writes it, or pt/x, pt/y as LabelMe does."""
     points = [
         (part.tag[0], values.number(part.text)) for part in node.iterfind("polygon//*") if _POINT.fullmatch(part.tag)
     ]
-    xs, ys = ([value for tag, value in points if tag == axis] for axis in "xy")
-    if len(xs) < 3 or len(xs) != len(ys) or None in [*xs, *ys]:
-        raise ValueError(f"object {number} ({name}) needs three points of numbers in `polygon`, or a `bndbox`")
+    xs, ys = ([value for tag, value in points if tag == axis and value is not None] for axis in "xy")
+    if len(xs) < 3 or len(xs) != len(ys) or len(points) != len(xs) + len(ys):
+        return None
     return min(xs), min(ys), max(xs), max(ys)
+
+
+def _inside(one: Sequence[float], other: Sequence[float]) -> float:
+    """Returns the share of a box's sides, the smaller of the two, that lies within another box."""
+    shares = []
+    for low, high in ((0, 2), (1, 3)):
+        common, side = min(one[high], other[high]) - max(one[low], other[low]), one[high] - one[low]
+        shares.append(max(common, 0) / side if side > 0 else 1.0)
+    return min(shares)
+
+
+def _degrees(node: ElementTree.Element) -> float:
+    """Returns the angle that CVAT's exports state beside the box before it is turned.
+
+    VOC has it as an `attribute`, LabelMe as text in `attributes`; a polygon has none.
+    """
+    for attribute in node.iterfind("attributes/attribute"):
+        if attribute.findtext("name") == "rotation" and node.find("bndbox") is not None:
+            return values.angle(attribute.findtext("value"))
+    stated = _ROTATION.search(node.findtext("attributes") or "")
+    return values.angle(stated[1]) if stated and node.findtext("type") == "bounding_box" else 0.0

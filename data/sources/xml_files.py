@@ -4,6 +4,8 @@ import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+from data.sources import text_bytes
+
 _DECLARATION = re.compile(r"<\?xml.*?\?>", re.DOTALL)
 _ENCODING = re.compile(rb"""\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)""")
 
@@ -26,10 +28,8 @@ def parse(file: Path) -> ElementTree.Element:
     content = file.read_bytes()
     declared = _ENCODING.match(content)
     encoding = declared[1].decode("ascii") if declared else "utf-8-sig"
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<"):
-        encoding = "utf-16-le" if content[:2] == b"<\0" else "utf-16-be" if content[:2] == b"\0<" else "utf-16"
-    elif encoding.casefold().startswith(("utf", "ucs")):
-        encoding = "utf-8-sig"  # of two bytes a letter it cannot be
+    if text_bytes.utf_of(content) != "utf-8-sig" or encoding.casefold().startswith(("utf", "ucs")):
+        encoding = text_bytes.utf_of(content)  # whatever is declared
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:

@@ -11,7 +11,8 @@
   `class x1 y1 x2 y2 x3 y3 ...`: the box around it is taken. With `kpt_shape` in data.yaml, what follows the box is left
   out. Where most long rows could be either, it is a question (`yolo_rows`).
 - Without data.yaml, Darknet's obj.data names the lists of images and the file of classes; without that, classes.txt (or
-  labels/classes.txt) names the classes, one a line, of images/ and labels/, or of images with their labels beside them.
+  labels/classes.txt), in any case, names the classes, one a line, of images/ and labels/, or of images with labels
+  beside them.
 - Where two of data.yaml and such files of classes differ, also beside the labels, neither is taken; a second data.yaml
   none of whose places exists is of another dataset. Where an image has two label files that differ, it is unusable.
 """
@@ -42,7 +43,7 @@ class YoloSource(annotated.AnnotatedSource):
         class_names, labels = class_labels.number_classes(config.names)
         by_number = [labels[name] for name in config.names]
         images, pairs, notices = {}, [], class_labels.merged_names(enumerate(config.names), config.file)
-        long_rows = yolo_rows.LongRows(config.has_keypoints or config.has_polygons)
+        seen = yolo_rows.SeenRows(config.has_keypoints or config.has_polygons)
         finder = locate.Finder(config.root, config.places)
         for split, places in config.places.items():
             found, problems = _list_images(places, config.root, finder, split)
@@ -54,7 +55,7 @@ class YoloSource(annotated.AnnotatedSource):
             notices += inexact
             pairs += [(file, label_file) for _, file, label_file in labelled]
             problems |= _photo_and_mask(labelled) | _two_label_files(labelled)
-            images[split] = [_read(*each, by_number, config, long_rows, problems.get(each[1])) for each in labelled]
+            images[split] = [_read(*each, by_number, config, seen, problems.get(each[1])) for each in labelled]
         if not images:
             raise errors.UserError(
                 f"Dataset `{spec}`: no split of `{config.file}` has images with label files. Correct its"
@@ -63,7 +64,8 @@ class YoloSource(annotated.AnnotatedSource):
         yolo_names.check_all(
             config.file, config.names, _folders_of_names(config, pairs), config.was_chosen, yolo_config.has_place
         )
-        long_rows.check(spec, config.file, config.root)
+        class_labels.check_shift(spec, config.file, range(len(config.names)), seen.used)
+        seen.check(spec, config.file, config.root)
         if not config.says_splits:
             images = layout.divide_by_folder(
                 images["train"], lambda image: image.path, config.root, options.is_test_set
@@ -97,10 +99,10 @@ def _list_images(
             found.append((_inside(Path(locate.plain(listed)), root), file))
             if problem:
                 problems[file] = problem
-    once: dict[Path, str] = {}
+    once: dict[str, tuple[str, Path]] = {}  # by where the file really is, however the list and --dataset write it
     for name, file in found:
-        once.setdefault(file, name)
-    return [(name, file) for file, name in once.items()], problems
+        once.setdefault(annotated.real_path(str(file)), (name, file))
+    return list(once.values()), problems
 
 
 def _pair(found: Sequence[tuple[str, Path]]) -> tuple[list[tuple[str, Path, Path]], list[annotated.Notice]]:
@@ -255,19 +257,20 @@ def _read(
     label_file: Path,
     labels: Sequence[int],
     config: yolo_config.YoloConfig,
-    long_rows: yolo_rows.LongRows,
+    seen: yolo_rows.SeenRows,
     problem: str | None,
 ) -> annotated.AnnotatedImage:
     """Reads one image's labels; `labels` by class number; `problem` is why it is unusable, where that is known."""
     boxes, numbers, kind = [], [], "broken_annotation"
     try:
         text = label_file.read_text(encoding="utf-8-sig")
-        for row, line in enumerate(text.splitlines(), start=1):
-            if line.strip():
-                read = yolo_rows.parse(line.split(), row, len(labels), config.file.name, config.has_keypoints)
-                boxes.append(read.box)
-                numbers.append(labels[read.number])
-                long_rows.look_at(read.numbers, label_file, row)
+        rows = [(row, line.split()) for row, line in enumerate(text.splitlines(), start=1) if line.strip()]
+        seen.look_at_classes(rows, label_file)
+        for row, words in rows:
+            read = yolo_rows.parse(words, row, len(labels), config.file.name, config.has_keypoints)
+            boxes.append(read.box)
+            numbers.append(labels[read.number])
+            seen.look_at(read.numbers, label_file, row)
     except FileNotFoundError:
         pass
     except OSError as error:

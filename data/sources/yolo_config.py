@@ -13,7 +13,7 @@ from data.sources import base, layout, locate, yolo_names
 _YAML = yolo_names.YAML
 _YAML_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _DARKNET_NAMES = re.compile(rb"^\s*names\s*=", re.MULTILINE)
-_CLASSES_FILES = ("classes.txt", "labels/classes.txt", "obj.names")
+_CLASSES_FILES = (("", "classes.txt"), ("labels", "classes.txt"), ("", "obj.names"))  # folder and name
 _SEGMENT = "segment"  # what Ultralytics calls the task that has polygons
 
 
@@ -165,8 +165,19 @@ def _find_config(folder: Path) -> Path | None:
     darknet = [path for path in layout.files(folder, ".data") if _DARKNET_NAMES.search(path.read_bytes())]
     if len(darknet) == 1:
         return darknet[0]
-    classes = [folder / name for name in _CLASSES_FILES if (folder / name).is_file()]
-    return classes[0] if classes and (_has_both(folder) or _has_labels_beside(folder)) else None
+    classes = _classes_file(folder)
+    return classes if classes and (_has_both(folder) or _has_labels_beside(folder)) else None
+
+
+def _classes_file(folder: Path) -> Path | None:
+    """Returns the file that names the classes, one a line, in any case."""
+    places = ((layout.folder_named(folder, inside) if inside else folder, name) for inside, name in _CLASSES_FILES)
+    files = (path for place, name in places if place for path in layout.files(place, name) if _is_called(path, name))
+    return next(files, None)
+
+
+def _is_called(path: Path, name: str) -> bool:
+    return path.name.casefold() == name
 
 
 def _has_both(folder: Path) -> bool:
@@ -183,7 +194,7 @@ def _has_labels_beside(folder: Path) -> bool:
 
 
 def _read_classes(file: Path) -> YoloConfig:
-    root = file.parent.parent if file.parent.name == "labels" else file.parent
+    root = file.parent.parent if _is_called(file.parent, "labels") else file.parent
     images = layout.folder_named(root, "images") or root
     places = {split: (folder,) for split, folder in layout.split_folders(images).items()}
     names = yolo_names.read_list(file)

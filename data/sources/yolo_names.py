@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from data import errors
-from data.sources import layout, values
+from data.sources import class_labels, layout, values
 
 YAML = (".yaml", ".yml")
 
@@ -138,7 +138,8 @@ def check_all(
         UserError: one differs.
     """
     for other, listed in _others(folders, was_chosen, has_place):
-        if not _same(other, file) and any(one != two for one, two in zip(names, listed, strict=False)):
+        apart = ((class_labels.plain(one), class_labels.plain(two)) for one, two in zip(names, listed, strict=False))
+        if not _same(other, file) and any(one != two for one, two in apart):
             choice = f", or name the one that counts, as yolo:{file}" if other.suffix.lower() in YAML else ""
             raise errors.UserError(
                 f"{file} names the classes {', '.join(names)}; {other} names them {', '.join(listed)}. Which is right"

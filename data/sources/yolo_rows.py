@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data import errors
-from data.sources import yolo_names
+from data.sources import values, yolo_names
 
 _BOX = 5  # numbers: class, centre x and y, width, height
 _TRACKED = 7  # a box, a score, a track's id
@@ -41,20 +41,32 @@ class Row:
     numbers: tuple[float, ...]
 
 
-class LongRows:
-    """What the rows of a dataset that are longer than a box could be instead of polygons.
+class SeenRows:
+    """What the rows of a dataset tell together: the classes they use, and what long ones could be but polygons.
 
     Attributes:
-        is_known: data.yaml says what they are, so that there is no question.
+        is_known: data.yaml says what rows longer than a box are, so that there is no question.
+        used: where a row of each class is, by its number; numbers without a name, too.
     """
 
     def __init__(self, is_known: bool) -> None:
         """Has seen nothing yet."""
         self.is_known = is_known
+        self.used: dict[int, str] = {}
+        self._words: set[str] = set()  # that rows begin with
         self._num_seen = 0
         self._has_boxes = False
         self._counts: collections.Counter[str] = collections.Counter()
         self._first: dict[str, str] = {}
+
+    def look_at_classes(self, rows: Sequence[tuple[int, Sequence[str]]], file: Path) -> None:
+        """Takes note of the class of each (row number, words), also of rows that cannot be read."""
+        for row, (word, *_) in rows:
+            if word not in self._words:
+                self._words.add(word)
+                number = values.whole(word)
+                if number is not None:
+                    self.used.setdefault(number, f"row {row} of `{file}`")
 
     def look_at(self, numbers: Sequence[float], file: Path, row: int) -> None:
         """Takes note of a row: that it is a box alone, or of the first longer ones what else they could be."""

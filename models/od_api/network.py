@@ -276,7 +276,6 @@ def _needs(name: str) -> Any:
 
 
 _CODE_SIZE = value(4, fixed(4, "a box has 4 numbers here"))
-_DROPOUT = {"use_dropout": _dropout, "dropout_keep_probability": _dropout}
 _COMMON: dict[str, od.Field | Child] = {
     "kernel_size": value(1, _kernel),
     "box_code_size": _CODE_SIZE,

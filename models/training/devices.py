@@ -2,11 +2,19 @@
 
 import contextlib
 import functools
+import os
+import re
 from typing import Any
 
 import keras
 
 from data import progress
+from data.errors import UserError
+
+POD_GPUS = "SSD_TUNER_GPUS"  # in the environment of a pod: how many GPUs it requests
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+# What asks for a GPU, if its value begins so, and how it is withdrawn. A name that is no GPU's hides all from CUDA.
+_ASKING = {POD_GPUS: (r".", "leave out --gpus"), _VISIBLE: (r"\s*(\d|GPU-|MIG-)", f"set {_VISIBLE}=-1")}
 
 
 @functools.cache
@@ -18,6 +26,9 @@ def configure_device() -> str:
 
     Returns:
         A description for logs, such as "CPU" or "GPU NVIDIA H100 (mixed_bfloat16)".
+
+    Raises:
+        UserError: a GPU was asked for, and TensorFlow sees none.
     """
     if keras.backend.backend() != "tensorflow":
         return keras.backend.backend()
@@ -25,6 +36,7 @@ def configure_device() -> str:
 
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
+        _check_not_asked_for()
         # Above an estimated 205 MB a step, Grappler's memory optimizer turns a sum of three gradients into additions in
         # any order, so that two runs of one seed differ; `enable_op_determinism` leaves that on. With auto-clustering
         # the optimizer is off; without --tf_xla_cpu_global_jit XLA itself leaves a CPU's operations alone.
@@ -38,6 +50,18 @@ def configure_device() -> str:
     policy = "mixed_bfloat16" if major >= 8 else "mixed_float16"
     keras.mixed_precision.set_global_policy(policy)
     return f"GPU {details.get('device_name', gpus[0].name)} ({policy})"
+
+
+def _check_not_asked_for() -> None:
+    """Raises `UserError` where a GPU was asked for: trained on the CPU in its place, a search would not end."""
+    for name, (pattern, way_out) in _ASKING.items():
+        value = os.environ.get(name, "")
+        if re.match(pattern, value):
+            raise UserError(
+                f"{name}={value} asks for a GPU, and TensorFlow sees none: it has no CUDA libraries, or there is no"
+                f" driver. Set up with GPU=1 (`make setup GPU=1`; an image by its build argument), or {way_out} to"
+                " train on the CPU."
+            )
 
 
 def accelerators() -> list[str]:

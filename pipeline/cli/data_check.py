@@ -18,6 +18,7 @@ EXAMPLE = "ssd-tuner data check --dataset=coco:datasets/flir --report=problems.j
 # The dataset was read to its end, but some of it cannot be used, or a question is open.
 STATUS_PROBLEMS = 3
 
+_OF_A_SPLIT = ("empty_split", "no_objects", "refused")  # what stops a run, however few images are at fault
 _MEANING = {severity: severity.value for severity in Severity} | {Severity.QUARANTINED: "left out"}
 
 
@@ -121,4 +122,6 @@ def _verdict(report: dataset.CheckReport) -> str:
     if too_many:
         share = f"{example_rules.MOST_BAD_SHARE:.0%}"
         return f"{text}, more than {share} of {', '.join(too_many)}: `ssd-tuner run` stops there. Mend or remove them."
+    if report.findings.worst() is Severity.QUESTION or not set(_OF_A_SPLIT).isdisjoint(report.findings.kinds()):
+        return f"{text}, and `ssd-tuner run` stops at this dataset; see above."
     return f"{text}; `ssd-tuner run` leaves them out."

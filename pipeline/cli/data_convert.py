@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from data import convert, errors
+from data import convert, errors, loading
 from pipeline.cli import data_check, data_flags, parsing
 from pipeline.screen import display
 
@@ -56,6 +56,7 @@ def _show(screen: display.Display, result: convert.Conversion) -> None:
     screen.print_table(f"Written as {result.format}", ["split", "images", "objects", "ignored", "left out"], rows)
     for what, count in result.lost.items():
         screen.note(f"Lost, because {result.format} cannot represent it: {what} ({count})")
+    loading.say_mended(result.mended)
     if result.num_renamed:
         screen.note(f"Images that have another name than in the dataset: {result.num_renamed}")
     for each in result.left_out[:_MOST_NAMED]:

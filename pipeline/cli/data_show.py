@@ -1,5 +1,6 @@
 """`ssd-tuner data show`: a contact sheet of ground truth, or of augmented training images."""
 
+import collections
 import dataclasses
 import io
 from collections.abc import Sequence
@@ -136,6 +137,7 @@ def _load(
         else:
             records.append(loaded)
         progress.emit("ingest", done=done, total=len(chosen))
+    loading.say_mended(collections.Counter(what for record in records for what in record.mended))
     if not records:
         raise errors.UserError(
             f"None of the images drawn of the split {split} is readable. See `ssd-tuner data check`."

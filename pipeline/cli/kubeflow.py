@@ -130,7 +130,7 @@ def _pod(flag_values: flags.FlagValues) -> pods.Pod:
     devices.check_reserved(flag_values["trial_cpus"].value, flag_values["trial_gpus"].value)
     names = (*_POD_FLAGS, *_SIZES, "gpus", "gpu_resource", "retries")
     pod = pods.parse({name: flag_values[name].value for name in names})
-    checks.check_trials(flag_values["parallel_trials"].value, pod.gpus)
+    checks.check_trials(flag_values["parallel_trials"].value, pod)
     checks.check_plugins(flag_values[parsing.PLUGIN].value or (), pod)
     options = data_flags.options(flag_values)
     checks.check_paths(flag_values["dataset"].value, options, flag_values["workdir"].value, pod)

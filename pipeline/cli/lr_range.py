@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from data import errors
+from models import hyperparameters
 from pipeline.cli import parsing, study, study_flags
 from tuner_fn.studies import space_file
 
@@ -23,12 +24,15 @@ _SETTING = "optimizer.learning_rate"
 def define_flags(flag_values: flags.FlagValues) -> None:
     """Adds the command's flags."""
     study_flags.define_flags(flag_values, others=("space", "tune"))
+    declared = hyperparameters.OptimizerConfig.__dataclass_fields__["learning_rate"].metadata
     numbers = {
-        "min_rate": (1e-7, "First learning rate."),
+        "min_rate": (declared["low"], "First learning rate."),
         "max_rate": (1.0, "Last learning rate. A sweep stops earlier if the loss diverges."),
     }
     for name, (default, text) in numbers.items():
-        flags.DEFINE_float(name, default, text, lower_bound=1e-10, flag_values=flag_values)
+        flags.DEFINE_float(
+            name, default, text, lower_bound=declared["low"], upper_bound=declared["high"], flag_values=flag_values
+        )
     flags.DEFINE_integer(
         "repeats",
         3,

@@ -46,6 +46,7 @@ _TO_MODULE = str.maketrans(" -", "__")
 _PIPELINE = "pipeline"  # the extra with TFX and the search
 _HELP = ("--help", "-h", "-help")
 _CONTINUED = ("run", "lr-range", "ablate")  # where they were interrupted, when they are given again
+_WITH_WEIGHTS = (*_CONTINUED, "plan", "kubeflow")  # look into Keras' home for ImageNet weights
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -126,6 +127,7 @@ def _dispatch(arguments: list[str]) -> int:
     environment.keep_keras_3()
     environment.ignore_current_folder()
     environment.ignore_pillow_warnings()
+    environment.leave_home_alone(trains=name in _WITH_WEIGHTS)
     parsing.load_plugins(arguments[1:])
     flag_values = parsing.define(module)
     positional = parsing.parse(name, flag_values, arguments[1:])
@@ -166,7 +168,11 @@ def _asks_for_help(arguments: Sequence[str]) -> bool:
 
 
 def _overview() -> str:
-    lines = ["Finds the best hyperparameters for a MobileNet-SSD object detector and ships the winner.", ""]
+    lines = [
+        "Finds good hyperparameters for a MobileNet-SSD object detector on your images, trains it, and exports the"
+        " model if it is good enough.",
+        "",
+    ]
     lines += ["Usage: ssd-tuner COMMAND [flags]", "", "Commands:"]
     lines += [f"  {name:<14} {_load(name).SUMMARY}" for name in COMMANDS]
     lines += [

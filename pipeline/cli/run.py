@@ -165,6 +165,7 @@ def main(arguments: Sequence[str], flag_values: flags.FlagValues) -> int:
         workdir.open_workdir(flag_values["workdir"].value, flag_values["min_free_gb"].value) as folder,
         display.open_display(flag_values["verbosity"].value, folder.log) as screen,
     ):
+        _check_nodes(values["ray"], folder)
         facts = {"dataset": config.dataset, "preset": config.preset}
         if flag_values["config"].value is not None:
             facts["config"] = flag_values["config"].value
@@ -206,12 +207,21 @@ def _check_machines(values: Mapping[str, Any]) -> None:
     ray_connection.join(*(values[name] for name in ("ray", "parallel_trials", "trial_cpus", "trial_gpus")))
 
 
+def _check_nodes(ray: str | None, folder: RunDirectory) -> None:
+    """Asks the nodes of a Ray cluster for this code and the run directory, before hours of ingestion."""
+    if ray is not None:
+        from tuner_fn import ray_connection  # Ray is an extra
+
+        ray_connection.check_nodes(folder.root)
+
+
 def print_plan(screen: display.Display, found: plan.Plan) -> None:
-    """Prints what a plan chose, with the reasons."""
-    if not found.choices:
-        return
-    title = "Plan: settings derived from the dataset (--plan=off leaves them out)"
-    screen.print_table(title, plan.COLUMNS, found.rows(), first_is_whole=True)
+    """Prints what a plan chose, with the reasons, and its notes."""
+    if found.choices:
+        title = "Plan: settings derived from the dataset (--plan=off leaves them out)"
+        screen.print_table(title, plan.COLUMNS, found.rows(), first_is_whole=True)
+    for note in found.notes:
+        screen.note(note)
 
 
 def _write_page(screen: display.Display, folder: RunDirectory) -> None:

@@ -101,7 +101,7 @@ def depends_on(info: dataset_info.DatasetInfo, module: str) -> Mapping[str, Any]
     """
     return {
         "data": info.fingerprint,
-        "code": source_hash(module, ignore=("data.progress", "models.foreign_names")),
+        "code": source_hash(module, ignore=("data.errors", "data.progress", "models.foreign_names")),
         "versions": {name: versions.installed()[name] for name in _LIBRARIES},
     }
 

@@ -134,12 +134,14 @@ def check_plugins(names: Sequence[str], pod: Pod) -> None:
             )
 
 
-def check_trials(parallel_trials: int | None, gpus: int) -> None:
-    """Raises `UserError` where more trials are to train at a time than the Tuner's pod has GPUs."""
-    if parallel_trials is not None and 0 < gpus < parallel_trials:
+def check_trials(parallel_trials: int | None, pod: Pod) -> None:
+    """Raises `UserError` where more trials are to train at a time than the Tuner's pod has GPUs, or cores without."""
+    flag, unit, most = ("gpus", "GPU", pod.gpus) if pod.gpus else ("cpu", "core", pod.cores)
+    if parallel_trials is not None and most is not None and parallel_trials > most:
+        given = f"--{flag}={pod.gpus or pod.cpu}"
         raise UserError(
-            f"`--parallel_trials={parallel_trials}` needs a GPU for each trial, and the Tuner's pod gets --gpus={gpus}."
-            f" Give --gpus={parallel_trials}, or lower --parallel_trials to {gpus}."
+            f"`--parallel_trials={parallel_trials}` needs a {unit} for each trial, and the Tuner's pod gets {given}."
+            f" Give --{flag}={parallel_trials}, or lower --parallel_trials to {most}."
         )
 
 

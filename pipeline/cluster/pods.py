@@ -50,6 +50,11 @@ class Pod:
     image_pull_secrets: tuple[str, ...] = ()
     retries: int = 2
 
+    @property
+    def cores(self) -> int | None:
+        """Whole cores that a step may keep busy, at least 1; None where the cluster decides."""
+        return max(int(_number(self.cpu)), 1) if self.cpu else None
+
     def mount_of(self, path: str) -> str | None:
         """Returns the folder of the volume that a path of the container lies on, None where it lies on none."""
         parts = pathlib.PurePosixPath(path)

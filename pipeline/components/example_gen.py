@@ -15,8 +15,7 @@ from tfx import types
 from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
-from data import errors, example_rules, progress, sources
-from data.sources import annotated
+from data import errors, example_rules, loading, progress, sources
 from pipeline.components import ingest, summarising
 
 _PROGRESS_EVERY_S = 1.0
@@ -61,9 +60,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             left_out = f"{bad} bad example{' is' if bad == 1 else 's are'} left out"
             progress.emit("note", text=f"{left_out}; {report_dir}/quarantine.csv says why.")
         description = summarising.describe(source, summaries)
-        for what, count in description["mended"].items():
-            done = "Noticed" if what == annotated.OTHER_SIZE else "Mended"
-            progress.emit("note", text=f"{done} {count} times: {what}.")
+        loading.say_mended(description["mended"])
         text = json.dumps(description, indent=2) + "\n"
         ingest.write_text(os.path.join(artifact.uri, "dataset.json"), text)
         _label(artifact, source.splits, description["fingerprint"])

@@ -115,28 +115,28 @@ def read(root: pathlib.Path) -> Contents:
     parts = (folder.newest, folder.report, folder.metadata, folder.pipeline, *folder.searches())
     if not any(path.exists() for path in parts):
         raise errors.UserError(f"`{root}` holds no run. Name the --workdir of a run.")
-    files = _Files(root)
+    files = Files(root)
     search, newer = _search_folder(folder)
-    rows = files.json(search / "leaderboard.json", _checked_rows) or files.json(
-        folder.report / "leaderboard.json", _checked_rows
+    rows = files.json(search / "leaderboard.json", checked_rows) or files.json(
+        folder.report / "leaderboard.json", checked_rows
     )
     ingested = folder.ingested[0] if folder.ingested else folder.pipeline
     return Contents(
         folder=folder,
         search_folder=search,
-        summary=files.json(folder.summary, _with("metrics", "objective", "blessed", "reasons")),
+        summary=files.json(folder.summary, with_members("metrics", "objective", "blessed", "reasons")),
         rows=rows or (),
         trials={
             path.parent.name.removeprefix("trial_"): trial
             for path in sorted(search.glob("trial_*/trial.json"))
             if (trial := files.json(path, _trial)) is not None
         },
-        search=files.json(search / "search.json", _with("search")) or {},
+        search=files.json(search / "search.json", with_members("search")) or {},
         decision=files.json(search / finalists.DECISION_FILE, lambda value: value and finalists.Decision(**value)),
         plan=files.json(folder.report / plan.JSON_FILE, lambda value: plan.Plan.from_dict(value["plan"])),
         config=files.json(folder.report / "config.json", _settings),
         history=files.json(folder.report / "history.json", lambda value: [one for one in value if one["epoch"]]) or (),
-        invocation=files.json(folder.invocation, _with("command")) or {},
+        invocation=files.json(folder.invocation, with_members("command")) or {},
         dataset=files.any(ingested / dataset_info.FILE_NAME, lambda path: dataset_info.read(path.parent)),
         quarantine=files.any(folder.report / "quarantine.csv", _csv_rows) or (),
         images=files.any(folder.test_results, lambda path: image_results.ImageResults.from_bytes(path.read_bytes())),
@@ -145,10 +145,19 @@ def read(root: pathlib.Path) -> Contents:
     )
 
 
-class _Files:
-    """Reads files and remembers which were damaged."""
+class Files:
+    """Reads files and remembers which were damaged.
+
+    Attributes:
+        problems: a sentence for each of them.
+    """
 
     def __init__(self, root: pathlib.Path) -> None:
+        """Begins with no problems.
+
+        Args:
+            root: folder from which the sentences name the files.
+        """
         self._root = root
         self.problems: list[str] = []
 
@@ -183,7 +192,8 @@ def _settings(values: Any) -> Mapping[str, Any]:
     return ExperimentConfig.from_dict(values).to_dict()
 
 
-def _checked_rows(rows: Any) -> list[Mapping[str, Any]]:
+def checked_rows(rows: Any) -> list[Mapping[str, Any]]:
+    """Passes the rows of a leaderboard on; raises ValueError where one lacks what all have."""
     needed = ("rank", "trial", "score", "status", "reason", "hyperparameters", "epochs", "seconds")
     for row in rows:
         missing = [name for name in needed if name not in row]
@@ -198,7 +208,7 @@ def _trial(state: Mapping[str, Any]) -> Trial:
     return Trial(state["status"], curve, state["hyperparameters"]["values"].get("tuner/trial_id"))
 
 
-def _with(*names: str) -> Callable[[Any], Mapping[str, Any]]:
+def with_members(*names: str) -> Callable[[Any], Mapping[str, Any]]:
     """Makes a function that takes a JSON object with these members and passes it on."""
 
     def check(value: Any) -> Mapping[str, Any]:

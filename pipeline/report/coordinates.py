@@ -52,7 +52,7 @@ def _axis(name: str, rows: Sequence[Mapping[str, Any]], declared: Mapping[str, A
     if len(kinds) < 2:
         return None
     title = page_parts.label(short_names(_names(rows))[name])
-    is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    is_number = all(isinstance(value, int | float | None) and not isinstance(value, bool) for value in values)
     if not is_number or "choices" in declared:
         texts = [
             page_parts.label("none" if kind is None else f"{kind:g}" if isinstance(kind, float) else kind)
@@ -64,14 +64,30 @@ def _axis(name: str, rows: Sequence[Mapping[str, Any]], declared: Mapping[str, A
             "tickvals": [*range(len(kinds))],
             "ticktext": texts,
         }
-    if declared.get("scale") == "log" and min(values) > 0:
-        logs = [math.log10(value) for value in values]
-        low, high = min(logs), max(logs)
-        ticks = [low + (high - low) * step / (_TICKS - 1) for step in range(_TICKS)]
-        return {
-            "label": title,
-            "values": page_parts.numbers(logs),
-            "tickvals": page_parts.numbers(ticks),
-            "ticktext": [f"{10**tick:.2g}" for tick in ticks],
-        }
-    return {"label": title, "values": page_parts.numbers(values)}
+    return {"label": title, **_scale(values, is_log=declared.get("scale") == "log")}
+
+
+def _scale(values: Sequence[float | None], *, is_log: bool) -> dict[str, Any]:
+    """Places numbers on an axis, those on a logarithmic one by their logarithms.
+
+    Args:
+        values: one a trial, at least one number; None for a trial without, whose place is a tick below all numbers.
+        is_log: whether the axis is logarithmic, where all numbers are positive.
+
+    Returns:
+        "values" and, where Plotly's own ticks would not do, "tickvals" and "ticktext".
+    """
+    known = [value for value in values if value is not None]
+    is_log = is_log and min(known) > 0
+    if not is_log and len(known) == len(values):
+        return {"values": page_parts.numbers(values)}
+    places = [None if value is None else math.log10(value) if is_log else value for value in values]
+    low, high = (end(place for place in places if place is not None) for end in (min, max))
+    step = (high - low) / (_TICKS - 1)
+    ticks = [low + step * number for number in range(_TICKS)] if step else [low]
+    texts = [f"{10**tick:.2g}" if is_log else f"{tick:.3g}" for tick in ticks]
+    if None in values:
+        below = low - (step or 1.0)
+        places = [below if place is None else place for place in places]
+        ticks, texts = [below, *ticks], ["none", *texts]
+    return {"values": page_parts.numbers(places), "tickvals": page_parts.numbers(ticks), "ticktext": texts}

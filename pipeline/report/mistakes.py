@@ -1,7 +1,5 @@
 """Mistakes: what each kind costs, and which class is taken for which."""
 
-from typing import Any
-
 import numpy as np
 
 from models.evaluation.image_results import ImageResults
@@ -54,28 +52,30 @@ def _confusion(images: ImageResults, matrix: np.ndarray) -> Plot:
     shown = matrix[np.ix_(kept, kept)]
     shares = shown / np.maximum(shown.sum(axis=1, keepdims=True), 1)
     names = [page_parts.label(images.class_names[label]) for label in labels]
+    columns, rows = [*names, _MISSED], [*names, _BACKGROUND]
+    # Places are numbers: Plotly would make one row of two that have one name, as of a class called background.
+    places = [*range(len(kept))]
     trace = {
         "type": "heatmap",
         "z": [page_parts.numbers(row) for row in shares.tolist()],
         "text": [[str(count) if count else "" for count in row] for row in shown.tolist()],
         "texttemplate": "%{text}",
-        "x": [*names, _MISSED],
-        "y": [*names, _BACKGROUND],
+        "customdata": [[[row, column] for column in columns] for row in rows],
+        "x": places,
+        "y": places,
         "colorscale": [[0, "#fff"], [1, page_parts.COLOURS[0]]],
         "zmin": 0,
         "zmax": 1,
         "showscale": False,
         "xgap": 1,
         "ygap": 1,
-        "hovertemplate": "truth %{y}, detected as %{x}: %{text}<extra></extra>",
+        "hovertemplate": "truth %{customdata[0]}, detected as %{customdata[1]}: %{text}<extra></extra>",
     }
     caption = "Objects (rows) and what they were detected as (columns); colours are shares of the row"
     if len(labels) < len(images.class_names):
         caption += f" (the {len(labels)} classes with most objects)"
-    return Plot(_figure(trace, len(kept)), caption, 60 * len(kept))
-
-
-def _figure(trace: dict[str, Any], size: int) -> dict[str, Any]:
-    y = {"autorange": "reversed", "type": "category", "title": {"text": "truth"}, "showgrid": False}
-    x = {"type": "category", "title": {"text": "detected as"}, "showgrid": False}
-    return page_parts.figure([trace], x=x, y=y, height=max(260, 140 + 34 * size))
+    ticks = {"tickvals": places, "showgrid": False, "zeroline": False}
+    y = {"autorange": "reversed", "title": {"text": "truth"}, "ticktext": rows, **ticks}
+    x = {"title": {"text": "detected as"}, "ticktext": columns, **ticks}
+    figure = page_parts.figure([trace], x=x, y=y, height=max(260, 140 + 34 * len(kept)))
+    return Plot(figure, caption, 60 * len(kept))

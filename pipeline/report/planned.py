@@ -1,7 +1,7 @@
 """Plan: the settings that were derived from the data, each with its reason."""
 
 from pipeline.report.contents import Contents
-from pipeline.report.page_parts import Section, Table
+from pipeline.report.page_parts import Section, Table, Text
 from tuner_fn.plan import plan
 
 TITLE = "Plan"
@@ -11,12 +11,15 @@ def make(run: Contents) -> Section:
     """Makes the section."""
     if run.plan is None:
         return Section(TITLE, missing="The run has no plan.")
-    if not run.plan.choices:
+    if not (run.plan.choices or run.plan.notes):
         return Section(
             TITLE, missing="Nothing was derived from the data: the settings are the preset's and the user's."
         )
     about = [*run.plan.facts().items()]
-    tables = [Table(plan.COLUMNS, run.plan.rows(), note="--set wins over the plan; --plan=off leaves it out.")]
+    parts: list[Table | Text] = [Text(note) for note in run.plan.notes]
+    if run.plan.choices:
+        note = "--set wins over the plan; --plan=off leaves it out."
+        parts.append(Table(plan.COLUMNS, run.plan.rows(), note=note))
     if about:
-        tables.append(Table(("", ""), about, caption="What it was derived from"))
-    return Section(TITLE, tables)
+        parts.append(Table(("", ""), about, caption="What it was derived from"))
+    return Section(TITLE, parts)

@@ -13,9 +13,10 @@ from tfx.types import BaseChannel
 
 from data import files, plugins
 from data.sources import Source
+from models.training import devices
 from pipeline import beam_options
 from pipeline.cluster import entrypoint
-from pipeline.cluster.pods import Pod
+from pipeline.cluster.pods import GPU_STEPS, Pod
 from pipeline.components import last_blessed
 from pipeline.configs import NAME, RunConfig
 from pipeline.pipeline import make_components
@@ -77,12 +78,11 @@ def _tfx_spec(config: RunConfig, source: Source, pipeline_root: str, image: str)
 
 def _finish(spec: dict[str, Any], pod: Pod) -> dict[str, Any]:
     """Adds to a specification what TFX has no word for; returns KFP's `PlatformSpec`."""
-    environment = [{"name": name, "value": value} for name, value in _environment().items()]
     executors, on_kubernetes = spec["deploymentSpec"]["executors"], {}
     for step, task in spec["root"]["dag"]["tasks"].items():
         label = spec["components"][task["componentRef"]["name"]]["executorLabel"]
         container = executors[label]["container"]
-        container["env"] = environment
+        container["env"] = [{"name": name, "value": value} for name, value in _environment(step, pod).items()]
         if resources := pod.resources(step):
             container["resources"] = resources
         if pod.retries:
@@ -93,7 +93,8 @@ def _finish(spec: dict[str, Any], pod: Pod) -> dict[str, Any]:
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": on_kubernetes}}}}
 
 
-def _environment() -> dict[str, str]:
-    """Returns the variables that each container gets."""
+def _environment(step: str, pod: Pod) -> dict[str, str]:
+    """Returns the variables that a step's container gets."""
     named = os.environ.get(plugins.VARIABLE, "")
-    return _ENVIRONMENT | ({plugins.VARIABLE: named} if named else {})
+    gpus = {devices.POD_GPUS: str(pod.gpus)} if pod.gpus and step in GPU_STEPS else {}
+    return _ENVIRONMENT | ({plugins.VARIABLE: named} if named else {}) | gpus

@@ -139,10 +139,12 @@ class _Store:
             self.model = f"models:/{models[-1].model_id}"
         if run is not None and run.data.tags.get(_DIGEST) == digest:
             return False
-        if run is None:
-            run = self._create(part)
         points = part.all_points()
-        self._log(run.info.run_id, part, points)
+        if run is None:
+            run, new = self._create(part), points
+        else:
+            new = self._new(run.info.run_id, points)
+        self._log(run.info.run_id, part, new)
         if part.model is not None and not models:
             self.model = _log_model(run.info.run_id, part.model)
         end_ms = max((point.time_ms for point in points), default=None)
@@ -157,6 +159,13 @@ class _Store:
         start_ms = min((point.time_ms for point in part.all_points()), default=None)
         run = self._known[part.key] = self._client.create_run(self._experiment_id, start_ms, tags, part.name)
         return run
+
+    def _new(self, run_id: str, points: Sequence[tracked_parts.Point]) -> list[tracked_parts.Point]:
+        """Leaves out the values that a run has: a file that was written again gives them another time."""
+        names = {point.name for point in points}
+        found = [one for name in names for one in self._client.get_metric_history(run_id, name)]
+        known = {(one.key, one.step): one.value for one in sorted(found, key=lambda one: one.timestamp)}
+        return [point for point in points if known.get((point.name, point.step)) != point.value]
 
     def _log(self, run_id: str, part: tracked_parts.Part, points: Sequence[tracked_parts.Point]) -> None:
         from mlflow import entities

@@ -11,9 +11,10 @@ from typing import Any
 from tensorboard.backend.event_processing import event_file_loader
 from tensorboard.util import tensor_util
 
-from data import files
+from data import files, progress
 from data.run_directory import RunDirectory
 from models.evaluation.coco import SUMMARY_KEYS
+from pipeline.report import contents
 from tuner_fn import cost_limits, search_folder
 
 _MS = 1000  # a second
@@ -89,30 +90,38 @@ def read(folder: RunDirectory) -> Iterator[Part]:
         folder: of the run.
 
     Yields:
-        A search, then its trials, then the final model that came of it; the oldest search first.
+        A search, then its trials, then the final model that came of it; the oldest search first. What a missing or
+        damaged file hides is left out, with a note.
     """
+    reader, of_report = contents.Files(folder.root), folder.reported_search()
     found = [search for search in folder.searches() if (search / search_folder.FILE_NAME).exists()]
-    searches = sorted(found, key=lambda search: int(search_folder.logs_name(search).rpartition("_")[2] or 0))
-    of_report = folder.reported_search()
-    for search in searches:
-        rows = _json(search / "leaderboard.json") or []
+    for search in sorted(found, key=lambda search: int(search_folder.logs_name(search).rpartition("_")[2] or 0)):
+        about = reader.json(search / search_folder.FILE_NAME, contents.with_members("settings", "search"))
+        if about is None:
+            continue
+        rows = reader.json(search / "leaderboard.json", contents.checked_rows) or []
         is_reported = search == of_report
-        yield _search_part(folder, search, rows, is_reported or folder.has_ended(search))
+        yield _search_part(folder, search, about, rows, is_reported or folder.has_ended(search))
         for row in sorted(rows, key=lambda one: one["trial"]):
             yield _trial_part(folder, search, row)
-        if is_reported:
-            yield _final_part(folder, search)
+        if is_reported and (final := _final_part(folder, search, reader)) is not None:
+            yield final
+    for text in reader.problems:
+        progress.emit("note", text=text)
 
 
 def dataset(folder: RunDirectory) -> str:
     """Names the dataset of a run directory."""
-    return (_json(folder.dataset) or {"dataset": "unknown"})["dataset"]
+    return contents.Files(folder.root).json(folder.dataset, lambda value: str(value["dataset"])) or "unknown"
 
 
 def _search_part(
-    folder: RunDirectory, search: pathlib.Path, rows: Sequence[Mapping[str, Any]], has_ended: bool
+    folder: RunDirectory,
+    search: pathlib.Path,
+    about: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    has_ended: bool,
 ) -> Part:
-    about = _json(search / search_folder.FILE_NAME)
     name = search_folder.logs_name(search)
     params = _flat(about["settings"]) | _flat(about["search"], "search.")
     ended = [row for row in rows if row["status"] in _STATUS]
@@ -155,10 +164,18 @@ def _trial_part(folder: RunDirectory, search: pathlib.Path, row: Mapping[str, An
     )
 
 
-def _final_part(folder: RunDirectory, search: pathlib.Path) -> Part:
+def _final_part(folder: RunDirectory, search: pathlib.Path, reader: contents.Files) -> Part | None:
     """Reads the final training from the report; another one of the same search has other settings or another course."""
-    summary, config = _json(folder.summary), _json(folder.report / "config.json")
-    history = _json(folder.report / "history.json")
+    checks = {
+        "summary.json": _summary,
+        "config.json": lambda settings: _flat(settings) and settings,
+        "history.json": lambda reports: [one for one in reports if one["epoch"]],
+    }
+    found: dict[str, Any] = {name: reader.json(folder.report / name, check) for name, check in checks.items()}
+    if lacking := [name for name, value in found.items() if not value]:
+        reader.problems.append(f"The final model was left out: {folder.report} has no usable {' or '.join(lacking)}.")
+        return None
+    summary, config, history = found.values()
     training = hashlib.sha256(json.dumps([config, history], sort_keys=True).encode()).hexdigest()[:12]
     time_ms = _time_ms(folder.report / "history.json")
     points = []
@@ -170,7 +187,7 @@ def _final_part(folder: RunDirectory, search: pathlib.Path) -> Part:
     for name, value in summary["metrics"].items():
         if value is not None:
             points.append(Point(metric_name(f"test/{name}"), float(value), time_ms, epoch))
-    found = (path for pattern in _REPORT_FILES for path in folder.report.glob(pattern))
+    kept = (path for pattern in _REPORT_FILES for path in folder.report.glob(pattern))
     pushed = summary["pushed_model"]
     # The folder may have moved since; the model has its place in it.
     model = None if pushed is None else folder.serving_model / pathlib.Path(pushed).name
@@ -182,9 +199,14 @@ def _final_part(folder: RunDirectory, search: pathlib.Path) -> Part:
         params=_flat(config),
         points=tuple(points),
         tags={"blessed": str(summary["blessed"]), "reasons": "; ".join(summary["reasons"])},
-        artifacts=tuple(sorted(found)),
+        artifacts=tuple(sorted(kept)),
         model=model if model is not None and model.is_dir() else None,
     )
+
+
+def _summary(value: Any) -> Mapping[str, Any]:
+    contents.with_members("epoch")(value["final_val"])
+    return contents.with_members("metrics", "pushed_model", "blessed", "reasons")(value)
 
 
 def read_scalars(logdir: pathlib.Path) -> Iterator[Point]:
@@ -225,14 +247,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             flat[f"{prefix}{name}"] = json.dumps(value) if isinstance(value, dict | list) else str(value)
     return flat
-
-
-def _json(path: pathlib.Path) -> Any:
-    """Reads a JSON file; None where it is missing."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
 
 
 def _time_ms(path: pathlib.Path) -> int:

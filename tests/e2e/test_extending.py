@@ -16,8 +16,7 @@ import pytest
 from data import sources
 from models.evaluation import image_results
 from tests import box_references
-from tests.command_line import ROOT, ssd_tuner, ssd_tuner_here
-from tests.e2e.test_pipeline import SMALL
+from tests.command_line import ROOT, SHORT, SMALL, ssd_tuner, ssd_tuner_here
 
 PAGE = ROOT / "docs" / "extending.md"
 CLASSES = "person,vehicle=car+bicycle"
@@ -70,7 +69,7 @@ def workdir(tmp_path_factory) -> pathlib.Path:
 def run(plugin, dataset, converted, workdir) -> subprocess.CompletedProcess[str]:
     data = (f"--dataset={dataset}", f"--classes={CLASSES}", "--tile=1x2:0.2", "--direct_num_workers=2")
     test = (f"--test_dataset={converted}", f"--test_classes={CLASSES}", "--min_map=0", "--export=tflite_float32")
-    own = ("--search=halton", "--objective=recall_80", "--preset=quick", *SMALL, "--set=model.backbone=plain")
+    own = ("--search=halton", "--objective=recall_80", "--preset=quick", *SMALL, *SHORT, "--set=model.backbone=plain")
     done = ssd_tuner("run", f"--plugin={plugin}", f"--workdir={workdir}", *data, *test, *own)
     assert done.returncode == 0, done.stdout + done.stderr
     return done

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tests.command_line import ROOT, ssd_tuner
-from tests.e2e.test_pipeline import DATASET, SMALL, TUNED, states
+from tests.command_line import ROOT, SHORT, SMALL, ssd_tuner
+from tests.e2e.test_pipeline import DATASET, TUNED, states
 
 STEPS = {
     *("DetectionExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Tuner", "Trainer", "Evaluator"),
@@ -38,7 +38,7 @@ main.entry_point()
 
 @pytest.mark.slow  # 21 starts; `test_pipeline` kills a run in its search, `test_kubeflow` interrupts one there
 def test_a_signal_in_any_step_loses_nothing_but_that_step(tmp_path) -> None:
-    arguments = ["run", f"--dataset={DATASET}", f"--workdir={tmp_path / 'run'}", "--min_map=0", TUNED, *SMALL]
+    arguments = ["run", f"--dataset={DATASET}", f"--workdir={tmp_path / 'run'}", "--min_map=0", TUNED, *SMALL, *SHORT]
     finished: list[str] = []
     for number in range(len(STEPS)):
         step = interrupted_step(start(BEFORE, str(min(number, 1)), *arguments), finished)

@@ -1,36 +1,35 @@
 """The compiled pipeline as Kubeflow Pipelines runs it: artifacts through an S3 server, a folder for each step alone.
 
-The tests of this file run in order on one volume; each states what the one before it left.
+The tests share one volume and the first run on it, of which each has what it was when it ended.
 """
 
+import dataclasses
 import json
 import pathlib
 import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 import yaml
 
 from data import sources
+from models.training import devices
 from tests import coco_folder, kubeflow_cluster
-from tests.command_line import ssd_tuner_here
+from tests.command_line import SHORT, SMALL, ssd_tuner_here
 
 BUCKET, ROOT = "mlpipeline", "minio://mlpipeline/v2/artifacts"
-SMALL = (
+SETTINGS = (
     "--dataset=road_scenes:train=48,val=12,test=12",
     "--preset=quick",
     "--min_map=0",
     "--max_p_worse=1",
     "--tune=optimizer.learning_rate,loss.localization_weight",
-    "--set=input.image_size=64",
-    "--set=model.backbone=mobilenet_v1",
-    "--set=model.alpha=0.35",
-    "--set=model.num_levels=2",
-    "--set=input.batch_size=8",
+    *SMALL,
 )
-SHORT = ("--max_epochs=1", "--max_epochs_total=2", "--epochs=1")
+SHORTEST = ("--max_epochs=1", "--max_epochs_total=2", "--epochs=1")
 GRACE_S = 300  # after SIGTERM: Kubernetes gives 30 s, but a busy machine may need longer for the export
 LIGHT = ("StatisticsGen", "SchemaGen", "ExampleValidator")
 
@@ -50,7 +49,7 @@ def cluster(tmp_path_factory):
 def compile_here(volume: pathlib.Path, *arguments: str) -> kubeflow_cluster.Compiled:
     output = volume.parent / "pipeline.yaml"
     needed = (f"--workdir={volume}/demo", f"--volume=runs:{volume}", f"--pipeline_root={ROOT}", "--image=ssd-tuner:1")
-    done = ssd_tuner_here("kubeflow", "compile", *SMALL, *needed, *arguments, f"--output={output}")
+    done = ssd_tuner_here("kubeflow", "compile", *SETTINGS, *needed, *arguments, f"--output={output}")
     assert done.returncode == 0, done.stdout + done.stderr
     return kubeflow_cluster.read(output)
 
@@ -60,6 +59,15 @@ def test_the_pipeline_compiles_with_the_options_given_to_beam(volume) -> None:
     container = compiled.container("DetectionExampleGen")
     assert {"--runner=DirectRunner", "--direct_num_workers=3"} <= set(container["args"])
     assert "--runner=FnApiRunner" not in container["args"]
+
+
+def test_a_step_that_has_a_gpu_is_told_so_and_does_not_train_on_the_cpu_of_a_wrong_image(volume) -> None:
+    compiled = compile_here(volume, "--gpus=2")
+    told = {
+        step: {one["name"]: one["value"] for one in compiled.container(step)["env"]}.get(devices.POD_GPUS)
+        for step in ("Tuner", "Trainer", "Evaluator", "DetectionExampleGen")
+    }
+    assert told == {"Tuner": "2", "Trainer": "2", "Evaluator": "2", "DetectionExampleGen": None}
 
 
 def test_the_datasets_may_have_other_names_on_this_machine(volume, tmp_path) -> None:
@@ -82,7 +90,7 @@ def test_the_datasets_may_have_other_names_on_this_machine(volume, tmp_path) -> 
 
 def test_what_kubeflow_refuses_is_not_compiled(volume, tmp_path) -> None:
     """What TFX writes by default: schema 2.0.0, resolvers, underscores in names."""
-    compiled = compile_here(volume, *SHORT)
+    compiled = compile_here(volume, *SHORTEST)
     label = compiled.component("Tuner")["executorLabel"]
     for path, value in (
         (("schemaVersion",), "2.0.0"),
@@ -99,37 +107,62 @@ def test_what_kubeflow_refuses_is_not_compiled(volume, tmp_path) -> None:
             kubeflow_cluster.read(tmp_path / "changed.yaml")
 
 
-def test_the_first_run_ends_with_a_pushed_model(cluster, volume) -> None:
-    outputs = cluster.run(compile_here(volume, *SHORT))
-    assert set(cluster.states.values()) == {"done"}
-    assert len(cluster.states) == 11
-    assert outputs["LastBlessedModel"]["model"]["metadata"]["is_empty"] == 1
-    blessing = outputs["Evaluator"]["blessing"]["metadata"]
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a run of the pipeline left.
+
+    Attributes:
+        outputs: {component: {output: artifact}}.
+        states: {component: "done" or "cached"}.
+        pushed: folders of the models that are pushed, the first one first.
+        pods: folders of steps that were not removed.
+    """
+
+    outputs: dict[str, Any]
+    states: dict[str, str]
+    pushed: list[pathlib.Path]
+    pods: list[pathlib.Path]
+
+
+def run(cluster: kubeflow_cluster.Cluster, volume: pathlib.Path, *arguments: str) -> Run:
+    outputs = cluster.run(compile_here(volume, *SHORTEST, *arguments))
+    pushed = sorted((volume / "demo" / "serving_model").iterdir())
+    return Run(outputs, dict(cluster.states), pushed, list(cluster.pods.iterdir()))
+
+
+@pytest.fixture(scope="module")
+def first(cluster, volume) -> Run:
+    return run(cluster, volume)
+
+
+def test_the_first_run_ends_with_a_pushed_model(first) -> None:
+    assert set(first.states.values()) == {"done"}
+    assert len(first.states) == 11
+    assert first.outputs["LastBlessedModel"]["model"]["metadata"]["is_empty"] == 1
+    blessing = first.outputs["Evaluator"]["blessing"]["metadata"]
     assert blessing["blessed"] == 1
-    assert blessing["current_model"] == outputs["Trainer"]["model"]["uri"]
+    assert blessing["current_model"] == first.outputs["Trainer"]["model"]["uri"]
     assert "baseline_model" not in blessing
-    for of_task in outputs.values():
+    for of_task in first.outputs.values():
         for artifact in of_task.values():
             assert artifact["uri"].startswith(f"{ROOT}/ssd-tuner/")
-    (version,) = (volume / "demo" / "serving_model").iterdir()
+    (version,) = first.pushed
     assert (version / "saved_model.pb").is_file()
     assert "| test | 12 |" in (version / "assets.extra" / "model_card.md").read_text()
-    assert not list(cluster.pods.iterdir())
+    assert not first.pods
 
 
 @pytest.mark.slow
-def test_the_second_run_is_compared_with_the_first_ones_model(cluster, volume) -> None:
+def test_the_second_run_is_compared_with_the_first_ones_model(first, cluster, volume) -> None:
     """Another seed: the data's steps come from the cache, and two models are pushed in the end."""
-    (first,) = (volume / "demo" / "serving_model").iterdir()
-    outputs = cluster.run(compile_here(volume, *SHORT, "--seed=1"))
-    cached = {task for task, state in cluster.states.items() if state == "cached"}
-    assert cached == {"DetectionExampleGen", *LIGHT}
-    baseline = outputs["LastBlessedModel"]["model"]
-    assert baseline["metadata"]["pushed_as"] == str(first)
-    blessing = outputs["Evaluator"]["blessing"]["metadata"]
+    second = run(cluster, volume, "--seed=1")
+    assert {task for task, state in second.states.items() if state == "cached"} == {"DetectionExampleGen", *LIGHT}
+    baseline = second.outputs["LastBlessedModel"]["model"]
+    assert [baseline["metadata"]["pushed_as"]] == [str(path) for path in first.pushed]
+    blessing = second.outputs["Evaluator"]["blessing"]["metadata"]
     assert blessing["baseline_model"] == baseline["uri"]
-    assert blessing["current_model"] == outputs["Trainer"]["model"]["uri"]
-    assert len(list((volume / "demo" / "serving_model").iterdir())) == 2
+    assert blessing["current_model"] == second.outputs["Trainer"]["model"]["uri"]
+    assert len(second.pushed) == 2
 
 
 @pytest.mark.slow
@@ -165,7 +198,7 @@ def test_a_step_that_is_stopped_goes_on_when_it_is_tried_again(tmp_path) -> None
         return process.returncode, log.read_text()
 
     volume.mkdir()
-    compiled = compile_here(volume, "--max_epochs=2", "--max_epochs_total=8", "--epochs=2")
+    compiled = compile_here(volume, *SHORT)
     (tmp_path / "pods").mkdir()
     with kubeflow_cluster.object_store(BUCKET) as bucket:
         cluster = kubeflow_cluster.Cluster(bucket, tmp_path / "pods", start)

@@ -26,12 +26,11 @@ from PIL import Image
 
 from data.road_scenes import scenes
 from tests import notebooks
-from tests.command_line import ROOT, ssd_tuner, ssd_tuner_here
+from tests.command_line import ROOT, SMALL, ssd_tuner, ssd_tuner_here
 
 DATASET = "road_scenes:train=24,val=12,test=8"
-SMALL = ("--set=model.backbone=mobilenet_v1", "--set=model.num_levels=2", "--set=model.alpha=0.35")
-SMALL += ("--set=input.image_size=64", "--set=input.batch_size=8", "--tune=optimizer.learning_rate,loss.matched_iou")
-SMALL += ("--max_epochs=2", "--max_epochs_total=4", "--epochs=3", "--min_map=0", "--profile")
+SETTINGS = (*SMALL, "--tune=optimizer.learning_rate,loss.matched_iou")
+SETTINGS += ("--max_epochs=2", "--max_epochs_total=4", "--epochs=3", "--min_map=0", "--profile")
 
 
 def command(*arguments: str) -> list[str]:
@@ -58,7 +57,7 @@ def workdir(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(scope="module")
 def run(workdir, closed_port) -> subprocess.CompletedProcess[str]:
     uri = f"http://127.0.0.1:{closed_port}"
-    done = ssd_tuner("run", f"--dataset={DATASET}", f"--workdir={workdir}", *SMALL, f"--mlflow={uri}")
+    done = ssd_tuner("run", f"--dataset={DATASET}", f"--workdir={workdir}", *SETTINGS, f"--mlflow={uri}")
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -250,7 +249,7 @@ def test_a_notebook_compares_the_run_with_a_second_one(workdir, tmp_path, monkey
     runs.mkdir()
     (runs / "planned").symlink_to(workdir)
     replaced = {'"road_scenes:look=thermal,train=120,val=40,test=80"': repr(DATASET)}
-    replaced["SMALL = ["] = f"SMALL = {list(SMALL[:-1])}\nOTHERS = ["  # what the run had, but for the profile
+    replaced["SMALL = ["] = f"SMALL = {list(SETTINGS[:-1])}\nOTHERS = ["  # what the run had, but for the profile
     cells = notebooks.execute("03_tune_and_compare", tmp_path, monkeypatch, replaced)
     text = notebooks.text(cells)
     assert "plain: status 0" in text

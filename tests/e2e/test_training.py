@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import random
 import subprocess
 import sys
 import time
@@ -98,8 +97,9 @@ train.train(ExperimentConfig.from_dict(settings), train_files, val_files, names,
 """
 
 
-def test_a_process_killed_within_an_epoch_loses_that_epoch_only(data, tmp_path) -> None:
-    """SIGKILL some time after the second epoch's end: in the third, or while its state is written."""
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_process_killed_within_an_epoch_loses_that_epoch_only(data, tmp_path, share) -> None:
+    """SIGKILL a share of an epoch after the second one's end: in the third, or while its state is written."""
     whole = train.train(SMALL, *data, CLASS_NAMES, epochs=4)
     expected, history = weights(whole), whole.history
     state = tmp_path / "state.npz"
@@ -107,7 +107,7 @@ def test_a_process_killed_within_an_epoch_loses_that_epoch_only(data, tmp_path) 
     process = subprocess.Popen([sys.executable, "-c", KILLED_PROCESS, arguments], stdout=subprocess.PIPE, cwd=ROOT)
     for _ in range(2):
         assert process.stdout.readline() == b"epoch\n"
-    time.sleep(random.random() * history[-1]["seconds"])
+    time.sleep(share * history[-1]["seconds"])
     process.kill()
     process.communicate()
     first = []

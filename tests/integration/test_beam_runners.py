@@ -10,7 +10,6 @@ from pipeline.components.example_gen import DetectionExampleGen
 from tests import beam_cluster, data_checks
 
 PARTS = ("DetectionExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator")
-DASK = "apache_beam.runners.dask.dask_runner.DaskRunner"
 
 
 @pytest.fixture(scope="module")

@@ -181,3 +181,24 @@ def test_a_cluster_that_does_not_answer_is_one_line() -> None:
         port = server.getsockname()[1]
     with pytest.raises(UserError, match=rf"^`--ray=localhost:{port}`: no Ray cluster answers there"):
         ray_connection._check_answers(f"localhost:{port}")
+
+
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_a_port_that_stays_silent_is_given_up_after_10_seconds(monkeypatch, by_variable) -> None:
+    with socket.create_server(("localhost", 0)) as server:
+        address = f"localhost:{server.getsockname()[1]}"
+        asked, text = address, f"`--ray={address}`"
+        if by_variable:
+            monkeypatch.setenv("RAY_ADDRESS", address)
+            asked, text = ray_connection.AUTO, f"`--ray=auto` with `RAY_ADDRESS={address}`"
+        began_s = time.monotonic()
+        with pytest.raises(UserError, match=rf"^{text}: no Ray cluster was joined \(no answer within 10 s\)"):
+            ray_connection._check_answers(asked)
+    assert time.monotonic() - began_s < 40  # Ray's own import included; Ray alone would go on for longer
+
+
+def test_why_a_cluster_cannot_be_joined_is_said(monkeypatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "nowhere:x")
+    with pytest.raises(UserError, match=r"no Ray cluster was joined \(.*nowhere:x.*\)") as caught:
+        ray_connection._check_answers(ray_connection.AUTO)
+    assert "\n" not in str(caught.value)

@@ -281,7 +281,7 @@ def test_softmax_logits_that_saturate_make_no_detection(exported):
     assert found.logits[1] < 20
 
 
-def test_a_model_of_half_precision_is_exported_in_float32(tmp_path):
+def test_a_model_of_half_precision_is_exported_in_float32():
     import keras
 
     policy = keras.config.dtype_policy()

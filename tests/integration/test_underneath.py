@@ -3,10 +3,14 @@
 An upgrade that drops or changes one of them fails here, with the name and what it is for.
 """
 
+import ast
 import json
 import pathlib
 import pkgutil
+import re
+from collections.abc import Iterator
 
+import apache_beam as beam
 import keras
 import keras_tuner
 import numpy as np
@@ -14,8 +18,16 @@ import optuna
 import pytest
 import tensorflow as tf
 from keras_tuner.engine.trial import Trial
+from tensorflow.core.protobuf import trackable_object_graph_pb2
 
+from models.od_api import checkpoint
 from tuner_fn.oracles.saved import SavedOracle
+
+ROOT = pathlib.Path(__file__).parents[2]
+# Names with an underscore that are no private ones underneath: `os._exit` and two hooks of TFDS's builders have
+# documentation, `_on_...` are methods that the kit's own screen calls by the kind of an event.
+DOCUMENTED = re.compile("_exit|_info|_split_generators|_on_[a-z]+")
+INTERNAL = re.compile(r"tfx\.orchestration\.|tensorflow\.|.*\.experimental\b")  # modules without a promise
 
 
 class _Oracle(SavedOracle):
@@ -178,6 +190,83 @@ def test_tflite_calibrates_only_and_implements_its_own_suppression() -> None:
     assert callable(tf.config.experimental.get_device_details)  # half precision where a GPU is good at it
 
 
+def test_tensorboard_takes_messages_as_they_are(tmp_path) -> None:
+    """`write_raw_pb`: the hyperparameters' columns and the precision-recall curves of a trial."""
+    written = tf.compat.v1.Summary(value=[tf.compat.v1.Summary.Value(tag="kept")])
+    with tf.summary.create_file_writer(str(tmp_path)).as_default(step=0):
+        assert tf.summary.experimental.write_raw_pb(written.SerializeToString())
+    (log,) = tmp_path.iterdir()
+    assert b"kept" in log.read_bytes()
+
+
+def test_the_profiler_starts_and_stops(tmp_path) -> None:
+    """`tf.profiler.experimental.start`, `stop`: `--profile` records some steps."""
+    tf.profiler.experimental.start(str(tmp_path))
+    tf.profiler.experimental.stop()
+    assert list(tmp_path.glob("plugins/profile/*/*.xplane.pb"))
+
+
+def test_a_checkpoint_holds_the_graph_of_its_objects(tmp_path) -> None:
+    """`_CHECKPOINTABLE_OBJECT_GRAPH`: layers of checkpoints of the Object Detection API are found by their names."""
+    path = tf.train.Checkpoint(one=tf.Variable(1.0)).save(str(tmp_path / "model"))
+    graph = trackable_object_graph_pb2.TrackableObjectGraph()
+    graph.ParseFromString(tf.train.load_checkpoint(path).get_tensor(checkpoint._GRAPH))
+    assert "one" in {child.local_name for child in graph.nodes[0].children}
+
+
+def test_tfx_gives_executors_a_beam_pipeline_and_a_folder(tmp_path) -> None:
+    """`_make_beam_pipeline`: ingestion. `_get_tmp_dir`: what the Tuner's search leaves."""
+    from pipeline.components import example_gen
+
+    about = {"beam_pipeline_args": ["--runner=FnApiRunner"], "tmp_dir": str(tmp_path), "unique_id": "7"}
+    executor = example_gen.Executor(example_gen.Executor.Context(**about))
+    with executor._make_beam_pipeline() as pipeline:
+        _ = pipeline | beam.Create([1, 2]) | beam.Map(str) | beam.io.WriteToText(str(tmp_path / "out"))
+    assert list(tmp_path.glob("out*"))
+    assert executor._get_tmp_dir().startswith(str(tmp_path))
+
+
+def nodes() -> Iterator[ast.AST]:
+    for package in ("data", "models", "tuner_fn", "pipeline"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield from ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def private_names() -> set[str]:
+    """Finds private names of libraries: read here and defined nowhere here, or methods that nothing here calls."""
+    read, defined, methods = set(), set(), set()
+    for node in nodes():
+        if isinstance(node, ast.ClassDef):
+            methods |= {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
+            defined |= {part.id for line in node.body for part in ast.walk(line) if isinstance(part, ast.Name)}
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) != "super()":
+            (defined if isinstance(node.ctx, ast.Store) else read).add(node.attr)
+    found = (read - defined - methods) | (methods - read)
+    return {name for name in found if re.match("_[^_]", name) and not DOCUMENTED.fullmatch(name)}
+
+
+def experimental_names() -> set[str]:
+    """Finds what is called experimental, or stands below a module of that name."""
+    found = set()
+    for node in nodes():
+        if isinstance(node, ast.ImportFrom) and INTERNAL.match(node.module or ""):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith(".experimental"):
+            found.add(node.attr)
+        elif isinstance(node, ast.Attribute | ast.keyword):
+            name = (node.attr if isinstance(node, ast.Attribute) else node.arg) or ""
+            found |= {name} if "experimental_" in name else set()
+    return found
+
+
+@pytest.mark.parametrize("find", [private_names, experimental_names])
+def test_this_file_holds_each_private_or_experimental_name(find) -> None:
+    found, text = find(), pathlib.Path(__file__).read_text(encoding="utf-8")
+    assert len(found) > 5
+    missing = sorted(name for name in found if not re.search(rf"\b{name}\b", text))
+    assert not missing, f"tests/integration/test_underneath.py needs a test of {missing}"
+
+
 @pytest.mark.parametrize(
     ("module", "names", "purpose"),
     [
@@ -193,7 +282,25 @@ def test_tflite_calibrates_only_and_implements_its_own_suppression() -> None:
             ["substitute_runtime_parameter"],
             "progress by component",
         ),
-        ("tfx.orchestration.local.runner_utils", ["extract_local_deployment_config"], "progress by component"),
+        (
+            "tfx.orchestration.local.runner_utils",
+            ["extract_local_deployment_config", "extract_executor_spec", "extract_custom_driver_spec"],
+            "progress by component",
+        ),
+        ("tfx.orchestration.portable.mlmd.execution_lib", ["get_output_artifacts"], "what a component has written"),
+        (
+            "tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner",
+            ["KubeflowV2DagRunner", "KubeflowV2DagRunnerConfig"],
+            "`ssd-tuner kubeflow compile`",
+        ),
+        ("tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor", ["main"], "a step on Kubeflow"),
+        ("tensorflow.lite.python.convert", ["mlir_quantize", "ConverterError"], "int8 files"),
+        ("tensorflow.lite.python.schema_py_generated", ["BuiltinOperator", "TensorType"], "reading TFLite files"),
+        (
+            "tensorflow.lite.tools.flatbuffer_utils",
+            ["convert_bytearray_to_object", "convert_object_to_bytearray"],
+            "int8 files and reading TFLite files",
+        ),
         ("tfx.components.util.model_utils", ["is_model_blessed"], "what the Exporter exports"),
         ("tfx.components.tuner.component", ["TunerFnResult"], "the tuner_fn"),
         (

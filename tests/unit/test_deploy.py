@@ -2,9 +2,12 @@
 
 import pathlib
 import re
+import shlex
 
 import pytest
 import yaml
+
+from pipeline.cli import parsing, run
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -12,6 +15,18 @@ DEPLOY = ROOT / "deploy"
 
 def manifests():
     return [one for path in sorted(DEPLOY.glob("*.yaml")) for one in yaml.safe_load_all(path.read_text())]
+
+
+def pod_specs(manifest):
+    """Yields what every pod of a manifest is made from, however deep a kind of another's making keeps it."""
+    if isinstance(manifest, dict):
+        if "containers" in manifest:
+            yield manifest
+        for value in manifest.values():
+            yield from pod_specs(value)
+    elif isinstance(manifest, list):
+        for value in manifest:
+            yield from pod_specs(value)
 
 
 def test_the_image_is_built_from_files_that_are_there_and_not_ignored():
@@ -32,9 +47,8 @@ def test_the_image_takes_the_release_of_uv_that_the_makefile_takes():
 def test_every_pod_mounts_the_claim_that_is_made_and_is_not_root():
     found = manifests()
     (claim,) = [one["metadata"]["name"] for one in found if one["kind"] == "PersistentVolumeClaim"]
-    specs = [one["spec"] for one in found if one["kind"] == "Pod"]
-    specs += [one["spec"]["template"]["spec"] for one in found if one["kind"] == "Deployment"]
-    assert len(specs) == 2
+    specs = list(pod_specs(found))
+    assert len(specs) == 4  # of a Pod, a Deployment, and head and workers of a RayJob
     for spec in specs:
         assert [volume["persistentVolumeClaim"]["claimName"] for volume in spec["volumes"]] == [claim]
         assert spec["securityContext"]["runAsUser"] == 1000
@@ -42,6 +56,27 @@ def test_every_pod_mounts_the_claim_that_is_made_and_is_not_root():
     assert "useradd --uid 1000" in (DEPLOY / "Dockerfile").read_text()
 
 
-@pytest.mark.parametrize("name", ["volume.yaml", "data.yaml", "tensorboard.yaml"])
-def test_the_guide_names_every_manifest(name):
-    assert f"deploy/{name}" in (ROOT / "docs" / "kubeflow.md").read_text()
+def test_the_ray_job_runs_what_the_lock_installs():
+    (job,) = [one for one in manifests() if one["kind"] == "RayJob"]
+    (locked,) = re.findall(r"^ray\S*==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    assert job["spec"]["rayClusterSpec"]["rayVersion"] == locked
+    program, command, *given = shlex.split(job["spec"]["entrypoint"])
+    assert (program, command) == ("ssd-tuner", "run")
+    (workdir,) = [one.partition("=")[2] for one in given if one.startswith("--workdir=")]
+    for spec in pod_specs(job):
+        (container,) = spec["containers"]
+        assert any(workdir.startswith(f"{mount['mountPath']}/") for mount in container["volumeMounts"])
+    parsing.parse(command, parsing.define(run), given)
+
+
+@pytest.mark.parametrize(
+    ("name", "guide"),
+    [
+        ("volume.yaml", "kubeflow"),
+        ("data.yaml", "kubeflow"),
+        ("tensorboard.yaml", "kubeflow"),
+        ("rayjob.yaml", "scale"),
+    ],
+)
+def test_the_guide_names_every_manifest(name, guide):
+    assert f"deploy/{name}" in (ROOT / "docs" / f"{guide}.md").read_text()

@@ -25,13 +25,16 @@ def system(tmp_path):
         *arguments: str,
         without_venv: tuple[str, ...] = (),
         machine: str = "x86_64",
+        os_release: str = "",
     ) -> str:
         write("getconf", f"echo glibc {glibc}" if glibc else "exit 1")
         write("uname", f"echo {machine}")
         for name, version in versions.items():
             imports = "exit 1" if name in without_venv else "exit 0"
             write(name, f'case "$2" in *ensurepip*) {imports} ;; *) echo {version} ;; esac')
-        environment = {"PATH": str(folder), "HOME": str(tmp_path)}  # nothing of this machine is found
+        (tmp_path / "os-release").write_text(os_release.replace(";", "\n"))
+        # nothing of this machine is found
+        environment = {"PATH": str(folder), "HOME": str(tmp_path), "OS_RELEASE": str(tmp_path / "os-release")}
         for tool in ("sed", "tr", "head", "ls", "cut", "sh"):
             if not (folder / tool).exists():
                 os.symlink(f"/usr/bin/{tool}" if os.path.exists(f"/usr/bin/{tool}") else f"/bin/{tool}", folder / tool)
@@ -73,9 +76,46 @@ def test_a_system_without_one_is_told_what_to_install(system, glibc, versions, r
     assert "\n" not in found
 
 
+_BY_UV = "install Python 3.11 with its module venv, for example by: uv python install 3.11"
+_LIKE_UBUNTU = 'ID_LIKE="ubuntu debian";'
+
+
+@pytest.mark.parametrize(
+    ("glibc", "os_release", "hint"),
+    [
+        (
+            "2.36",
+            "NAME=Debian;ID=debian;VERSION_ID=12;VERSION_CODENAME=bookworm",
+            "apt-get install python3 python3-venv",
+        ),
+        ("2.41", "NAME=Debian;ID=debian;VERSION_ID=13;VERSION_CODENAME=trixie", "apt-get install python3 python3-venv"),
+        ("2.35", "ID=ubuntu;ID_LIKE=debian;UBUNTU_CODENAME=jammy", "apt-get install python3.11 python3.11-venv"),
+        ("2.39", "ID=ubuntu;ID_LIKE=debian;UBUNTU_CODENAME=noble", "apt-get install python3 python3-venv"),
+        ("2.39", f"ID=linuxmint;{_LIKE_UBUNTU}UBUNTU_CODENAME=noble", "apt-get install python3 python3-venv"),
+        ("2.36", "ID=linuxmint;ID_LIKE=debian;DEBIAN_CODENAME=bookworm", "apt-get install python3 python3-venv"),
+        ("2.34", 'ID=rhel;ID_LIKE="fedora";VERSION_ID=9.6', "dnf install python3.11"),
+        ("2.39", 'ID=centos;ID_LIKE="rhel fedora";VERSION_ID=10', "dnf install python3"),
+        ("2.42", "ID=fedora;VERSION_ID=43", "dnf install python3.13"),
+        ("2.38", 'ID="opensuse-leap";ID_LIKE="suse opensuse";VERSION_ID=15.6', "zypper install python311"),
+        ("2.31", "ID=debian;VERSION_ID=11;VERSION_CODENAME=bullseye", _BY_UV),
+        ("2.42", "ID=debian;VERSION_CODENAME=forky", _BY_UV),
+        ("2.31", "ID=ubuntu;ID_LIKE=debian;VERSION_ID=20.04;UBUNTU_CODENAME=focal", _BY_UV),
+        ("2.43", "ID=ubuntu;ID_LIKE=debian;VERSION_ID=26.04;UBUNTU_CODENAME=resolute", _BY_UV),
+        ("2.41", "ID=arch", _BY_UV),
+        ("2.41", "", _BY_UV),
+    ],
+)
+def test_a_system_is_told_to_install_what_it_has(system, glibc, os_release, hint) -> None:
+    found = system(glibc, {"python3": "3.9"}, os_release=os_release)
+    assert f": {hint}. Or name another: " in found
+
+
 def test_an_interpreter_without_venv_is_named(system) -> None:
-    found = system("2.36", {"python3": "3.11"}, without_venv=("python3",))
+    found = system(
+        "2.31", {"python3": "3.11"}, without_venv=("python3",), os_release="NAME=Debian;ID=debian;VERSION_ID=11"
+    )
     assert "the modules venv and ensurepip of python3 are missing" in found
+    assert "On Debian 11: apt-get install python3.11-venv. " in found
 
 
 def test_a_named_interpreter_is_taken_or_refused_with_its_version(system) -> None:

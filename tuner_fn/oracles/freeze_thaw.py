@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from data import progress
 from tuner_fn.oracles.base import Exhausted, SeededOracle
 from tuner_fn.oracles.configuration import Configuration, Proposal
 from tuner_fn.oracles.curve_model import NO_CURVE, CurveModel, Points
@@ -15,7 +16,7 @@ INITIAL = 4  # configurations before the model: the defaults and random ones
 MOST_POINTS, MOST_FITTED = 400, 250  # of curves: what the model is conditioned on, and its constants are fitted on
 REFIT_GROWTH = 1.15  # of the results, before the constants are fitted again
 FAILED = -0.25  # score of a failed configuration, below the worst, in units of best less worst
-TELLING = 0.5  # of the start's final score: from there on scores tell configurations apart
+TELLING = 0.5  # half of the start's final score: from there on scores tell configurations apart
 MOST_RUNNING = 100  # running trials, the last ones started, that the model takes for ended
 FINISHED = 2  # configurations beside the start that the last epochs train in full (`benchmarks/two_steps.py`)
 MOST_PAUSED = 100  # configurations, the best ones, that the model is asked about; the rest have little to hope for
@@ -73,6 +74,7 @@ class FreezeThawOracle(SeededOracle):
         self.prior_weight = prior_weight
         self._least_epochs = max(min_epochs, math.ceil(0.09 * self.max_epochs))
         self.rungs = make_rungs(self._least_epochs, self.max_epochs)
+        self._has_told = False  # how long the first rung is
         self._constants: list[float] | None = None  # of the model, as last fitted
         self._fitted_at = 0.0
 
@@ -177,6 +179,10 @@ class FreezeThawOracle(SeededOracle):
             return
         telling = [epoch for epoch, score in sorted(start.curve.items()) if score >= TELLING * final]
         self.rungs = make_rungs(max(self._least_epochs, telling[0]), self.max_epochs)
+        if not self._has_told:
+            self._has_told = True
+            text = f"New configurations are first trained up to epoch {self.rungs[0]}: the first settings had half of"
+            progress.emit("note", text=f"{text} their final score after epoch {telling[0]}.")
 
     def _acquisition(self, rng: np.random.Generator, *, to_end: bool = False) -> Acquisition:
         """Conditions the model on all curves; returns the log of the expected improvement at points [N].

@@ -35,7 +35,7 @@ class OptunaOracle(SeededOracle):
         """Creates the oracle.
 
         Args:
-            sampler: one of `sampler_names`, "tpe" for example.
+            sampler: one of `samplers`, "tpe" for example.
             sampler_options: of the sampler's class, `{"multivariate": True}` for example.
             **settings: of `SeededOracle`.
 
@@ -43,15 +43,15 @@ class OptunaOracle(SeededOracle):
             UserError: an unknown sampler, option, or one whose package is not installed.
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        if sampler not in _samplers():
-            known = [f"optuna:{name}" for name in _samplers()]
+        if sampler not in samplers():
+            known = [f"optuna:{name}" for name in samplers()]
             raise UserError(f"Unknown search `optuna:{sampler}`.{nearest(f'optuna:{sampler}', known)}")
         package = _NEEDS.get(sampler)
         if package is not None and importlib.util.find_spec(package) is None:
             raise UserError(f"The search `optuna:{sampler}` needs a package that is missing: pip install {package}")
         super().__init__(**settings)
         self.sampler, self._options = sampler, dict(sampler_options or {})
-        taken = inspect.signature(_samplers()[sampler].__init__).parameters
+        taken = inspect.signature(samplers()[sampler].__init__).parameters
         for option in self._options:
             if option not in taken:
                 raise UserError(f"`{option}` is not an option of Optuna's sampler `{sampler}`.{nearest(option, taken)}")
@@ -91,7 +91,7 @@ class OptunaOracle(SeededOracle):
         if self.sampler == "qmc":  # one sequence in the whole search; the seed must shift it
             options |= {"seed": self.seed & 0xFFFFFFFF, "independent_sampler": optuna.samplers.RandomSampler(seed)}
             options = {"scramble": True, **options}
-        sampler = _samplers()[self.sampler]
+        sampler = samplers()[self.sampler]
         known = inspect.signature(sampler.__init__).parameters
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -153,13 +153,8 @@ class OptunaOracle(SeededOracle):
             self._study_attributes, self._attributes = state["optuna"]["study"], state["optuna"]["trials"]
 
 
-def sampler_names() -> tuple[str, ...]:
-    """Lists the samplers that need nothing but a seed."""
-    return tuple(_samplers())
-
-
-def _samplers() -> dict[str, type[optuna.samplers.BaseSampler]]:
-    """Finds the samplers; the exhaustive one is left out, which ends studies itself: that is `grid`."""
+def samplers() -> dict[str, type[optuna.samplers.BaseSampler]]:
+    """Finds the samplers that need nothing but a seed; the exhaustive one, which ends studies itself, is `grid`."""
     found = {}
     for name in optuna.samplers.__all__:
         one = getattr(optuna.samplers, name)

@@ -5,6 +5,7 @@ to which every image is squashed or stretched, and an aspect ratio is that of a 
 """
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,40 @@ _CLUSTER_COUNTS = range(2, 11)
 _MOST_PASSES = 8
 _LEAST_SCALE = 0.001  # of `anchors.scales`
 _WORTH_MORE_ANCHORS = 0.02  # recall that has to be gained
+_KEPT_SHAPES = 512  # of a level, whose IoUs are not computed again: 20 MB with as many boxes as are fitted
+
+
+class _Level:
+    """Boxes beside the cells of one feature map.
+
+    Attributes:
+        ious: takes the (height, width) of an anchor; returns each box's largest IoU with it, float64 [N].
+    """
+
+    def __init__(self, boxes: np.ndarray, map_size: tuple[int, int]) -> None:
+        """Finds each box's nearest cell.
+
+        Args:
+            boxes: float [N, 4] ymin, xmin, ymax, xmax, positive sides.
+            map_size: rows and columns.
+        """
+        sides, grid = _sides(boxes), np.array(map_size)
+        low = np.asarray(boxes, np.float64)[:, :2]
+        cells = np.clip(np.floor((low + sides / 2) * grid), 0, grid - 1)  # [N, 2] row, column
+        # By axis, [2, N]: numpy is many times faster along long rows.
+        self._low, self._top, self._centres = (each.T.copy() for each in (low, low + sides, (cells + 0.5) / grid))
+        self._areas = sides.prod(axis=-1)  # [N]
+        self.ious = functools.lru_cache(_KEPT_SHAPES)(self._ious)
+
+    def best(self, shapes: Sequence[tuple[float, float]]) -> np.ndarray:
+        """Computes each box's largest IoU with anchors of several shapes, float64 [N]."""
+        return functools.reduce(np.maximum, map(self.ious, shapes))
+
+    def _ious(self, shape: tuple[float, float]) -> np.ndarray:
+        halves = np.array(shape)[:, None] / 2  # [2, 1]
+        top = np.minimum(self._top, self._centres + halves)
+        overlap = np.maximum(top - np.maximum(self._low, self._centres - halves), 0).prod(axis=0)  # [N]
+        return overlap / (self._areas + 4 * halves.prod() - overlap)
 
 
 def best_ious(boxes: np.ndarray, grid: anchors.Grid, config: AnchorConfig) -> np.ndarray:
@@ -42,8 +77,7 @@ def best_ious(boxes: np.ndarray, grid: anchors.Grid, config: AnchorConfig) -> np
         float64 [N] in [0, 1].
     """
     shapes = anchors.cell_shapes(config, grid)
-    levels = [_level_ious(boxes, size, own) for size, own in zip(grid.sizes, shapes, strict=True)]
-    return np.max(levels, axis=0)
+    return np.max([_Level(boxes, size).best(own) for size, own in zip(grid.sizes, shapes, strict=True)], axis=0)
 
 
 def recall(ious: np.ndarray) -> float | None:
@@ -160,8 +194,9 @@ def propose(boxes: np.ndarray, grid: anchors.Grid, config: AnchorConfig, seed: i
     sample = _sample(boxes, seed)
     shapes = _sides(sample) * np.array(grid.sides)
     offered = _offered_sides(shapes, seed)
+    levels = [_Level(sample, size) for size in grid.sizes]
     fitted = [
-        _choose_sides(sample, grid, dataclasses.replace(config, aspect_ratios=ratios), offered)
+        _choose_sides(levels, grid, dataclasses.replace(config, aspect_ratios=ratios), offered)
         for ratios in dict.fromkeys(
             (tuple(config.aspect_ratios), box_shapes.fit_ratios(shapes, config.aspect_ratios, seed))
         )
@@ -219,19 +254,6 @@ def _sample(boxes: np.ndarray, seed: int) -> np.ndarray:
     return boxes[np.random.default_rng(seed).choice(len(boxes), _FITTED_BOXES, replace=False)]
 
 
-def _level_ious(boxes: np.ndarray, map_size: tuple[int, int], shapes: Sequence[tuple[float, float]]) -> np.ndarray:
-    """Computes each box's largest IoU with the anchors of one level, float64 [N]."""
-    sides, grid = _sides(boxes), np.array(map_size)
-    low = np.asarray(boxes, np.float64)[:, :2]
-    cells = np.clip(np.floor((low + sides / 2) * grid), 0, grid - 1)  # [N, 2] row, column
-    centres = ((cells + 0.5) / grid)[:, None]  # [N, 1, 2]
-    halves = np.array(shapes)[None] / 2  # [1, K, 2]
-    top = np.minimum((low + sides)[:, None], centres + halves)
-    overlap = np.maximum(top - np.maximum(low[:, None], centres - halves), 0).prod(axis=-1)  # [N, K]
-    union = sides.prod(axis=-1)[:, None] + (4 * halves.prod(axis=-1)) - overlap
-    return (overlap / union).max(axis=1)
-
-
 def _offered_sides(sides: np.ndarray, seed: int) -> list[float]:
     """Lists the sides of all centroids, over several numbers of clusters."""
     found = [box_shapes.cluster(sides, count, seed) for count in _CLUSTER_COUNTS]
@@ -239,17 +261,16 @@ def _offered_sides(sides: np.ndarray, seed: int) -> list[float]:
 
 
 def _choose_sides(
-    boxes: np.ndarray, grid: anchors.Grid, config: AnchorConfig, offered: Sequence[float]
+    levels: Sequence[_Level], grid: anchors.Grid, config: AnchorConfig, offered: Sequence[float]
 ) -> AnchorConfig:
     """Gives each level the side, of the offered and the configured, with which the anchors cover most boxes."""
-    levels = len(grid.sizes)
     config = dataclasses.replace(config, kind="ssd")
-    configured = list(config.scales) or anchors.level_scales(config.min_scale, config.max_scale, levels)
-    spread = np.quantile(offered, np.linspace(0, 1, levels))
+    configured = list(config.scales) or anchors.level_scales(config.min_scale, config.max_scale, len(levels))
+    spread = np.quantile(offered, np.linspace(0, 1, len(levels)))
     usable = np.maximum(spread, np.minimum(configured, [0, *(LEAST_CELLS / min(size) for size in grid.sizes[1:])]))
     starts = [_ascending(start) for start in (configured, usable)]
     choices = sorted({round(side, box_shapes.DIGITS) for side in (*offered, *configured) if _LEAST_SCALE <= side <= 1})
-    ascents = [_ascend(boxes, grid, dataclasses.replace(config, scales=start), choices) for start in starts]
+    ascents = [_ascend(levels, grid, dataclasses.replace(config, scales=start), choices) for start in starts]
     return max(ascents, key=lambda pair: pair[0])[1]
 
 
@@ -264,29 +285,29 @@ def _ascending(scales: Sequence[float]) -> tuple[float, ...]:
 
 
 def _ascend(
-    boxes: np.ndarray, grid: anchors.Grid, config: AnchorConfig, choices: Sequence[float]
+    levels: Sequence[_Level], grid: anchors.Grid, config: AnchorConfig, choices: Sequence[float]
 ) -> tuple[tuple[float, float], AnchorConfig]:
     """Changes one level's scale at a time as long as (recall, mean IoU) grows."""
     shapes = anchors.cell_shapes(config, grid)
-    ious = [_level_ious(boxes, size, own) for size, own in zip(grid.sizes, shapes, strict=True)]
+    ious = [level.best(own) for level, own in zip(levels, shapes, strict=True)]
     best = _score(ious)
     for _ in range(_MOST_PASSES):
         before = best
-        for level, side in itertools.product(range(len(grid.sizes)), choices):
+        for level, side in itertools.product(range(len(levels)), choices):
             scales = (*config.scales[:level], side, *config.scales[level + 1 :])
             if any(second <= first for first, second in itertools.pairwise(scales)):
                 continue
             changed = dataclasses.replace(config, scales=scales)
             shapes, tried = anchors.cell_shapes(changed, grid), list(ious)
             for touched in {max(level - 1, 0), level}:  # the level below has one anchor between two scales
-                tried[touched] = _level_ious(boxes, grid.sizes[touched], shapes[touched])
-            if _score(tried) > best:
-                best, config, ious = _score(tried), changed, tried
+                tried[touched] = levels[touched].best(shapes[touched])
+            if (score := _score(tried)) > best:
+                best, config, ious = score, changed, tried
         if best == before:
             break
     return best, config
 
 
 def _score(ious: Sequence[np.ndarray]) -> tuple[float, float]:
-    best = np.max(ious, axis=0)
+    best = functools.reduce(np.maximum, ious)
     return float((best >= MATCH_IOU).mean()), float(best.mean())

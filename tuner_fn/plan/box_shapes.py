@@ -37,9 +37,10 @@ def iou(sides1: np.ndarray, sides2: np.ndarray) -> np.ndarray:
 
     Source: Redmon & Farhadi 2017 (arXiv:1612.08242), section 2, "Dimension Clusters".
     """
-    one, other = np.asarray(sides1, np.float64)[:, None], np.asarray(sides2, np.float64)[None]
-    shared = np.minimum(one, other).prod(axis=-1)  # [N, M]
-    return shared / (one.prod(axis=-1) + other.prod(axis=-1) - shared)
+    (height, width), (heights, widths) = (np.asarray(sides, np.float64).T for sides in (sides1, sides2))
+    # Axis by axis: numpy takes several times as long for many short rows.
+    shared = np.minimum.outer(heights, height) * np.minimum.outer(widths, width)  # [M, N]
+    return (shared / (np.add.outer(heights * widths, height * width) - shared)).T
 
 
 def cluster(sides: np.ndarray, num_clusters: int, seed: int) -> Clusters:
@@ -120,10 +121,9 @@ def _cluster_once(sides: np.ndarray, num_clusters: int, draws: np.random.Generat
         centroids = np.concatenate([centroids, sides[[chosen]]])
     nearest = None
     for _ in range(_MOST_ITERATIONS):
-        ious = iou(sides, centroids)
-        if nearest is not None and (ious.argmax(axis=1) == nearest).all():
+        before, nearest = nearest, iou(sides, centroids).argmax(axis=1)
+        if before is not None and (nearest == before).all():
             break
-        nearest = ious.argmax(axis=1)
         members = [sides[nearest == cluster] for cluster in range(len(centroids))]
         centroids = np.stack(
             [own.mean(axis=0) if len(own) else old for own, old in zip(members, centroids, strict=True)]

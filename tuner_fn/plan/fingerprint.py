@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import os
-import pathlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,7 +27,7 @@ class Machine:
 
     Attributes:
         cores: of the CPU that this process may use, at least 1.
-        memory_bytes: of the machine.
+        memory_bytes: of the machine; 0 where it is not known.
         has_gpu: whether a GPU will train.
     """
 
@@ -87,7 +86,7 @@ class Fingerprint:
 def this_machine() -> Machine:
     """Describes the machine without starting TensorFlow, which takes 10 s."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Machine(cores, devices.memory_bytes(), has_gpu=pathlib.Path("/dev/nvidia0").exists())
+    return Machine(cores, devices.memory_bytes(), has_gpu=bool(devices.gpus()))
 
 
 def take(source: sources.Source, machine: Machine) -> Fingerprint:

@@ -13,7 +13,7 @@ from models import declarations
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import search_files
 from tuner_fn.plan.fingerprint import Fingerprint
-from tuner_fn.plan.rules import RULES, Choice
+from tuner_fn.plan.rules import RULES, Choice, notes
 
 JSON_FILE, TEXT_FILE = "plan.json", "plan.md"
 COLUMNS = ("setting", "plan", "before", "why")
@@ -27,11 +27,13 @@ class Plan:
         choices: in the order of the rules.
         before: {setting: its value without the plan}, of all settings.
         about: `Fingerprint.summary`.
+        notes: sentences on what no choice mends.
     """
 
     choices: tuple[Choice, ...]
     before: Mapping[str, Any]
     about: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -62,7 +64,8 @@ class Plan:
         ]
         cells = [COLUMNS, ["---"] * len(COLUMNS), *self.rows()]
         lines += [f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |" for row in cells]
-        lines += ["", "## What it was derived from", ""]
+        lines += ["", *(f"{html.escape(note, quote=False)}\n" for note in self.notes)]
+        lines += ["## What it was derived from", ""]
         lines += [f"- {name}: {html.escape(text, quote=False)}" for name, text in self.facts().items()]
         return "\n".join(lines) + "\n"
 
@@ -73,7 +76,8 @@ class Plan:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Plan":
         """Builds a plan from `to_dict`'s result."""
-        return cls(tuple(Choice(**choice) for choice in values["choices"]), values["before"], values["about"])
+        choices = tuple(Choice(**choice) for choice in values["choices"])
+        return cls(choices, values["before"], values["about"], tuple(values.get("notes", ())))
 
 
 def make(
@@ -101,7 +105,7 @@ def make(
         config = config.replace({choice.setting: choice.value for choice in found})
         changed = {choice.setting: choice for choice in found}
         choices = {path: choice for path, choice in choices.items() if path not in changed} | changed
-    return Plan(tuple(choices.values()), before, about.summary())
+    return Plan(tuple(choices.values()), before, about.summary(), tuple(notes(about, config)))
 
 
 def key(parts: Mapping[str, Any]) -> str:
@@ -118,11 +122,19 @@ def _text(value: Any) -> str:
 def kept(folder: pathlib.Path, wanted: str) -> Plan | None:
     """Finds the plan that a run has already; None where it has none of this `key`."""
     return search_files.read(
-        folder / JSON_FILE, lambda saved: Plan.from_dict(saved["plan"]) if saved["key"] == wanted else None
+        folder / JSON_FILE,
+        lambda saved: Plan.from_dict(plans[wanted]) if wanted in (plans := _by_key(saved)) else None,
     )
 
 
+def _by_key(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists {key: plan} of all that a file holds."""
+    return {**saved.get("others", {}), saved["key"]: saved["plan"]}
+
+
 def write(folder: pathlib.Path, plan: Plan, name: str) -> None:
-    """Writes `plan.json` and `plan.md` into a folder."""
-    files.write_json(folder / JSON_FILE, {"key": name, "plan": plan.to_dict()})
+    """Writes `plan.json` and `plan.md` into a folder; `plan.json` keeps the plans of other keys."""
+    others = search_files.read(folder / JSON_FILE, _by_key) or {}
+    others.pop(name, None)
+    files.write_json(folder / JSON_FILE, {"key": name, "plan": plan.to_dict(), "others": others})
     files.write_text(folder / TEXT_FILE, plan.markdown())

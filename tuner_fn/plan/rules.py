@@ -27,6 +27,11 @@ _PRETRAINED_RATE = 0.001
 _WIDTH = 0.75  # of a backbone without pretrained weights, at least
 _MOMENTUM_RANGE = (0.8, 0.99)
 _MATCHED_IOU = 0.4
+# Of a training process: what it holds at all, and what a step takes for each pixel of a batch at width 1.0. By what
+# MobileNet v2 took on a CPU: 1,500 at widths 0.75 and 1.0, without head and losses.
+_PROCESS_BYTES, _PIXEL_BYTES = 1_500_000_000, 2_000
+_MOST_OF_MEMORY = 0.8
+_WORTH_A_WORD = 0.05  # share of objects too small for the input
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +146,35 @@ def batch_size(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
     return [Choice("input.batch_size", batch, reason)]
 
 
+def batch_that_fits(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
+    """Halves the batch until a training step fits into the memory; a GPU's own is not known."""
+    before = batch = config.input.batch_size
+    while batch > 1 and not _fits(about, config, batch):
+        batch //= 2
+    taken, now = (_gigabytes(_bytes(config, each)) for each in (before, batch))
+    height, width_px = config.input.size
+    reason = (
+        f"training with batches of {before} and images of {width_px}x{height} px takes about {taken}, with these"
+        f" {now}; the machine has {_gigabytes(about.machine.memory_bytes)}"
+    )
+    return [Choice("input.batch_size", batch, reason)]
+
+
+def _fits(about: Fingerprint, config: ExperimentConfig, batch: int) -> bool:
+    machine = about.machine
+    is_known = machine.memory_bytes and not machine.has_gpu
+    return not is_known or _bytes(config, batch) <= _MOST_OF_MEMORY * machine.memory_bytes
+
+
+def _bytes(config: ExperimentConfig, batch: int) -> float:
+    """Estimates what training takes."""
+    return _PROCESS_BYTES + _PIXEL_BYTES * config.model.alpha * math.prod(config.input.size) * batch
+
+
+def _gigabytes(number: float) -> str:
+    return f"{number / 1e9:.1f} GB"
+
+
 def epochs(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
     """Trains a network from scratch longer where small batches alone do not give steps enough."""
     if _is_pretrained(config):
@@ -214,6 +248,8 @@ def matched_iou(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
         return []
     ious = anchor_fit.best_ious(about.boxes, anchors.detector_grid(config), anchors.anchor_config(config))
     covered, before = (float(np.mean(ious >= least)) for least in (_MATCHED_IOU, usual))
+    if not covered:
+        return []
     reason = (
         f"more anchors learn from each object; {covered:.0%} of the objects have an anchor with this IoU, {before:.0%}"
         f" with {usual:g}"
@@ -223,6 +259,38 @@ def matched_iou(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
 
 def _recall(about: Fingerprint, grid: anchors.Grid, config: AnchorConfig) -> float:
     return float(np.mean(anchor_fit.best_ious(about.boxes, grid, config) >= anchor_fit.MATCH_IOU))
+
+
+def notes(about: Fingerprint, config: ExperimentConfig) -> list[str]:
+    """Says what stands in the way of a good training although no rule changes it.
+
+    Args:
+        about: numbers of dataset and machine.
+        config: the settings with the plan.
+
+    Returns:
+        A sentence or two for each.
+    """
+    found, (height, width_px), batch = [], config.input.size, config.input.batch_size
+    if not _fits(about, config, batch):
+        smaller = "--set=input.image_size=..." if batch == 1 else "--set=input.batch_size=... or input.image_size=..."
+        found.append(
+            f"Training with batches of {batch} and images of {width_px}x{height} px takes about"
+            f" {_gigabytes(_bytes(config, batch))} of memory, and the machine has"
+            f" {_gigabytes(about.machine.memory_bytes)}. Give a smaller {smaller}"
+        )
+    grid = anchors.detector_grid(config)
+    below = anchor_fit.LEAST_CELLS / math.sqrt(math.prod(grid.sizes[0]))
+    ious = anchor_fit.best_ious(about.boxes, grid, anchors.anchor_config(config))
+    missed = (about.sides < below) & (ious < config.loss.matched_iou)
+    if missed.any() and missed.mean() >= _WORTH_A_WORD:
+        found.append(
+            f"{missed.mean():.0%} of the objects are too small for an input of {width_px}x{height} px, where the median"
+            f" of their sides is {np.median(about.sides[missed]) * math.sqrt(height * width_px):.2g} px: no anchor has"
+            f" an IoU of {config.loss.matched_iou:g} with them. Cut the images into tiles (--set=input.tile=2x2:0.2) or"
+            " give a larger --set=input.image_size=..."
+        )
+    return found
 
 
 _SHAPES = (
@@ -236,6 +304,7 @@ RULES = (
     Rule(pretrained_network, unless_fixed=dict.fromkeys(("model.backbone", "model.alpha"))),
     Rule(width),
     Rule(batch_size),
+    Rule(batch_that_fits),
     Rule(epochs),
     Rule(pretrained_batch_norm),
     Rule(pretrained_rate),

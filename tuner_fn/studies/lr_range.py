@@ -127,7 +127,7 @@ def conclusions(test: RangeTest, sweeps: Sequence[Sweep]) -> list[str]:
         elif max(found.low_spread or 1.0, found.high_spread or 1.0) > rate_interval.WIDE_SPREAD:
             wide = f"a factor of {rate_interval.WIDE_SPREAD:g}"
             texts.append(f"The repeats differ by more than {wide}: more --steps would tell more.")
-        if any(one.interval.is_cut_off for one in sweeps if one.interval is not None):
+        if found.interval.is_cut_off:
             texts.append("It still falls at the highest rate. Raise --max_rate.")
     unclear = [str(one.seed) for one in sweeps if one.interval is None]
     if unclear:

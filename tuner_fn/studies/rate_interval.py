@@ -35,7 +35,7 @@ class Repeated:
     """The intervals of several sweeps as one.
 
     Attributes:
-        interval: geometric mean of each end.
+        interval: geometric mean of each end; cut off if one of them is.
         low_spread: largest low end / smallest one, at least 1; None for one sweep.
         high_spread: the same of the high ends.
         count: sweeps with an interval.
@@ -90,7 +90,7 @@ def together(intervals: Sequence[Interval]) -> Repeated:
     """
     ends = np.log([[one.low, one.high] for one in intervals])  # [N, 2]
     low, high = np.exp(ends.mean(axis=0))
-    mean = Interval(float(low), float(high))
+    mean = Interval(float(low), float(high), any(one.is_cut_off for one in intervals))
     if len(intervals) == 1:
         return Repeated(mean, None, None, 1)
     low_spread, high_spread = np.exp(np.ptp(ends, axis=0))

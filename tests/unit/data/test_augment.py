@@ -329,6 +329,8 @@ def test_a_mosaic_shows_four_images_each_with_its_own_objects() -> None:
     labels = np.stack([np.arange(4, dtype=np.int32), np.full(4, -1, np.int32)], axis=1)
     batch = [tf.constant(each) for each in (images, boxes, labels)]
     made, found, names = (each.numpy() for each in augment.mosaic(*batch, tf.constant([12, 8]), 1.0))
+    assert (names >= 0).any(axis=1).all()  # the others show too little of their image, and are ignored
+    assert set(names[names >= 0]) == {0, 1, 2, 3}
     for number in range(4):
         assert made[number, 0, 0, 0] == pytest.approx(images[number, 0, 0, 0], abs=1e-3)
         assert len(np.unique(np.round(made[number]))) == 4

@@ -1,11 +1,13 @@
 """Loading in threads: the order stays, bad examples are listed, and what fails for another reason stops it."""
 
+import dataclasses
 import threading
 import time
 
 import pytest
 
-from data import errors, loading, progress, sources
+from data import errors, example_rules, loading, progress, sources
+from data.sources import annotated
 from tests.memory_source import MemorySource, record
 
 
@@ -39,6 +41,20 @@ def test_bad_examples_are_listed_and_counted_as_done():
         assert [each.source_id for each in loading.load_split(source, "train", left_out)] == ["a", "c"]
     assert left_out == [{"file": "b.jpg", "reason": "not an image"}]
     assert done == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_what_was_mended_and_sizes_that_differ_are_said_at_the_end():
+    changed = [
+        dataclasses.replace(record("a"), mended=(annotated.OTHER_SIZE,)),
+        dataclasses.replace(record("b"), mended=(annotated.OTHER_SIZE, example_rules.CLIPPED)),
+    ]
+    notes = []
+    with progress.listen(lambda kind, fields: notes.append(fields.get("text"))):
+        assert len(list(loading.load_split(MemorySource({"train": changed}), "train", []))) == 2
+    assert notes[-2:] == [
+        f"Mended 1 times in train: {example_rules.CLIPPED}.",
+        f"Noticed 2 times in train: {annotated.OTHER_SIZE}.",
+    ]
 
 
 def test_another_error_stops_it_and_no_thread_stays():

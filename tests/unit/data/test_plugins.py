@@ -51,6 +51,42 @@ def test_the_digest_changes_with_the_files_and_is_empty_without(tmp_path, monkey
     assert len(digests) == 2
 
 
+@pytest.mark.parametrize("how", ["package", "module of a package", "file"])
+@pytest.mark.parametrize("place", ["", "site-packages"])
+def test_the_digest_changes_with_what_a_plug_in_imports_of_its_own(tmp_path, monkeypatch, how, place) -> None:
+    folder = tmp_path / place
+    (folder / "kit_of_mine").mkdir(parents=True)
+    (folder / "kit_of_mine" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(folder)
+    if how == "file":
+        name, helper = write(folder / "mine_3.py", "def build():\n    import net_of_mine\n"), folder / "net_of_mine.py"
+    else:
+        name, helper = "kit_of_mine.readers", folder / "kit_of_mine" / "net.py"
+        write(folder / "kit_of_mine" / "readers.py", "from kit_of_mine import net\n")
+    if how == "package":
+        name = "kit_of_mine"
+        write(folder / "kit_of_mine" / "__init__.py", "from . import readers\n")
+    write(helper, "WIDTH = 1\n")
+    write(folder / "unrelated_of_mine.py", "VALUE = 1\n")
+    plugins.load([name])
+    before = plugins.digest()
+    write(folder / "unrelated_of_mine.py", "VALUE = 23\n")
+    assert plugins.digest() == before
+    write(helper, "WIDTH = 23\n")
+    is_counted = how != "file" or not place  # what lies beside an installed module is of others
+    assert (plugins.digest() != before) is is_counted
+
+
+def test_the_digest_leaves_out_this_package_beside_a_plug_in(tmp_path) -> None:
+    name = write(tmp_path / "mine_4.py", "from data import errors\n")
+    (tmp_path / "data").mkdir()
+    write(tmp_path / "data" / "errors.py", "VALUE = 1\n")
+    plugins.load([name])
+    before = plugins.digest()
+    write(tmp_path / "data" / "errors.py", "VALUE = 23\n")
+    assert plugins.digest() == before
+
+
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
@@ -72,7 +108,9 @@ def test_each_mistake_names_the_plug_in_and_the_place(tmp_path, file, text, mess
 
 @pytest.mark.parametrize("name", ["./kit", "folder/kit", "~/kit", ".kit"])
 def test_a_path_without_the_ending_is_told_what_to_give(name) -> None:
-    with pytest.raises(UserError, match=f"`--plugin={name}` is no .py file. Give the path of one"):
+    with pytest.raises(
+        UserError, match=f"`--plugin={name}` is not a .py file. Give the path of a .py file, or a module"
+    ):
         plugins.load([name])
 
 

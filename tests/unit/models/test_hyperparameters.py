@@ -43,7 +43,7 @@ def test_text_from_the_command_line_takes_the_settings_type() -> None:
         ("anchors.aspect_ratios", "1,-2", "needs positive numbers"),
         ("anchors.aspect_ratios", "", "needs positive numbers"),
         ("anchors.aspect_ratios", "1,,2", "needs a value of type tuple"),
-        ("anchors.scales", "0.1,0.2,0.3", "needs 6 ascending numbers, one a feature level, or none: got"),
+        ("anchors.scales", "0.1,0.2,0.3", "needs 6 ascending numbers, one per feature level, or none: got"),
         ("anchors.scales", "0.1,0.3,0.2,0.4,0.5,0.6", "needs 6 ascending numbers"),
         ("anchors.scales", "0.1,0.2,0.3,0.4,0.5,1.5", r"must lie in \[0.001, 1.0\]: got 1.5"),
         ("anchors.scales", "0,0.2,0.3,0.4,0.5,0.6", "needs positive numbers"),

@@ -66,6 +66,24 @@ def test_threads_that_the_user_has_set_stay(monkeypatch):
     assert (os.environ["TF_NUM_INTRAOP_THREADS"], os.environ["TF_NUM_INTEROP_THREADS"]) == ("2", "3")
 
 
+@pytest.mark.parametrize("trains", [True, False])
+@pytest.mark.parametrize("has_keras", [True, False])
+def test_keras_keeps_its_home_where_weights_may_lie(monkeypatch, tmp_path, trains, has_keras):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("KERAS_HOME", "MPLCONFIGDIR"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    if has_keras:
+        (tmp_path / ".keras").mkdir()
+    environment.leave_home_alone(trains=trains)
+    assert not os.environ["MPLCONFIGDIR"].startswith(f"{tmp_path}/")
+    assert ("KERAS_HOME" in os.environ) == (not trains and not has_keras)
+    monkeypatch.setenv("MPLCONFIGDIR", "own")
+    monkeypatch.setenv("KERAS_HOME", "own")
+    environment.leave_home_alone(trains=False)
+    assert (os.environ["MPLCONFIGDIR"], os.environ["KERAS_HOME"]) == ("own", "own")
+
+
 def test_importing_the_kit_leaves_the_warnings_of_the_process_alone():
     code = "import warnings; before = list(warnings.filters); import data.sources, data.example_rules, numpy, PIL.Image"
     code += "; own = [one for one in warnings.filters if one not in before]; print([one for one in own if 'PIL' in"

@@ -77,16 +77,30 @@ def test_a_cluster_of_beam_that_does_not_answer_is_one_line():
     assert failure.message.startswith("Beam's job service or its workers do not answer (UNAVAILABLE: ")
 
 
-def test_a_bug_in_handling_a_users_mistake_is_a_bug():
+@pytest.mark.parametrize(
+    "mistake", [UserError("3 of 10 examples are bad."), OSError(errno.ENAMETOOLONG, "File name too long", "/runs/x")]
+)
+@pytest.mark.parametrize("bug", [AttributeError, ValueError, RuntimeError, OSError])
+def test_a_bug_in_handling_a_users_mistake_is_a_bug(mistake, bug):
     try:
         try:
-            raise UserError("3 of 10 examples are bad.")
-        except UserError as error:
-            error.no_such_attribute  # noqa: B018
-    except AttributeError as error:
+            raise mistake
+        except Exception:
+            raise bug("the handling is wrong")  # noqa: B904
+    except Exception as error:
         failure = failures.explain(error)
-    assert failure.status == 1
-    assert "no_such_attribute" in failure.message
+    assert failure == failures.Failure(1, f"{bug.__name__}: the handling is wrong")
+
+
+def test_a_users_mistake_that_beam_words_anew_is_the_users():
+    try:
+        try:
+            raise UserError("No split.")
+        except UserError:
+            raise RuntimeError("data.errors.UserError: No split. [while running 'Ingest/Write']")  # noqa: B904
+    except RuntimeError as error:
+        failure = failures.explain(error)
+    assert failure == failures.Failure(2, "No split.")
 
 
 def test_an_error_that_a_users_mistake_caused_is_the_users():

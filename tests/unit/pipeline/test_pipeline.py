@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from data import sources
+from data import source_tree, sources
 from pipeline import configs, pipeline, source_hash
 from pipeline.cli import parsing, run
 from tests.command_line import ROOT
@@ -13,9 +13,9 @@ from tests.command_line import ROOT
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
     """Copies the sources, so that a test can edit them; the components' hashes are those of the copy."""
-    for package in source_hash.PACKAGES:
+    for package in source_tree.PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package)
-    for function in (source_hash.source_hash, source_hash.dependencies):
+    for function in (source_hash.source_hash, source_hash.trials_hash):
         monkeypatch.setitem(function.__kwdefaults__, "root", tmp_path)
     return tmp_path
 

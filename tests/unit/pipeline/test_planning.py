@@ -1,6 +1,7 @@
 """From flags to a run's settings: what `auto` becomes, when a plan is kept, and flags that contradict each other."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from models.network import pretrained
 from pipeline import planning
 from pipeline.cli import parsing, run
 from tests import coco_folder
-from tuner_fn.plan import fingerprint, plan
+from tuner_fn.plan import fingerprint, plan, rules
 
 
 @pytest.fixture(autouse=True)
@@ -91,10 +92,10 @@ def test_a_trial_may_have_as_many_epochs_as_the_plan_gives_the_final_training(pl
     scratch = "--set=model.backbone_weights=none"
     found, _, _ = plan_run(scratch, "--max_epochs=40")
     assert (found.search.max_epochs, found.experiment.training.epochs) == (40, 120)
-    with pytest.raises(UserError, match=r"`--max_epochs=121`: .* at most, 120\. Raise `--epochs`, or"):
+    with pytest.raises(UserError, match=r"`--max_epochs=121`: .*, which has 120\. Raise `--epochs`, or"):
         plan_run(scratch, "--max_epochs=121")
     for fixed in (["--epochs=30"], ["--plan=off"]):
-        with pytest.raises(UserError, match=r"at most, 30\."):
+        with pytest.raises(UserError, match=r"which has 30\."):
             plan_run(scratch, "--max_epochs=40", *fixed)
 
 
@@ -110,6 +111,42 @@ def test_another_space_makes_another_plan(plan_run, folder, monkeypatch) -> None
         assert "anchors.scales" not in made.settings
     monkeypatch.setattr(fingerprint, "take", None)  # a kept plan reads no image
     assert plan_run(scratch)[2] == key
+
+
+def test_a_plan_is_kept_although_another_command_came_between(plan_run, folder, monkeypatch) -> None:
+    """It was offline at first; a search that goes on must not find other weights."""
+    monkeypatch.setattr(imagenet_weights, "find", lambda *_: ("none", "offline"))
+    first, made, key = plan_run()
+    plan.write(folder / "run" / "newest", made, key)
+    monkeypatch.setattr(imagenet_weights, "find", lambda *_: ("imagenet", "online"))
+    other, made, another = plan_run("--epochs=5")
+    plan.write(folder / "run" / "newest", made, another)
+    again, _, found = plan_run()
+    assert (found, other.experiment.model.backbone_weights) == (key, "imagenet")
+    assert again.experiment == first.experiment
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "none"])
+def test_the_reason_for_the_width_is_true_of_the_weights_that_were_found(plan_run, monkeypatch, weights) -> None:
+    monkeypatch.setattr(imagenet_weights, "find", lambda *_: (weights, "so it is"))
+    reasons = {choice.setting: choice.reason for choice in plan_run()[1].choices}
+    assert ("from scratch" in reasons["model.alpha"]) == (weights == "none")
+    assert ("ImageNet weights of this width" in reasons["model.alpha"]) == (weights == "imagenet")
+
+
+@pytest.mark.parametrize("mode", ["auto", "off"])
+def test_a_file_of_no_weights_makes_no_plan(plan_run, folder, mode) -> None:
+    """It was taken for a pretrained backbone, and refused after minutes when the network was built."""
+    path = folder / "text.h5"
+    path.write_text("no weights")
+    with pytest.raises(
+        UserError, match=r"text\.h5 is not a Keras weights file\. Give a Keras weights file of mobilenet"
+    ):
+        plan_run(f"--plan={mode}", f"--set=model.backbone_weights={path}")
+
+
+def test_another_machine_that_trains_has_memory_of_its_own(plan_run) -> None:
+    assert plan_run(here=False)[1].about["machine"]["memory_bytes"] == 0
 
 
 def test_a_study_keeps_its_own_plan(plan_run, folder, monkeypatch) -> None:
@@ -196,3 +233,11 @@ def test_a_plan_in_a_folder_of_somebody_else_is_left_alone(plan_run, folder) -> 
     (folder / "run").rmdir()
     (folder / "run").write_text("a file")
     plan_run()  # that --workdir is a file is said where it is opened
+
+
+def test_what_no_rule_mends_is_said_below_the_table_and_without_one() -> None:
+    said: list[str] = []
+    screen = types.SimpleNamespace(print_table=lambda *_, **__: said.append("table"), note=said.append)
+    for choices in ((), (rules.Choice("model.head", "ssd", "why"),)):
+        run.print_plan(screen, plan.Plan(choices, {"model.head": "ssdlite"}, {}, ("Mind this.",)))
+    assert said == ["Mind this.", "table", "Mind this."]

@@ -1,138 +1,72 @@
-"""The hash changes with the code that a module depends on, and with nothing else."""
+"""The hashes of the project's own code: what trains and chooses decides a search, and what is only said does not."""
+
+import shutil
 
 import pytest
 
+from data import source_tree
 from pipeline import source_hash
 
-FILES = {
-    "data/__init__.py": "",
-    "data/boxes.py": "def area(box):\n    return box[0] * box[1]\n",
-    "data/unused.py": "VALUE = 1\n",
-    "data/late.py": "NUMBER = 1\n",
-    "data/named.py": "NUMBER = 1\n",
-    "data/typing_only.py": "class Shape: ...\n",
-    "models/__init__.py": "from models import defaults\n",
-    "models/defaults.py": "RATE = 0.1\n",
-    "models/losses.py": "from data.boxes import area\n\n\ndef loss(box):\n    return area(box)\n",
-    "models/training.py": (
-        '"""Trains."""\n'
-        "from typing import TYPE_CHECKING\n\n"
-        "import numpy\n"
-        "from models import losses\n\n"
-        "if TYPE_CHECKING:\n    from data import typing_only\n\n"
-        "READERS = ['data.named.reader']\n\n\n"
-        "def train():\n    from data import late\n\n    return losses.loss, late.NUMBER\n"
-    ),
-}
+STRATEGY = "tuner_fn.oracles.freeze_thaw"
 
 
 @pytest.fixture
 def tree(tmp_path):
-    for name, text in FILES.items():
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
+    """Copies the project's code, so that a test can edit it."""
+    for package in source_tree.PACKAGES:
+        for path in (source_tree.ROOT / package).rglob("*.py"):
+            copy = tmp_path / path.relative_to(source_tree.ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
     return tmp_path
 
 
-def digest(tree, *modules, **options):
-    return source_hash.source_hash(*(modules or ("models.training",)), root=tree, **options)
-
-
-def edit(tree, name, old, new):
-    path = tree / name
-    text = path.read_text()
+def is_changed_by(tree, name, old, new):
+    """Tells whether an edit of the copy changes the key of a search."""
+    before = source_hash.trials_hash(STRATEGY, root=tree)
+    text = (tree / name).read_text(encoding="utf-8")
     assert old in text
-    path.write_text(text.replace(old, new))
-
-
-@pytest.mark.parametrize(
-    ("name", "old", "new"),
-    [
-        ("models/training.py", "losses.loss", "losses"),
-        ("models/losses.py", "area(box)", "2 * area(box)"),
-        ("data/boxes.py", "*", "+"),
-        ("models/defaults.py", "0.1", "0.2"),  # imported by the package's __init__
-        ("data/late.py", "1", "2"),  # imported inside a function
-        ("data/named.py", "1", "2"),  # named in a string
-    ],
-)
-def test_an_edit_of_what_it_depends_on_changes_the_hash(tree, name, old, new):
-    before = digest(tree)
-    edit(tree, name, old, new)
-    assert digest(tree) != before
-
-
-@pytest.mark.parametrize(
-    ("name", "old", "new"),
-    [
-        ("data/unused.py", "1", "2"),
-        ("data/typing_only.py", "...", "size = 1"),
-        (
-            "data/boxes.py",
-            "return box[0] * box[1]",
-            "return (  # width by height\n        box[0] * box[1]\n    )",
-        ),
-        ("models/training.py", '"""Trains."""', '"""Trains one configuration."""'),
-        ("models/losses.py", "def loss(box):\n", 'def loss(box):\n    """Weighs a box."""\n'),
-    ],
-)
-def test_any_other_edit_leaves_the_hash(tree, name, old, new):
-    before = digest(tree)
-    edit(tree, name, old, new)
-    assert digest(tree) == before
-
-
-def test_a_new_submodule_of_the_same_name_counts(tree):
-    before = digest(tree)
-    (tree / "data/boxes").mkdir()
-    (tree / "data/boxes/__init__.py").write_text("def area(box):\n    return 1\n")
-    assert digest(tree) != before
-
-
-def test_dependencies_are_followed_through_all_packages(tree):
-    assert source_hash.dependencies("models.training", root=tree) == {
-        *("data", "data.boxes", "data.late", "data.named"),
-        *("models", "models.defaults", "models.losses", "models.training"),
-    }
-
-
-def test_relative_imports_and_cycles_are_followed(tree):
-    (tree / "models/losses.py").write_text("from . import training\nfrom .defaults import RATE\n")
-    found = source_hash.dependencies("models.losses", root=tree)
-    assert {"models.training", "models.defaults"} <= found
-
-
-def test_ignored_modules_and_what_only_they_import_do_not_count(tree):
-    options = {"ignore": ("models.losses",)}
-    before = digest(tree, **options)
-    edit(tree, "data/boxes.py", "*", "+")
-    edit(tree, "models/losses.py", "area(box)", "2 * area(box)")
-    assert digest(tree, **options) == before
-
-
-def test_a_module_that_does_not_exist_is_an_error(tree):
-    with pytest.raises(ValueError, match=r"got 'models\.trainer'"):
-        digest(tree, "models.trainer")
+    (tree / name).write_text(text.replace(old, new, 1), encoding="utf-8")
+    return source_hash.trials_hash(STRATEGY, root=tree) != before
 
 
 def test_the_project_itself_can_be_hashed():
-    first = source_hash.source_hash("pipeline.source_hash")
-    assert len(first) == 64
-    assert "data.progress" in source_hash.dependencies("pipeline.screen.display")
+    assert len(source_hash.source_hash("pipeline.source_hash")) == 64
+    assert "data.progress" in source_tree.dependencies("pipeline.screen.display")
 
 
-def test_what_trains_and_chooses_decides_a_search_and_a_report_or_message_does_not():
-    code = source_hash.trials_code("tuner_fn.oracles.freeze_thaw")
-    found = source_hash.dependencies(*code, ignore=source_hash._NOT_COMPUTING)
-    assert {"models.network.losses", "data.augment", "tuner_fn.oracles.curve_model", "tuner_fn.search_space"} <= found
-    others = {
-        "tuner_fn.reporting",
-        "tuner_fn.trial_runner",
-        "data.progress",
-        "tuner_fn.oracles.grid",
-        "pipeline.pipeline",
-    }
-    assert not others & found
-    assert source_hash.trials_hash("tuner_fn.oracles.grid") != source_hash.trials_hash("tuner_fn.oracles.freeze_thaw")
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("models/hyperparameters.py", 'help="', 'help="In other words: '),
+        ("data/errors.py", " Did you mean ", " Was it "),
+        ("data/tiles.py", "Tiles are written ", "Write tiles as "),  # an error
+        ("models/training/devices.py", "Each batch of ", "A batch of "),  # a note
+        ("data/progress.py", "import ", "import json\nimport "),
+        ("tuner_fn/trial_runner.py", "import ", "import json\nimport "),
+        ("pipeline/report/page.py", "import ", "import json\nimport "),
+        ("tuner_fn/oracles/grid.py", "import ", "import json\nimport "),  # another strategy
+    ],
+)
+def test_what_is_only_said_or_another_strategy_does_continues_a_search(tree, name, old, new):
+    assert not is_changed_by(tree, name, old, new)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("models/hyperparameters.py", "learning_rate: float = tunable(\n", "learning_rate: float = tunable(1 * \n"),
+        ("models/network/losses.py", "import ", "import json\nimport "),
+        ("data/augment.py", " < ", " <= "),
+        ("tuner_fn/oracles/curve_model.py", "import ", "import json\nimport "),
+        ("tuner_fn/search_space.py", "import ", "import json\nimport "),
+        ("tuner_fn/oracles/freeze_thaw.py", "import ", "import json\nimport "),
+    ],
+)
+def test_what_trains_and_chooses_decides_a_search(tree, name, old, new):
+    assert is_changed_by(tree, name, old, new)
+
+
+def test_each_strategy_has_its_own_key_and_a_plug_in_has_one():
+    assert source_hash.trials_hash("tuner_fn.oracles.grid") != source_hash.trials_hash(STRATEGY)
     assert source_hash.trials_hash("kit_of_mine")

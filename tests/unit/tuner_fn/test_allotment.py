@@ -19,9 +19,11 @@ def room(seconds: float, **others) -> Room:
         (1600.0, Allotment(True, 160, 10.0)),  # 8 trainings of 20 epochs of 10 s
         (2345.0, Allotment(True, 234, 10.0)),
         (1599.0, Allotment(False, 80, 10.0)),  # one epoch less than 8 trainings, of which one may be four times as long
-        (800.0, Allotment(False, 80, 10.0)),
-        (799.0, Allotment(False, 79, 10.0)),
-        (200.0, Allotment(False, 20, 10.0)),
+        (960.0, Allotment(False, 80, 10.0)),  # a sixth of the time is kept, as no training is cut
+        (959.0, Allotment(False, 79, 10.0)),
+        (241.0, Allotment(False, 20, 10.0)),
+        (200.0, Allotment(False, 20, 10.0)),  # but not where the epochs asked for would become fewer
+        (199.0, Allotment(False, 19, 10.0)),
         (55.0, Allotment(False, 5, 10.0)),
         (10.0, Allotment(False, 1, 10.0)),
     ],
@@ -37,7 +39,7 @@ def test_a_search_needs_eight_trainings_and_less_is_one_longer_or_shorter_traini
         (9000.0, Allotment(True, 200, 10.0)),  # no more than ten whole trainings
         (1700.0, Allotment(True, 170, 10.0)),
         (1599.0, Allotment(False, 80, 10.0)),
-        (799.0, Allotment(False, 79, 10.0)),
+        (959.0, Allotment(False, 79, 10.0)),
         (199.0, Allotment(False, 20, 10.0)),  # what was asked for, although it takes longer
         (-50.0, Allotment(False, 20, 10.0)),
     ],
@@ -49,7 +51,7 @@ def test_a_presets_minutes_are_no_limit_to_the_training_asked_for(seconds, expec
 def test_shorter_trials_leave_time_for_the_rest_of_the_final_training() -> None:
     shorter = {"trial_epochs": 5, "final_epochs": 15}
     assert allot(room(550.0, **shorter)) == Allotment(True, 40, 10.0)
-    assert allot(room(549.0, **shorter)) == Allotment(False, 54, 10.0)
+    assert allot(room(549.0, **shorter)) == Allotment(False, 45, 10.0)
     assert allot(room(5500.0, trainings=10, **shorter)) == Allotment(True, 50, 10.0)
 
 
@@ -70,7 +72,7 @@ def test_it_says_what_the_time_is_spent_on_and_how_much_a_search_needs() -> None
     short = room(500.0, trainings=10)
     text = allot(short).text(short, 10.0)
     assert text.startswith("In the preset's 10 minutes there is time for 2.5 trainings of 20 epochs; a search needs 8")
-    assert text.endswith("the only training takes 50 epochs.")
+    assert text.endswith("the only training takes 41 epochs.")
     (minutes,) = re.findall(r"--max_minutes=(\d+) here", text)
     assert allot(room(60.0 * int(minutes) - allotment.AFTER_S)).is_search
 

@@ -6,13 +6,16 @@ import psutil
 import pytest
 
 from data.errors import UserError
+from pipeline import configs
 from tuner_fn import devices
+from tuner_fn.plan import fingerprint
 
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
     """Makes a machine with so many GPUs and cores."""
     monkeypatch.delenv(devices.VISIBLE, raising=False)
+    monkeypatch.setattr(devices, "CONTAINER_CPU", tmp_path / "cpu.max")
 
     def make(gpus: int, cores: int = 4) -> None:
         for name in ("nvidiactl", "nvidia-uvm", *(f"nvidia{number}" for number in range(gpus))):
@@ -57,12 +60,41 @@ def test_a_container_with_less_memory_than_the_machine_counts(monkeypatch, tmp_p
     assert devices.memory_bytes() == (expected or psutil.virtual_memory().total)
 
 
-@pytest.mark.parametrize("hidden", ["", "-1"])
-def test_gpus_that_are_hidden_do_not_count(machine, monkeypatch, hidden) -> None:
-    machine(gpus=2)
+@pytest.mark.parametrize("gpus", [0, 2])
+@pytest.mark.parametrize("hidden", ["", "-1", "NoDevFiles"])  # the last is Slurm's
+def test_gpus_that_are_hidden_do_not_count(machine, monkeypatch, hidden, gpus) -> None:
+    machine(gpus)
     monkeypatch.setenv(devices.VISIBLE, hidden)
     devices.check(4)
+    devices.check(None)
     assert devices.default_count() == 1
+    assert not fingerprint.this_machine().has_gpu
+    assert configs.default_preset("coco:street") == "cpu"
+
+
+def test_any_gpu_counts_for_the_preset_and_the_plan(machine, tmp_path) -> None:
+    machine(gpus=0)
+    (tmp_path / "nvidia3").touch()  # a container's file keeps the host's number
+    assert fingerprint.this_machine().has_gpu
+    assert configs.default_preset("coco:street") == "standard"
+
+
+def test_gpus_under_windows_have_one_file_and_may_be_named(machine, monkeypatch, tmp_path) -> None:
+    machine(gpus=0)
+    (tmp_path / "dxg").touch()
+    monkeypatch.setenv(devices.VISIBLE, "0")
+    devices.check(None)
+
+
+@pytest.mark.parametrize(
+    ("text", "most"), [("200000 100000", 2), ("150000 100000", 1), ("50000 100000", 1), ("max 100000", 4)]
+)
+def test_a_container_with_the_time_of_fewer_cores_than_it_sees(machine, tmp_path, text, most) -> None:
+    machine(gpus=0, cores=4)
+    (tmp_path / "cpu.max").write_text(text)
+    devices.check(most)
+    with pytest.raises(UserError, match=f"this process may use {most}. Take {most} or fewer"):
+        devices.check(most + 1)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +104,7 @@ def test_gpus_that_are_hidden_do_not_count(machine, monkeypatch, hidden) -> None
         (4, "1,2", 3, "`parallel_trials=3` needs a GPU for each trial: this process may use 2 of them"),
         (0, None, 5, "`parallel_trials=5` needs a core for each trial: this process may use 4. Take 4 or fewer."),
         (0, "0", 1, "CUDA_VISIBLE_DEVICES=0 asks for a GPU, and this machine has none"),
+        (0, "GPU-8f1b", None, "CUDA_VISIBLE_DEVICES=GPU-8f1b asks for a GPU, and this machine has none"),
     ],
 )
 def test_more_than_there_is_is_said_in_a_line(machine, monkeypatch, gpus, visible, count, message) -> None:
@@ -81,7 +114,6 @@ def test_more_than_there_is_is_said_in_a_line(machine, monkeypatch, gpus, visibl
     with pytest.raises(UserError, match=message) as caught:
         devices.check(count)
     assert "\n" not in str(caught.value)
-    devices.check(None)  # nobody asked: one trial at a time, or one a GPU
 
 
 @pytest.mark.parametrize("count", [None, 1, 2])

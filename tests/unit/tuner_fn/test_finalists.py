@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tuner_fn import finalists
+from tuner_fn import finalists, objectives
 from tuner_fn.finalists import Decision, Finalists, judge
 
 WHOLE = 4  # epochs
@@ -332,6 +332,7 @@ def test_the_end_says_what_was_found_and_whether_it_was_taken(tmp_path) -> None:
         assert said["search's best"] == "rate 0 -> 1"
         assert verdict in said["its gain"]
         assert "; 1 seed each)" in said["its gain"]
+        assert said["began with"] == "the settings of trial 1"
     assert "kept" in finalists.describe(None, board(row(0, 0.4)))["began with"]
     assert "failed" in finalists.describe(None, board(row(0, None), row(1, 0.4)))["began with"]
     unknown = finalists.Decision("0", "99", 0.1, 0.0, 0.2, 0.9, True, 2)
@@ -339,3 +340,30 @@ def test_the_end_says_what_was_found_and_whether_it_was_taken(tmp_path) -> None:
     cut = board(row(0, None) | {"status": "running"}, row(1, 0.4))
     assert "not trained to the end" in finalists.describe(None, cut)["began with"]
     assert finalists.describe(None, board(row(0, None))) == {}
+
+
+def test_a_challenger_without_its_second_seed_is_not_taken_and_the_end_says_why(tmp_path) -> None:
+    """It looks good enough: the reason is that the time was over."""
+    rows, known = board(row(0, 0.4), row(1, 0.4 + LUCKY)), make(tmp_path, repeats=2)
+    decision = known.decision(rows)
+    assert (decision.replaced, decision.is_cut_short) == (False, True)
+    assert decision.confidence > 0.8
+    said = finalists.describe(decision, known.annotate(rows))["its gain"]
+    assert ": not taken, as the search ended before both had a seed more: the settings that the search began" in said
+    train(known, rows, lambda trial, seed: 0.4 + LUCKY * int(trial))
+    assert (known.decision(rows).replaced, known.decision(rows).is_cut_short) == (True, False)
+    poor = board(row(0, 0.4), row(1, 0.3))
+    assert not make(tmp_path / "poor", repeats=2).decision(poor).is_cut_short
+
+
+def test_gains_in_a_metric_of_half_the_scale_count_as_much_at_half_the_size(tmp_path) -> None:
+    """mAP@[.5:.95] is about half of mAP@.5, and so are its differences."""
+    start, challenger = [0.40, 0.44], [0.46, 0.48]
+    halves = ([score / 2 for score in scores] for scores in (start, challenger))
+    gain, low, high, *rest = judge(start, challenger, min_confidence=0.8, image_error=0.02)
+    found = judge(*halves, min_confidence=0.8, image_error=0.01, scale=objectives.get("AP").scale)
+    assert found == pytest.approx((gain / 2, low / 2, high / 2, *rest))
+    assert objectives.get("AP50").scale == 1.0
+    rows = board(row(0, 0.20), row(1, 0.22))
+    confidences = [make(tmp_path, repeats=1, scale=scale).decision(rows).confidence for scale in (0.5, 1.0)]
+    assert confidences[0] > confidences[1] > 0.5

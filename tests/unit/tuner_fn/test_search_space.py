@@ -324,10 +324,11 @@ def test_a_fidelity_is_converted_and_keeps_to_its_declaration() -> None:
         ({"input.image_size": "512"}, "`--fidelity=input.image_size=512` is more than the final training has: 300"),
         (
             {"loss.l2": "0"},
-            "none: trials can have less of input.image_size, input.image_height, input.image_width, training",
+            "`--fidelity=loss.l2` cannot be reduced. Choose one of input.image_size, input.image_height,"
+            " input.image_width, training",
         ),
         ({"training.epochs": "3"}, "the epochs of trials are `--max_epochs`"),
-        ({"input.image_size": "160"}, "`--fidelity=input.image_size`: it is searched"),
+        ({"input.image_size": "160"}, "`--fidelity=input.image_size`: this setting is also searched"),
     ],
 )
 def test_each_mistake_in_a_fidelity_is_named(overrides, message) -> None:

@@ -68,8 +68,8 @@ def test_corners_that_areas_or_polygons_tell_are_a_question(tmp_path, says):
     root = coco_folder.write(tmp_path / "set", train=coco_folder.table(3, [*annotations, coco_folder.annotation(2)]))
     assert message_of(root) == (
         f"Dataset `coco:{root}`: COCO's `bbox` is x, y, width, height, but the area or polygon of 2 of 3 annotations"
-        f" says xmin, ymin, xmax, ymax, as of [10, 8, 40, 36] of annotation 0 in `{root}/train.json`. Write width and"
-        " height, or answer with --box_units=pixels if they are right as they stand."
+        f" says xmin, ymin, xmax, ymax, as of [10, 8, 40, 36] of annotation 0 in `{root}/train.json`. Write x, y,"
+        " width and height, or answer with --box_units=pixels if they are right as they stand."
     )
     assert len(coco.CocoSource.open("", str(root), base.ReadOptions(box_units="pixels")).items("train")) == 3
 
@@ -79,6 +79,53 @@ def test_boxes_that_could_be_corners_are_read_where_nothing_tells(tmp_path, says
     annotations = [coco_folder.annotation(number, CORNERS, **says) for number in range(2)]
     source, items = open_train(tmp_path / "set", coco_folder.table(2, annotations))
     assert (source.notices, items[0].boxes) == ((), (tuple(CORNERS),))
+
+
+TRIANGLE = [[10, 8, 40, 8, 40, 36]]  # the box around it is [10, 8, 30, 28]
+ELSEWHERE = "that the object lies elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("bbox", "said"),
+    [
+        ([25, 22, 30, 28], "the centre's x and y, width, height"),
+        ([8, 10, 28, 30], "y, x, height, width"),
+        ([8, 10, 36, 40], "ymin, xmin, ymax, xmax"),
+        ([45, 30, 10, 12], ELSEWHERE),
+        ([24, 23, 30, 27], ELSEWHERE),  # nearly the centre, as of polygons that were simplified
+    ],
+)
+def test_polygons_that_lie_elsewhere_than_most_boxes_are_a_question_and_few_are_noted(tmp_path, bbox, said):
+    apart = coco_folder.annotation(0, bbox, segmentation=TRIANGLE)
+    message = message_of(tmp_path / "most", coco_folder.table(1, [apart]))
+    assert f"the area or polygon of 1 of 1 annotations says {said}, as of {bbox} of annotation 0 in" in message
+    source, items = open_train(tmp_path / "few", coco_folder.table(2, [apart, coco_folder.annotation(1)]))
+    assert [len(item.boxes) for item in items] == [1, 1]
+    (notice,) = source.notices
+    assert (
+        notice.detail
+        == "`segmentation` lies elsewhere than the box in 1 of 2 annotations, as annotation 0; the box counts there"
+    )
+
+
+@pytest.mark.parametrize(
+    ("bbox", "segmentation"),
+    [
+        ([9, 7, 32, 30], TRIANGLE),  # rounded
+        ([2, 1, 60, 46], TRIANGLE),  # looser
+        ([20, 10, 15, 20], TRIANGLE),  # of the part that is seen
+        ([10, 8, 54, 28], [*TRIANGLE, [50, 10, 90, 10, 90, 30]]),  # cut off at the edge of its image
+        ([45, 30, 10, 12], {"size": [48, 64], "counts": [0, 9]}),
+        ([45, 30, 10, 12], [[10, 8, 40, 36]]),  # no polygon
+        ([45, 30, 10, 12], [[0.1, 0.2, 0.3, 0.2, 0.3, 0.4]]),  # in fractions
+        ([45, 30, 10, 12], [[]]),
+        ([45, 30, 10, 12], []),
+    ],
+)
+def test_boxes_that_their_polygons_do_not_contradict_are_read(tmp_path, bbox, segmentation):
+    annotations = [coco_folder.annotation(0, bbox, segmentation=segmentation)]
+    source, items = open_train(tmp_path / "set", coco_folder.table(1, annotations))
+    assert (source.notices, items[0].boxes) == ((), (tuple(bbox),))
 
 
 def test_detectron2s_bbox_mode_is_read_where_it_is_cocos(tmp_path):
@@ -290,6 +337,23 @@ def test_an_unlisted_category_makes_its_example_bad(tmp_path):
     assert bad_example(source, item).reason == "annotation 0 has category_id 99, which `categories` does not list"
 
 
+@pytest.mark.parametrize(("used", "beyond", "unused", "way"), [((1, 2, 0), 0, 3, "low"), ((2, 3, 4), 4, 1, "high")])
+def test_ids_that_are_one_off_are_a_question_however_few_show_it(tmp_path, used, beyond, unused, way):
+    ids = [*used[:2] * 20, used[2]]
+    table = coco_folder.table(41, [coco_folder.annotation(*pair) for pair in enumerate([coco_folder.BOX] * 41)])
+    for entry, key in zip(table["annotations"], ids, strict=True):
+        entry["category_id"] = key
+    table["categories"] = [{"id": key, "name": name} for key, name in enumerate(("car", "person", "dog"), start=1)]
+    assert message_of(tmp_path / "set", table) == (
+        f"Dataset `coco:{tmp_path}/set`: annotation 40 of `{tmp_path}/set/train.json` is of class {beyond}, which"
+        f" `{tmp_path}/set/train.json` does not list (it has 1 to 3), and no box is of class {unused}. Is every number"
+        f" one too {way}? Then number the classes in `{tmp_path}/set/train.json` as the boxes do; if not, correct the"
+        " box."
+    )
+    table["annotations"][0]["category_id"] = unused  # both ends are used: a stray
+    assert len(open_train(tmp_path / "stray", table)[1]) == 41
+
+
 def test_missing_and_truncated_images_are_bad(tmp_path):
     source, items = open_train(tmp_path / "set", coco_folder.table(2))
     pathlib.Path(items[0].path).unlink()
@@ -351,9 +415,12 @@ def test_text_that_is_not_utf8_has_its_position(tmp_path):
         ([], "COCO JSON is one object: got list."),
         (
             {"images": [{"id": 1, "file_name": "a"}], "categories": [{"id": 1, "name": "car"}]},
-            "COCO JSON needs the key `annotations`: got images, categories.",
+            "COCO JSON needs the key `annotations`: got images, categories. Export it again.",
         ),
-        ({"images": [], "annotations": []}, "COCO JSON needs the key `categories`: got images, annotations."),
+        (
+            {"images": [], "annotations": []},
+            "COCO JSON needs the key `categories`: got images, annotations. Export it again.",
+        ),
         (
             {"images": {}, "annotations": [], "categories": [{"id": 1, "name": "car"}]},
             "`images` must be a list of objects.",
@@ -529,6 +596,25 @@ def test_an_image_with_two_names_is_an_error(tmp_path):
     assert "`images[0]` is called 0.jpg and other.jpg. Keep one name." in message_of(tmp_path, table)
 
 
+def test_an_absolute_and_a_relative_name_of_one_file_mean_one_file(tmp_path, monkeypatch):
+    table = coco_folder.table(2)
+    table["images"][1]["file_name"] = str(tmp_path / "images" / "0.jpg")
+    write_whole(tmp_path, table)
+    monkeypatch.chdir(tmp_path)
+    for root in (".", str(tmp_path)):
+        source = open_coco(root)
+        for item in source.items("train"):
+            assert "mean one file; name each image once" in bad_example(source, item).reason
+
+
+def test_absolute_names_are_the_images_of_a_relative_folder(tmp_path, monkeypatch):
+    table = coco_folder.table(1)
+    table["images"][0]["file_name"] = str(tmp_path / "images" / "0.jpg")
+    write_whole(tmp_path, table)
+    monkeypatch.chdir(tmp_path)
+    assert [open_coco(root).notices for root in (".", str(tmp_path))] == [(), ()]
+
+
 def test_two_entries_that_mean_one_file_are_both_bad_unless_one_names_it_and_the_other_is_empty(tmp_path):
     table = coco_folder.table(2)
     for entry, name in zip(table["images"], ("one/0.jpg", "two/0.jpg"), strict=True):
@@ -545,6 +631,16 @@ def test_two_entries_that_mean_one_file_are_both_bad_unless_one_names_it_and_the
     good, bad = source.items("train")
     assert len(source.load(good).labels) == 1
     assert "mean one file" in bad_example(source, bad).reason
+
+
+def test_names_that_look_alike_are_one_class(tmp_path):
+    names = {1: "cat", 2: " cat", 3: "caf\u00e9", 4: "cafe\u0301", 5: "Cat"}
+    boxes = [coco_folder.annotation(0, [4 * key, 5, 3, 9], key) for key in names]
+    source = open_coco(write_whole(tmp_path, coco_folder.table(1, boxes, names)))
+    assert source.class_names == ("cat", "caf\u00e9", "Cat")
+    assert source.load(source.items("train")[0]).labels.tolist() == [0, 0, 1, 1, 2]
+    merged = ["1 and 2 are both `cat`", "3 and 4 are both `caf\u00e9`"]
+    assert [notice.detail for notice in source.notices] == merged
 
 
 @pytest.mark.parametrize(

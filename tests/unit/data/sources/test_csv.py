@@ -437,3 +437,21 @@ def test_a_second_table_is_noted(tmp_path, name):
     assert [(notice.kind, notice.file, notice.detail) for notice in open_csv(tmp_path).notices] == [
         ("left_out", str(tmp_path / name), "`train.csv` is read")
     ]
+
+
+def test_an_image_that_rows_name_in_two_ways_counts_once_however_the_table_is_named(tmp_path, monkeypatch):
+    write(tmp_path, HEADER, "a.jpg,1,1,9,9,car", f"{tmp_path}/a.jpg,16,12,32,36,car")
+    monkeypatch.chdir(tmp_path)
+    for place in ("boxes.csv", tmp_path / "boxes.csv"):
+        (item,) = open_csv(place).items("train")
+        assert len(item.boxes) == 2
+
+
+def test_width_and_height_of_the_boxes_are_not_the_images(tmp_path):
+    header = "filename,xmin,ymin,xmax,ymax,width,height,class"
+    rows = ["a.jpg,4,6,24,18,20,12,car", "a.jpg,8,6,38,31,30,24.4,car", "b.jpg,,,,,,,"]
+    source = open_csv(write(tmp_path / "boxes", header, *rows, images=("a.jpg", "b.jpg")))
+    assert [(item.size, len(item.boxes)) for item in source.items("train")] == [(None, 2), (None, 0)]
+    rows[1] = "a.jpg,8,6,38,31,64,48,car"
+    message = message_of(write(tmp_path / "mixed", header, *rows, images=("a.jpg", "b.jpg")))
+    assert "First problem: row 3 states 64x48 px, a row before it 20x12 px." in message

@@ -22,9 +22,34 @@ def test_links_are_followed_and_loops_end(tmp_path):
     (tmp_path / "set" / "loop").symlink_to(tmp_path / "set")
     (tmp_path / "set" / "a" / "up").symlink_to(tmp_path / "set" / "b")
     (tmp_path / "set" / "b" / "up").symlink_to(tmp_path / "set" / "a")
-    found = layout.image_names(tmp_path / "set")
-    assert {"1.jpg", "a/2.jpg", "b/3.jpg", "linked/0.jpg"} <= set(found)
-    assert len(found) == 6  # a/up and b/up hold the other's
+    assert layout.image_names(tmp_path / "set") == ["1.jpg", "a/2.jpg", "b/3.jpg", "linked/0.jpg"]
+
+
+def test_folders_that_link_to_one_another_are_visited_once(tmp_path):
+    names = [f"f{number}" for number in range(9)]  # by every path, there are a million
+    put(tmp_path, *(f"{name}/{name}.jpg" for name in names), "elsewhere/0.jpg")
+    for name in names:
+        for other in {*names, "elsewhere"} - {name}:
+            (tmp_path / name / f"to_{other}").symlink_to(tmp_path / other)
+    assert layout.image_names(tmp_path) == ["elsewhere/0.jpg", *(f"{name}/{name}.jpg" for name in names)]
+    assert len(layout.image_names(tmp_path / "f8")) == 10
+
+
+def test_a_folder_goes_by_its_own_path_and_not_by_a_links(tmp_path):
+    put(tmp_path, "images/b/0.jpg")
+    (tmp_path / "images" / "a").symlink_to(tmp_path / "images" / "b")
+    assert layout.image_names(tmp_path) == ["images/b/0.jpg"]
+
+
+def test_two_splits_may_be_links_to_one_folder_and_hold_links_to_its_files(tmp_path):
+    put(tmp_path, "all/0.jpg", "all/1.jpg")
+    root = tmp_path / "set"
+    for split in ("train", "val"):
+        (root / split).mkdir(parents=True)
+        (root / split / "images").symlink_to(tmp_path / "all")
+        (root / split / "0.jpg").symlink_to(tmp_path / "all" / "0.jpg")
+    inside = ["0.jpg", "images/0.jpg", "images/1.jpg"]
+    assert layout.image_names(root) == [f"{split}/{name}" for split in ("train", "val") for name in inside]
 
 
 @pytest.mark.parametrize("names", [("Train", "VAL", "test"), ("training", "valid", "TEST"), ("TRAIN", "Validation")])

@@ -12,6 +12,10 @@ def coco_set(root, *splits):
     ("spec", "message"),
     [
         ("road_scene", "Unknown dataset kind `road_scene`. Did you mean `road_scenes`? Write KIND:PATH, or the path"),
+        ("gs://b/x", "Dataset `gs://b/x` is a URI, and datasets are read from a file system. Copy it to a folder or m"),
+        ("coco:s3://b/x", "Dataset `coco:s3://b/x` is a URI, and"),
+        ("tfrecord:gs://b/x-*", "Dataset `tfrecord:gs://b/x-*` is a URI, and"),
+        ("https://example.com/x.zip", "Dataset `https://example.com/x.zip` is a URI, and"),
         ("cooc:/data", "Unknown dataset kind `cooc`. Did you mean `coco`?"),
         ("", "Unknown dataset kind ``. Known: coco, "),
         (
@@ -83,16 +87,22 @@ def test_one_dataset_has_one_canonical_name_however_it_is_written(tmp_path, monk
     [
         ("kitti:set,score=ignore", "kitti:{}/set,score=ignore"),
         ("tfrecord:set/*.record,classes=text", "tfrecord:{}/set/*.record,classes=text"),
-        ("tfds:set,download=1,data_dir=set", "tfds:set,download=1,data_dir={}/set"),
+        ("tfds:set,download=1,data_dir=set", "tfds:set,data_dir={}/set,download=1"),
+        ("tfds:set,data_dir=set,download=1", "tfds:set,data_dir={}/set,download=1"),
         ("tfds:set", "tfds:set"),
         ("coco:one,a=1", "coco:{}/one,a=1"),
     ],
 )
-def test_the_paths_of_a_name_are_absolute_and_its_options_stay(spec, meant, tmp_path, monkeypatch):
+def test_the_paths_of_a_name_are_absolute_and_its_options_in_one_order(spec, meant, tmp_path, monkeypatch):
     (tmp_path / "set").mkdir()
     (tmp_path / "one,a=1").mkdir()
     monkeypatch.chdir(tmp_path)
     assert sources.canonical(spec) == meant.format(tmp_path.resolve())
+
+
+@pytest.mark.parametrize("options", ["train=8,val=2", "val=2,train=8", "val=2, train=8,"])
+def test_the_embedded_dataset_has_one_name_in_whatever_order_its_options_are(options):
+    assert sources.canonical(f"road_scenes:{options}") == "road_scenes:train=8,val=2"
 
 
 @pytest.mark.parametrize("spec", ["road_scenes", "road_scenes:train=8,val=2", "tfds:voc/2007", "coco:/gone", "/gone"])

@@ -269,6 +269,13 @@ def test_space_around_a_class_name_counts_only_where_two_names_differ_in_it(name
     assert chosen.class_names == ("car",)
 
 
+def test_unicodes_form_of_a_class_name_does_not_count():
+    source = MemorySource({"train": [record("a", labels=(1,))]}, ("car", "cafe\u0301"))
+    for typed in ("caf\u00e9", "cafe\u0301"):
+        chosen = selection.SelectedSource(source, selection.DataOptions(classes=(f"bar={typed}",)))
+        assert chosen.load(chosen.items("train")[0]).labels.tolist() == [0]
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2, 4, 5])
 def test_sequences_stay_together_though_a_file_name_occurs_in_two_splits(tmp_path, seed):
     """The user's expression is about the names as they are."""

@@ -6,89 +6,9 @@ import numpy as np
 import pytest
 
 from data import errors, sources
-from data.sources import base
 from tests import coco_folder, format_folders
 from tests.format_folders import Scene, put, write_images
-
-
-def open_as(kind, root):
-    return sources.READERS[kind].open(f"{kind}:{root}", str(root), base.ReadOptions())
-
-
-def boxes_px(source, split="train"):
-    """Lists class and corners of the first image's boxes, px."""
-    record = source.load(source.items(split)[0])
-    corners = (record.boxes[:, [1, 0, 3, 2]] * [64, 48, 64, 48]).round(3).tolist()
-    return [(source.class_names[label], *box) for label, box in zip(record.labels, corners, strict=True)]
-
-
-def problem(source):
-    with pytest.raises(errors.BadExampleError) as caught:
-        source.load(source.items("train")[0])
-    return caught.value.reason
-
-
-def write_json(root, table, name="a.json"):
-    write_images(root, [Scene("a.jpg")])
-    put(root / name, json.dumps(table))
-    return root
-
-
-def via(shape, attributes):
-    return {"a.jpg1": {"filename": "a.jpg", "regions": [{"shape_attributes": shape, "region_attributes": attributes}]}}
-
-
-def labelme(label="car", points=((4, 6), (24, 18)), kind="rectangle", image="a.jpg", **fields):
-    shape = {"label": label, "points": [list(point) for point in points], "shape_type": kind} | fields
-    return {"shapes": [shape], "imagePath": image, "imageHeight": 48, "imageWidth": 64}
-
-
-@pytest.mark.parametrize(
-    "shape",
-    [
-        {"name": "rect", "x": "4", "y": 6, "width": 20, "height": 12},
-        {"name": "polygon", "all_points_x": [4, 24, 9], "all_points_y": [6, 7, 18]},
-        {"name": "ellipse", "cx": 14, "cy": 12, "rx": 10, "ry": 6},
-    ],
-)
-@pytest.mark.parametrize(
-    "attributes", [{"anything": "car"}, {"colour": "red", "type": "car"}, {"cls": {"car": True, "person": False}}]
-)
-def test_vias_shapes_and_attributes(tmp_path, shape, attributes):
-    assert boxes_px(open_as("via", write_json(tmp_path, via(shape, attributes)))) == [("car", 4, 6, 24, 18)]
-
-
-def test_vias_project_and_regions_without_attributes(tmp_path):
-    table = via({"name": "circle", "cx": 20, "cy": 20, "r": 10}, {})
-    table["a.jpg1"]["regions"] = {"0": table["a.jpg1"]["regions"][0]}
-    source = open_as("via", write_json(tmp_path, {"_via_img_metadata": table, "_via_settings": {}}))
-    assert boxes_px(source) == [("object", 10, 10, 30, 30)]
-
-
-def test_a_region_of_several_attributes_is_asked_about(tmp_path):
-    rect = {"name": "rect", "x": 4, "y": 6, "width": 20, "height": 12}
-    table = via(rect, {"colour": "red", "size": "big"})
-    table["b.jpg1"] = {"filename": "b.jpg", "regions": via(rect, {"class": "car"})["a.jpg1"]["regions"]}
-    assert problem(open_as("via", write_json(tmp_path, table))) == (
-        "a.jpg: a region has the attributes colour, size; which is its class? Call it `class`"
-    )
-
-
-def test_labelmes_circle_is_a_centre_and_a_point(tmp_path):
-    source = open_as("labelme", write_json(tmp_path, labelme(points=((20, 20), (23, 24)), kind="circle")))
-    assert boxes_px(source) == [("car", 15, 15, 25, 25)]
-
-
-def test_labelmes_image_goes_by_its_path_or_by_the_files_name(tmp_path):
-    renamed = open_as("labelme", write_json(tmp_path / "renamed", labelme(image="..\\old\\before.jpg")))
-    assert boxes_px(renamed) == [("car", 4, 6, 24, 18)]
-    root = write_json(tmp_path / "both", labelme(image="b.jpg"))
-    write_json(root, labelme(), "c.json")
-    write_images(root, [Scene("b.jpg"), Scene("c.jpg")])
-    put(root / "c.json", json.dumps(labelme(image="c.jpg")))
-    assert problem(open_as("labelme", root)).endswith(
-        "`imagePath` says b.jpg, and `a.jpg` has its name; correct one of them"
-    )
+from tests.single_images import RECT, boxes_px, labelme, notices, open_as, problem, via, write_json
 
 
 def test_one_broken_file_of_many_is_that_images_problem(tmp_path):
@@ -194,7 +114,6 @@ def supervisely(size):
     return {"tags": [], "size": size, "objects": [{"classTitle": "car", "points": {"exterior": [[4, 6], [24, 18]]}}]}
 
 
-RECT = {"name": "rect", "x": 4, "y": 6, "width": 20, "height": 12}
 GOOD_VIA = {"b.jpg1": {"filename": "b.jpg", "regions": via(RECT, {"class": "car"})["a.jpg1"]["regions"]}}
 OTHER_TYPES = {
     "labelme, a list": ("labelme", [labelme()], "labelme's JSON, one an image, must be an object with keys: got [{"),
@@ -244,23 +163,6 @@ def test_a_supervisely_size_that_is_a_list_makes_its_image_bad(tmp_path):
         write_images(tmp_path / "img", [Scene(name)])
         put(tmp_path / "ann" / f"{name}.json", json.dumps(supervisely(size)))
     assert problem(open_as("supervisely", tmp_path)).endswith("`size` must be an object with keys: got [48, 64]")
-
-
-def test_a_via_file_of_other_types_ends_with_a_clear_line(tmp_path):
-    table = {"regions": "none", "filename": "a.jpg"}
-    with pytest.raises(errors.UserError, match=r"a.json: .*its images must be a list of objects. Export it again.$"):
-        open_as("via", write_json(tmp_path, table))
-
-
-def test_labelmes_numbers_may_be_text(tmp_path):
-    table = labelme(points=(("20", "20"), ("23", "24")), kind="circle")
-    assert boxes_px(open_as("labelme", write_json(tmp_path, table))) == [("car", 15, 15, 25, 25)]
-
-
-@pytest.mark.parametrize("fields", [{"difficult": True}, {"flags": {"crowd": True}}, {"flags": {"difficult": "1"}}])
-def test_labelmes_flags_make_a_region_to_ignore(tmp_path, fields):
-    root = write_json(tmp_path, labelme(**fields))
-    assert open_as("labelme", root).items("train")[0].is_crowd == (True,)
 
 
 def test_bdd100ks_crowd_is_a_region_to_ignore(tmp_path):
@@ -370,6 +272,106 @@ def test_images_without_an_annotation_are_said_to_be_that(tmp_path):
         (tmp_path / f"{number}.jpg").write_bytes(coco_folder.image_bytes(number))
     with pytest.raises(errors.UserError, match="It holds 2 images and no annotation. Add the annotations."):
         sources.open_source(str(tmp_path))
+
+
+# --- what is said twice, and subsets that are no splits
+
+CVAT_BOX = '<box label="car" xtl="4" ytl="6" xbr="24" ybr="18"/>'
+
+
+def write_cvat(root, **images):
+    """Writes annotations.xml with an image for each text of attributes."""
+    rows = "".join(f"<image {attributes}>{CVAT_BOX}</image>" for attributes in images.values())
+    put(root / "annotations.xml", f"<annotations>{rows}</annotations>")
+    return root
+
+
+def test_cvats_subsets_that_are_no_splits_are_left_out_with_a_notice(tmp_path):
+    write_images(tmp_path / "images", [Scene(f"{name}.jpg") for name in "abcde"])
+    rows = {"a": "train", "b": "val", "c": "Holdout", "d": "Holdout"}
+    images = {name: f'name="{name}.jpg" subset="{subset}"' for name, subset in rows.items()}
+    source = open_as("cvat", write_cvat(tmp_path, **images, e='name="e.jpg"'))
+    assert {split: [item.source_id for item in source.items(split)] for split in source.splits} == {
+        "train": ["a.jpg"],
+        "val": ["b.jpg"],
+    }
+    assert notices(source) == [
+        (
+            "left_out",
+            "annotations.xml",
+            "2 images of the subset `Holdout`, which is no split (train, val or test), as c.jpg",
+        ),
+        ("left_out", "annotations.xml", "1 image of no split (train, val or test), as e.jpg"),
+    ]
+
+
+def test_datumaros_default_subset_beside_train_is_left_out_with_a_notice(tmp_path):
+    root = format_folders.write_datumaro(tmp_path, {"train": (Scene("a.jpg", (("car", 4, 6, 24, 18),)),)})
+    format_folders.write_datumaro(root, {"default": (Scene("b.jpg", (("car", 4, 6, 24, 18),), 1),)})
+    source = open_as("datumaro", root)
+    assert source.splits == ("train",)
+    assert notices(source) == [("left_out", "default.json", "1 image of no split (train, val or test), as b.jpg")]
+
+
+def test_an_image_in_the_folder_of_another_split_is_noted(tmp_path):
+    for split, name in (("train", "a.jpg"), ("val", "b.jpg"), ("val", "c.jpg")):
+        write_images(tmp_path / "images" / split, [Scene(name)])
+    rows = {"a": ("train", "train"), "b": ("val", "val"), "c": ("val", "train")}
+    images = {name: f'name="{folder}/{name}.jpg" subset="{said}"' for name, (folder, said) in rows.items()}
+    source = open_as("cvat", write_cvat(tmp_path, **images))
+    assert [item.source_id for item in source.items("train")] == ["train/a.jpg", "val/c.jpg"]
+    detail = "its annotation says train, which counts, and its folder val"
+    assert notices(source) == [("other_split", "c.jpg", detail)]
+
+
+def test_one_folder_called_as_a_split_that_all_images_lie_in_says_nothing(tmp_path):
+    write_images(tmp_path / "training", [Scene("a.jpg"), Scene("b.jpg")])
+    images = {name: f'name="training/{name}.jpg" subset="{split}"' for name, split in (("a", "train"), ("b", "val"))}
+    source = open_as("cvat", write_cvat(tmp_path, **images))
+    assert (source.splits, notices(source)) == (("train", "val"), [])
+
+
+def test_a_cvat_image_without_a_name_ends_with_a_clear_line(tmp_path):
+    with pytest.raises(
+        errors.UserError, match="annotations.xml: `name` of an <image> must be a text: got None. Export"
+    ):
+        open_as("cvat", write_cvat(tmp_path, a='name="a.jpg"', b='id="1"'))
+
+
+@pytest.mark.parametrize(("key", "noted"), [("b", True), ("train/b", True), ("a", False), ("7", False), (7, False)])
+def test_a_datumaro_id_that_is_another_images_name_is_noted(tmp_path, key, noted):
+    write_images(tmp_path, [Scene("b.jpg")])
+    table = datumaro({"type": "bbox", "bbox": [4, 6, 20, 12]})
+    table["items"][0]["id"] = key
+    source = open_as("datumaro", write_json(tmp_path, table))
+    assert [item.source_id for item in source.items("train")] == ["a.jpg", "b.jpg"]
+    detail = "it is the image of `b` by its path, and `b.jpg` is there, too"
+    assert notices(source) == ([("other_id", "a.jpg", detail)] if noted else [])
+
+
+@pytest.mark.parametrize(("number", "is_bad"), [(1, False), (2, True), ("2", True), (3, False), (None, False)])
+def test_a_supervisely_object_whose_class_id_is_another_class_makes_its_image_bad(tmp_path, number, is_bad):
+    table = supervisely({"height": 48, "width": 64})
+    for name, key in (("a.jpg", number), ("b.jpg", 1)):
+        write_images(tmp_path / "ds0" / "img", [Scene(name)])
+        objects = [table["objects"][0] | {"classId": key}]
+        put(tmp_path / "ds0" / "ann" / f"{name}.json", json.dumps(table | {"objects": objects}))
+    classes = [{"title": "car", "id": 1, "shape": "rectangle"}, {"title": "dog", "id": 2, "shape": "rectangle"}]
+    put(tmp_path / "meta.json", json.dumps({"classes": classes}))
+    source = open_as("supervisely", tmp_path)
+    if is_bad:
+        assert problem(source).endswith("object 1 is a car, but its `classId` is that of dog in meta.json")
+    else:
+        assert boxes_px(source) == [("car", 4, 6, 24, 18)]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"classes": {"1": "dog"}}', '{"classes": [{"id": 1}]}'])
+def test_a_stray_meta_json_says_nothing_of_superviselys_classes(tmp_path, content):
+    table = supervisely({"height": 48, "width": 64})
+    write_images(tmp_path / "img", [Scene("a.jpg")])
+    put(tmp_path / "ann" / "a.jpg.json", json.dumps(table | {"objects": [table["objects"][0] | {"classId": 1}]}))
+    put(tmp_path / "meta.json", content)
+    assert boxes_px(open_as("supervisely", tmp_path)) == [("car", 4, 6, 24, 18)]
 
 
 # --- several annotations, and files of one name

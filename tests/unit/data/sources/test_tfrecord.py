@@ -413,3 +413,32 @@ def test_a_split_without_a_record_is_left_out_with_a_note(tmp_path):
         source = open_at(tmp_path)
     assert source.splits == ("train",)
     assert notes == [f"{tmp_path}/val.record holds no record; val is left out."]
+
+
+def test_ids_that_are_one_off_from_the_label_map_are_a_question(tmp_path):
+    label_map_text = "".join(f"item {{ id: {key} name: '{name}' }}\n" for key, name in enumerate(CLASSES, start=1))
+    (tmp_path / "label_map.pbtxt").write_text(label_map_text)
+    labels = [*[1] * 20, 0]
+    write(
+        tmp_path / "train.record",
+        [example(f"{n}", ("object/class/text",), class__label=[key]) for n, key in enumerate(labels)],
+    )
+    with pytest.raises(errors.UserError) as caught:
+        open_at(tmp_path)
+    assert f"which `{tmp_path}/label_map.pbtxt` does not list (it has 1 to 2), and no box is of class 2." in str(
+        caught.value
+    )
+
+
+@pytest.mark.parametrize("has_map", [True, False])
+def test_texts_that_look_alike_name_one_class(tmp_path, has_map):
+    texts = ("caf\u00e9", "cafe\u0301 ")
+    if has_map:
+        (tmp_path / "label_map.pbtxt").write_text(f"item {{ id: 1 name: '{texts[1]}' }}\n", encoding="utf-8")
+    records = [example(f"{n}", class__label=[1], class__text=[text.encode()]) for n, text in enumerate(texts)]
+    write(tmp_path / "train.record", records)
+    source = open_at(tmp_path)
+    assert source.class_names == texts[:1]
+    assert [source.load(item).labels.tolist() for item in source.items("train")] == [[0], [0]]
+    by_text = tfrecord.TfrecordSource.open("", f"{tmp_path},classes=text", base.ReadOptions())
+    assert [by_text.load(item).labels.tolist() for item in by_text.items("train")] == [[0], [0]]

@@ -7,6 +7,7 @@ from data import errors, progress
 from data.sources import base, coco, voc, xml_files
 from tests import coco_folder, format_folders
 from tests.format_folders import Scene, put, voc_xml, write_images
+from tests.single_images import notices
 
 SCENES = (Scene("a.jpg", (("car", 4, 6, 24, 18),)), Scene("b.jpg", (("person", 8, 24, 16, 48),), 1))
 
@@ -52,11 +53,70 @@ def test_coordinates_are_read_as_they_stand_except_in_vocs_own_files(tmp_path):
     np.testing.assert_allclose(from_one.boxes * [48, 64, 48, 64], [[12, 16, 24, 32]], atol=1e-5)
 
 
+def test_files_of_a_voc_database_with_a_corner_below_1_are_all_read_from_0_with_a_notice(tmp_path):
+    scenes = [Scene("a.jpg", (("car", 0, 0, 32, 24),)), Scene("b.jpg", (("car", 17, 13, 32, 24),), 1)]
+    source = open_voc(write_flat(tmp_path, scenes, database="The VOC2007 Database"))
+    assert [item.boxes for item in source.items("train")] == [((0, 0, 32, 24),), ((17, 13, 32, 24),)]
+    detail = (
+        "2 XML files name a VOC database, which counts from 1; 1 of them with a corner below 1, so all are read from 0"
+    )
+    assert notices(source) == [("counted_from_0", "a.jpg", detail)]
+
+
 def test_a_box_over_the_whole_image_is_inside_by_either_rule(tmp_path):
     extra = object_xml("car")
     full = first(open_voc(write_flat(tmp_path / "voc", SCENES[:1], extra=extra, database="The VOC2007 Database")))
     np.testing.assert_array_equal(full.boxes[1], [0, 0, 1, 1])
     assert len(first(open_voc(write_flat(tmp_path / "tool", SCENES[:1], extra=extra))).labels) == 2
+
+
+TWICE = {
+    "boxes": ("</bndbox>", "</bndbox><bndbox><xmin>4</xmin><ymin>6</ymin><xmax>60</xmax><ymax>18</ymax></bndbox>"),
+    "names": ("<name>car</name>", "<name>car</name><name>dog</name>"),
+    "corners": ("<xmax>24</xmax>", "<xmax>24</xmax><xmax>60</xmax>"),
+    "flags": ("<difficult>0</difficult>", "<difficult>0</difficult><difficult>1</difficult>"),
+    "polygon": (
+        "</bndbox>",
+        "</bndbox><polygon><x1>40</x1><y1>30</y1><x2>60</x2><y2>30</y2><x3>60</x3><y3>44</y3></polygon>",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        ("boxes", "object 1 (car) has several `bndbox/xmax`: 24 and 60; keep one"),
+        ("names", "object 1 has several `name`: car and dog; keep one"),
+        ("corners", "object 1 (car) has several `bndbox/xmax`: 24 and 60; keep one"),
+        ("flags", "object 1 (car) has several `difficult`: 0 and 1; keep one"),
+        ("polygon", "object 1 (car) has a `polygon` outside its `bndbox`; correct one of them"),
+    ],
+)
+def test_an_object_that_says_two_things_makes_its_image_bad(tmp_path, case, reason):
+    write_flat(tmp_path)
+    put(tmp_path / "a.xml", voc_xml(SCENES[0]).replace(*TWICE[case]))
+    assert problem(open_voc(tmp_path)) == f"{tmp_path}/a.xml: {reason}"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "<bndbox><xmin>4.0</xmin><ymin>6</ymin><xmax>24.00</xmax><ymax>18</ymax></bndbox>",
+        "<polygon><x1>3.6</x1><y1>6.2</y1><x2>24.4</x2><y2>6</y2><x3>24</x3><y3>18.3</y3></polygon>",
+        "<polygon><x1>4</x1><y1>6</y1><x2>9</x2><y2>6</y2><x3>9</x3><y3>8</y3></polygon>",  # of the part that is seen
+        "<polygon><x1>4</x1></polygon>",
+        "<name> car </name>",
+    ],
+)
+def test_an_object_that_says_a_thing_twice_is_read(tmp_path, more):
+    write_flat(tmp_path, SCENES[:1])
+    put(tmp_path / "a.xml", voc_xml(SCENES[0]).replace("</bndbox>", f"</bndbox>{more}"))
+    np.testing.assert_allclose(first(open_voc(tmp_path)).boxes * [48, 64, 48, 64], [[6, 4, 18, 24]], atol=1e-5)
+
+
+def test_what_labelme_calls_deleted_is_no_object(tmp_path):
+    extra = object_xml("person", deleted=1) + "<object><deleted>1</deleted></object>" + object_xml("dog", deleted=0)
+    assert open_voc(write_flat(tmp_path, SCENES[:1], extra=extra)).class_names == ("car", "dog")
 
 
 def test_difficult_objects_and_dontcare_are_regions_to_ignore(tmp_path):

@@ -319,6 +319,12 @@ def test_two_lists_of_classes_that_differ_are_an_error(tmp_path, name):
     assert open_yolo(root).class_names == ("car", "person")
 
 
+def test_lists_of_classes_that_look_alike_are_one(tmp_path):
+    root = write(tmp_path, config="train: images/train\nnames: ['caf\u00e9 ', person]\n")
+    put(root / "classes.txt", "cafe\u0301\nperson\n")
+    assert open_yolo(root).class_names == ("caf\u00e9", "person")
+
+
 def test_classes_of_one_name_are_said_to_be_one(tmp_path):
     source = open_yolo(write(tmp_path, config="train: images/train\nnames: [car, car]\n"))
     assert source.class_names == ("car",)
@@ -468,6 +474,30 @@ def test_an_image_that_a_list_names_twice_counts_once(tmp_path):
     assert [source.load(item).labels.tolist() for item in source.items("train")] == [[0], [1]]
 
 
+def test_an_image_that_a_list_names_in_two_ways_counts_once_however_the_dataset_is_named(tmp_path, monkeypatch):
+    root = write(tmp_path, config="train: train.txt\nnames: [car, person]\n", count=2)
+    put(root / "train.txt", f"images/train/0.jpg\n{root}/images/train/0.jpg\n{root}/images/train/1.jpg\n")
+    monkeypatch.chdir(tmp_path)
+    for place in (".", str(tmp_path)):
+        assert len(open_yolo(place).items("train")) == 2
+
+
+# --- classes
+
+
+@pytest.mark.parametrize(("rows", "way"), [("3 0.5 0.5 0.25 0.5\n1 x\n", "high"), ("-1 0.5 0.5 0.25 0.5\n", "low")])
+def test_classes_that_are_one_off_are_a_question_however_few_show_it(tmp_path, rows, way):
+    root = write(tmp_path, rows, "train: images/train\nnames: [car, person, dog]\n", count=40)
+    number, other = rows.split()[0], {"high": "0", "low": "2"}[way]
+    assert message_of(root) == (
+        f"Dataset `yolo:{root}`: row 1 of `{root}/labels/train/0.txt` is of class {number}, which `{root}/data.yaml`"
+        f" does not list (it has 0 to 2), and no box is of class {other}. Is every number one too {way}? Then number"
+        f" the classes in `{root}/data.yaml` as the boxes do; if not, correct the box."
+    )
+    put(root / "labels" / "train" / "1.txt", f"{other} 0.5 0.5 0.25 0.5\n")  # both ends are used: a stray
+    assert len(open_yolo(root).items("train")) == 40
+
+
 # --- rows that may be no polygons
 
 POSES = {
@@ -589,6 +619,32 @@ def test_folders_deep_in_images_tell_the_split_where_nothing_else_does(tmp_path)
         put(tmp_path / "labels" / "day" / split / f"{split}.txt", "0 0.5 0.5 0.25 0.5\n")
     put(tmp_path / "classes.txt", "car\n")
     assert open_yolo(tmp_path).splits == ("train", "val")
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (("train2017", "val2017"), ("train", "val")),
+        (("images_train", "my val"), ("train", "val")),
+        (("train_a/test_1", "val_a"), ("train",)),  # the first could be two
+        (("train_a", "more"), ("train",)),
+    ],
+)
+def test_folders_whose_names_hold_a_split_tell_it_where_all_do(tmp_path, names, splits):
+    for name in names:
+        format_folders.write_images(tmp_path / "images" / name, [format_folders.Scene("a.jpg")])
+        put(tmp_path / "labels" / name / "a.txt", "0 0.5 0.5 0.25 0.5\n")
+    put(tmp_path / "classes.txt", "car\n")
+    assert open_yolo(tmp_path).splits == splits
+
+
+@pytest.mark.parametrize("name", ["Classes.txt", "Labels/CLASSES.TXT", "Obj.Names"])
+def test_files_and_folders_without_a_yaml_count_in_any_case(tmp_path, name):
+    format_folders.write_images(tmp_path / "Images", [format_folders.Scene("a.jpg")])
+    put(tmp_path / "Labels" / "a.txt", "0 0.5 0.5 0.25 0.5\n")
+    put(tmp_path / name, "car\n")
+    assert yolo.YoloSource.recognises(tmp_path) == f"{name} lies with images/ and labels/"
+    assert len(first(open_yolo(tmp_path)).labels) == 1
 
 
 def test_folders_of_labels_count_in_any_case(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from data import progress
+from data.errors import UserError
 from models.training import devices
 
 
@@ -27,6 +28,29 @@ def test_a_gpu_that_is_in_use_already_is_used_on(monkeypatch, capability, policy
         assert keras.mixed_precision.global_policy().name == policy
     finally:
         keras.mixed_precision.set_global_policy(before)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "way_out"),
+    [
+        ("CUDA_VISIBLE_DEVICES", "0", "set CUDA_VISIBLE_DEVICES=-1"),
+        ("CUDA_VISIBLE_DEVICES", "MIG-8f1b", "set CUDA_VISIBLE_DEVICES=-1"),
+        (devices.POD_GPUS, "1", "leave out --gpus"),
+    ],
+)
+def test_the_cpu_does_not_take_the_place_of_a_gpu_that_was_asked_for(monkeypatch, name, value, way_out) -> None:
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=f"^{name}={value} asks for a GPU, and TensorFlow sees none.* or {way_out} to"):
+        devices.configure_device.__wrapped__()
+
+
+@pytest.mark.parametrize("value", ["", "-1", "NoDevFiles"])
+def test_without_a_word_of_a_gpu_the_cpu_trains(monkeypatch, value) -> None:
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    monkeypatch.setattr(tf.config.optimizer, "set_jit", lambda kind: None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    assert devices.configure_device.__wrapped__() == "CPU"
 
 
 @pytest.mark.parametrize(

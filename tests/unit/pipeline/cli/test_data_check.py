@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import ExifTags, Image
 
 from pipeline.cli import data_check
 from pipeline.cli import main as command_line
@@ -70,6 +71,29 @@ def test_one_bad_image_of_a_small_split_is_left_out(root, capfd):
     status, out, _ = run(capfd, f"--dataset=coco:{root}")
     assert status == 3
     assert out.splitlines()[-1] == "1 of 8 images cannot be used; `ssd-tuner run` leaves them out."
+
+
+def test_a_split_whose_only_image_is_bad_is_not_called_left_out(root, capfd):
+    table = json.loads((root / "val.json").read_text())
+    del table["images"][1]
+    table["annotations"] = [coco_folder.annotation(0, [30, 8, -9, 25])]  # inverted
+    (root / "val.json").write_text(json.dumps(table))
+    (root / "val" / "val1a.jpg").unlink()
+    status, out, _ = run(capfd, f"--dataset=coco:{root}")
+    assert status == 3
+    assert "split without a usable image" in out
+    assert out.splitlines()[-1] == "1 of 7 images cannot be used, and `ssd-tuner run` stops at this dataset; see above."
+
+
+def test_an_image_that_leaves_a_question_is_not_called_left_out(root, capfd):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 3
+    path = root / "train" / "train1a.jpg"
+    Image.open(path).save(path, exif=exif)
+    status, out, _ = run(capfd, f"--dataset=coco:{root}")
+    assert status == 3
+    assert "EXIF orientation in doubt" in out
+    assert out.splitlines()[-1] == "1 of 8 images cannot be used, and `ssd-tuner run` stops at this dataset; see above."
 
 
 def test_what_is_mended_or_noted_still_gives_status_0(root, capfd):

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from data import convert
-from data.sources import base, coco
+from data import convert, example_rules
+from data.sources import annotated, base, coco
 from pipeline.cli import data_check, data_convert, main, parsing
 from tests import coco_folder
 
@@ -35,6 +35,20 @@ def test_a_dataset_is_written_and_what_was_lost_is_told(tmp_path, folder, capfd)
     row = next(line for line in shown.splitlines() if line.split()[:1] == ["train"])
     assert [word for word in row.split() if word.isalnum()] == ["train", "2", "1", "1", "1"]
     assert json.loads((output / convert.SUMMARY_NAME).read_text())["num_images"] == {"train": 2, "val": 2}
+
+
+def test_what_was_mended_and_sizes_that_differ_are_told(tmp_path, folder, capfd):
+    clipped = [coco_folder.WIDTH - 4.5, 0, 5, 5]
+    table = coco_folder.table(2, [coco_folder.annotation(0), coco_folder.annotation(1, clipped, id=2)])
+    table["images"][0]["width"] *= 2
+    coco_folder.write(tmp_path / "other", train=table)
+    output = tmp_path / "out"
+    assert run([f"--dataset=coco:{tmp_path}/other", "--format=voc", f"--output={output}"]) == 0
+    shown = " ".join(capfd.readouterr().out.split())
+    assert f"Noticed 1 times: {annotated.OTHER_SIZE}." in shown
+    assert f"Mended 1 times: {example_rules.CLIPPED}." in shown
+    mended = json.loads((output / convert.SUMMARY_NAME).read_text())["mended"]
+    assert mended == {annotated.OTHER_SIZE: 1, example_rules.CLIPPED: 1}
 
 
 def test_the_options_of_all_datasets_apply(tmp_path, folder):

@@ -1,6 +1,10 @@
 """`ssd-tuner importance`, as a user types it."""
 
 import json
+import os
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -55,6 +59,25 @@ def test_a_forest_that_predicts_nothing_says_so_and_recommends_nothing(tmp_path,
     assert "`--write_space`: the forest predicts too little" in error
     assert not (tmp_path / "smaller.yaml").exists()
     assert (tmp_path / "report" / "importance.json").exists()
+
+
+def test_nothing_is_written_outside_the_run_directory_but_temporary_files(tmp_path) -> None:
+    run_directory, home, temporary = (tmp_path / name for name in ("run", "home", "temporary"))
+    home.mkdir()
+    temporary.mkdir()
+    finished_search.write(run_directory, RANGES, by_rate, count=10)
+    names = ("MPLCONFIGDIR", "KERAS_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
+    variables = {name: value for name, value in os.environ.items() if name not in names}
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli.main", "importance", str(run_directory)],
+        env=variables | {"HOME": str(home), "TMPDIR": str(temporary)},
+        cwd=pathlib.Path(main.__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (run_directory / "report" / "importance.png").exists()
+    assert list(home.iterdir()) == []
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -242,6 +242,21 @@ def test_a_gpu_that_was_asked_for_and_is_not_there_is_one_line_and_leaves_no_fol
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_node_that_cannot_train_is_one_line_before_anything_starts(mistake, tmp_path, monkeypatch):
+    asked = []
+
+    def check_nodes(folder):
+        asked.append(folder)
+        raise UserError("Ray's node n does not see it.")
+
+    monkeypatch.setattr("tuner_fn.ray_connection.join", lambda *wanted: None)
+    monkeypatch.setattr("tuner_fn.ray_connection.check_nodes", check_nodes)
+    text = mistake(*RUN, f"--workdir={tmp_path / 'demo'}", "--ray=auto", "--plan=off")
+    assert text == "Ray's node n does not see it."
+    assert asked == [tmp_path / "demo"]
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("flag", ["--trial_gpus=0.5", "--trial_cpus=4"])
 def test_what_only_ray_reserves_is_not_ignored_without_it(mistake, tmp_path, flag):
     text = mistake(*RUN, f"--workdir={tmp_path / 'demo'}", flag)

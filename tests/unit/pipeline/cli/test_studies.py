@@ -112,6 +112,8 @@ def test_a_space_of_the_baselines_value_alone_is_one_line(mistake, tmp_path) -> 
     ("arguments", "says"),
     [
         (["--min_rate=0.1", "--max_rate=0.01"], "`--max_rate` must exceed `--min_rate`: got 0.01 and 0.1."),
+        (["--max_rate=100"], "`--max_rate` needs"),  # no learning rate that `run` takes
+        (["--min_rate=1e-8"], "`--min_rate` needs"),
         (["--write_space=."], "`--write_space=.` is a folder"),
         (["--steps=3"], "`--steps` needs"),
     ],

@@ -32,14 +32,23 @@ def test_a_plug_in_is_a_module_or_lies_on_a_volume(tmp_path, monkeypatch):
         checks.check_plugins(["my_kit.py"], POD)
 
 
-@pytest.mark.parametrize(("trials", "gpus"), [(None, 1), (4, 4), (1, 1), (4, 0)])
-def test_trials_that_a_pod_has_gpus_for(trials, gpus):
-    checks.check_trials(trials, gpus)
+@pytest.mark.parametrize(
+    ("trials", "gpus", "cpu"), [(None, 1, ""), (4, 4, "1"), (1, 1, ""), (4, 0, ""), (4, 0, "4"), (1, 0, "500m")]
+)
+def test_trials_that_a_pod_has_gpus_or_cores_for(trials, gpus, cpu):
+    checks.check_trials(trials, Pod(volumes={}, gpus=gpus, cpu=cpu))
 
 
-def test_more_trials_than_a_pod_has_gpus():
-    with pytest.raises(errors.UserError, match=r"^`--parallel_trials=4` needs a GPU .* --gpus=1. Give --gpus=4"):
-        checks.check_trials(4, 1)
+@pytest.mark.parametrize(
+    ("gpus", "cpu", "text"),
+    [
+        (1, "8", "needs a GPU .* --gpus=1. Give --gpus=4, or lower --parallel_trials to 1"),
+        (0, "2500m", "needs a core .* --cpu=2500m. Give --cpu=4, or lower --parallel_trials to 2"),
+    ],
+)
+def test_more_trials_than_a_pod_has_gpus_or_cores(gpus, cpu, text):
+    with pytest.raises(errors.UserError, match=f"^`--parallel_trials=4` {text}"):
+        checks.check_trials(4, Pod(volumes={}, gpus=gpus, cpu=cpu))
 
 
 @pytest.mark.parametrize("spec", ["road_scenes", "coco:{}", "tfds:voc", "tfrecord:{}/none-*.tfrecord", "{}"])

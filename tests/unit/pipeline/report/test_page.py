@@ -231,6 +231,24 @@ def test_pictures_give_way_where_the_page_would_be_too_large(monkeypatch):
     assert "kept" in text
 
 
+def test_long_curves_get_fewer_points_where_the_page_would_be_too_large(monkeypatch):
+    """A thousand trials of a hundred epochs are one line, which a None divides; each keeps its ends."""
+    monkeypatch.setattr(rendering, "MOST_BYTES", 200_000)
+    monkeypatch.setattr(rendering, "_packed_plotly", lambda: "")
+    x = [*range(1, 101), None] * 1000
+    line = {"type": "scatter", "mode": "lines+markers", "x": x, "y": x, "text": ["trial"] * len(x)}
+    short = {"type": "scatter", "mode": "lines", "x": [*range(100)], "y": [*range(100)]}
+    plot = page_parts.Plot(page_parts.figure([line, short]), "Trials.")
+    text = rendering.render("Run", [page_parts.Section("Curves", [plot])])
+    assert len(text.encode()) <= 200_000
+    assert re.search(r"Trials\. One in \d+ points is drawn, to keep the page below 5 MB\.", text)
+    thinned, same = rendering._thinned_plot(plot, 32).figure["data"]
+    assert same == short
+    assert len(thinned["x"]) == len(thinned["y"]) == len(thinned["text"]) < len(x) / 10
+    assert [thinned["x"].count(value) for value in (1, 100, None)] == [1000] * 3
+    assert thinned["x"] == thinned["y"]
+
+
 def test_a_report_that_fails_is_a_warning_of_the_run(run, monkeypatch, capfd):
     from pipeline.cli import run as run_command
     from pipeline.screen import display

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.evaluation import coco, image_results
-from pipeline.report import contents, coordinates, curves, matches, overview, pictures, spatial, thresholds
+from pipeline.report import contents, coordinates, curves, matches, mistakes, overview, pictures, spatial, thresholds
 from tests import finished_run
 
 LEFT, RIGHT, NOWHERE = [0.1, 0.1, 0.5, 0.4], [0.1, 0.6, 0.5, 0.9], [0.7, 0.1, 0.9, 0.3]
@@ -107,6 +107,31 @@ def test_axes_of_parallel_coordinates(tmp_path):
     assert coordinates.short_names(["a.x", "b.x", "c.y"]) == {"a.x": "a.x", "b.x": "b.x", "c.y": "y"}
 
 
+@pytest.mark.parametrize(
+    ("scale", "values", "places", "texts"),
+    [
+        ("log", [1e-4, None, 1e-2], [-4, -4.5, -2], ["none", "0.0001", "0.00032", "0.001", "0.0032", "0.01"]),
+        ("linear", [1.0, 3.0, None], [1, 3, 0.5], ["none", "1", "1.5", "2", "2.5", "3"]),
+        ("linear", [2.0, None, 2.0], [2, 1, 2], ["none", "2"]),
+        ("log", [0.0, 1.0, 0.5], [0, 1, 0.5], None),
+    ],
+)
+def test_trials_without_a_setting_have_a_tick_below_those_with_it(tmp_path, scale, values, places, texts):
+    """A hundred numbers and one trial without are no hundred categories."""
+    finished_run.write(tmp_path)
+    run = contents.read(tmp_path)
+    rows = [run.ranked[0] | {"hyperparameters": {} if one is None else {"loss.l2": one}} for one in values]
+    search = {"search": {"ranges": {"loss.l2": {"low": 0.0, "high": 9.0, "scale": scale}}}}
+    (axis, _) = (
+        coordinates.make(dataclasses.replace(run, rows=rows, search=search)).parts[0].figure["data"][0]["dimensions"]
+    )
+    assert axis["values"] == pytest.approx(places)
+    assert axis.get("ticktext") == texts
+    if texts is not None:
+        assert axis["tickvals"] == sorted(axis["tickvals"])
+        assert len(axis["tickvals"]) == len(texts)
+
+
 def test_the_interval_of_the_test_result_holds_it(tmp_path):
     finished_run.write(tmp_path)
     run = contents.read(tmp_path)
@@ -114,6 +139,17 @@ def test_the_interval_of_the_test_result_holds_it(tmp_path):
     value, low, high = (float(words[place]) for place in (1, words.index("give") + 1, words.index("to") + 1))
     assert low < value < high
     assert "interval" not in overview.result(dataclasses.replace(run, images=None))
+
+
+def test_a_class_with_the_name_of_the_matrix_own_row_or_column_has_its_own_place(by_hand):
+    found = dataclasses.replace(by_hand, class_names=("background", "missed"))
+    figure = mistakes._confusion(found, np.arange(9).reshape(3, 3)).figure
+    (trace,) = figure["data"]
+    assert trace["x"] == trace["y"] == [0, 1, 2]
+    assert figure["layout"]["yaxis"]["ticktext"] == ["background", "missed", "background"]
+    assert figure["layout"]["xaxis"]["ticktext"] == ["background", "missed", "missed"]
+    assert trace["customdata"][2][0] == ["background", "background"]
+    assert trace["text"][2] == ["6", "7", "8"]
 
 
 def test_the_map_of_recall_shows_the_blind_corner(tmp_path):

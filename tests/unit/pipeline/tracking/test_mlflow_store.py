@@ -1,5 +1,6 @@
 """MLflow's copy of a run directory: a search that continues is the same run, and nothing is written twice."""
 
+import os
 import socket
 
 import pytest
@@ -41,6 +42,22 @@ def test_a_search_that_goes_on_stays_the_same_run_and_no_value_is_written_twice(
     assert [one.value for one in client.get_metric_history(trial.info.run_id, "seconds")] == [9.0, 10.0]
     assert after["trial 0001"].info.status == "FAILED"
     assert {path.name for path in tmp_path.iterdir()} == {"demo"}  # neither mlruns nor mlflow.db beside it
+
+
+def test_a_run_that_is_done_again_adds_no_value_to_its_final_model(recorded) -> None:
+    recorded.finish(recorded.rows)
+    (recorded.folder.serving_model / "7").rename(recorded.folder.root / "gone")
+    first = mlflow_store.export(recorded.folder)
+    import mlflow
+
+    client = mlflow.MlflowClient(first.uri)
+    for name, time_s in (("history.json", 2_000_000_000), ("summary.json", 2_000_000_000)):
+        os.utime(recorded.folder.report / name, (time_s, time_s))
+    (recorded.folder.report / "report.html").write_text("<p>another page</p>")
+    assert mlflow_store.export(recorded.folder).written == 1
+    final = runs_of(client, first.experiment)["final model"].info.run_id
+    assert [one.value for one in client.get_metric_history(final, "loss")] == [1.0, 0.5]
+    assert [one.value for one in client.get_metric_history(final, "test/AP50")] == [0.4]
 
 
 def test_a_server_that_is_away_is_warned_of_once(recorded, monkeypatch) -> None:

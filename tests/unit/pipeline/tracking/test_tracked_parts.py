@@ -1,9 +1,11 @@
 """What a tracking server is shown of a run directory: every search, killed ones too, and the final model."""
 
 import json
+import re
 
 import pytest
 
+from data import progress
 from models.evaluation import coco
 from pipeline.tracking import tracked_parts
 from tuner_fn import reporting
@@ -34,6 +36,37 @@ def test_a_finished_run_shows_its_final_model_with_the_search_that_it_came_from(
     values = {(point.name, point.step): point.value for point in final.points}
     assert values == {("loss", 1): 1.0, ("val/AP50", 1): 0.3, ("loss", 2): 0.5, ("test/AP50", 2): 0.4}
     assert final.tags["blessed"] == "True"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "note", "left"),
+    [
+        ("report/history.json", None, "The final model was left out: .* no usable history.json", 4),
+        ("report/config.json", None, "The final model was left out: .* no usable config.json", 4),
+        ("report/summary.json", '{"metrics": {}}', "report/summary.json cannot be read and was left out .KeyError", 4),
+        ("report/history.json", "[1]", "report/history.json cannot be read and was left out .TypeError", 4),
+        ("search/first/leaderboard.json", "[", "search/first/leaderboard.json cannot be read .* .JSONDecodeError", 2),
+        ("search/first/leaderboard.json", "[{}]", "leaderboard.json cannot be read .* a row lacks rank", 2),
+        ("search/first/search.json", '{"settings"', "search/first/search.json cannot be read .* .JSONDecodeError", 1),
+        ("dataset.json", "{", None, 5),
+    ],
+)
+def test_what_a_missing_or_damaged_file_hides_is_left_out_and_said(recorded, name, text, note, left) -> None:
+    recorded.finish(recorded.rows)
+    path, notes = recorded.folder.root / name, []
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        found = list(tracked_parts.read(recorded.folder))
+        assert tracked_parts.dataset(recorded.folder) == ("unknown" if name == "dataset.json" else "coco:cars")
+    assert len(found) == left
+    assert found[-1].key == "second"
+    if note is None:
+        assert notes == []
+    else:
+        assert re.search(note, " ".join(notes))
 
 
 def test_a_report_older_than_the_search_does_not_count_as_its_end(recorded) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import searching
 
+from data import progress
 from tuner_fn.oracles import freeze_thaw
 
 MAX_EPOCHS = 20
@@ -218,7 +219,11 @@ def test_the_first_rung_is_where_the_start_has_half_of_its_score(tmp_path) -> No
     """Of 1 - exp(-epoch / 5) half of the end is reached at epoch 4: 0.551 of 0.982."""
     oracle = make(tmp_path, searching.make_space(), max_epochs_total=5 * MAX_EPOCHS)
     assert oracle.rungs == [2, 3, 4, 6, 9, 14, 20]
-    asked = run(oracle)
+    notes: list[str] = []
+    with progress.listen(lambda kind, fields: notes.append(fields.get("text", ""))):
+        asked = run(oracle)
+    said = "New configurations are first trained up to epoch 4: the first settings had half of their final score after"
+    assert notes == [f"{said} epoch 4."]
     assert asked[0]["tuner/epochs"] == MAX_EPOCHS
     assert oracle.rungs == [4, 6, 9, 14, 20]
     started = [values["tuner/epochs"] for values in asked[1:-1] if "tuner/trial_id" not in values]

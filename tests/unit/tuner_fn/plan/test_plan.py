@@ -1,5 +1,6 @@
 """The plan: each rule on fingerprints made by hand, precedence, and what a run keeps."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -135,6 +136,49 @@ def test_the_reason_counts_the_objects_that_have_an_anchor_with_either_iou() -> 
     assert choice.reason.endswith("75% of the objects have an anchor with this IoU, 50% with 0.5")
 
 
+def test_objects_that_no_anchor_of_the_input_can_cover_are_named() -> None:
+    """Boxes of 2 px in images of 4,000: another IoU of a match would help none, tiles or a larger input would."""
+    made = plan.make(about([0.0005] * 20), CPU)
+    assert "loss.matched_iou" not in made.settings
+    (note,) = made.notes
+    assert note.startswith("100% of the objects are too small for an input of 320x320 px, where the median of their")
+    assert "is 0.16 px: no anchor has an IoU of 0.5 with them. Cut the images into tiles (--set=input.tile=" in note
+    assert note in made.markdown()
+    assert plan.Plan.from_dict(made.to_dict()).notes == made.notes
+    assert plan.make(about([0.3] * 99 + [0.0005]), CPU).notes == ()
+
+
+@pytest.mark.parametrize(("gib", "size", "asked", "planned"), [(8, 1280, 32, 2), (24, 1280, 32, 4), (24, 640, 32, 16)])
+def test_the_batch_is_halved_until_training_fits_into_the_memory(gib, size, asked, planned) -> None:
+    config = CPU.replace({"input.image_size": size, "input.batch_size": asked})
+    machine = fingerprint.Machine(cores=2, memory_bytes=gib * 2**30, has_gpu=False)
+    made = plan.make(about(train=10_000, machine=machine), config)
+    assert (made.settings["input.batch_size"], made.notes) == (planned, ())
+    (reason,) = (choice.reason for choice in made.choices if choice.setting == "input.batch_size")
+    assert reason.startswith(f"training with batches of 32 and images of {size}x{size} px takes about ")
+    assert reason.endswith(f"the machine has {gib * 2**30 / 1e9:.1f} GB")
+    (note,) = plan.make(about(train=10_000, machine=machine), config, fixed=["input.batch_size"]).notes
+    assert "Give a smaller --set=input.batch_size=... or input.image_size=..." in note
+    for unknown in ({"has_gpu": True}, {"memory_bytes": 0}):
+        data = about(train=10_000, machine=dataclasses.replace(machine, **unknown))
+        assert "input.batch_size" not in plan.make(data, config).settings
+
+
+@pytest.mark.parametrize("preset", ["quick", "cpu", "standard"])
+def test_a_laptop_of_8_gib_has_the_batches_of_every_preset(preset) -> None:
+    config = presets.experiment(presets.get_preset(preset), {}, seed=0)
+    machine = fingerprint.Machine(cores=2, memory_bytes=8 * 2**30, has_gpu=False)
+    (choice,) = rules.batch_that_fits(about(machine=machine), config.replace({"model.alpha": 1.0}))
+    assert choice.value == config.input.batch_size
+
+
+def test_an_input_that_the_memory_cannot_hold_at_all_is_named() -> None:
+    machine = fingerprint.Machine(cores=2, memory_bytes=4 * 2**30, has_gpu=False)
+    made = plan.make(about(machine=machine), CPU.replace({"input.image_size": 1280}))
+    assert made.settings["input.batch_size"] == 1
+    assert made.notes[0].endswith("and the machine has 4.3 GB. Give a smaller --set=input.image_size=...")
+
+
 def test_anchors_that_cover_everything_stay() -> None:
     choices = plan.make(about([0.3]), CPU).choices
     assert not [choice for choice in choices if choice.setting.startswith("anchors.scales")]
@@ -236,6 +280,11 @@ def test_a_run_keeps_its_plan_until_something_else_is_asked(tmp_path) -> None:
     plan.write(tmp_path, found, "one")
     assert plan.kept(tmp_path, "one").settings == json.loads(json.dumps(found.settings))
     assert plan.kept(tmp_path, "other") is None
+    plan.write(tmp_path, plan.make(about([0.9]), CPU), "other")
+    for key in ("one", "one"):  # it is kept beside that of another command, and written again
+        assert plan.kept(tmp_path, key).settings == json.loads(json.dumps(found.settings))
+        plan.write(tmp_path, plan.kept(tmp_path, key), key)
+    assert plan.kept(tmp_path, "other").settings["anchors.scales"]
     text = (tmp_path / plan.TEXT_FILE).read_text()
     assert all(choice.setting in text and choice.reason in text for choice in found.choices)
 

@@ -66,3 +66,8 @@ def test_repeats_are_joined_by_geometric_means_and_their_spread() -> None:
     assert (found.interval.low, found.interval.high) == pytest.approx((2e-4, 1e-2))
     assert (found.low_spread, found.high_spread, found.count) == (pytest.approx(4.0), pytest.approx(1.0), 2)
     assert rate_interval.together([Interval(1e-4, 1e-2)]).low_spread is None
+
+
+@pytest.mark.parametrize("cut_off", [[False], [True], [True, False], [False, False]])
+def test_repeats_are_cut_off_where_one_of_them_is(cut_off) -> None:
+    assert rate_interval.together([Interval(1e-4, 1e-2, one) for one in cut_off]).interval.is_cut_off == any(cut_off)

@@ -87,12 +87,12 @@ def test_few_trials_are_measured_and_not_relied_on() -> None:
 def test_a_weak_setting_that_few_trials_do_not_show_is_not_called_idle() -> None:
     """The forest sees the strong setting alone; its errors depend on the weak one, a tenth of the variance."""
 
-    def strong_and_weak(row, rng):
+    def strong_and_weak(row):
         return row["strong"] + 0.33 * row["weak"]
 
     rng = np.random.default_rng(3)
     rows = [dict(zip(["strong", "weak", *"abcdef"], map(float, rng.uniform(size=8)), strict=True)) for _ in range(40)]
-    rows = [row | {"score": strong_and_weak(row, rng)} for row in rows]
+    rows = [row | {"score": strong_and_weak(row)} for row in rows]
     found = sensitivity.measure(rows, "score", ["strong", "weak", *"abcdef"])
     assert found.reliable
     assert "weak" not in found.no_effect

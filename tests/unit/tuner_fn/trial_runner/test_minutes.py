@@ -82,11 +82,14 @@ def test_the_time_to_expect_counts_networks_that_are_built_anew_and_ends_with_th
 
 
 @pytest.mark.parametrize("strategy", oracles.NAMES)
-@pytest.mark.parametrize(("minutes", "epochs"), [(1.0, 16), (0.35, 7), (0.15, 3)])
+@pytest.mark.parametrize(("minutes", "epochs"), [(1.0, 16), (0.35, 5), (0.15, 3)])
 def test_minutes_without_room_for_a_search_are_one_longer_or_shorter_training(
     process, tmp_path, clock, strategy, minutes, epochs
 ) -> None:
-    """The fake pace is 3 s an epoch with its validation: 1 min is 20 epochs, of which 4 * 4 are taken."""
+    """The fake pace is 3 s an epoch with its validation: 1 min is 20 epochs, of which 4 * 4 are taken.
+
+    Of 7 epochs a sixth is kept where 4 were asked for.
+    """
     events: list[tuple] = []
     tuner = make(tmp_path, process, strategy, max_minutes=minutes, repeats=2, **MINUTES)
     with progress.listen(lambda kind, fields: events.append((kind, fields))):
@@ -113,8 +116,7 @@ def test_minutes_with_room_for_a_search_are_its_epochs_and_those_of_further_seed
         search(tuner)
     assert sum("a search of 40 epochs" in note for note in notes) == 1
     assert tuner.oracle.epochs_given(tuner.oracle.trials) == 40 - 2 * 4
-    grid_fits = strategy == "grid" and tuner.end_reason.startswith("all 8 points of the grid were tried")
-    assert grid_fits or tuner.end_reason.startswith("the budget of 32 epochs is spent")
+    assert tuner.end_reason.startswith("the budget of 32 epochs is spent")
     assert {job.settings["training"]["epochs"] for job in process.jobs} == {4}
 
 
