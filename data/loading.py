@@ -86,7 +86,7 @@ def say_mended(mended: Mapping[str, int], where: str = "") -> None:
     """
     for what, count in sorted(mended.items()):
         done = "Noticed" if what == annotated.OTHER_SIZE else "Mended"
-        progress.emit("note", text=f"{done} {count} times{where}: {what}.")
+        progress.emit("note", text=f"{done} {count} time{'s' if count > 1 else ''}{where}: {what}.")
 
 
 def _read(read: Callable[[Any], T], items: Sequence[Any]) -> list[T | errors.BadExampleError]:

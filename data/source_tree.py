@@ -4,8 +4,8 @@ import ast
 import functools
 import hashlib
 import pathlib
-from collections.abc import Collection, Iterable, Iterator
-from typing import TypeGuard
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeGuard
 
 PACKAGES = ("data", "models", "tuner_fn", "pipeline")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -22,7 +22,7 @@ def digest(
     What counts is the syntax tree: comments, docstrings and formatting do not. Neither do texts that are only said:
     sentences in a `raise`, `help=`, and the `text=` of a progress event. Imports inside functions count, and so does
     a dotted name in a string ("tuner_fn.tuner.tuner_fn"), which is how registries and TFX name code; imports for type
-    checkers alone do not.
+    checkers alone do not. Of a file that this Python cannot parse, every byte counts, and no import.
 
     Args:
         *modules: dotted names, as "models.training.train".
@@ -43,7 +43,7 @@ def digest(
             raise ValueError(f"`modules` must exist below {root}: got {module!r}. Check the dotted name.")
     found = hashlib.sha256()
     for module in sorted(dependencies(*modules, ignore=ignore, root=root, packages=packages)):
-        found.update(f"{module}\n{tree.parsed(module).dump}\n".encode())
+        found.update(f"{module}\n{tree.parsed(module).code}\n".encode())
     return found.hexdigest()
 
 
@@ -66,15 +66,11 @@ def dependencies(
     return found
 
 
-class _Parsed:
-    """A module's syntax tree as text, and the modules that it imports."""
+class _Parsed(NamedTuple):
+    """What counts of a module's code, as text, and the modules that it imports."""
 
-    def __init__(self, tree: ast.Module, module: str, is_package: bool, packages: frozenset[str]) -> None:
-        _strip_texts(tree)
-        names = _imported_names(tree, module if is_package else module.rpartition(".")[0])
-        ours = (name for name in names if name.partition(".")[0] in packages)
-        self.dump = ast.dump(tree)
-        self.imports = sorted({parent for name in ours for parent in _with_parents(name)})
+    code: str
+    imports: Sequence[str] = ()
 
 
 class _Tree:
@@ -95,15 +91,22 @@ class _Tree:
         return None
 
     def parsed(self, module: str) -> _Parsed:
-        """Returns what the module imports and its syntax tree."""
+        """Returns what counts of a module's code, and what it imports."""
         path = self.file(module)
         return _parse(path, path.stat().st_mtime_ns, path.stat().st_size, module, self._packages)
 
 
 @functools.cache
 def _parse(path: pathlib.Path, mtime_ns: int, size_bytes: int, module: str, packages: frozenset[str]) -> _Parsed:
-    tree = ast.parse(path.read_bytes(), filename=str(path))
-    return _Parsed(tree, module, path.name == "__init__.py", packages)
+    content = path.read_bytes()
+    try:
+        tree = ast.parse(content, filename=str(path))
+    except (SyntaxError, ValueError):  # a plug-in may try to import a file of another Python, and go on without it
+        return _Parsed(hashlib.sha256(content).hexdigest())
+    _strip_texts(tree)
+    names = _imported_names(tree, module if path.name == "__init__.py" else module.rpartition(".")[0])
+    ours = (name for name in names if name.partition(".")[0] in packages)
+    return _Parsed(ast.dump(tree), sorted({parent for name in ours for parent in _with_parents(name)}))
 
 
 def _with_parents(name: str) -> list[str]:

@@ -280,7 +280,7 @@ class AnchorConfig:
         search=(0.05, 0.3),
         scale="log",
         live=True,
-        help="Side of the finest anchors / side of the image.",
+        help="Side of the finest anchors / shorter side of the input.",
         when={"anchors.kind": ("ssd",), "anchors.scales": ((),)},
     )
     max_scale: float = tunable(
@@ -289,7 +289,7 @@ class AnchorConfig:
         high=1.0,
         search=(0.6, 0.95),
         live=True,
-        help="Side of the coarsest anchors / side of the image.",
+        help="Side of the coarsest anchors / shorter side of the input.",
         when={"anchors.kind": ("ssd",), "anchors.scales": ((),)},
     )
     scales: tuple[float, ...] = setting(
@@ -297,8 +297,8 @@ class AnchorConfig:
         low=0.001,
         high=1.0,
         live=True,
-        help="Side of the anchors / side of the image for each level, finest first; if empty, the levels are spaced "
-        "evenly from `min_scale` to `max_scale`.",
+        help="Side of the anchors / shorter side of the input for each level, finest first; if empty, the levels are "
+        "spaced evenly from `min_scale` to `max_scale`.",
     )
     aspect_ratios: tuple[float, ...] = setting((1.0, 2.0, 0.5, 3.0, 0.3333), help="Width / height of the anchors.")
     interpolated_aspect_ratio: float = setting(
@@ -316,7 +316,8 @@ class AnchorConfig:
         low=0.0,
         high=1.0,
         live=True,
-        help="Scale of the first of the three anchors that `reduce_lowest_level` lays; 0 is half the level's.",
+        help="Side of the first of the three anchors that `reduce_lowest_level` lays / shorter side of the input; 0 is "
+        "half the level's scale.",
     )
     size_in_cells: float = tunable(
         4.0,
@@ -411,7 +412,7 @@ class LossConfig:
         3000,
         low=1,
         high=100_000,
-        help="Maximum number of anchors per image that `mining_iou` keeps, highest loss first.",
+        help="Highest-loss anchors per image that `mining_iou` considers.",
     )
     mining_by: str = setting(
         "classification", choices=("classification", "localization", "both"), help="Loss by which mining ranks anchors."

@@ -88,16 +88,22 @@ def ignore_current_folder() -> None:
 def leave_home_alone(*, trains: bool) -> None:
     """Gives matplotlib and Keras a folder among the system's temporary ones for what they write on being imported.
 
-    What the user has set stays. Keras' home is left where it is for a training, which may download ImageNet weights
-    into it, and where there is one already.
+    What the user has set stays, and so do the folders that are there: matplotlib's may hold the user's `matplotlibrc`.
+    Keras' home is also left where it is for a training, which may download ImageNet weights into it.
 
     Args:
         trains: whether this process or one that it starts may train.
     """
-    folder = pathlib.Path(tempfile.gettempdir()) / f"ssd-tuner-{os.getuid()}"
-    os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
+    home = os.path.expanduser("~")  # `Path.home` raises where a user has none, as in a container
+    bases = {"XDG_CONFIG_HOME": ".config", "XDG_CACHE_HOME": ".cache"}
+    own = (pathlib.Path(os.environ.get(name) or f"{home}/{base}", "matplotlib") for name, base in bases.items())
+    moved = {} if any(path.exists() for path in own) else {"MPLCONFIGDIR": "matplotlib"}
     if not trains and not imagenet_weights.keras_home().exists():
-        os.environ.setdefault("KERAS_HOME", str(folder / "keras"))
+        moved["KERAS_HOME"] = "keras"
+    folder = pathlib.Path(tempfile.gettempdir()) / f"ssd-tuner-{os.getuid()}"
+    for name in moved.keys() - os.environ.keys():
+        folder.mkdir(mode=0o700, exist_ok=True)
+        os.environ[name] = str(folder / moved[name])
 
 
 def ignore_pillow_warnings() -> None:

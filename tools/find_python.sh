@@ -56,7 +56,6 @@ system="$NAME${VERSION_ID:+ $VERSION_ID}"
 wanted=$([ "$is_new" = yes ] && echo "3.11, 3.12 or 3.13" || echo "3.11")
 if [ -n "$lacks_venv" ]; then
 	why="the modules venv and ensurepip of $lacks_venv are missing"
-	package=python$(version_of "$lacks_venv")-venv
 elif [ -n "$is_named" ]; then
 	version=$(version_of "$1")
 	why="it needs Python $wanted here (glibc $glibc), and $1 is ${version:+Python }${version:-not an interpreter}"
@@ -70,7 +69,7 @@ case "${UBUNTU_CODENAME:-${DEBIAN_CODENAME:-$VERSION_CODENAME}}" in
 	*) has="" ;;
 esac
 case "$ID $ID_LIKE" in
-	*debian* | *ubuntu*) packages=${package:-$has} how="apt-get install $packages" ;;
+	*debian* | *ubuntu*) packages=$has how="apt-get install $packages" ;;
 	*rhel*) packages=$([ "$is_new" = yes ] && echo python3 || echo python3.11) how="dnf install $packages" ;;
 	*fedora*) packages=$([ "$is_new" = yes ] && echo python3.13 || echo python3.11) how="dnf install $packages" ;;
 	*suse*) packages=$([ "$is_new" = yes ] && echo python313 || echo python311) how="zypper install $packages" ;;

@@ -1,6 +1,7 @@
 """What the training processes of one machine share: its GPUs, or its cores, and its memory."""
 
 import contextlib
+import ctypes.util
 import dataclasses
 import itertools
 import os
@@ -50,9 +51,10 @@ def check(count: int | None) -> None:
 
     Raises:
         UserError: more than there are GPUs, or cores where there is no GPU; or CUDA_VISIBLE_DEVICES names a GPU that
-            is not there, or one twice.
+            is not there, or one twice. Where no GPU is found, one may have a file of another name: then a name is
+            refused only for several trials, and TensorFlow decides for one.
     """
-    _check_visible()
+    _check_visible(count)
     if count is None:
         return
     found = gpus()
@@ -101,7 +103,10 @@ def shares(count: int) -> list[Share]:
         return [Share()]
     found, memory = gpus(), limits(memory_bytes() / count)
     if found:
-        return [Share({VISIBLE: name}, **memory) for name in found[:count]]
+        from models.training import devices  # it imports Keras
+
+        shared = {devices.SHARED_GPUS: ",".join(found)}
+        return [Share({VISIBLE: name, **shared}, **memory) for name in found[:count]]
     return [Share({CORES: ",".join(map(str, own))}, **memory) for own in _parts(_cores(), count)]
 
 
@@ -110,21 +115,19 @@ def limits(bytes_each: float) -> dict[str, int]:
     return {"max_bytes": int(_REPLACED_ABOVE * bytes_each), "most_bytes": int(_FAILED_ABOVE * bytes_each)}
 
 
-def _check_visible() -> None:
+def _check_visible(count: int | None) -> None:
     """Refuses what CUDA would answer by hiding GPUs, without a word."""
-    there, wanted = _present(), _asked_for()
-    if not there:
-        if wanted and not (FOLDER / "dxg").exists():  # under Windows, a Linux sees its GPUs as this one file
-            raise UserError(
-                f"{VISIBLE}={os.environ[VISIBLE]} asks for a GPU, and this machine has none (no /dev/nvidia0). Unset it"
-                " to train on the CPU."
-            )
-        return
+    there, wanted = _numbered(), _asked_for()
+    if wanted and count is not None and count > 1 and not _present():
+        raise UserError(
+            f"{VISIBLE}={os.environ[VISIBLE]} asks for a GPU, and this machine has none (no /dev/nvidia0). Unset it to"
+            " train on the CPU, or leave out --parallel_trials if its GPU has a file of another name."
+        )
     twice = next((name for name in wanted if wanted.count(name) > 1), None)
     if twice is not None:
         raise UserError(f"{VISIBLE}={os.environ[VISIBLE]} names the GPU {twice} twice. Name each once.")
     missing = next((name for name in wanted if name.isdecimal() and int(name) >= len(there)), None)
-    if missing is not None:
+    if there and missing is not None:
         raise UserError(
             f"{VISIBLE}={os.environ[VISIBLE]} names GPU {missing}, but the GPUs of this machine are numbered"
             f" {', '.join(there)}. Name only these, or unset it to use all."
@@ -132,7 +135,13 @@ def _check_visible() -> None:
 
 
 def _present() -> list[str]:
-    """Names the GPUs of this machine as CUDA does: from 0, though a container's files keep the host's numbers."""
+    """Names the GPUs of this machine; under Windows, where a Linux sees them as one file, the first."""
+    has_one = (FOLDER / "dxg").exists() and ctypes.util.find_library("cuda")  # other makers' GPUs have that file, too
+    return _numbered() or (["0"] if has_one else [])
+
+
+def _numbered() -> list[str]:
+    """Names the GPUs that have files as CUDA does: from 0, though a container's files keep the host's numbers."""
     files = [path for path in FOLDER.glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name)]
     return [str(number) for number in range(len(files))]
 

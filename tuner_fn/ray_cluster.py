@@ -19,6 +19,7 @@ import ray
 
 from data import plugins, progress
 from data.errors import UserError
+from models.training import devices as training_devices
 from tuner_fn import devices, worker
 from tuner_fn.ray_connection import Reserved
 from tuner_fn.supervisor import LEASE_S, CancelledError, DiedError, TrainingProcess
@@ -171,7 +172,8 @@ class _Node:
         (node,) = (one["Resources"] for one in ray.nodes() if one["NodeID"] == own)
         limits = devices.limits(devices.memory_bytes() / max(min(each.fits(node), count), 1))
         cpu_alone = {"TF_NUM_INTRAOP_THREADS": str(each.cpus), devices.VISIBLE: "-1"}
-        device = {} if each.gpus else cpu_alone  # Ray hides the GPUs of a node from nobody
+        # Ray hides the GPUs of a node from nobody.
+        device = {training_devices.TRIAL_GPUS: f"{each.gpus:g}"} if each.gpus else cpu_alone
         self._process = TrainingProcess(log, training=training, environment={**environment, **device}, **limits)
 
     def is_up(self) -> bool:

@@ -29,13 +29,14 @@ AUTO = "auto"  # the cluster that this machine belongs to
 _PATIENCE_S = 10
 # `ray.init` takes no limit of time: a process of its own asks first, and ends in the middle of it.
 _ASK = f"""
-import signal, sys, ray
+import os, signal, sys, ray
 signal.alarm({_PATIENCE_S})
 try:
     ray.init(sys.argv[1])
 except Exception as error:
-    print(*str(error).split())
-    sys.exit(1)
+    print(*str(error).split(), flush=True)
+    os._exit(1)
+os._exit(0)  # to leave a cluster properly takes seconds, which would count as its patience
 """
 _PROBE_S = 300.0  # for a node, which starts a process
 _ROOT = pathlib.Path(__file__).resolve().parents[1]

@@ -107,7 +107,7 @@ KINDS = {
     "other_filename": Kind(
         Severity.WARNING,
         "annotation that names another image",
-        "The image called as the annotation file is taken. Correct `filename` or the file's name.",
+        "The image called as the annotation file is taken. Correct the name in it, or the file's.",
     ),
     "other_id": Kind(
         Severity.WARNING,

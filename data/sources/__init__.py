@@ -35,7 +35,7 @@ DataOptions = selection.DataOptions
 SPLITS = base.SPLITS
 _NAMED = (tfds_builder.TfdsSource.kind, road_scenes.RoadScenesSource.kind)  # what they take is no path
 _OPTION = re.compile(r",(?=\w+=)")
-_URI = re.compile(r"(\w+:)?[a-z][a-z0-9+.-]*://", re.IGNORECASE)  # whether or not a kind is before it
+_URI = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 READERS: dict[str, type[base.Reader]] = {
     reader.kind: reader
@@ -59,6 +59,7 @@ READERS: dict[str, type[base.Reader]] = {
         road_scenes.RoadScenesSource,
     )
 }
+_OF_PATHS = frozenset(READERS) - set(_NAMED)  # a plug-in's reader may take a URI
 
 
 def register(reader: type[base.Reader]) -> type[base.Reader]:
@@ -119,13 +120,13 @@ def open_reader(spec: str, options: DataOptions, is_test_set: bool = False) -> b
     Raises:
         UserError: the kind, path, layout or a parameter is wrong, or an annotation file is malformed.
     """
-    if _URI.match(spec):
+    kind, colon, argument = spec.partition(":")
+    if _URI.match(argument) if kind in _OF_PATHS else kind not in READERS and _URI.match(spec):
         raise errors.UserError(
             f"Dataset `{spec}` is a URI, and datasets are read from a file system. Copy it to a folder or mount it, and"
             " name that folder."
         )
     answers = base.ReadOptions(options.exif, options.box_units, is_test_set)
-    kind, colon, argument = spec.partition(":")
     if kind in READERS and (colon or not argument):
         return READERS[kind].open(spec, argument, answers)
     path = Path(spec).expanduser()

@@ -10,6 +10,8 @@ BOX_FORMS = ("xywh_px", "xyxy_px", "cxcywh_px", "xywh", "xyxy", "cxcywh")
 
 _MOST_FRACTION = 1.01  # a box in px whose numbers are all below it looks like fractions; a little for rounding
 LEAST_PIXEL = 2.0  # a fraction above it looks like px; broken boxes that stick out of their image are below
+_TOLERANCE_PX = 1.0  # of a corner
+_LEAST_OVERLAP = 0.25  # of two boxes of one object; one moved by half its sides, as from corner to centre, has 1/7
 
 
 def in_other_units(box: Sequence[float], form: str) -> bool:
@@ -23,6 +25,29 @@ def in_other_units(box: Sequence[float], form: str) -> bool:
     if not math.isfinite(sum(box)):
         return False
     return largest <= _MOST_FRACTION if form.endswith("_px") else largest > LEAST_PIXEL
+
+
+def lie_apart(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Says whether two boxes that are said of one object, as with and without its hidden parts, contradict each other.
+
+    Args:
+        one: xmin, ymin, xmax, ymax, px.
+        other: likewise.
+
+    Returns:
+        Whether neither lies in the other and their intersection over union is small.
+    """
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(width, 0.0) * max(height, 0.0)
+    union = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)) - shared
+    overlap = shared / union if union > 0 else 1.0
+    return overlap < _LEAST_OVERLAP and not (_lies_in(one, other) or _lies_in(other, one))
+
+
+def _lies_in(inner: Sequence[float], outer: Sequence[float]) -> bool:
+    margins = (inner[0] - outer[0], inner[1] - outer[1], outer[2] - inner[2], outer[3] - inner[3])
+    return min(margins) >= -_TOLERANCE_PX
 
 
 def around_turned(

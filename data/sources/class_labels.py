@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data import errors
+from data import errors, progress
 from data.sources import base
 from data.sources.annotated import IGNORE_LABEL, AnnotatedImage, NamedImage, Notice
 
@@ -64,26 +64,37 @@ def plain(name: str) -> str:
     return unicodedata.normalize("NFC", name.strip())
 
 
-def check_shift(spec: str, file: Path, known: Collection[int], used: Mapping[int, str]) -> None:
+def check_shift(spec: str, file: Path, known: Collection[int], used: Mapping[int, str], way_out: str) -> None:
     """Checks that boxes do not count the classes from another number than the list of classes does.
+
+    The sign is a number just beyond one end of the list, while the number at the other end is not used. Where boxes
+    use every number of the list moved by one, they may all be one off, and it is a question, however few rows show it.
+    Where some are not used, it is more likely a stray row, and only a note.
 
     Args:
         spec: what the user typed, for the error.
         file: that lists the classes.
         known: their numbers.
         used: where a box of each number is.
+        way_out: how to make the list agree with the boxes, if they are right.
 
     Raises:
-        UserError: the number just beyond one end of the list is used and the number at the other end is not.
+        UserError: boxes use exactly the numbers of the list moved by one, or these and others.
     """
-    low, high = min(known, default=0), max(known, default=0)
-    for beyond, unused, words in ((high + 1, low, "high"), (low - 1, high, "low")):
-        if beyond in used and unused not in used:
-            raise errors.UserError(
-                f"Dataset `{spec}`: {used[beyond]} is of class {beyond}, which `{file}` does not list (it has {low} to"
-                f" {high}), and no box is of class {unused}. Is every number one too {words}? Then number the classes"
-                f" in `{file}` as the boxes do; if not, correct the box."
-            )
+    if not known:
+        return
+    low, high = min(known), max(known)
+    for step, beyond, unused, words in ((1, high + 1, low, "high"), (-1, low - 1, high, "low")):
+        if beyond < 0 or beyond not in used or unused in used:  # -1 often stands for what is to be ignored
+            continue
+        text = (
+            f"Dataset `{spec}`: {used[beyond]} is of class {beyond}, which `{file}` does not list (it has {low} to"
+            f" {high}), and no box is of class {unused}. Is every number one too {words}? Then {way_out}, or correct"
+            " the labels; if not, correct that one."
+        )
+        if all(number + step in used for number in known):
+            raise errors.UserError(text)
+        progress.emit("note", text=text)
 
 
 def merged_names(numbered: Iterable[tuple[Any, str]], path: Path) -> list[Notice]:

@@ -31,6 +31,7 @@ from data.sources import (
     coco_classes,
     coco_corners,
     coco_layout,
+    division,
     json_files,
     layout,
     locate,
@@ -69,8 +70,8 @@ class CocoSource(annotated.AnnotatedSource):
         categories = {split: read_categories(tables[split], files[split].annotations) for split in files}
         stated = [(files[split].annotations, _annotations(tables[split], files[split].annotations)) for split in files]
         notices = coco_corners.check(spec, stated, options.box_units)
-        coco_classes.check(spec, stated, list(categories.values()))
         headings = _headings(tables, categories)
+        coco_classes.check(spec, stated, list(categories.values()), headings)
         names = [name for by_id in categories.values() for name in by_id.values() if name not in headings]
         class_names, labels = class_labels.number_classes(names)
         finder = locate.Finder(root, files)
@@ -87,7 +88,7 @@ class CocoSource(annotated.AnnotatedSource):
             folders[next((folder for folder in entry.folders if folder in first.parents), entry.folders[0])] = None
         notices += _unnamed(folders, images)
         if any(entry.is_whole for entry in files.values()):
-            images = layout.divide_by_folder(images["train"], lambda image: image.path, root, options.is_test_set)
+            images = division.divide_by_folder(images["train"], lambda image: image.path, root, options.is_test_set)
         elif any(entry.annotations.parent in entry.folders for entry in files.values()):
             notices += _beside(root, folders, images)
         super().__init__(spec, images, class_names, options, [*notices, *finder.notices()])
@@ -266,7 +267,7 @@ def _turned(annotation: Mapping[str, Any], sides: Sequence[float]) -> tuple[floa
     """Returns the upright box around one that CVAT says is turned; polygons are not turned once more."""
     x, y, width, height = sides
     attributes = annotation.get("attributes")
-    degrees = values.angle(attributes.get("rotation")) if isinstance(attributes, Mapping) else 0.0
+    degrees = values.turned_by(attributes) if isinstance(attributes, Mapping) else 0.0
     if not degrees or coco_corners.around(annotation.get("segmentation")):
         return x, y, width, height
     xmin, ymin, xmax, ymax = box_units.around_turned((x, y, x + width, y + height), degrees)

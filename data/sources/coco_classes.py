@@ -1,6 +1,6 @@
 """Checks what the annotations of a COCO JSON say of their classes, and that they are ground truth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,10 @@ from data.sources import class_labels, detections, values
 
 
 def check(
-    spec: str, stated: Sequence[tuple[Path, Sequence[Mapping[str, Any]]]], categories: Sequence[Mapping[int, str]]
+    spec: str,
+    stated: Sequence[tuple[Path, Sequence[Mapping[str, Any]]]],
+    categories: Sequence[Mapping[int, str]],
+    headings: Collection[str],
 ) -> None:
     """Checks that annotations are ground truth, and of the classes that `categories` lists.
 
@@ -17,6 +20,7 @@ def check(
         spec: what the user typed, for errors.
         stated: each JSON and its annotations.
         categories: {id: name} of each.
+        headings: names of categories that are no classes.
 
     Raises:
         UserError: their scores differ, they name another class than their id, or the ids are one off.
@@ -25,7 +29,8 @@ def check(
     for (path, annotations), named in zip(stated, categories, strict=True):
         detections.check(annotations, path)
         used |= _check_names(annotations, named, path)
-    class_labels.check_shift(spec, stated[0][0], {key for by_id in categories for key in by_id}, used)
+    known = {key for by_id in categories for key, name in by_id.items() if name not in headings}
+    class_labels.check_shift(spec, stated[0][0], known, used, "give its `categories` the ids that the boxes have")
 
 
 def _check_names(annotations: Sequence[Mapping[str, Any]], categories: Mapping[int, str], path: Path) -> dict[int, str]:

@@ -17,7 +17,7 @@ from data.sources import annotated, box_units, values
 _XYWH_ABS = ("1", "xywh_abs", "boxmode.xywh_abs", "xywh")  # what detectron2 and others call COCO's own boxes
 _TOLERANCE = 0.02  # of an area: writers round
 _TOLERANCE_PX = 1.0  # of a corner
-_LEAST_OVERLAP = 0.25  # of a box with its polygons; one moved by half its sides, as from corner to centre, has 1/7
+_LEAST_BOXES = 10  # of a file that is asked about although most boxes of the dataset look right
 _LEAST_NUMBERS = 6  # of a polygon; some writers put two points or none where there is no mask
 _CORNERS = "xmin, ymin, xmax, ymax"
 _ELSEWHERE = "that the object lies elsewhere"
@@ -39,22 +39,26 @@ def check(
         Notices of areas that are larger than their boxes, and of polygons that lie elsewhere.
 
     Raises:
-        UserError: an annotation's `bbox_mode` is another form, or most boxes of a file look like another form and the
-            user has not said that they are right.
+        UserError: an annotation's `bbox_mode` is another form, or most boxes of the dataset, or of a file that has
+            more than a few, look like another form and the user has not said that they are right.
     """
-    notices = []
+    notices, found = [], []
     for path, annotations in tables:
         stated = [(box, entry) for entry in annotations if (box := _box_of(_check_mode(entry, path)))]
         num_larger = sum(is_larger(area, box) for box, entry in stated if (area := values.number(entry.get("area"))))
         text = f"`area` is larger than the box in {num_larger} of {len(stated)} annotations; the box's counts there"
         notices += [annotated.Notice("left_out", str(path), text)] if num_larger else []
         doubtful = [(said, entry) for box, entry in stated if (said := _said_otherwise(box, entry))]
-        if units_said == "auto" and 2 * len(doubtful) > len(stated):
-            raise _question(spec, path, doubtful, len(stated))
-        elsewhere = [entry for _, entry in doubtful if _polygon_box(entry)]
-        if elsewhere:
-            text = f"`segmentation` lies elsewhere than the box in {len(elsewhere)} of {len(stated)} annotations, as"
-            text += f" annotation {_id_of(elsewhere[0])}; the box counts there"
+        found.append((path, doubtful, len(stated)))
+    are_most = 2 * sum(len(doubtful) for _, doubtful, _ in found) > sum(num_boxes for *_, num_boxes in found)
+    for path, doubtful, num_boxes in found:
+        is_most = 2 * len(doubtful) > num_boxes
+        if units_said == "auto" and is_most and (are_most or num_boxes >= _LEAST_BOXES):
+            raise _question(spec, path, doubtful, num_boxes)
+        noted = [entry for _, entry in doubtful if is_most or _polygon_box(entry)]  # few areas may fit by chance
+        if noted:
+            text = f"`segmentation` or `area` contradicts the box in {len(noted)} of {num_boxes} annotations, as in"
+            text += f" annotation {_id_of(noted[0])}; the box counts there"
             notices.append(annotated.Notice("left_out", str(path), text))
     return notices
 
@@ -63,12 +67,14 @@ def _question(
     spec: str, path: Path, doubtful: Sequence[tuple[str, Mapping[str, Any]]], num_boxes: int
 ) -> errors.UserError:
     """Asks what the boxes of a file are, most of which look like another form."""
-    ((said, _),) = collections.Counter(said for said, _ in doubtful).most_common(1)
+    ((said, count),) = collections.Counter(said for said, _ in doubtful).most_common(1)
     entry = next(entry for form, entry in doubtful if form == said)
+    others = f" (and of {len(doubtful) - count} more something else)" if count < len(doubtful) else ""
+    way_out = "Correct the boxes or the polygons" if said == _ELSEWHERE else "Write x, y, width and height"
     return errors.UserError(
-        f"Dataset `{spec}`: COCO's `bbox` is x, y, width, height, but the area or polygon of {len(doubtful)} of"
-        f" {num_boxes} annotations says {said}, as of {entry['bbox']} of annotation {_id_of(entry)} in `{path}`. Write"
-        " x, y, width and height, or answer with --box_units=pixels if they are right as they stand."
+        f"Dataset `{spec}`: COCO's `bbox` is x, y, width, height, but the area or polygon of {count} of {num_boxes}"
+        f" annotations says {said}{others}, as of {entry['bbox']} of annotation {_id_of(entry)} in `{path}`. {way_out},"
+        " or answer with --box_units=pixels if the boxes are right as they stand."
     )
 
 
@@ -107,9 +113,10 @@ def _box_of(entry: Mapping[str, Any]) -> Box | None:
 
 
 def _said_otherwise(box: Box, entry: Mapping[str, Any]) -> str | None:
-    """Returns what an annotation's polygons, or else its area, say that its box is; None where they say nothing else.
+    """Returns what an annotation's polygons and area say that its box is; None where they say nothing else.
 
-    A box in another unit than px is another question.
+    Polygons that fit the box, or another reading of it, decide. Others leave it to the area: polygons inside corners
+    lie inside the larger box, too, that corners are misread as. A box in another unit than px is another question.
     """
     if box_units.in_other_units(box, "xywh_px"):
         return None
@@ -127,8 +134,9 @@ def _said_otherwise(box: Box, entry: Mapping[str, Any]) -> str | None:
         "the centre's x and y, width, height": (x - width / 2, y - height / 2, x + width / 2, y + height / 2),
     }
     said = next((form for form, read in others.items() if _fits(corners, read)), None)
-    is_apart = _overlap(own, corners) < _LEAST_OVERLAP and not (_lies_in(corners, own) or _lies_in(own, corners))
-    return said or (_ELSEWHERE if is_apart else None)
+    if not said and _are_corners_by_area(box, entry) and not box_units.lie_apart(box, corners):
+        said = _CORNERS
+    return said or (_ELSEWHERE if box_units.lie_apart(own, corners) else None)
 
 
 def _polygon_box(entry: Mapping[str, Any]) -> Box | None:
@@ -145,20 +153,6 @@ def _are_corners_by_area(box: Box, entry: Mapping[str, Any]) -> bool:
 
 def _fits(one: Box, other: Box) -> bool:
     return max(abs(side - its) for side, its in zip(one, other, strict=True)) <= _TOLERANCE_PX
-
-
-def _lies_in(inner: Box, outer: Box) -> bool:
-    margins = (inner[0] - outer[0], inner[1] - outer[1], outer[2] - inner[2], outer[3] - inner[3])
-    return min(margins) >= -_TOLERANCE_PX
-
-
-def _overlap(one: Box, other: Box) -> float:
-    """Returns the intersection of two boxes (xmin, ymin, xmax, ymax) over their union."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    shared = max(width, 0.0) * max(height, 0.0)
-    union = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)) - shared
-    return shared / union if union > 0 else 1.0
 
 
 def around(segmentation: Any, least: int = 2) -> Box | None:

@@ -22,7 +22,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data import errors
-from data.sources import annotated, base, class_labels, csv_rows, layout, locate, values
+from data.sources import annotated, base, class_labels, csv_rows, division, layout, locate, values
 
 _CLASS_MAPS = ("classes.csv", "class_list.csv", "class-descriptions.csv")
 
@@ -68,7 +68,7 @@ class CsvSource(annotated.AnnotatedSource):
             for split, rows in groups.items()
         }
         if _says_no_split(tables, root) and not any(row.split for rows in groups.values() for row in rows):
-            found = layout.divide_by_folder(found["train"], _path_of, finder.root, options.is_test_set)
+            found = division.divide_by_folder(found["train"], _path_of, finder.root, options.is_test_set)
         paths = {file for file, _ in places.values()}
         images, class_names = class_labels.label_by_name(found)
         notices += [*finder.notices(), *_left_out(tables, root, paths), *_unnamed(paths)]

@@ -3,8 +3,8 @@
 Boxes (`bbox`: x, y, width, height in px) are read, and the boxes around polygons and polylines. Labels and captions of
 the whole image are left out. Another shape, as a mask, makes its image unusable, but where an annotation that is read
 is of its `group`, as of a person with key points.
-Of a box with the attribute `rotation`, as CVAT exports it, the upright box around it is taken. An image that its item's
-`path` and `id` call by the names of two files is that of the `path`, with a notice.
+Of a box with the attributes `rotation` and `occluded`, as CVAT exports them, the upright box around it is taken. An
+image that its item's `path` and `id` call by the names of two files is that of the `path`, with a notice.
 The attributes `is_crowd` and `difficult` mark a region to ignore, as in COCO and Pascal VOC.
 """
 
@@ -82,7 +82,7 @@ def _row(entry: Mapping[str, Any], names: list[str]) -> stated.Row:
     is_ignored = any(values.flag(attributes.get(name, False)) for name in _IGNORED)
     if kind == "bbox":
         x, y, width, height = stated.numbers_of(entry.get("bbox"), "`bbox`", 4)
-        degrees = values.angle(attributes.get("rotation"))
+        degrees = values.turned_by(attributes)
         return names[label], box_units.around_turned((x, y, x + width, y + height), degrees), is_ignored
     points = stated.numbers_of(entry.get("points"), f"a {kind}")
     if len(points) % 2:

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from data import errors, progress
-from data.sources import annotated, base, class_labels, layout, locate
+from data.sources import annotated, base, class_labels, division, layout, locate
 
 _NUM_FIELDS = 15
 _NUMS_NUMBERS = (_NUM_FIELDS - 1, _NUM_FIELDS)  # behind a row's type, without and with a 16th field
@@ -88,7 +88,7 @@ class KittiSource(annotated.AnnotatedSource):
         if any(base.split_named(parent.name) for parent in parents - {root}):
             notices += layout.beside(root, (place.images for place in places.values()))
         elif not used:
-            found = layout.divide_by_folder(found["train"], lambda named: named.image.path, root, options.is_test_set)
+            found = division.divide_by_folder(found["train"], lambda named: named.image.path, root, options.is_test_set)
         images, class_names = class_labels.label_by_name(found)
         return cls(spec, images, class_names, options, list(dict.fromkeys(notices)))
 

@@ -2,14 +2,17 @@
 
 The flag `difficult` or `crowd` of a shape marks a region to ignore. The image is that of `imagePath`, or, where it is
 not there, the one of the JSON's name beside it. Where an image of the JSON's name lies beside that of `imagePath`, it
-is not clear which is meant.
+is not clear which is meant, unless `imagePath` is an absolute path of another machine: the JSON's own image is taken,
+with a notice.
 """
 
+import dataclasses
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from data.sources import json_files, locate, stated, values
+from data.sources import annotated, json_files, locate, stated, values
 
 _IGNORED = ("difficult", "crowd", "iscrowd")
 
@@ -39,6 +42,16 @@ class LabelmeSource(stated.StatedSource):
         return [stated.Stated(image, rows, size, own_name=file.stem)]
 
     @classmethod
+    def _locate(
+        cls, entry: stated.Stated, file: Path, finder: locate.Finder, split: str, notices: list[annotated.Notice]
+    ) -> annotated.NamedImage:
+        own = _own_image(entry, stated.folders_of_images(file.parent, finder.root, split))
+        if own:
+            notices.append(annotated.Notice("other_filename", str(own), f"`{file}` says {entry.image}"))
+            entry = dataclasses.replace(entry, image=Path(os.path.relpath(own, file.parent)).as_posix())
+        return super()._locate(entry, file, finder, split, notices)
+
+    @classmethod
     def belongs(cls, file: Path) -> bool:
         """Says whether an image beside it has its name."""
         return stated.image_of_stem(file.parent, file.stem) is not None
@@ -59,6 +72,23 @@ def _image_of(table: Mapping[str, Any], file: Path) -> str:
     own, path = stated.image_of_stem(file.parent, file.stem), locate.plain(image)
     names = {path, path.rpartition("/")[2]} - {own}
     return image if own is None or any((file.parent / name).is_file() for name in names) else own
+
+
+def _own_image(entry: stated.Stated, folders: Iterable[Path]) -> Path | None:
+    """Returns the image of an annotation's own name, where its path is one of another machine and names another image.
+
+    Such a path is stale; images that were renamed together with their annotations since, may have the old names of
+    others.
+    """
+    said = locate.plain(entry.image)
+    name = said.rpartition("/")[2]
+    if not entry.own_name or not said.startswith("/") or os.path.isfile(entry.image):
+        return None
+    for folder in folders:
+        own = stated.image_of_stem(folder, entry.own_name)
+        if own and own != name and (folder / name).is_file():
+            return folder / own
+    return None
 
 
 def _row(shape: Mapping[str, Any], number: int) -> stated.Row:

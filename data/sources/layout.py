@@ -4,15 +4,13 @@ import collections
 import itertools
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
 
-from data import errors, progress
+from data import errors
 from data.sources import annotated, base, text_bytes
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp")
-_Image = TypeVar("_Image")
 _WITH_FLAG = re.compile(r"(.*\S)\s+(-1|0|1)")
 _NOBODYS = ("@eaDir", "__MACOSX")  # thumbnails of Synology's servers, and what macOS puts into archives
 
@@ -311,50 +309,6 @@ def beside(root: Path, used: Iterable[Path]) -> list[annotated.Notice]:
             notices.append(annotated.Notice("left_out", str(folder), f"{count} not read, as {names[0]}"))
         waiting += reversed(subfolders(folder)) if here in above else ()
     return notices
-
-
-def divide_by_folder(
-    found: Sequence[_Image], path_of: Callable[[_Image], str], root: Path, is_test_set: bool = False
-) -> dict[str, list[_Image]]:
-    """Divides a dataset whose annotations say no split by the folders of its images.
-
-    Args:
-        found: the images.
-        path_of: an image's path.
-        root: folder of the dataset.
-        is_test_set: the user tests on it, so that all may be test.
-
-    Returns:
-        The images by split, where a folder whose name is or holds one split's, as train2017, is in the path of each
-        that exists. Where it is in some only, or all are val or all test (but of a test set), all are "train" and a
-        note says so.
-    """
-    groups: dict[str, list[_Image]] = {}
-    unsaid, said = [], set()
-    for image in found:
-        path = Path(path_of(image))
-        split = split_above(path, root) or split_above(path, root, split_within)
-        groups.setdefault(split or "train", []).append(image)
-        if split:
-            said.add(split)
-        elif os.path.isfile(path_of(image)):
-            unsaid.append(path_of(image))
-    divides = len(said) > 1 or "train" in said or (is_test_set and "test" in said)
-    if divides and not unsaid:
-        return {split: groups[split] for split in base.SPLITS if split in groups}
-    if said and not unsaid:
-        progress.emit("note", text=f"{root}: all images lie below {said.pop()}/; they count as train.")
-    elif len(groups) > 1:
-        text = f"{root}: {len(unsaid)} of {len(found)} images are in no folder of a split, as {unsaid[0]}, so all are"
-        progress.emit("note", text=f"{text} train. Put each image below train/, val/ or test/ to divide them so.")
-    return {"train": list(found)}
-
-
-def split_above(path: Path, root: Path, split_of: Callable[[str], str | None] = base.split_named) -> str | None:
-    """Returns the one split that folders above a path, in the root, are named as, by what `split_of` says of a name."""
-    inside = path.relative_to(root).parts[:-1] if path.is_relative_to(root) else ()
-    splits = {split for part in inside if (split := split_of(part))}
-    return next(iter(splits)) if len(splits) == 1 else None
 
 
 def split_within(name: str) -> str | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from data import errors
-from data.sources import annotated, base, class_labels, layout, locate, text_bytes, values
+from data.sources import annotated, base, class_labels, division, layout, locate, text_bytes, values
 
 _SHOWN = 80  # characters of a value in an error
 _SNIFFED_FILES = 5  # of a folder's first that could be annotations
@@ -130,14 +130,14 @@ class StatedSource(annotated.AnnotatedSource):
             for split, entries in by_split.items()
         }
         if is_whole:
-            located = layout.divide_by_folder(
+            located = division.divide_by_folder(
                 located["train"], lambda pair: pair[0].image.path, root, options.is_test_set
             )
         else:
             notices += _in_other_folders(located, root)
         found = {split: _apart(_one_an_image(pairs), root) for split, pairs in located.items()}
         notices += finder.notices()
-        noted = [finder.find(entry.image, _folders(file.parent, root, ""))[0] for file, entry in left_out]
+        noted = [finder.find(entry.image, folders_of_images(file.parent, root, ""))[0] for file, entry in left_out]
         notices += _unnamed([named.image.path for of_split in found.values() for named in of_split], noted)
         images, class_names = class_labels.label_by_name(found)
         return cls(spec, images, class_names, options, notices)
@@ -188,7 +188,7 @@ class StatedSource(annotated.AnnotatedSource):
     def _locate(
         cls, entry: Stated, file: Path, finder: locate.Finder, split: str, notices: list[annotated.Notice]
     ) -> annotated.NamedImage:
-        path, unclear = finder.find(entry.image, _folders(file.parent, finder.root, split), split)
+        path, unclear = finder.find(entry.image, folders_of_images(file.parent, finder.root, split), split)
         problem = entry.problem or unclear
         is_called_so = layout.stem(path.name).casefold() == entry.own_name.casefold()
         other = None if is_called_so or not entry.own_name else image_of_stem(path.parent, entry.own_name)
@@ -248,7 +248,7 @@ def _in_other_folders(
 ) -> list[annotated.Notice]:
     """Notes the images that lie in the folder of another split, where folders tell several splits."""
     paths = [(split, named.image.path) for split, pairs in located.items() for named, _ in pairs]
-    lying = [(split, path, layout.split_above(Path(path), root)) for split, path in paths]
+    lying = [(split, path, division.split_above(Path(path), root)) for split, path in paths]
     if len({folder for _, _, folder in lying if folder}) < 2:
         return []
     return [
@@ -386,7 +386,7 @@ def _first_files(root: Path, changed: int) -> dict[str, list[Path]]:
     return found
 
 
-def _folders(parent: Path, root: Path, split: str) -> list[Path]:
+def folders_of_images(parent: Path, root: Path, split: str) -> list[Path]:
     """Returns where the images of annotations in a folder may lie, the likeliest first."""
     above = [parent, *(folder for folder in (parent.parent, root) if root in (folder, *folder.parents))]
     ends = [f"{folder}/{end}".strip("/") for folder in _IMAGE_FOLDERS for end in (split, "")]

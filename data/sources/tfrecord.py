@@ -67,7 +67,7 @@ class TfrecordSource(base.Reader):
         if not classes_by:
             survey.check_texts()
         if names and named_by and classes_by != "text":
-            class_labels.check_shift(spec, named_by, names, survey.used)
+            class_labels.check_shift(spec, named_by, names, survey.used, "give its items the ids that the boxes have")
         self._set_classes(survey.class_names(classes_by) if not names or classes_by == "text" else names)
         self._in_pixels = survey.in_pixels(options)
 

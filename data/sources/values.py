@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 _WHOLE = re.compile(r"([+-]?\d+)(\.0*)?")
@@ -48,8 +49,16 @@ def number(value: Any) -> float | None:
         return None
 
 
+def turned_by(attributes: Mapping[str, Any]) -> float:
+    """Returns the degrees that attributes say a box is turned by; 0 where they are not written as by CVAT.
+
+    CVAT writes `occluded` beside each `rotation`. One alone is an attribute of the user's own, and may mean anything.
+    """
+    return angle(attributes.get("rotation")) if "occluded" in attributes else 0.0
+
+
 def angle(value: Any) -> float:
-    """Returns the degrees that an attribute `rotation` states; 0 for what is no number, as an attribute of a user's."""
+    """Returns the number that an angle is; 0 for what is none."""
     degrees = number(value)
     return degrees if degrees is not None and math.isfinite(degrees) else 0.0
 

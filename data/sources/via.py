@@ -1,8 +1,10 @@
 """Reads the JSON of the VGG Image Annotator (VIA), versions 1 and 2, also a whole project.
 
 A region is a rectangle, or a polygon, polyline, circle or ellipse, of which the box around it is taken. Its class is
-the value of one attribute, the same in the whole dataset: `class`, else the one in `_CLASS_KEYS`, else the only one. A
-region without it makes its image unusable. Where no region has attributes, all are of the class "object".
+the value of one attribute. Of a file whose regions have several, that is the same one in the whole dataset: `class`,
+else the one in `_CLASS_KEYS`. Of a file with a single one it is that one, unless it is none of `_CLASS_KEYS` and other
+files have several. A region without it makes its image unusable. Where no region has attributes, all are of the class
+"object".
 """
 
 import math
@@ -32,10 +34,10 @@ class ViaSource(stated.StatedSource):
 
     @classmethod
     def read(cls, files: Sequence[Path]) -> Iterator[tuple[Path, stated.Stated]]:
-        """Reads all files; which attribute is the class is decided for all of them."""
-        entries = [(file, entry) for file in files for entry in _entries(file)]
-        key = _class_key(files, (region for _, entry in entries for region in _regions(entry)))
-        return ((file, _read(entry, key, file)) for file, entry in entries)
+        """Reads all files; which of several attributes is the class is decided for all of them."""
+        entries = {file: _entries(file) for file in files}
+        keys = _class_keys({file: _attributes(of_file) for file, of_file in entries.items()})
+        return ((file, _read(entry, keys[file], file)) for file, of_file in entries.items() for entry in of_file)
 
     @classmethod
     def parse(cls, file: Path) -> Iterable[stated.Stated]:
@@ -58,23 +60,40 @@ def _regions(entry: Mapping[str, Any]) -> list[Any]:
     return regions if isinstance(regions, list) else [regions]
 
 
-def _class_key(files: Sequence[Path], regions: Iterable[Any]) -> str | None:
-    """Returns the attribute that tells the class, in lower case; None where no region has attributes.
+def _attributes(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Returns the attributes of all regions, as they are written, by their names in lower case."""
+    regions = (region for entry in entries for region in _regions(entry) if isinstance(region, dict))
+    attributes = (region.get("region_attributes") for region in regions)
+    return {key.casefold(): key for each in attributes if isinstance(each, dict) for key in each}
+
+
+def _class_keys(given: Mapping[Path, Mapping[str, str]]) -> dict[Path, str | None]:
+    """Returns the attribute that tells the class in each file, in lower case; None where no region has attributes.
+
+    Args:
+        given: the attributes of each file.
 
     Raises:
         UserError: several may be it.
     """
-    attributes = (region.get("region_attributes") for region in regions if isinstance(region, dict))
-    given = {key.casefold(): key for each in attributes if isinstance(each, dict) for key in each}
-    known = [key for key in given if key in _CLASS_KEYS] if len(given) > 1 else list(given)
+    mixed = {file: names for file, names in given.items() if len(names) > 1}
+    key = _class_key(mixed) if mixed else next((name for names in given.values() for name in names), None)
+    alone = {file: next(iter(names)) for file, names in given.items() if len(names) == 1}
+    return dict.fromkeys(given, key) | {file: name for file, name in alone.items() if name in _CLASS_KEYS or not mixed}
+
+
+def _class_key(mixed: Mapping[Path, Mapping[str, str]]) -> str:
+    """Returns the attribute that tells the class in files that have several."""
+    given = {key: name for names in mixed.values() for key, name in names.items()}
+    known = [key for key in given if key in _CLASS_KEYS]
     known = ["class"] if "class" in known else known
-    if given and len(known) != 1:
-        where = f"{files[0]}{' and others' if len(files) > 1 else ''}"
+    if len(known) != 1:
+        where = f"{next(iter(mixed))}{' and others' if len(mixed) > 1 else ''}"
         raise errors.UserError(
             f"{where}: the regions have the attributes {', '.join(given.values())}; which is their class? Call it"
             " `class`."
         )
-    return known[0] if known else None
+    return known[0]
 
 
 def _read(entry: Mapping[str, Any], key: str | None, file: Path) -> stated.Stated:

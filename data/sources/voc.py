@@ -14,15 +14,15 @@ Rules:
 - Coordinates are read as they stand, from 0 and with xmax and ymax at the box's far side, as most tools write them.
   VOC's own files (`source/database` is "The VOC2007 Database", or of another year) count from 1 and include xmax and
   ymax, so there 1 is taken off xmin and ymin. Tools copy that line, too: where a file that has it has a corner below
-  1, all files are read from 0, and a notice says so. Where no number tells, the file's word counts; where it is wrong,
-  a box is off by one pixel at two sides.
+  1, and no box outside its image, all files are read from 0, and a notice says so. Where no number tells, the file's
+  word counts; where it is wrong, a box is off by one pixel at two sides.
 - `difficult` objects are regions to ignore, as VOC's own evaluation leaves them out; so are objects named DontCare.
 - The image is the one that has the XML file's path and name. Where several have, as a photo and its mask, the XML's
   `filename` decides; where none has, `filename`, else what is alike (`locate`). A `filename` that names another image
   that is there is noted, since it is often stale.
 - A polygon without a `bndbox` counts as the box around it; one that lies elsewhere than its `bndbox` makes the image
   unusable, and so does an object with two names or boxes. Objects that LabelMe calls `deleted` are left out.
-- A box with the attribute `rotation`, as CVAT exports it, is turned, and the upright box around it is taken.
+- A box with `rotation` and `occluded`, as CVAT exports them, is turned, and the upright box around it is taken.
 - Classes are sorted by name, since VOC lists none.
 
 Source: Everingham et al., The PASCAL Visual Object Classes Challenge 2012 development kit, sections 2 and 3.
@@ -30,13 +30,14 @@ Source: Everingham et al., The PASCAL Visual Object Classes Challenge 2012 devel
 
 import dataclasses
 import functools
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from data import errors, progress
-from data.sources import annotated, base, class_labels, layout, locate, voc_xml
+from data.sources import annotated, base, box_units, class_labels, division, layout, locate, voc_xml
 
 ANNOTATION_FOLDERS = (
     "Annotations",
@@ -54,7 +55,7 @@ _NAME_ONCE = "name each XML and image once"
 _BOTH = "trainval"  # a list of train and val together
 _CLASS_LIST = re.compile(r".+_(train|val|trainval|test)|trainval", re.IGNORECASE)  # of VOC's own, a list a class
 
-_Pair = tuple[annotated.NamedImage, bool]  # an image, and whether its file says that it counts from 1
+_Pair = tuple[annotated.NamedImage, voc_xml.Stated]  # an image, and what its file states
 
 
 class VocSource(annotated.AnnotatedSource):
@@ -88,7 +89,7 @@ class VocSource(annotated.AnnotatedSource):
             if any(base.split_named(folder.name) for folder in layout.subfolders(root)):
                 notices += layout.beside(root, (place.images for place in places.values()))
             else:
-                found = layout.divide_by_folder(
+                found = division.divide_by_folder(
                     found["train"], lambda named: named.image.path, root, options.is_test_set
                 )
         images, class_names = class_labels.label_by_name(found)
@@ -235,7 +236,7 @@ class _Place:
         return frozenset(self.files)
 
     def _named(self, source_id: str, stated: voc_xml.Stated) -> _Pair:
-        names, boxes, is_crowd = zip(*stated.rows, strict=True) if stated.rows else ((), (), ())
+        names, boxes, is_crowd, _ = zip(*stated.rows, strict=True) if stated.rows else ((), (), (), ())
         image = annotated.AnnotatedImage(
             source_id=source_id,
             path=str(self.images / source_id),
@@ -246,22 +247,22 @@ class _Place:
             box_form="xyxy_px",
             problem=stated.problem,
         )
-        return annotated.NamedImage(image, names), stated.from_one
+        return annotated.NamedImage(image, names), stated
 
 
 def _from_zero(
     read: Mapping[str, Sequence[_Pair]],
 ) -> tuple[dict[str, list[annotated.NamedImage]], list[annotated.Notice]]:
-    """Makes the boxes of files that count from 1 count from 0, unless a number tells that they do already.
+    """Makes the boxes of files that count from 1 count from 0, unless a number tells that they do already, and turns.
 
     Returns:
         The images by split, and a notice where the files' word does not hold.
     """
-    said = [named.image for pairs in read.values() for named, from_one in pairs if from_one]
-    below = [image for image in said if any(min(box[:2]) < 1 for box in image.boxes)]
+    said = [(named.image, stated) for pairs in read.values() for named, stated in pairs if stated.from_one]
+    below = [image for image, stated in said if _is_below_1(stated)]
     offset = 0 if below else 1
     found = {
-        split: [_shifted(named, offset) if from_one else named for named, from_one in pairs]
+        split: [_placed(named, stated, offset if stated.from_one else 0) for named, stated in pairs]
         for split, pairs in read.items()
     }
     detail = (
@@ -271,8 +272,19 @@ def _from_zero(
     return found, notices
 
 
-def _shifted(named: annotated.NamedImage, offset: float) -> annotated.NamedImage:
-    boxes = tuple((xmin - offset, ymin - offset, xmax, ymax) for xmin, ymin, xmax, ymax in named.image.boxes)
+def _is_below_1(stated: voc_xml.Stated) -> bool:
+    """Says whether a corner as it stands is one that only counting from 0 has; broken boxes tell nothing."""
+    height, width = stated.size or (math.inf, math.inf)
+    boxes = [corners for _, corners, *_ in stated.rows]
+    are_whole = all(0 <= xmin < xmax <= width and 0 <= ymin < ymax <= height for xmin, ymin, xmax, ymax in boxes)
+    return are_whole and any(min(box) < 1 for box in boxes)
+
+
+def _placed(named: annotated.NamedImage, stated: voc_xml.Stated, offset: float) -> annotated.NamedImage:
+    boxes = tuple(
+        box_units.around_turned((xmin - offset, ymin - offset, xmax, ymax), degrees)
+        for _, (xmin, ymin, xmax, ymax), _, degrees in stated.rows
+    )
     return dataclasses.replace(named, image=dataclasses.replace(named.image, boxes=boxes))
 
 

@@ -11,10 +11,9 @@ from data.sources import box_units, values, xml_files
 _ONE_BASED = re.compile(r"The VOC\d{4} Database")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _POINT = re.compile(r"[xy]\d*")
-_ROTATION = re.compile(r"\brotation\s*=\s*([-+.\w]+)")
-_LEAST_INSIDE = 0.5  # of a polygon: a `bndbox` may hold hidden parts, and tools round
+_ATTRIBUTE = re.compile(r"(\w+)\s*=\s*([-+.\w]+)")  # in a text as "occluded=no, rotation=90.0"
 
-Row = tuple[str, tuple[float, ...], bool]  # class name, corners, whether it is a region to ignore
+Row = tuple[str, tuple[float, ...], bool, float]  # class name, corners, is it to be ignored, degrees it is turned by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +23,8 @@ class Stated:
     Attributes:
         filename: of the image, or "".
         size: (height, width), px, or None.
-        rows: (class name, corners, whether it is a region to ignore) of each object, as they stand.
+        rows: (class name, corners, whether it is a region to ignore, degrees that it is turned by) of each object; the
+            corners as they stand, before the box is turned.
         from_one: it says that its coordinates count from 1, as VOC's own do.
         problem: why it is unusable, or None.
     """
@@ -112,7 +112,7 @@ def _object(node: ElementTree.Element, number: int) -> Row:
     points = _points(node)
     if node.find("bndbox") is not None:
         box = _corners(node, what)
-        if points and _inside(points, box) < _LEAST_INSIDE:
+        if points and box_units.lie_apart(points, _ordered(box)):
             raise ValueError(f"{what} has a `polygon` outside its `bndbox`; correct one of them")
     elif points:
         box = points
@@ -120,7 +120,7 @@ def _object(node: ElementTree.Element, number: int) -> Row:
         raise ValueError(f"{what} needs a number in `bndbox/{_CORNERS[0]}`: it is missing")
     else:
         raise ValueError(f"{what} needs three points of numbers in `polygon`, or a `bndbox`")
-    return name, box_units.around_turned(box, _degrees(node)), is_ignored
+    return name, box, is_ignored, _degrees(node)
 
 
 def _corners(node: ElementTree.Element, what: str) -> tuple[float, ...]:
@@ -146,22 +146,21 @@ def _points(node: ElementTree.Element) -> tuple[float, ...] | None:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def _inside(one: Sequence[float], other: Sequence[float]) -> float:
-    """Returns the share of a box's sides, the smaller of the two, that lies within another box."""
-    shares = []
-    for low, high in ((0, 2), (1, 3)):
-        common, side = min(one[high], other[high]) - max(one[low], other[low]), one[high] - one[low]
-        shares.append(max(common, 0) / side if side > 0 else 1.0)
-    return min(shares)
+def _ordered(box: Sequence[float]) -> tuple[float, ...]:
+    """Returns the corners of a box that may be inverted, which is another fault, in order."""
+    return min(box[0], box[2]), min(box[1], box[3]), max(box[0], box[2]), max(box[1], box[3])
 
 
 def _degrees(node: ElementTree.Element) -> float:
     """Returns the angle that CVAT's exports state beside the box before it is turned.
 
-    VOC has it as an `attribute`, LabelMe as text in `attributes`; a polygon has none.
+    VOC has each `attribute` as an element, LabelMe all as text in `attributes`; `occluded` may be an element of its
+    own. A polygon has no angle.
     """
-    for attribute in node.iterfind("attributes/attribute"):
-        if attribute.findtext("name") == "rotation" and node.find("bndbox") is not None:
-            return values.angle(attribute.findtext("value"))
-    stated = _ROTATION.search(node.findtext("attributes") or "")
-    return values.angle(stated[1]) if stated and node.findtext("type") == "bounding_box" else 0.0
+    attributes: dict[str, str | None] = {} if node.find("occluded") is None else {"occluded": None}
+    if node.find("bndbox") is not None:
+        parts = node.iterfind("attributes/attribute")
+        attributes |= {part.findtext("name", ""): part.findtext("value") for part in parts}
+    elif node.findtext("type") == "bounding_box":
+        attributes |= dict(_ATTRIBUTE.findall(node.findtext("attributes") or ""))
+    return values.turned_by(attributes)

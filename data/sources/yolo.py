@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from data import errors, progress
-from data.sources import annotated, base, class_labels, layout, locate, yolo_config, yolo_names, yolo_rows
+from data.sources import annotated, base, class_labels, division, layout, locate, yolo_config, yolo_names, yolo_rows
 
 _NO_LABELS = ("classes.txt", "train.txt", "val.txt", "valid.txt", "test.txt")
 
@@ -64,15 +64,14 @@ class YoloSource(annotated.AnnotatedSource):
         yolo_names.check_all(
             config.file, config.names, _folders_of_names(config, pairs), config.was_chosen, yolo_config.has_place
         )
-        class_labels.check_shift(spec, config.file, range(len(config.names)), seen.used)
+        way_out = f"put a name for class 0 in front of those in `{config.file}`"
+        class_labels.check_shift(spec, config.file, range(len(config.names)), seen.used, way_out)
         seen.check(spec, config.file, config.root)
         if not config.says_splits:
-            images = layout.divide_by_folder(
+            images = division.divide_by_folder(
                 images["train"], lambda image: image.path, config.root, options.is_test_set
             )
-        notices += [*finder.notices(), *_lost_labels(config, pairs), *_left_out(config, pairs)]
-        unlabelled = (file for file, label_file in pairs if file.is_file() and not label_file.is_file())
-        notices += [annotated.Notice("unlabelled_image", str(file), "") for file in unlabelled]
+        notices += [*finder.notices(), *_lost_labels(config, pairs), *_left_out(config, pairs), *_unlabelled(pairs)]
         return cls(spec, images, class_names, options, notices)
 
     @classmethod
@@ -99,10 +98,24 @@ def _list_images(
             found.append((_inside(Path(locate.plain(listed)), root), file))
             if problem:
                 problems[file] = problem
-    once: dict[str, tuple[str, Path]] = {}  # by where the file really is, however the list and --dataset write it
+    once, differing = _once(found)
+    return once, problems | differing
+
+
+def _once(found: Iterable[tuple[str, Path]]) -> tuple[list[tuple[str, Path]], dict[Path, str]]:
+    """Returns each image once, at the first path that has labels, and why paths of one image contradict each other."""
+    same: dict[str, list[tuple[str, Path]]] = {}  # by where the file really is, however the list and --dataset write it
     for name, file in found:
-        once.setdefault(annotated.real_path(str(file)), (name, file))
-    return list(once.values()), problems
+        same.setdefault(annotated.real_path(str(file)), []).append((name, file))
+    once, problems = [], {}
+    for each in same.values():
+        labels = _label_files(file for _, file in each) if len(each) > 1 else []
+        first = next((index for index, label_file in enumerate(labels) if label_file.is_file()), 0)
+        once.append(each[first])
+        for other in dict.fromkeys(labels[first + 1 :]):
+            if problem := _contradiction(labels[first], other):
+                problems[each[first][1]] = problem
+    return once, problems
 
 
 def _pair(found: Sequence[tuple[str, Path]]) -> tuple[list[tuple[str, Path, Path]], list[annotated.Notice]]:
@@ -178,11 +191,17 @@ def _two_label_files(pairs: Iterable[tuple[str, Path, Path]]) -> dict[Path, str]
     problems = {}
     for _, file, label_file in pairs:
         beside = file.with_suffix(".txt")
-        if beside != label_file and beside.is_file() and label_file.is_file():
-            own, other = _rows_of(label_file), _rows_of(beside)
-            if own and other and own != other:
-                problems[file] = f"{label_file} and {beside} differ; keep the one that is right"
+        if beside != label_file and (problem := _contradiction(label_file, beside)):
+            problems[file] = problem
     return problems
+
+
+def _contradiction(one: Path, other: Path) -> str | None:
+    """Says that two label files of one image differ; None where they do not, or one has no row."""
+    if not (one.is_file() and other.is_file()) or one.samefile(other):
+        return None
+    rows, others = _rows_of(one), _rows_of(other)
+    return f"{one} and {other} differ; keep the one that is right" if rows and others and rows != others else None
 
 
 def _rows_of(label_file: Path) -> list[tuple[float, ...]] | None:
@@ -217,6 +236,12 @@ def _left_out(config: yolo_config.YoloConfig, pairs: Iterable[tuple[Path, Path]]
     if any(place.is_file() for place in used):  # a list leaves out what it does not name
         return notices
     return [*notices, *layout.beside(config.root, [*used, *others.values()])]
+
+
+def _unlabelled(pairs: Iterable[tuple[Path, Path]]) -> list[annotated.Notice]:
+    """Notes the images that have no label file."""
+    without = (file for file, label_file in pairs if file.is_file() and not label_file.is_file())
+    return [annotated.Notice("unlabelled_image", str(file), "") for file in without]
 
 
 def _lost_labels(config: yolo_config.YoloConfig, pairs: Iterable[tuple[Path, Path]]) -> list[annotated.Notice]:
@@ -271,10 +296,9 @@ def _read(
             boxes.append(read.box)
             numbers.append(labels[read.number])
             seen.look_at(read.numbers, label_file, row)
-    except FileNotFoundError:
-        pass
     except OSError as error:
-        problem = f"{label_file}: the file cannot be read: {error.strerror or error}"
+        if not isinstance(error, FileNotFoundError):
+            problem = f"{label_file}: the file cannot be read: {error.strerror or error}"
     except UnicodeDecodeError as error:
         problem = f"{label_file}: not UTF-8 text at byte {error.start}"
     except yolo_rows.UnknownClassError as error:

@@ -21,10 +21,11 @@ def find(path: str | os.PathLike[str]) -> tuple[str, float] | None:
         path: of a file in Keras' HDF5 formats, new or old, or of a `.keras` archive.
 
     Returns:
-        (`model.backbone`, `model.alpha`); None where it is no such file or of no network that is known.
+        (`model.backbone`, `model.alpha`); None where it is no such file, of no network that is known, or without the
+        last layers.
 
     Source: Howard et al. 2017 (arXiv:1704.04861), table 1; Sandler et al. 2018 (arXiv:1801.04381), table 2; Howard et
-    al. 2019 (arXiv:1905.02244), tables 1 and 2: the widths of the last convolutions.
+    al. 2019 (arXiv:1905.02244), tables 1 and 2: the widths of the last convolutions, and of v1's first.
     """
     shapes = _shapes(path) or set()
     for backbone, alpha, kernels in _marks():
@@ -70,7 +71,7 @@ def _shapes(path: str | os.PathLike[str]) -> set[tuple[int, ...]] | None:
                 content = archive.read("model.weights.h5")
         with h5py.File(io.BytesIO(content)) as file:
             file.visititems(lambda _, entry: shapes.add(entry.shape) if isinstance(entry, h5py.Dataset) else None)
-    except (OSError, KeyError, zipfile.BadZipFile):
+    except Exception:  # h5py and zipfile raise many kinds for a damaged file
         return None
     return shapes
 
@@ -91,8 +92,8 @@ def _marks() -> Iterator[tuple[str, float, list[tuple[int, int]]]]:
     """Yields backbone, width and (inputs, outputs) of 1x1 kernels that no other one has together."""
     for alpha in WIDTHS:
         yield "mobilenet_v2", alpha, [(_of_eight(320 * alpha), _of_eight(1280 * max(alpha, 1.0)))]
-    for alpha in reversed(WIDTHS):  # a wide one has the last kernel of a narrow one, too
-        yield "mobilenet_v1", alpha, [(int(1024 * alpha), int(1024 * alpha))]
+    for alpha in reversed(WIDTHS):  # a wide one has the last kernel of a narrow one, too, but not its first
+        yield "mobilenet_v1", alpha, [(int(32 * alpha), int(64 * alpha)), (int(1024 * alpha), int(1024 * alpha))]
     for backbone, width in (("mobilenet_v3_small", 96), ("mobilenet_v3_large", 160)):
         for alpha in (0.75, 1.0):
             last = _of_eight(width * alpha)

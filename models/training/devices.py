@@ -11,10 +11,19 @@ import keras
 from data import progress
 from data.errors import UserError
 
-POD_GPUS = "SSD_TUNER_GPUS"  # in the environment of a pod: how many GPUs it requests
+# In the environment of a training, where the kit has given it GPUs.
+POD_GPUS = "SSD_TUNER_GPUS"  # how many its pod requests
+TRIAL_GPUS = "SSD_TUNER_TRIAL_GPUS"  # how many Ray reserves for it
+SHARED_GPUS = "SSD_TUNER_SHARED_GPUS"  # names of those that it shares with other trials
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
-# What asks for a GPU, if its value begins so, and how it is withdrawn. A name that is no GPU's hides all from CUDA.
-_ASKING = {POD_GPUS: (r".", "leave out --gpus"), _VISIBLE: (r"\s*(\d|GPU-|MIG-)", f"set {_VISIBLE}=-1")}
+# What asks for a GPU, if its value begins so; what it stands for, and how it is withdrawn. CUDA's variable is the last:
+# Ray and the shares set it, too. A name there that is no GPU's hides all from CUDA.
+_ASKING = {
+    POD_GPUS: (r".", "--gpus={}", "leave out --gpus"),
+    TRIAL_GPUS: (r".", "--trial_gpus={}", "give --trial_gpus=0"),
+    SHARED_GPUS: (r".", "A trial that shares the GPUs {}", f"set {_VISIBLE}=-1"),
+    _VISIBLE: (r"\s*(\d|GPU-|MIG-)", f"{_VISIBLE}={{}}", f"set {_VISIBLE}=-1"),
+}
 
 
 @functools.cache
@@ -54,12 +63,12 @@ def configure_device() -> str:
 
 def _check_not_asked_for() -> None:
     """Raises `UserError` where a GPU was asked for: trained on the CPU in its place, a search would not end."""
-    for name, (pattern, way_out) in _ASKING.items():
+    for name, (pattern, who, way_out) in _ASKING.items():
         value = os.environ.get(name, "")
         if re.match(pattern, value):
             raise UserError(
-                f"{name}={value} asks for a GPU, and TensorFlow sees none: it has no CUDA libraries, or there is no"
-                f" driver. Set up with GPU=1 (`make setup GPU=1`; an image by its build argument), or {way_out} to"
+                f"{who.format(value)} asks for a GPU, and TensorFlow sees none: it has no CUDA libraries, or there is"
+                f" no driver. Set up with GPU=1 (`make setup GPU=1`; an image by its build argument), or {way_out} to"
                 " train on the CPU."
             )
 

@@ -15,6 +15,7 @@ from pipeline import configs, environment, planning, workdir
 from pipeline.cli import run, study_flags
 from pipeline.screen import display
 from pipeline.source_hash import source_hash
+from tuner_fn import devices
 from tuner_fn.plan import plan
 
 _SPLITS = ("train", "val")  # test is the Evaluator's alone
@@ -70,12 +71,14 @@ def open_study(
         The study.
 
     Raises:
-        UserError: a flag's value, the run directory or the dataset is unusable.
+        UserError: a flag's value, the run directory or the dataset is unusable, or a GPU that was asked for is not
+            there.
     """
     verbosity = flag_values["verbosity"].value
     with display.open_display(verbosity):
         values = study_flags.values(flag_values) | {"studied_space": space}
         config, found, key = planning.plan_run(values, study=name)
+        devices.check(None)
         check(config)
     with (
         workdir.open_workdir(flag_values["workdir"].value) as folder,

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import functools
 import gzip
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,29 +15,28 @@ from pipeline.report.page_parts import Pictures, Plot, Section
 
 MOST_BYTES = 5_000_000
 _TOO_LARGE = "Left out: with them the page would be larger than 5 MB."
-_SHORT, _MOST_THINNED = 200, 64  # points of a line that stays whole; of a longer one, at least each so many-th is drawn
+_SHORT = 200  # points of a line that stays whole
+_THINNED = (1, 2, 4, 8, 16, 32, 64)  # of a longer one each so many-th is drawn
 
 
 def render(title: str, sections: Sequence[Section]) -> str:
-    """Makes an HTML page of sections, of at most `MOST_BYTES`.
+    """Makes an HTML page of sections, of at most `MOST_BYTES` if possible.
 
-    Where it would be larger, pictures are left out. Where that does not help, long curves get fewer points, until the
-    page is small enough or they have a 64th.
+    Where it would be larger, long curves get fewer points, down to a 64th. Where that does not help, pictures are left
+    out, and the curves get only as few points as the page then needs.
 
     Args:
         title: its heading.
         sections: in order.
 
     Returns:
-        The page.
+        The page; larger where even that does not help.
     """
-    text, every = _render(title, sections), 1
-    if len(text.encode()) > MOST_BYTES:
-        sections = [*map(_without_pictures, sections)]
-        text = _render(title, sections)
-    while len(text.encode()) > MOST_BYTES and every < _MOST_THINNED:
-        every *= 2
-        text = _render(title, [_thinned(section, every) for section in sections])
+    text = ""
+    for kept, every in itertools.product((sections, [*map(_without_pictures, sections)]), _THINNED):
+        text = _render(title, [_thinned(section, every) for section in kept])
+        if len(text.encode()) <= MOST_BYTES:
+            break
     return text
 
 
@@ -79,11 +79,20 @@ def _thinned_plot(plot: Plot, every: int) -> Plot:
 
 
 def _thinned_trace(trace: dict[str, Any], every: int) -> dict[str, Any]:
-    """Thins a line of many points; the ends of its parts, which a None divides, stay."""
-    if "lines" not in trace.get("mode", "") or len(trace["x"]) <= _SHORT:
+    """Thins a line of many points, which are those that have a y; the gaps between the drawn ones stay.
+
+    A None of x ends a part of the line. The first and the last point of a part stay.
+    """
+    points = [place for place, y in enumerate(trace.get("y", ())) if y is not None]
+    if "lines" not in trace.get("mode", "") or len(points) <= _SHORT or every == 1:
         return trace
-    x = [None, *trace["x"], None]
-    kept = [place for place in range(len(x) - 2) if place % every == 0 or None in x[place : place + 3]]
+    part = [*itertools.accumulate(x is None for x in trace["x"])]
+    first, last = ({part[place]: place for place in order} for order in (reversed(points), points))
+    drawn = {*points[::every], *first.values(), *last.values()}
+    kept: list[int] = []
+    for place, y in enumerate(trace["y"]):
+        if place in drawn or (y is None and kept and kept[-1] in drawn):
+            kept.append(place)
     return {
         name: [value[place] for place in kept] if isinstance(value, list) and len(value) == len(trace["x"]) else value
         for name, value in trace.items()

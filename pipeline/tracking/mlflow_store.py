@@ -143,7 +143,7 @@ class _Store:
         if run is None:
             run, new = self._create(part), points
         else:
-            new = self._new(run.info.run_id, points)
+            new = self._new(run.info.run_id, part, points)
         self._log(run.info.run_id, part, new)
         if part.model is not None and not models:
             self.model = _log_model(run.info.run_id, part.model)
@@ -160,9 +160,14 @@ class _Store:
         run = self._known[part.key] = self._client.create_run(self._experiment_id, start_ms, tags, part.name)
         return run
 
-    def _new(self, run_id: str, points: Sequence[tracked_parts.Point]) -> list[tracked_parts.Point]:
-        """Leaves out the values that a run has: a file that was written again gives them another time."""
-        names = {point.name for point in points}
+    def _new(
+        self, run_id: str, part: tracked_parts.Part, points: Sequence[tracked_parts.Point]
+    ) -> list[tracked_parts.Point]:
+        """Leaves out the values that a run has: a file that was written again gives them another time.
+
+        A name costs a request. The log is not asked for: its values keep their time, and MLflow takes such once.
+        """
+        names = {point.name for point in part.points}
         found = [one for name in names for one in self._client.get_metric_history(run_id, name)]
         known = {(one.key, one.step): one.value for one in sorted(found, key=lambda one: one.timestamp)}
         return [point for point in points if known.get((point.name, point.step)) != point.value]

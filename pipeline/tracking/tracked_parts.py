@@ -11,7 +11,7 @@ from typing import Any
 from tensorboard.backend.event_processing import event_file_loader
 from tensorboard.util import tensor_util
 
-from data import files, progress
+from data import errors, files, progress
 from data.run_directory import RunDirectory
 from models.evaluation.coco import SUMMARY_KEYS
 from pipeline.report import contents
@@ -94,7 +94,14 @@ def read(folder: RunDirectory) -> Iterator[Part]:
         damaged file hides is left out, with a note.
     """
     reader, of_report = contents.Files(folder.root), folder.reported_search()
-    found = [search for search in folder.searches() if (search / search_folder.FILE_NAME).exists()]
+    if of_report is None:
+        _note_unreported(folder, reader)
+    found = []
+    for search in folder.searches():
+        if (search / search_folder.FILE_NAME).exists():
+            found.append(search)
+        elif (search / "leaderboard.json").exists():  # else it has just begun
+            reader.problems.append(f"{search} was left out, with its final model: it has no {search_folder.FILE_NAME}.")
     for search in sorted(found, key=lambda search: int(search_folder.logs_name(search).rpartition("_")[2] or 0)):
         about = reader.json(search / search_folder.FILE_NAME, contents.with_members("settings", "search"))
         if about is None:
@@ -106,13 +113,36 @@ def read(folder: RunDirectory) -> Iterator[Part]:
             yield _trial_part(folder, search, row)
         if is_reported and (final := _final_part(folder, search, reader)) is not None:
             yield final
-    for text in reader.problems:
+    for text in dict.fromkeys(reader.problems):  # two may need one file
         progress.emit("note", text=text)
 
 
 def dataset(folder: RunDirectory) -> str:
-    """Names the dataset of a run directory."""
-    return contents.Files(folder.root).json(folder.dataset, lambda value: str(value["dataset"])) or "unknown"
+    """Names the dataset of a run directory, "unknown" where no file says it.
+
+    Raises:
+        UserError: the file is damaged. Under another name, all would be exported a second time.
+    """
+    reader = contents.Files(folder.root)
+    found = reader.json(folder.dataset, lambda value: str(value["dataset"]))
+    if reader.problems:
+        raise errors.UserError(
+            f"{reader.problems[0]} It names the dataset, and so the experiment. Set MLFLOW_EXPERIMENT_NAME to the"
+            " experiment's name, by default `ssd-tuner` and the --dataset of the run."
+        )
+    return found or "unknown"
+
+
+def _note_unreported(folder: RunDirectory, reader: contents.Files) -> None:
+    """Notes which damaged or missing file hides the final model; none does where the search has continued."""
+    summary = reader.json(folder.summary, _summary)
+    if summary is None:
+        return
+    boards = [folder.report / "leaderboard.json"]
+    if summary.get("search"):
+        boards.append(folder.search(summary["search"]) / "leaderboard.json")
+    if lacking := [str(board) for board in boards if reader.json(board, contents.checked_rows) is None]:
+        reader.problems.append(f"The final model was left out: there is no usable {' or '.join(lacking)}.")
 
 
 def _search_part(

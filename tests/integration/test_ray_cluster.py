@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+import types
 
 import keras_tuner
 import pytest
@@ -18,6 +19,7 @@ from ray.cluster_utils import Cluster
 from data import progress
 from data.errors import UserError
 from models.hyperparameters import ExperimentConfig
+from models.training import devices
 from tests import fake_training, tuning
 from tuner_fn import parallel_trials, ray_cluster, ray_connection, worker
 from tuner_fn.supervisor import TrainingProcess
@@ -149,6 +151,23 @@ def test_a_trial_has_its_part_of_one_gpu(gpus, trials) -> None:
         ray_connection.reserved(1, 1.5)
 
 
+@pytest.mark.parametrize(
+    ("gpus", "expected"),
+    [
+        (0.5, {devices.TRIAL_GPUS: "0.5"}),
+        (0.0, {"CUDA_VISIBLE_DEVICES": "-1", "TF_NUM_INTRAOP_THREADS": "2"}),
+    ],
+)
+def test_a_worker_knows_that_ray_reserved_its_gpu(monkeypatch, gpus, expected) -> None:
+    """Ray sets CUDA's variable, too, and what asks for the GPU is `--trial_gpus`."""
+    given: dict = {}
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: types.SimpleNamespace(get_node_id=lambda: "a"))
+    monkeypatch.setattr(ray, "nodes", lambda: [{"NodeID": "a", "Resources": {"CPU": 4.0, "GPU": 1.0}}])
+    monkeypatch.setattr(ray_cluster, "TrainingProcess", lambda log, **options: given.update(options))
+    ray_cluster._Node("log", "training", ray_connection.Reserved(2, gpus), 1, {})
+    assert given["environment"] == expected
+
+
 def test_every_node_has_this_code_and_sees_the_folder(tmp_path, cluster) -> None:
     ray_connection.check_nodes(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -195,6 +214,15 @@ def test_a_port_that_stays_silent_is_given_up_after_10_seconds(monkeypatch, by_v
         with pytest.raises(UserError, match=rf"^{text}: no Ray cluster was joined \(no answer within 10 s\)"):
             ray_connection._check_answers(asked)
     assert time.monotonic() - began_s < 40  # Ray's own import included; Ray alone would go on for longer
+
+
+def test_leaving_a_cluster_does_not_count_as_its_patience(monkeypatch, tmp_path) -> None:
+    """Ray's own functions at exit may take seconds."""
+    (tmp_path / "ray.py").write_text("import atexit, time\ndef init(address): atexit.register(time.sleep, 60)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    began_s = time.monotonic()
+    ray_connection._check_answers(ray_connection.AUTO)
+    assert time.monotonic() - began_s < 10
 
 
 def test_why_a_cluster_cannot_be_joined_is_said(monkeypatch) -> None:

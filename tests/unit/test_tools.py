@@ -110,12 +110,19 @@ def test_a_system_is_told_to_install_what_it_has(system, glibc, os_release, hint
     assert f": {hint}. Or name another: " in found
 
 
-def test_an_interpreter_without_venv_is_named(system) -> None:
-    found = system(
-        "2.31", {"python3": "3.11"}, without_venv=("python3",), os_release="NAME=Debian;ID=debian;VERSION_ID=11"
-    )
+@pytest.mark.parametrize(
+    ("glibc", "release", "hint"),
+    [
+        ("2.31", "VERSION_ID=11;VERSION_CODENAME=bullseye", f"On Debian 11: {_BY_UV}"),  # it has 3.9 only
+        ("2.36", "VERSION_ID=12;VERSION_CODENAME=bookworm", "On Debian 12: apt-get install python3 python3-venv"),
+        ("2.41", "VERSION_ID=13;VERSION_CODENAME=trixie", "On Debian 13: apt-get install python3 python3-venv"),
+    ],
+)
+def test_an_interpreter_without_venv_is_named_and_the_package_is_the_systems(system, glibc, release, hint) -> None:
+    release = f"NAME=Debian;ID=debian;{release}"
+    found = system(glibc, {"python3": "3.11"}, without_venv=("python3",), os_release=release)
     assert "the modules venv and ensurepip of python3 are missing" in found
-    assert "On Debian 11: apt-get install python3.11-venv. " in found
+    assert f"{hint}. " in found
 
 
 def test_a_named_interpreter_is_taken_or_refused_with_its_version(system) -> None:

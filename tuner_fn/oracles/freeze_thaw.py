@@ -181,8 +181,12 @@ class FreezeThawOracle(SeededOracle):
         self.rungs = make_rungs(max(self._least_epochs, telling[0]), self.max_epochs)
         if not self._has_told:
             self._has_told = True
-            text = f"New configurations are first trained up to epoch {self.rungs[0]}: the first settings had half of"
-            progress.emit("note", text=f"{text} their final score after epoch {telling[0]}.")
+            progress.emit(
+                "note",
+                text=f"New configurations are first trained up to epoch {self.rungs[0]}"
+                f"{', the least of this search' if telling[0] < self._least_epochs else ''}: the first settings had"
+                f" half of their final score after epoch {telling[0]}.",
+            )
 
     def _acquisition(self, rng: np.random.Generator, *, to_end: bool = False) -> Acquisition:
         """Conditions the model on all curves; returns the log of the expected improvement at points [N].

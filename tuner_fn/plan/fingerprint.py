@@ -68,6 +68,9 @@ class Fingerprint:
 
     def summary(self) -> dict[str, Any]:
         """Summarises the numbers as JSON values, for the report."""
+        machine = dataclasses.asdict(self.machine)
+        if not self.machine.memory_bytes:
+            del machine["memory_bytes"]
         counts = np.bincount(self.labels, minlength=len(self.class_names))
         sides = np.percentile(self.sides, (5, 50, 95)).round(4).tolist() if len(self.boxes) else []
         return {
@@ -79,7 +82,7 @@ class Fingerprint:
             "side_of_image_p5_p50_p95": sides,
             "image_px_median": np.median(self.image_sizes_px, axis=0).astype(int).tolist(),
             "grey": self.is_grey,
-            "machine": dataclasses.asdict(self.machine),
+            "machine": machine,
         }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from data import tiles
 from models import imagenet_weights
 from models.hyperparameters import AnchorConfig, ExperimentConfig
 from models.network import anchors, pretrained, weights_kind
@@ -149,7 +150,9 @@ def batch_size(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
 def batch_that_fits(about: Fingerprint, config: ExperimentConfig) -> list[Choice]:
     """Halves the batch until a training step fits into the memory; a GPU's own is not known."""
     before = batch = config.input.batch_size
-    while batch > 1 and not _fits(about, config, batch):
+    if not _fits(about, _PROCESS_BYTES):
+        return []  # no batch is small enough
+    while batch > 1 and not _fits(about, _bytes(config, batch)):
         batch //= 2
     taken, now = (_gigabytes(_bytes(config, each)) for each in (before, batch))
     height, width_px = config.input.size
@@ -160,10 +163,10 @@ def batch_that_fits(about: Fingerprint, config: ExperimentConfig) -> list[Choice
     return [Choice("input.batch_size", batch, reason)]
 
 
-def _fits(about: Fingerprint, config: ExperimentConfig, batch: int) -> bool:
+def _fits(about: Fingerprint, taken_bytes: float) -> bool:
     machine = about.machine
     is_known = machine.memory_bytes and not machine.has_gpu
-    return not is_known or _bytes(config, batch) <= _MOST_OF_MEMORY * machine.memory_bytes
+    return not is_known or taken_bytes <= _MOST_OF_MEMORY * machine.memory_bytes
 
 
 def _bytes(config: ExperimentConfig, batch: int) -> float:
@@ -271,26 +274,44 @@ def notes(about: Fingerprint, config: ExperimentConfig) -> list[str]:
     Returns:
         A sentence or two for each.
     """
-    found, (height, width_px), batch = [], config.input.size, config.input.batch_size
-    if not _fits(about, config, batch):
-        smaller = "--set=input.image_size=..." if batch == 1 else "--set=input.batch_size=... or input.image_size=..."
-        found.append(
-            f"Training with batches of {batch} and images of {width_px}x{height} px takes about"
-            f" {_gigabytes(_bytes(config, batch))} of memory, and the machine has"
-            f" {_gigabytes(about.machine.memory_bytes)}. Give a smaller {smaller}"
-        )
-    grid = anchors.detector_grid(config)
+    found = []
+    if not _fits(about, _bytes(config, config.input.batch_size)):
+        found.append(_memory_note(about, config))
+    (height, width_px), grid = config.input.size, anchors.detector_grid(config)
     below = anchor_fit.LEAST_CELLS / math.sqrt(math.prod(grid.sizes[0]))
     ious = anchor_fit.best_ious(about.boxes, grid, anchors.anchor_config(config))
     missed = (about.sides < below) & (ious < config.loss.matched_iou)
     if missed.any() and missed.mean() >= _WORTH_A_WORD:
+        is_tiled = tiles.parse_grid(config.input.tile).count > 1
+        cut = "more tiles (--set=input.tile=...)" if is_tiled else "tiles (--set=input.tile=2x2:0.2)"
         found.append(
             f"{missed.mean():.0%} of the objects are too small for an input of {width_px}x{height} px, where the median"
             f" of their sides is {np.median(about.sides[missed]) * math.sqrt(height * width_px):.2g} px: no anchor has"
-            f" an IoU of {config.loss.matched_iou:g} with them. Cut the images into tiles (--set=input.tile=2x2:0.2) or"
-            " give a larger --set=input.image_size=..."
+            f" an IoU of {config.loss.matched_iou:g} with them. Cut the images into {cut} or"
+            f" give a larger {_size_flags(config)}"
         )
     return found
+
+
+def _memory_note(about: Fingerprint, config: ExperimentConfig) -> str:
+    """Says what a training takes that the memory does not hold, and what would help."""
+    (height, width_px), batch = config.input.size, config.input.batch_size
+    if not _fits(about, _PROCESS_BYTES):
+        what, taken = "Training takes at least", _gigabytes(_PROCESS_BYTES)
+        way_out = "Train on a machine with more memory."
+    else:
+        what = f"Training with batches of {batch} and images of {width_px}x{height} px takes about"
+        taken = _gigabytes(_bytes(config, batch))
+        way_out = f"Give a smaller {'--set=input.batch_size=... or ' if batch > 1 else ''}{_size_flags(config)}"
+    limit = f"{_MOST_OF_MEMORY:g} of the machine's {_gigabytes(about.machine.memory_bytes)}"
+    return f"{what} {taken} of memory, more than {limit}. {way_out}"
+
+
+def _size_flags(config: ExperimentConfig) -> str:
+    """Names the flags that the size of the network's input follows."""
+    height = "image_height" if config.input.image_height else "image_size"
+    width = "image_width" if config.input.image_width else "image_size"
+    return " and ".join(f"--set=input.{name}=..." for name in dict.fromkeys((height, width)))
 
 
 _SHAPES = (

@@ -52,7 +52,7 @@ def test_what_was_mended_and_sizes_that_differ_are_said_at_the_end():
     with progress.listen(lambda kind, fields: notes.append(fields.get("text"))):
         assert len(list(loading.load_split(MemorySource({"train": changed}), "train", []))) == 2
     assert notes[-2:] == [
-        f"Mended 1 times in train: {example_rules.CLIPPED}.",
+        f"Mended 1 time in train: {example_rules.CLIPPED}.",
         f"Noticed 2 times in train: {annotated.OTHER_SIZE}.",
     ]
 

@@ -77,6 +77,15 @@ def test_the_digest_changes_with_what_a_plug_in_imports_of_its_own(tmp_path, mon
     assert (plugins.digest() != before) is is_counted
 
 
+def test_a_plug_in_may_go_on_without_a_module_of_another_python(tmp_path) -> None:
+    write(tmp_path / "old_of_mine.py", "print 'old'\n")
+    name = write(tmp_path / "mine_5.py", "try:\n    import old_of_mine\nexcept SyntaxError:\n    old_of_mine = None\n")
+    plugins.load([name])
+    before = plugins.digest()
+    write(tmp_path / "old_of_mine.py", "WIDTH = 1\n")
+    assert plugins.digest() != before
+
+
 def test_the_digest_leaves_out_this_package_beside_a_plug_in(tmp_path) -> None:
     name = write(tmp_path / "mine_4.py", "from data import errors\n")
     (tmp_path / "data").mkdir()

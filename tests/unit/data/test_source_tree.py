@@ -128,6 +128,15 @@ def test_ignored_modules_and_what_only_they_import_do_not_count(tree):
     assert digest(tree, **options) == before
 
 
+@pytest.mark.parametrize("text", [b"print 'old'  # 1\n", b"\xff\n# 1\n", b"\0# 1\n"], ids=["old", "bytes", "null"])
+def test_of_a_file_that_cannot_be_parsed_every_byte_counts(tree, text) -> None:
+    (tree / "data/late.py").write_bytes(text)
+    before = digest(tree)
+    assert digest(tree) == before
+    (tree / "data/late.py").write_bytes(text.replace(b"# 1", b"# 23"))
+    assert digest(tree) != before
+
+
 def test_a_module_that_does_not_exist_is_an_error(tree):
     with pytest.raises(ValueError, match=r"got 'models\.trainer'"):
         digest(tree, "models.trainer")

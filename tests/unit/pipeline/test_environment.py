@@ -70,7 +70,7 @@ def test_threads_that_the_user_has_set_stay(monkeypatch):
 @pytest.mark.parametrize("has_keras", [True, False])
 def test_keras_keeps_its_home_where_weights_may_lie(monkeypatch, tmp_path, trains, has_keras):
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("KERAS_HOME", "MPLCONFIGDIR"):
+    for name in ("KERAS_HOME", "MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     if has_keras:
@@ -82,6 +82,33 @@ def test_keras_keeps_its_home_where_weights_may_lie(monkeypatch, tmp_path, train
     monkeypatch.setenv("KERAS_HOME", "own")
     environment.leave_home_alone(trains=False)
     assert (os.environ["MPLCONFIGDIR"], os.environ["KERAS_HOME"]) == ("own", "own")
+
+
+@pytest.mark.parametrize(
+    ("variable", "folder"), [("", ".config"), ("", ".cache"), ("XDG_CONFIG_HOME", "own"), ("XDG_CACHE_HOME", "own")]
+)
+def test_matplotlib_keeps_the_folder_where_a_matplotlibrc_may_lie(monkeypatch, tmp_path, variable, folder):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    if variable:
+        monkeypatch.setenv(variable, str(tmp_path / folder))
+    (tmp_path / folder / "matplotlib").mkdir(parents=True)
+    environment.leave_home_alone(trains=True)
+    assert "MPLCONFIGDIR" not in os.environ
+
+
+def test_only_the_user_may_look_into_the_folder_that_stands_for_the_home(monkeypatch, tmp_path):
+    for name in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    environment.leave_home_alone(trains=True)
+    (folder,) = tmp_path.iterdir()
+    assert os.environ["MPLCONFIGDIR"] == str(folder / "matplotlib")
+    assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_importing_the_kit_leaves_the_warnings_of_the_process_alone():

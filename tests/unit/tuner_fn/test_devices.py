@@ -6,6 +6,7 @@ import psutil
 import pytest
 
 from data.errors import UserError
+from models.training import devices as training_devices
 from pipeline import configs
 from tuner_fn import devices
 from tuner_fn.plan import fingerprint
@@ -29,10 +30,12 @@ def machine(monkeypatch, tmp_path):
 def test_each_trial_has_a_gpu_of_its_own(machine, monkeypatch) -> None:
     machine(gpus=12)
     assert devices.default_count() == 12
-    assert [share.environment for share in devices.shares(3)] == [{devices.VISIBLE: name} for name in "012"]
+    assert [share.environment[devices.VISIBLE] for share in devices.shares(3)] == ["0", "1", "2"]
     monkeypatch.setenv(devices.VISIBLE, "3, GPU-8f1b,7,-1,5")
     assert devices.default_count() == 3
     assert [share.environment[devices.VISIBLE] for share in devices.shares(3)] == ["3", "GPU-8f1b", "7"]
+    asked = {share.environment[training_devices.SHARED_GPUS] for share in devices.shares(2)}
+    assert asked == {"3,GPU-8f1b,7"}  # not what the share alone sees
 
 
 def test_without_a_gpu_the_cores_and_in_any_case_the_memory_are_shared(machine) -> None:
@@ -79,11 +82,27 @@ def test_any_gpu_counts_for_the_preset_and_the_plan(machine, tmp_path) -> None:
     assert configs.default_preset("coco:street") == "standard"
 
 
-def test_gpus_under_windows_have_one_file_and_may_be_named(machine, monkeypatch, tmp_path) -> None:
+@pytest.mark.parametrize(("cuda", "found"), [("libcuda.so.1", ["0"]), (None, [])])
+def test_gpus_under_windows_have_one_file_and_may_be_named(machine, monkeypatch, tmp_path, cuda, found) -> None:
+    """Without CUDA's library that file is another maker's GPU."""
     machine(gpus=0)
     (tmp_path / "dxg").touch()
+    monkeypatch.setattr("ctypes.util.find_library", lambda name: cuda)
+    assert devices.gpus() == found
     monkeypatch.setenv(devices.VISIBLE, "0")
     devices.check(None)
+    if cuda:
+        monkeypatch.setenv(devices.VISIBLE, "1")  # a second one has no file
+        assert devices.gpus() == ["1"]
+        devices.check(1)
+
+
+@pytest.mark.parametrize("count", [None, 1])
+def test_a_gpu_whose_file_has_another_name_may_be_named(machine, monkeypatch, tmp_path, count) -> None:
+    machine(gpus=0)
+    (tmp_path / "nvhost-gpu").touch()  # a Jetson's
+    monkeypatch.setenv(devices.VISIBLE, "0")
+    devices.check(count)
 
 
 @pytest.mark.parametrize(
@@ -103,8 +122,8 @@ def test_a_container_with_the_time_of_fewer_cores_than_it_sees(machine, tmp_path
         (2, None, 3, "`parallel_trials=3` needs a GPU for each trial: this machine has 2 .0, 1.. Take 2 or fewer."),
         (4, "1,2", 3, "`parallel_trials=3` needs a GPU for each trial: this process may use 2 of them"),
         (0, None, 5, "`parallel_trials=5` needs a core for each trial: this process may use 4. Take 4 or fewer."),
-        (0, "0", 1, "CUDA_VISIBLE_DEVICES=0 asks for a GPU, and this machine has none"),
-        (0, "GPU-8f1b", None, "CUDA_VISIBLE_DEVICES=GPU-8f1b asks for a GPU, and this machine has none"),
+        (0, "0", 2, "CUDA_VISIBLE_DEVICES=0 asks for a GPU, and this machine has none"),
+        (0, "GPU-8f1b", 2, "CUDA_VISIBLE_DEVICES=GPU-8f1b asks for a GPU, and this machine has none"),
     ],
 )
 def test_more_than_there_is_is_said_in_a_line(machine, monkeypatch, gpus, visible, count, message) -> None:

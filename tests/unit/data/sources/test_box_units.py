@@ -46,7 +46,8 @@ def write_voc(root, rotation):
     text = format_folders.voc_xml(Scene("a.jpg", (("car", *LYING),)))
     write_images(root, [Scene("a.jpg")])
     attributes = f"<attribute><name>rotation</name><value>{rotation}</value></attribute>"
-    put(root / "a.xml", text.replace("</object>", f"<attributes>{attributes}</attributes></object>"))
+    more = f"<occluded>0</occluded><attributes>{attributes}</attributes></object>"
+    put(root / "a.xml", text.replace("</object>", more))
     return root
 
 
@@ -63,7 +64,8 @@ def write_labelme_xml(root, rotation):
 def write_datumaro(root, rotation):
     left, top, right, bottom = LYING
     box = {"type": "bbox", "label_id": 0, "bbox": [left, top, right - left, bottom - top]}
-    items = [{"id": "a", "image": {"path": "a.jpg"}, "annotations": [box | {"attributes": {"rotation": rotation}}]}]
+    box["attributes"] = {"occluded": False, "rotation": rotation}
+    items = [{"id": "a", "image": {"path": "a.jpg"}, "annotations": [box]}]
     return write_json(root, {"categories": {"label": {"labels": [{"name": "car"}]}}, "items": items})
 
 
@@ -94,6 +96,14 @@ def test_every_export_of_cvat_gives_the_box_around_a_turned_one(tmp_path, export
 @pytest.mark.parametrize("export", ["coco", "voc", "datumaro"])
 def test_an_attribute_rotation_of_the_users_own_turns_nothing(tmp_path, export):
     assert boxes_px(open_as(export, EXPORTS[export](tmp_path, "left"))) == [("car", *LYING)]
+
+
+@pytest.mark.parametrize("export", [name for name in EXPORTS if name != "cvat"])
+def test_a_rotation_that_cvat_did_not_write_turns_nothing(tmp_path, export):
+    root = EXPORTS[export](tmp_path, 90.0)
+    for file in (*root.glob("*.json"), *root.glob("*.xml")):
+        file.write_text(file.read_text().replace("occluded", "hidden"))
+    assert boxes_px(open_as(export.partition(",")[0], root)) == [("car", *LYING)]
 
 
 def test_a_box_of_coco_that_has_its_polygon_is_not_turned_once_more(tmp_path):

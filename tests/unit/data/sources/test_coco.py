@@ -61,7 +61,13 @@ AROUND_THEM = [[10, 8, 40, 8, 40, 36]]
 
 
 @pytest.mark.parametrize(
-    "says", [{"area": 30 * 28}, {"segmentation": AROUND_THEM}, {"segmentation": AROUND_THEM[0], "area": 420}]
+    "says",
+    [
+        {"area": 30 * 28},
+        {"segmentation": AROUND_THEM},
+        {"segmentation": AROUND_THEM[0], "area": 420},
+        {"segmentation": [[12, 10, 38, 10, 38, 34]], "area": 30 * 28},  # tighter; it lies in the box misread, too
+    ],
 )
 def test_corners_that_areas_or_polygons_tell_are_a_question(tmp_path, says):
     annotations = [coco_folder.annotation(number, CORNERS, **says) for number in range(2)]
@@ -69,7 +75,7 @@ def test_corners_that_areas_or_polygons_tell_are_a_question(tmp_path, says):
     assert message_of(root) == (
         f"Dataset `coco:{root}`: COCO's `bbox` is x, y, width, height, but the area or polygon of 2 of 3 annotations"
         f" says xmin, ymin, xmax, ymax, as of [10, 8, 40, 36] of annotation 0 in `{root}/train.json`. Write x, y,"
-        " width and height, or answer with --box_units=pixels if they are right as they stand."
+        " width and height, or answer with --box_units=pixels if the boxes are right as they stand."
     )
     assert len(coco.CocoSource.open("", str(root), base.ReadOptions(box_units="pixels")).items("train")) == 3
 
@@ -102,9 +108,29 @@ def test_polygons_that_lie_elsewhere_than_most_boxes_are_a_question_and_few_are_
     source, items = open_train(tmp_path / "few", coco_folder.table(2, [apart, coco_folder.annotation(1)]))
     assert [len(item.boxes) for item in items] == [1, 1]
     (notice,) = source.notices
-    assert (
-        notice.detail
-        == "`segmentation` lies elsewhere than the box in 1 of 2 annotations, as annotation 0; the box counts there"
+    said = "`segmentation` or `area` contradicts the box in 1 of 2 annotations, as in annotation 0"
+    assert notice.detail == f"{said}; the box counts there"
+
+
+def test_a_small_split_of_boxes_that_look_otherwise_is_noted_and_a_large_one_asked_about(tmp_path):
+    for count in (2, 10):
+        odd = [coco_folder.annotation(number, CORNERS, area=30 * 28) for number in range(count)]
+        tables = {"train": coco_folder.table(30), "val": coco_folder.table(count, odd)}
+        root = coco_folder.write(tmp_path / str(count), **tables)
+        if count == 10:
+            assert "polygon of 10 of 10 annotations says xmin, ymin, xmax, ymax, as of" in message_of(root)
+        else:
+            (notice,) = open_coco(root).notices
+            assert notice.detail.startswith("`segmentation` or `area` contradicts the box in 2 of 2 annotations, as in")
+
+
+def test_the_question_counts_the_form_that_most_boxes_have(tmp_path):
+    boxes = [[45, 30, 10, 12], [44, 30, 10, 12], [25, 22, 30, 28]]
+    annotations = [coco_folder.annotation(n, box, segmentation=TRIANGLE) for n, box in enumerate(boxes)]
+    message = message_of(tmp_path / "set", coco_folder.table(3, annotations))
+    assert f"of 2 of 3 annotations says {ELSEWHERE} (and of 1 more something else), as of [45, 30, 10, 12]" in message
+    assert message.endswith(
+        "Correct the boxes or the polygons, or answer with --box_units=pixels if the boxes are right as they stand."
     )
 
 
@@ -347,11 +373,23 @@ def test_ids_that_are_one_off_are_a_question_however_few_show_it(tmp_path, used,
     assert message_of(tmp_path / "set", table) == (
         f"Dataset `coco:{tmp_path}/set`: annotation 40 of `{tmp_path}/set/train.json` is of class {beyond}, which"
         f" `{tmp_path}/set/train.json` does not list (it has 1 to 3), and no box is of class {unused}. Is every number"
-        f" one too {way}? Then number the classes in `{tmp_path}/set/train.json` as the boxes do; if not, correct the"
-        " box."
+        f" one too {way}? Then give its `categories` the ids that the boxes have, or correct the labels; if not,"
+        " correct that one."
     )
     table["annotations"][0]["category_id"] = unused  # both ends are used: a stray
     assert len(open_train(tmp_path / "stray", table)[1]) == 41
+
+
+def test_roboflows_heading_is_no_end_of_the_list_and_no_category_is_none(tmp_path):
+    table = coco_folder.table(3)
+    table["categories"] = [{"id": 0, "name": "all", "supercategory": "none"}] + [
+        {"id": number, "name": name, "supercategory": "all"} for number, name in enumerate(("car", "dog"), start=1)
+    ]
+    for entry, key in zip(table["annotations"], (1, 2, 3), strict=True):
+        entry["category_id"] = key
+    _, items = open_train(tmp_path / "heading", table)
+    assert [bool(item.problem) for item in items] == [False, False, True]
+    assert "has no class: no annotation can" in message_of(tmp_path / "no", coco_folder.table(1) | {"categories": []})
 
 
 def test_missing_and_truncated_images_are_bad(tmp_path):

@@ -23,7 +23,7 @@ def test_labelmes_image_goes_by_its_path_or_by_the_files_name(tmp_path):
     assert [item.source_id for item in source.items("train") if item.problem] == ["a.jpg"]
 
 
-@pytest.mark.parametrize("path", ["{}.jpg", "../images/{}.jpg", "C:\\work\\{}.jpg"])
+@pytest.mark.parametrize("path", ["{}.jpg", "../images/{}.jpg"])
 def test_images_that_changed_places_in_another_folder_are_not_taken(tmp_path, path):
     write_images(tmp_path / "images", [Scene("0.jpg"), Scene("1.jpg"), Scene("2.jpg")])
     for name, other in (("0", "1"), ("1", "0"), ("2", "2")):
@@ -31,6 +31,19 @@ def test_images_that_changed_places_in_another_folder_are_not_taken(tmp_path, pa
     problems = [item.problem for item in open_as("labelme", tmp_path).items("train")]
     assert ["and `0.jpg` has its name" in problems[0], "and `1.jpg` has its name" in problems[1]] == [True, True]
     assert problems[2] is None
+
+
+@pytest.mark.parametrize("folder", ["ann", "images"])
+@pytest.mark.parametrize("path", ["/old/{}.jpg", "C:\\work\\{}.jpg"])
+def test_images_that_were_renamed_since_their_absolute_path_was_written_are_taken(tmp_path, folder, path):
+    write_images(tmp_path / folder, [Scene("0.jpg"), Scene("1.jpg")])
+    for name, other in (("0", "1"), ("1", "2")):
+        put(tmp_path / "ann" / f"{name}.json", json.dumps(labelme(image=path.format(other))))
+    source = open_as("labelme", tmp_path)
+    own, *_ = source.items("train")
+    assert (own.path.endswith(f"{folder}/0.jpg"), own.problem, len(own.boxes)) == (True, None, 1)
+    (notice,) = [notice for notice in source.notices if notice.kind == "other_filename"]
+    assert notice.detail == f"`{tmp_path}/ann/0.json` says {path.format(1)}"
 
 
 def test_a_path_of_another_machine_beside_the_file_is_its_image(tmp_path):

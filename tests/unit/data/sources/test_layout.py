@@ -1,7 +1,7 @@
 import pytest
 
 from data import errors, progress, sources
-from data.sources import layout
+from data.sources import division, layout
 
 
 def put(root, *names):
@@ -113,7 +113,7 @@ def test_folders_divide_all_images_or_none(tmp_path, names, splits):
     put(tmp_path, *names)
     notes = []
     with progress.listen(lambda kind, fields: notes.append(fields["text"])):
-        found = layout.divide_by_folder([str(tmp_path / name) for name in names], str, tmp_path)
+        found = division.divide_by_folder([str(tmp_path / name) for name in names], str, tmp_path)
     assert {split: len(paths) for split, paths in found.items()} == splits
     assert list(found) == list(splits)
     assert notes == []
@@ -123,7 +123,9 @@ def test_images_of_which_only_some_lie_in_folders_of_splits_stay_together_with_a
     put(tmp_path, "train/0.jpg", "val/1.jpg", "more/2.jpg")
     notes = []
     with progress.listen(lambda kind, fields: notes.append(fields["text"])):
-        found = layout.divide_by_folder([f"{tmp_path}/{name}" for name in layout.image_names(tmp_path)], str, tmp_path)
+        found = division.divide_by_folder(
+            [f"{tmp_path}/{name}" for name in layout.image_names(tmp_path)], str, tmp_path
+        )
     assert {split: len(paths) for split, paths in found.items()} == {"train": 3}
     assert notes == [
         f"{tmp_path}: 1 of 3 images are in no folder of a split, as {tmp_path}/more/2.jpg, so all are train. Put each"
@@ -137,20 +139,20 @@ def test_images_that_all_lie_below_one_split_are_train_with_a_note(tmp_path, spl
     paths = [str(tmp_path / "images" / split / "0.jpg"), str(tmp_path / "gone.jpg")]
     notes = []
     with progress.listen(lambda kind, fields: notes.append(fields["text"])):
-        assert layout.divide_by_folder(paths, str, tmp_path) == {"train": paths}
+        assert division.divide_by_folder(paths, str, tmp_path) == {"train": paths}
     assert notes == [f"{tmp_path}: all images lie below {split}/; they count as train."]
 
 
 def test_images_that_all_lie_below_test_are_test_where_the_user_tests_on_them(tmp_path):
     put(tmp_path, "images/test/0.jpg")
     path = str(tmp_path / "images" / "test" / "0.jpg")
-    assert layout.divide_by_folder([path], str, tmp_path, is_test_set=True) == {"test": [path]}
+    assert division.divide_by_folder([path], str, tmp_path, is_test_set=True) == {"test": [path]}
 
 
 def test_a_missing_image_does_not_keep_the_others_together(tmp_path):
     put(tmp_path, "train/0.jpg", "val/1.jpg")
     paths = [str(tmp_path / name) for name in ("train/0.jpg", "val/1.jpg", "gone.jpg")]
-    assert {split: len(of) for split, of in layout.divide_by_folder(paths, str, tmp_path).items()} == {
+    assert {split: len(of) for split, of in division.divide_by_folder(paths, str, tmp_path).items()} == {
         "train": 2,
         "val": 1,
     }

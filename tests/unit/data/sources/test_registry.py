@@ -15,6 +15,7 @@ def coco_set(root, *splits):
         ("gs://b/x", "Dataset `gs://b/x` is a URI, and datasets are read from a file system. Copy it to a folder or m"),
         ("coco:s3://b/x", "Dataset `coco:s3://b/x` is a URI, and"),
         ("tfrecord:gs://b/x-*", "Dataset `tfrecord:gs://b/x-*` is a URI, and"),
+        ("cooc:s3://b/x", "Unknown dataset kind `cooc`. Did you mean `coco`?"),
         ("https://example.com/x.zip", "Dataset `https://example.com/x.zip` is a URI, and"),
         ("cooc:/data", "Unknown dataset kind `cooc`. Did you mean `coco`?"),
         ("", "Unknown dataset kind ``. Known: coco, "),
@@ -29,6 +30,16 @@ def test_an_unknown_dataset_ends_with_a_clear_line(spec, message):
         sources.open_source(spec)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+def test_a_plug_ins_reader_may_take_a_uri(monkeypatch):
+    class Remote:
+        @classmethod
+        def open(cls, spec, argument, options):
+            return argument
+
+    monkeypatch.setitem(sources.READERS, "remote", Remote)
+    assert sources.open_reader("remote:s3://b/x", sources.DataOptions()) == "s3://b/x"
 
 
 def test_a_folder_without_a_kind_is_recognised_and_the_reason_is_told(tmp_path):

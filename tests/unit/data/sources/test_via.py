@@ -64,6 +64,14 @@ def test_the_attribute_of_the_class_is_the_same_in_all_files(tmp_path):
     assert [bool(item.problem) for item in source.items("train")] == [True, False]
 
 
+def test_the_only_attribute_of_each_file_is_its_class(tmp_path):
+    for split, attributes in (("train", {"class": "car"}), ("val", {"label": "dog"})):
+        write_json(tmp_path / split, via(RECT, attributes))
+    source = open_as("via", tmp_path)
+    assert source.class_names == ("car", "dog")
+    assert not any(item.problem for split in source.splits for item in source.items(split))
+
+
 def test_class_is_the_class_whatever_else_could_be_it(tmp_path):
     source = open_as("via", write_json(tmp_path, via(RECT, {"type": "round", "class": "cat", "name": "Tom"})))
     assert source.class_names == ("cat",)

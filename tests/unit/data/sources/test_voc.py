@@ -63,6 +63,23 @@ def test_files_of_a_voc_database_with_a_corner_below_1_are_all_read_from_0_with_
     assert notices(source) == [("counted_from_0", "a.jpg", detail)]
 
 
+@pytest.mark.parametrize("corners", [(-3, 4, 20, 20), (0, 4, 90, 20), (20, 0, 4, 20)])
+def test_a_broken_box_moves_no_other_one_of_a_voc_database(tmp_path, corners):
+    scenes = [Scene("a.jpg", (("car", *corners),)), Scene("b.jpg", (("car", 17, 13, 32, 24),), 1)]
+    source = open_voc(write_flat(tmp_path, scenes, database="The VOC2007 Database"))
+    assert (source.items("train")[1].boxes, notices(source)) == (((16, 12, 32, 24),), [])
+
+
+def test_a_turned_box_of_a_voc_database_is_judged_as_it_stands(tmp_path):
+    attributes = "<attributes><attribute><name>rotation</name><value>90</value></attribute></attributes>"
+    scenes = [Scene("a.jpg", (("car", 1, 21, 40, 28),)), Scene("b.jpg", (("car", 17, 13, 32, 24),), 1)]
+    write_flat(tmp_path, scenes, database="The VOC2007 Database")
+    text = (tmp_path / "a.xml").read_text()
+    put(tmp_path / "a.xml", text.replace("</object>", f"<occluded>0</occluded>{attributes}</object>"))
+    source = open_voc(tmp_path)
+    assert [item.boxes[0] for item in source.items("train")] == [pytest.approx((16, 4, 24, 44)), (16, 12, 32, 24)]
+
+
 def test_a_box_over_the_whole_image_is_inside_by_either_rule(tmp_path):
     extra = object_xml("car")
     full = first(open_voc(write_flat(tmp_path / "voc", SCENES[:1], extra=extra, database="The VOC2007 Database")))
@@ -104,6 +121,7 @@ def test_an_object_that_says_two_things_makes_its_image_bad(tmp_path, case, reas
         "<bndbox><xmin>4.0</xmin><ymin>6</ymin><xmax>24.00</xmax><ymax>18</ymax></bndbox>",
         "<polygon><x1>3.6</x1><y1>6.2</y1><x2>24.4</x2><y2>6</y2><x3>24</x3><y3>18.3</y3></polygon>",
         "<polygon><x1>4</x1><y1>6</y1><x2>9</x2><y2>6</y2><x3>9</x3><y3>8</y3></polygon>",  # of the part that is seen
+        "<polygon><x1>1</x1><y1>1</y1><x2>60</x2><y2>1</y2><x3>60</x3><y3>46</y3></polygon>",  # looser
         "<polygon><x1>4</x1></polygon>",
         "<name> car </name>",
     ],

@@ -467,6 +467,23 @@ def test_labels_beside_an_image_and_in_labels_must_agree(tmp_path, rows):
         first(source)
 
 
+def test_labels_of_a_linked_folder_of_images_must_agree_and_count_where_they_are_alone(tmp_path):
+    config = "train: [a/images, b/images]\nnames: [car, person]\n"
+    root = write(tmp_path, config=config, count=2)
+    for kind in ("images", "labels"):
+        (root / "a").mkdir(exist_ok=True)
+        (root / kind / "train").rename(root / "a" / kind)
+    (root / "b").mkdir()
+    (root / "b" / "images").symlink_to(root / "a" / "images")
+    put(root / "b" / "labels" / "0.txt", "1 0.5 0.5 0.25 0.5\n")
+    put(root / "b" / "labels" / "1.txt", "0 0.5 0.5 0.5 0.5\n")
+    (root / "a" / "labels" / "1.txt").unlink()
+    first_one, second = open_yolo(root).items("train")
+    labels = [root / folder / "labels" / "0.txt" for folder in "ab"]
+    assert first_one.problem == f"{labels[0]} and {labels[1]} differ; keep the one that is right"
+    assert second.labels == (0,)
+
+
 def test_an_image_that_a_list_names_twice_counts_once(tmp_path):
     root = write(tmp_path, config="train: train.txt\nnames: [car, person]\n", count=2)
     put(root / "train.txt", "images/train/0.jpg\n./images/train/0.jpg\nimages/train/0.jpg\nimages/train/1.jpg\n")
@@ -485,17 +502,24 @@ def test_an_image_that_a_list_names_in_two_ways_counts_once_however_the_dataset_
 # --- classes
 
 
-@pytest.mark.parametrize(("rows", "way"), [("3 0.5 0.5 0.25 0.5\n1 x\n", "high"), ("-1 0.5 0.5 0.25 0.5\n", "low")])
-def test_classes_that_are_one_off_are_a_question_however_few_show_it(tmp_path, rows, way):
+def test_classes_that_are_one_off_are_a_question_however_few_show_it(tmp_path):
+    rows = "3 0.5 0.5 0.25 0.5\n1 x\n"
     root = write(tmp_path, rows, "train: images/train\nnames: [car, person, dog]\n", count=40)
-    number, other = rows.split()[0], {"high": "0", "low": "2"}[way]
-    assert message_of(root) == (
-        f"Dataset `yolo:{root}`: row 1 of `{root}/labels/train/0.txt` is of class {number}, which `{root}/data.yaml`"
-        f" does not list (it has 0 to 2), and no box is of class {other}. Is every number one too {way}? Then number"
-        f" the classes in `{root}/data.yaml` as the boxes do; if not, correct the box."
+    said = (
+        f"Dataset `yolo:{root}`: row 1 of `{root}/labels/train/0.txt` is of class 3, which `{root}/data.yaml`"
+        " does not list (it has 0 to 2), and no box is of class 0. Is every number one too high? Then put a name for"
+        f" class 0 in front of those in `{root}/data.yaml`, or correct the labels; if not, correct that one."
     )
-    put(root / "labels" / "train" / "1.txt", f"{other} 0.5 0.5 0.25 0.5\n")  # both ends are used: a stray
-    assert len(open_yolo(root).items("train")) == 40
+    assert notes_of(root)[1] == [said]  # no box is of class 2: more likely a stray row
+    put(root / "labels" / "train" / "1.txt", "2 0.5 0.5 0.25 0.5\n")
+    assert message_of(root) == said
+    put(root / "labels" / "train" / "1.txt", "0 0.5 0.5 0.25 0.5\n")  # both ends are used
+    assert notes_of(root)[1] == []
+
+
+def test_a_class_below_0_is_an_unknown_one(tmp_path):
+    source, notes = notes_of(write(tmp_path, "-1 0.5 0.5 0.25 0.5\n", "train: images/train\nnames: [a, b]\n", count=3))
+    assert ([item.problem_kind for item in source.items("train")][0], notes) == ("unknown_class", [])
 
 
 # --- rows that may be no polygons
@@ -625,7 +649,8 @@ def test_folders_deep_in_images_tell_the_split_where_nothing_else_does(tmp_path)
     ("names", "splits"),
     [
         (("train2017", "val2017"), ("train", "val")),
-        (("images_train", "my val"), ("train", "val")),
+        (("images_train", "val_set_2"), ("train", "val")),
+        (("train_station", "test_track"), ("train",)),
         (("train_a/test_1", "val_a"), ("train",)),  # the first could be two
         (("train_a", "more"), ("train",)),
     ],
@@ -635,7 +660,9 @@ def test_folders_whose_names_hold_a_split_tell_it_where_all_do(tmp_path, names, 
         format_folders.write_images(tmp_path / "images" / name, [format_folders.Scene("a.jpg")])
         put(tmp_path / "labels" / name / "a.txt", "0 0.5 0.5 0.25 0.5\n")
     put(tmp_path / "classes.txt", "car\n")
-    assert open_yolo(tmp_path).splits == splits
+    source, notes = notes_of(tmp_path)
+    assert source.splits == splits
+    assert any("its folders tell the split, as" in note for note in notes) == (len(splits) > 1)
 
 
 @pytest.mark.parametrize("name", ["Classes.txt", "Labels/CLASSES.TXT", "Obj.Names"])

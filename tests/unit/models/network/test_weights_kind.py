@@ -1,6 +1,7 @@
 """Weights files are recognised by the shapes of their kernels: real networks of Keras, saved and read."""
 
 import keras
+import numpy as np
 import pytest
 
 from data.errors import UserError
@@ -51,7 +52,10 @@ def _part(name: str, alpha: float) -> keras.Model:
 
 @pytest.mark.parametrize(
     ("backbone", "alpha"),
-    [("mobilenet_v1", 0.25), ("mobilenet_v2", 0.75), ("mobilenet_v3_small", 0.75), ("mobilenet_v3_large", 1.0)],
+    [
+        *(("mobilenet_v1", 0.25), ("mobilenet_v1", 1.0), ("mobilenet_v2", 0.75)),
+        *(("mobilenet_v3_small", 0.75), ("mobilenet_v3_large", 1.0)),
+    ],
 )
 @pytest.mark.parametrize("ending", ["weights.h5", "h5", "keras"])
 def test_the_weights_of_half_a_network_are_its_own(backbone, alpha, ending, tmp_path) -> None:
@@ -59,6 +63,33 @@ def test_the_weights_of_half_a_network_are_its_own(backbone, alpha, ending, tmp_
     part = _part(backbone, alpha)
     part.save_weights(path) if ending == "weights.h5" else part.save(path)
     weights_kind.check(ModelConfig(backbone=backbone, alpha=alpha, backbone_weights=str(path)))
+    assert weights_kind.find(path) is None
+
+
+def test_a_wide_v1_without_its_last_layers_is_no_narrow_one(tmp_path) -> None:
+    """Its inner kernel of 512x512 is the last one of a network of half the width."""
+    whole = NETWORKS["mobilenet_v1"](input_shape=(64, 64, 3), alpha=1.0, include_top=False, weights=None)
+    path = tmp_path / "cut.weights.h5"
+    keras.Model(whole.input, whole.get_layer("conv_pw_11_relu").output).save_weights(path)
+    weights_kind.check(ModelConfig(backbone="mobilenet_v1", alpha=1.0, backbone_weights=str(path)))
+    assert weights_kind.find(path) is None
+
+
+def test_a_damaged_file_is_refused(tmp_path) -> None:
+    """What h5py raises depends on the place of the damage: besides OSError, RuntimeError most often."""
+    path, draws, refused = tmp_path / "some.weights.h5", np.random.default_rng(0), 0
+    network = NETWORKS["mobilenet_v2"](input_shape=(32, 32, 3), alpha=0.35, include_top=False, weights=None)
+    network.save_weights(path)
+    content = np.fromfile(path, np.uint8)
+    for _ in range(30):
+        damaged = content.copy()
+        damaged[draws.integers(0, len(content), 20_000)] ^= 255
+        damaged.tofile(path)
+        try:
+            weights_kind.check(ModelConfig(alpha=0.35, backbone_weights=str(path)))
+        except UserError:
+            refused += 1
+    assert refused
 
 
 def test_weights_of_another_network_are_refused(tmp_path) -> None:

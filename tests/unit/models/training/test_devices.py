@@ -31,17 +31,22 @@ def test_a_gpu_that_is_in_use_already_is_used_on(monkeypatch, capability, policy
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "way_out"),
+    ("name", "value", "who", "way_out"),
     [
-        ("CUDA_VISIBLE_DEVICES", "0", "set CUDA_VISIBLE_DEVICES=-1"),
-        ("CUDA_VISIBLE_DEVICES", "MIG-8f1b", "set CUDA_VISIBLE_DEVICES=-1"),
-        (devices.POD_GPUS, "1", "leave out --gpus"),
+        (None, "0", "CUDA_VISIBLE_DEVICES=0", "set CUDA_VISIBLE_DEVICES=-1"),
+        (None, "MIG-8f1b", "CUDA_VISIBLE_DEVICES=MIG-8f1b", "set CUDA_VISIBLE_DEVICES=-1"),
+        (devices.POD_GPUS, "1", "--gpus=1", "leave out --gpus"),
+        (devices.TRIAL_GPUS, "0.5", "--trial_gpus=0.5", "give --trial_gpus=0"),
+        (devices.SHARED_GPUS, "0,1", "A trial that shares the GPUs 0,1", "set CUDA_VISIBLE_DEVICES=-1"),
     ],
 )
-def test_the_cpu_does_not_take_the_place_of_a_gpu_that_was_asked_for(monkeypatch, name, value, way_out) -> None:
+def test_the_cpu_does_not_take_the_place_of_a_gpu_that_was_asked_for(monkeypatch, name, value, who, way_out) -> None:
+    """Ray and parallel trials set CUDA's variable themselves; what helps is what the user gave."""
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
-    monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match=f"^{name}={value} asks for a GPU, and TensorFlow sees none.* or {way_out} to"):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value if name is None else "1")
+    if name is not None:
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=f"^{who} asks for a GPU, and TensorFlow sees none.* or {way_out} to"):
         devices.configure_device.__wrapped__()
 
 

@@ -45,8 +45,8 @@ def test_what_was_mended_and_sizes_that_differ_are_told(tmp_path, folder, capfd)
     output = tmp_path / "out"
     assert run([f"--dataset=coco:{tmp_path}/other", "--format=voc", f"--output={output}"]) == 0
     shown = " ".join(capfd.readouterr().out.split())
-    assert f"Noticed 1 times: {annotated.OTHER_SIZE}." in shown
-    assert f"Mended 1 times: {example_rules.CLIPPED}." in shown
+    assert f"Noticed 1 time: {annotated.OTHER_SIZE}." in shown
+    assert f"Mended 1 time: {example_rules.CLIPPED}." in shown
     mended = json.loads((output / convert.SUMMARY_NAME).read_text())["mended"]
     assert mended == {annotated.OTHER_SIZE: 1, example_rules.CLIPPED: 1}
 

@@ -120,3 +120,12 @@ def test_a_space_of_the_baselines_value_alone_is_one_line(mistake, tmp_path) -> 
 )
 def test_a_mistake_of_lr_range_is_one_line(mistake, arguments, says) -> None:
     assert says in mistake("lr-range", *arguments)
+
+
+@pytest.mark.parametrize("command", ["ablate", "lr-range"])
+def test_a_gpu_that_is_not_there_is_refused_before_the_data_are_read(mistake, monkeypatch, tmp_path, command) -> None:
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "nvidia0").touch()
+    monkeypatch.setattr("tuner_fn.devices.FOLDER", tmp_path / "dev")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    assert "CUDA_VISIBLE_DEVICES=7 names GPU 7" in mistake(command)

@@ -249,6 +249,29 @@ def test_long_curves_get_fewer_points_where_the_page_would_be_too_large(monkeypa
     assert thinned["x"] == thinned["y"]
 
 
+def test_a_curve_keeps_its_points_where_it_is_thinned_and_most_epochs_have_none():
+    """Of a thousand epochs each second one was validated, from the second on."""
+    y = [None if epoch % 2 else epoch for epoch in range(1, 1001)]
+    trace = {"type": "scatter", "mode": "lines+markers", "x": [*range(1, 1001)], "y": y}
+    thinned = rendering._thinned_trace(trace, 4)
+    points = [value for value in thinned["y"] if value is not None]
+    assert points == [*range(2, 1001, 8), 1000]
+    assert len(thinned["y"]) == 2 * len(points) - 1  # a gap stays one
+    assert all(x == y for x, y in zip(thinned["x"], thinned["y"], strict=True) if y is not None)
+
+
+def test_pictures_stay_where_fewer_points_are_enough(monkeypatch):
+    monkeypatch.setattr(rendering, "MOST_BYTES", 60_000)
+    monkeypatch.setattr(rendering, "_packed_plotly", lambda: "")
+    picture = page_parts.Pictures("Worst", [("data:image/jpeg;base64," + "A" * 20_000, "one")])
+    line = {"type": "scatter", "mode": "lines", "x": [*range(10_000)], "y": [*range(10_000)]}
+    plot = page_parts.Plot(page_parts.figure([line]), "Loss.")
+    text = rendering.render("Run", [page_parts.Section("All", [picture, plot])])
+    assert len(text.encode()) <= 60_000
+    assert "A" * 20_000 in text
+    assert "points is drawn" in text
+
+
 def test_a_report_that_fails_is_a_warning_of_the_run(run, monkeypatch, capfd):
     from pipeline.cli import run as run_command
     from pipeline.screen import display

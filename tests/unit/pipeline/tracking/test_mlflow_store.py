@@ -60,6 +60,26 @@ def test_a_run_that_is_done_again_adds_no_value_to_its_final_model(recorded) -> 
     assert [one.value for one in client.get_metric_history(final, "test/AP50")] == [0.4]
 
 
+def test_a_part_that_has_changed_costs_no_request_for_each_metric_of_its_log(recorded, monkeypatch) -> None:
+    first = mlflow_store.export(recorded.folder)
+    import mlflow
+
+    client, asked = mlflow.MlflowClient(first.uri), []
+    history = mlflow.MlflowClient.get_metric_history
+    with monkeypatch.context() as changed:
+        changed.setattr(
+            mlflow.MlflowClient,
+            "get_metric_history",
+            lambda own, run_id, name: asked.append(name) or history(own, run_id, name),
+        )
+        done, failed = recorded.rows
+        recorded.write_leaderboard([done | {"reason": "stopped early"}, failed])
+        assert mlflow_store.export(recorded.folder).written == 1
+    assert sorted(asked) == ["epochs", "score", "seconds"]
+    trial = runs_of(client, first.experiment)["trial 0000"].info.run_id
+    assert [one.value for one in client.get_metric_history(trial, "loss")] == [1.0, 0.5]  # sent again, and there once
+
+
 def test_a_server_that_is_away_is_warned_of_once(recorded, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with socket.socket() as one:

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from data import progress
+from data import errors, progress
 from models.evaluation import coco
 from pipeline.tracking import tracked_parts
 from tuner_fn import reporting
@@ -48,7 +48,10 @@ def test_a_finished_run_shows_its_final_model_with_the_search_that_it_came_from(
         ("search/first/leaderboard.json", "[", "search/first/leaderboard.json cannot be read .* .JSONDecodeError", 2),
         ("search/first/leaderboard.json", "[{}]", "leaderboard.json cannot be read .* a row lacks rank", 2),
         ("search/first/search.json", '{"settings"', "search/first/search.json cannot be read .* .JSONDecodeError", 1),
-        ("dataset.json", "{", None, 5),
+        ("report/summary.json", "{", "report/summary.json cannot be read and was left out .JSONDecodeError", 4),
+        ("report/leaderboard.json", None, "The final model was left out: .* no usable .*report/leaderboard.json", 4),
+        ("report/leaderboard.json", "[", "report/leaderboard.json cannot be read and was left out .JSON", 4),
+        ("search/first/search.json", None, "search/first was left out, with its final model: it has no search.json", 1),
     ],
 )
 def test_what_a_missing_or_damaged_file_hides_is_left_out_and_said(recorded, name, text, note, left) -> None:
@@ -60,18 +63,27 @@ def test_what_a_missing_or_damaged_file_hides_is_left_out_and_said(recorded, nam
         path.write_text(text)
     with progress.listen(lambda kind, fields: notes.append(fields["text"])):
         found = list(tracked_parts.read(recorded.folder))
-        assert tracked_parts.dataset(recorded.folder) == ("unknown" if name == "dataset.json" else "coco:cars")
     assert len(found) == left
     assert found[-1].key == "second"
-    if note is None:
-        assert notes == []
-    else:
-        assert re.search(note, " ".join(notes))
+    assert re.search(note, " ".join(notes))
+    assert len(notes) == len({*notes})
+
+
+def test_a_damaged_name_of_the_dataset_makes_no_second_experiment(recorded) -> None:
+    assert tracked_parts.dataset(recorded.folder) == "coco:cars"
+    recorded.folder.dataset.write_text("{")
+    with pytest.raises(errors.UserError, match=r"^dataset\.json cannot be read .* Set MLFLOW_EXPERIMENT_NAME"):
+        tracked_parts.dataset(recorded.folder)
+    recorded.folder.dataset.unlink()
+    assert tracked_parts.dataset(recorded.folder) == "unknown"
 
 
 def test_a_report_older_than_the_search_does_not_count_as_its_end(recorded) -> None:
     recorded.finish(recorded.rows[:1])
-    assert [part.key for part in tracked_parts.read(recorded.folder)] == ["first", "first/0000", "first/0001", "second"]
+    notes = []
+    with progress.listen(lambda kind, fields: notes.append(fields["text"])):
+        found = [part.key for part in tracked_parts.read(recorded.folder)]
+    assert (found, notes) == (["first", "first/0000", "first/0001", "second"], [])
 
 
 def test_of_an_epoch_that_was_trained_again_the_last_value_counts(recorded) -> None:

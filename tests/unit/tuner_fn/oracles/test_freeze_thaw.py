@@ -276,6 +276,23 @@ def test_the_first_rung_follows_the_starts_curve(tmp_path, scores, rungs) -> Non
     assert oracle.rungs == rungs
 
 
+def test_a_first_rung_that_is_the_least_is_said_to_be(tmp_path) -> None:
+    """The start tells from epoch 1 on, before the least."""
+    oracle = make(tmp_path, searching.make_space(), max_epochs_total=5 * MAX_EPOCHS, min_epochs=3)
+    trial = oracle.create_trial("tuner0")
+    for epoch, one in {1: 0.4, 10: 0.45, 20: 0.5}.items():
+        oracle.update_trial(trial.trial_id, {"score": one}, step=epoch)
+    trial.status = "COMPLETED"
+    oracle.end_trial(trial)
+    notes: list[str] = []
+    with progress.listen(lambda kind, fields: notes.append(fields.get("text", ""))):
+        oracle.create_trial("tuner0")
+    assert notes == [
+        "New configurations are first trained up to epoch 3, the least of this search: the first settings had half of"
+        " their final score after epoch 1."
+    ]
+
+
 def test_a_start_that_was_not_trained_whole_at_once_changes_no_rung(tmp_path) -> None:
     """A search by trials does not know in time whether there is room for it."""
     oracle = make(tmp_path, searching.make_space(), max_trials=20)

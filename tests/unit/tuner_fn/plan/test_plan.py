@@ -158,7 +158,7 @@ def test_the_batch_is_halved_until_training_fits_into_the_memory(gib, size, aske
     assert reason.startswith(f"training with batches of 32 and images of {size}x{size} px takes about ")
     assert reason.endswith(f"the machine has {gib * 2**30 / 1e9:.1f} GB")
     (note,) = plan.make(about(train=10_000, machine=machine), config, fixed=["input.batch_size"]).notes
-    assert "Give a smaller --set=input.batch_size=... or input.image_size=..." in note
+    assert "Give a smaller --set=input.batch_size=... or --set=input.image_size=..." in note
     for unknown in ({"has_gpu": True}, {"memory_bytes": 0}):
         data = about(train=10_000, machine=dataclasses.replace(machine, **unknown))
         assert "input.batch_size" not in plan.make(data, config).settings
@@ -176,7 +176,38 @@ def test_an_input_that_the_memory_cannot_hold_at_all_is_named() -> None:
     machine = fingerprint.Machine(cores=2, memory_bytes=4 * 2**30, has_gpu=False)
     made = plan.make(about(machine=machine), CPU.replace({"input.image_size": 1280}))
     assert made.settings["input.batch_size"] == 1
-    assert made.notes[0].endswith("and the machine has 4.3 GB. Give a smaller --set=input.image_size=...")
+    assert made.notes[0].endswith("more than 0.8 of the machine's 4.3 GB. Give a smaller --set=input.image_size=...")
+
+
+def test_a_memory_that_cannot_hold_the_process_leaves_the_batch_and_asks_for_another_machine() -> None:
+    machine = fingerprint.Machine(cores=2, memory_bytes=1_800_000_000, has_gpu=False)
+    made = plan.make(about(train=10_000, machine=machine), CPU)
+    assert "input.batch_size" not in made.settings
+    assert made.notes == (
+        "Training takes at least 1.5 GB of memory, more than 0.8 of the machine's 1.8 GB. Train on a machine with more"
+        " memory.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "flags"),
+    [
+        ({}, "--set=input.image_size=..."),
+        (dict.fromkeys(("height", "width"), 1280), "--set=input.image_height=... and --set=input.image_width=..."),
+        ({"height": 1280}, "--set=input.image_height=... and --set=input.image_size=..."),
+    ],
+)
+def test_notes_name_the_settings_that_the_inputs_size_follows(own, flags) -> None:
+    machine = fingerprint.Machine(cores=2, memory_bytes=2 * 2**30, has_gpu=False)
+    config = CPU.replace({f"input.image_{side}": px for side, px in own.items()})
+    memory, objects = plan.make(about([0.0005] * 20, machine=machine), config.replace({"input.image_size": 1280})).notes
+    assert memory.endswith(f" Give a smaller {flags}")
+    assert objects.endswith(f" Cut the images into tiles (--set=input.tile=2x2:0.2) or give a larger {flags}")
+
+
+def test_more_tiles_are_asked_for_where_images_are_tiles_already() -> None:
+    (note,) = plan.make(about([0.0005] * 20), CPU.replace({"input.tile": "2x2:0.2"})).notes
+    assert "Cut the images into more tiles (--set=input.tile=...) or give a larger --set=input.image_size=..." in note
 
 
 def test_anchors_that_cover_everything_stay() -> None:
