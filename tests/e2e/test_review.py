@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data import sources
 from data.road_scenes import scenes
 from tests import notebooks
 from tests.command_line import ROOT, SMALL, ssd_tuner, ssd_tuner_here
@@ -190,7 +191,7 @@ def test_mlflow_has_trials_metrics_and_a_model_that_predicts_as_we_do(workdir, t
     uri = f"sqlite:///{workdir}/mlflow/mlflow.db"
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(uri)
-    experiment = client.get_experiment_by_name(f"ssd-tuner {DATASET}")
+    experiment = client.get_experiment_by_name(f"ssd-tuner {sources.canonical(DATASET)}")
     found = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
     parent, final = found["demo search_1"], found["final model"]
     assert parent.info.status == final.info.status == "FINISHED"
