@@ -46,11 +46,11 @@ def test_trials_have_less_than_the_finalists_and_the_winner(process, tmp_path) -
 
 @pytest.mark.parametrize("is_lucky_once", [False, True])
 def test_the_start_is_replaced_by_what_is_better_with_all_seeds(process, tmp_path, is_lucky_once) -> None:
-    """Of 0.1 with the first seed the others leave all or nothing."""
+    """Of 0.1 with the first seed the others leave a part or nothing."""
     alone = search(make(tmp_path / "alone", process))
     assert {row["mean"] for row in alone} == {None}
     start, best = (row["score"] for row in alone[:2])
-    later = -0.1 if is_lucky_once else 0.1
+    later = -0.1 if is_lucky_once else 0.02
     process.luck = {(best, 0): 0.1, (best, 1): later, (best, 2): later}
     process.jobs.clear()
     tuner = make(tmp_path, process, repeats=3)
@@ -70,7 +70,7 @@ def test_the_start_is_replaced_by_what_is_better_with_all_seeds(process, tmp_pat
     assert found.values["optimizer.learning_rate"] == winner
     settings = best_config(tmp_path)
     assert (settings.optimizer.learning_rate, settings.training.seed) == (winner, 0)
-    sure = search(make(tmp_path, process, repeats=3, min_confidence=1.0 - 1e-12))
+    sure = search(make(tmp_path, process, repeats=3, min_confidence=0.999))
     assert sure[0]["hyperparameters"] == {"optimizer.learning_rate": start}
 
 
