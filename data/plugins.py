@@ -58,9 +58,8 @@ def _code(module: ModuleType) -> str:
     parts = module.__name__.split(".")
     named = parts if file.name != "__init__.py" else [*parts, "__init__"]
     if file.with_suffix("").parts[-len(named) :] != tuple(named) or file.suffix != ".py":
-        return hashlib.sha256(
-            file.read_bytes()
-        ).hexdigest()  # compiled, or installed under another name than its file's
+        # It is compiled, or installed under another name than its file's.
+        return hashlib.sha256(file.read_bytes()).hexdigest()
     root = file.parents[len(named) - 1]
     is_installed = not {"site-packages", "dist-packages"}.isdisjoint(root.parts)
     beside = {parts[0]} if is_installed else {path.stem for path in root.iterdir()} - set(source_tree.PACKAGES)

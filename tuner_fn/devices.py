@@ -4,6 +4,7 @@ import contextlib
 import ctypes.util
 import dataclasses
 import itertools
+import math
 import os
 import pathlib
 import re
@@ -167,7 +168,7 @@ def _num_cores() -> int:
     """Counts the cores that this process may keep busy: a container sees all cores, and has the time of some."""
     with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
         quota, period = map(int, CONTAINER_CPU.read_text(encoding="ascii").split())
-        return min(len(_cores()), max(quota // period, 1))
+        return min(len(_cores()), math.ceil(quota / period))
     return len(_cores())
 
 

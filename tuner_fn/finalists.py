@@ -81,7 +81,8 @@ def describe(decision: Decision | None, rows: Sequence[Row]) -> dict[str, str]:
     seeds = f"{decision.seeds} seed{'' if decision.seeds == 1 else 's'} each"
     verdict = "taken" if decision.replaced else "not taken: the settings that the search began with were kept"
     if decision.is_cut_short:
-        verdict = f"not taken, as the search ended before both had a seed more: {verdict.partition(': ')[2]}"
+        why = "because the search ended before both were trained with another seed"
+        verdict = f"not taken, {why}: {verdict.partition(': ')[2]}"
     return {
         "began with": "the settings of trial 1",
         "search's best": changed,

@@ -99,6 +99,8 @@ def connect(address: str) -> None:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         ray.init(address=address, namespace="ssd-tuner", log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError) as error:  # it has gone since it answered
+        raise _not_joined(address, " ".join(str(error).split())) from error
     finally:  # SIGTERM keeps its meaning: what was done is saved
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():
@@ -120,13 +122,17 @@ def _check_answers(address: str) -> None:
         [sys.executable, "-P", "-c", _ASK, address], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     if asked.returncode:
-        reason = asked.stdout.strip().rstrip(".") or f"no answer within {_PATIENCE_S} s"
-        variable = os.environ.get("RAY_ADDRESS") if address == AUTO else None
-        where = f"--ray={address}" if variable is None else f"--ray={address}` with `RAY_ADDRESS={variable}"
-        raise UserError(
-            f"`{where}`: no Ray cluster was joined ({reason}). Give HOST:PORT of its head, by default port 6379, and"
-            " run the command on a node of the cluster."
-        )
+        raise _not_joined(address, asked.stdout.strip() or f"no answer within {_PATIENCE_S} s")
+
+
+def _not_joined(address: str, reason: str) -> UserError:
+    """Words why a cluster was not joined."""
+    variable = os.environ.get("RAY_ADDRESS") if address == AUTO else None
+    where = f"--ray={address}" if variable is None else f"--ray={address}` with `RAY_ADDRESS={variable}"
+    return UserError(
+        f"`{where}`: no Ray cluster was joined ({reason.rstrip('.')}). Give HOST:PORT of its head, by default port"
+        " 6379, and run the command on a node of the cluster."
+    )
 
 
 def reserved(cpus: int, gpus: float | None) -> Reserved:

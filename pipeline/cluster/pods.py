@@ -1,6 +1,7 @@
 """What the pod of each step is given: volumes, CPU, memory, GPU, where it may run, and how often it is tried."""
 
 import dataclasses
+import math
 import pathlib
 import re
 import types
@@ -52,8 +53,8 @@ class Pod:
 
     @property
     def cores(self) -> int | None:
-        """Whole cores that a step may keep busy, at least 1; None where the cluster decides."""
-        return max(int(_number(self.cpu)), 1) if self.cpu else None
+        """Cores that a step may keep busy, a part of one counted as one; None where the cluster decides."""
+        return math.ceil(_number(self.cpu)) if self.cpu else None
 
     def mount_of(self, path: str) -> str | None:
         """Returns the folder of the volume that a path of the container lies on, None where it lies on none."""

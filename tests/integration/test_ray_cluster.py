@@ -230,3 +230,14 @@ def test_why_a_cluster_cannot_be_joined_is_said(monkeypatch) -> None:
     with pytest.raises(UserError, match=r"no Ray cluster was joined \(.*nowhere:x.*\)") as caught:
         ray_connection._check_answers(ray_connection.AUTO)
     assert "\n" not in str(caught.value)
+
+
+def test_a_cluster_that_goes_after_it_answered_is_one_line(monkeypatch) -> None:
+    def gone(**_: object) -> None:
+        raise ConnectionError("the head\nhas gone.")
+
+    monkeypatch.setattr(ray_connection, "_check_answers", lambda address: None)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", gone)
+    with pytest.raises(UserError, match=r"^`--ray=h:1`: no Ray cluster was joined \(the head has gone\)\. Give"):
+        ray_connection.connect("h:1")

@@ -349,7 +349,7 @@ def test_a_challenger_without_its_second_seed_is_not_taken_and_the_end_says_why(
     assert (decision.replaced, decision.is_cut_short) == (False, True)
     assert decision.confidence > 0.8
     said = finalists.describe(decision, known.annotate(rows))["its gain"]
-    assert ": not taken, as the search ended before both had a seed more: the settings that the search began" in said
+    assert ": not taken, because the search ended before both were trained with another seed: the settings" in said
     train(known, rows, lambda trial, seed: 0.4 + LUCKY * int(trial))
     assert (known.decision(rows).replaced, known.decision(rows).is_cut_short) == (True, False)
     poor = board(row(0, 0.4), row(1, 0.3))

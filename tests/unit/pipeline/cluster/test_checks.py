@@ -43,7 +43,7 @@ def test_trials_that_a_pod_has_gpus_or_cores_for(trials, gpus, cpu):
     ("gpus", "cpu", "text"),
     [
         (1, "8", "needs a GPU .* --gpus=1. Give --gpus=4, or lower --parallel_trials to 1"),
-        (0, "2500m", "needs a core .* --cpu=2500m. Give --cpu=4, or lower --parallel_trials to 2"),
+        (0, "2500m", "needs a core .* --cpu=2500m. Give --cpu=4, or lower --parallel_trials to 3"),
     ],
 )
 def test_more_trials_than_a_pod_has_gpus_or_cores(gpus, cpu, text):
