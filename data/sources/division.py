@@ -25,9 +25,9 @@ def divide_by_folder(
         is_test_set: the user tests on it, so that all may be test.
 
     Returns:
-        The images by split, where a folder called as one, or nearly so (`split_nearly`, with a note), is in the path
-        of each that exists. Where it is in some only, or all are val or all test (but of a test set), all are "train"
-        and a note says so.
+        The images by split, if the path of every image that exists has a folder with the name of a split, or nearly
+        that name (`split_nearly`; a note says so). All images are "train", with a note, if only some paths have such a
+        folder, or if all images are val or test and the dataset is not a test set.
     """
     groups: dict[str, list[_Image]] = {}
     unsaid, said, nearly = [], set(), None

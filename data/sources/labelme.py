@@ -77,8 +77,8 @@ def _image_of(table: Mapping[str, Any], file: Path) -> str:
 def _own_image(entry: stated.Stated, folders: Iterable[Path]) -> Path | None:
     """Returns the image of an annotation's own name, where its path is one of another machine and names another image.
 
-    Such a path is stale; images that were renamed together with their annotations since, may have the old names of
-    others.
+    Such a path is stale. If images and annotations were renamed together later, the old name of one image may be the
+    new name of another.
     """
     said = locate.plain(entry.image)
     name = said.rpartition("/")[2]

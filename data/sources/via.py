@@ -1,10 +1,10 @@
 """Reads the JSON of the VGG Image Annotator (VIA), versions 1 and 2, also a whole project.
 
-A region is a rectangle, or a polygon, polyline, circle or ellipse, of which the box around it is taken. Its class is
-the value of one attribute. Of a file whose regions have several, that is the same one in the whole dataset: `class`,
-else the one in `_CLASS_KEYS`. Of a file with a single one it is that one, unless it is none of `_CLASS_KEYS` and other
-files have several. A region without it makes its image unusable. Where no region has attributes, all are of the class
-"object".
+A region is a rectangle, or the box around a polygon, polyline, circle or ellipse. One attribute of the region holds its
+class. If the regions of a file have a single attribute, that one holds it. If they have several, the same attribute
+counts in all such files: `class`, else the only one in `_CLASS_KEYS`. A single attribute that is not in `_CLASS_KEYS`
+does not count if other files have several. A region without the attribute makes its image unusable. If no region of the
+dataset has attributes, all regions are of the class "object".
 """
 
 import math
