@@ -83,6 +83,12 @@ def write_source(source: sources.Source, folder: pathlib.Path) -> tuple[dict[str
     return splits, list(source.class_names)
 
 
+def from_scratch(config: ExperimentConfig) -> ExperimentConfig:
+    """Takes no weights where the configuration leaves it to the machine: what every machine has."""
+    is_open = config.model.backbone_weights == imagenet_weights.AUTO
+    return config.replace({"model.backbone_weights": "none"}) if is_open else config
+
+
 def score(
     task: str, config: ExperimentConfig, folder: pathlib.Path, *, epochs: int, every: int = 1, **labels: Any
 ) -> dict[str, Any]:
@@ -100,8 +106,7 @@ def score(
         "task", "epochs", "settings" (those that differ from the declared defaults), "curve" {name of `CURVE`: by
         epoch}, "test" {"AP", "AP50"} after the last epoch, and "minutes".
     """
-    if config.model.backbone_weights == imagenet_weights.AUTO:
-        config = config.replace({"model.backbone_weights": "none"})  # what every machine has
+    config = from_scratch(config)
     defaults = ExperimentConfig().flat()
     settings = {path: value for path, value in config.flat().items() if value != defaults[path]}
     about = json.loads(json.dumps(dict(zip(DEPENDS_ON, (task, epochs, settings), strict=True))))

@@ -25,7 +25,7 @@ from tuner_fn import presets
 from tuner_fn.plan import fingerprint, plan
 
 PACKED = pathlib.Path(__file__).parent / "recorded"
-LENGTHS = {"raccoon": (128, 30), "cards": (128, 20), "thermal": (128, 12), "hituav": (256, 20)}  # px, epochs
+LENGTHS = {"raccoon": (128, 30), "cards": (128, 20), "thermal": (128, 12), "hituav": (128, 20)}  # px, epochs
 KEPT = ("model.alpha", "training.epochs")  # as in the preset: wide networks and long trainings take hours
 SEEDS = 3
 ALONE: tuple[dict[str, Any], ...] = (

@@ -71,13 +71,14 @@ def _score(task: str, name: str, seed: int, arguments: argparse.Namespace) -> di
     """Returns the test scores and the minutes of one contestant."""
     if name == "search":
         return _run_search(task, seed, arguments)
-    config = _configuration(task, name, seed, arguments)
+    config = configuration(task, name, seed, arguments)
     epochs = arguments.epochs
     done = kept_trainings.score(task, config, arguments.folder, epochs=epochs, every=epochs)
     return {**done["test"], "minutes": done["minutes"]}
 
 
-def _configuration(task: str, name: str, seed: int, arguments: argparse.Namespace) -> ExperimentConfig:
+def configuration(task: str, name: str, seed: int, arguments: argparse.Namespace) -> ExperimentConfig:
+    """Makes the settings of a contestant that is trained once; `arguments` has set, epochs, preset, study."""
     changes = configs.parse_overrides(arguments.set) | {"training.epochs": arguments.epochs}
     if name == "study":
         return configs.read_config(arguments.study).replace(changes | {"training.seed": seed})

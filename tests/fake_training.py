@@ -24,6 +24,7 @@ class Pace:
     """0.1 s a step, 10 steps an epoch, 2 s a validation."""
 
     steps = 10
+    validation_s = 2.0
 
     def seconds(self, epochs, validations):
         """Returns how long so many of them take."""

@@ -8,7 +8,8 @@ from data.errors import UserError
 LEAST_TRAININGS = 8  # whole trainings, below which a search cannot tell settings apart
 LONGEST = 4  # times the epochs asked for, that a final training without a search may take
 MARGIN = 1.2  # of the time for epochs beyond those asked for: a training is not cut, and the machine may get slower
-AFTER_S = 90.0  # evaluation, export and checks
+AFTER_S = 90.0  # export and checks, and what starting the evaluation takes
+EVALUATING = 3.0  # times a validation of as many images in training: the evaluation decodes them and knows two models
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Room:
         trainings: whole trials that a search takes at most, where the time is a preset's: then it is not a limit, and
             the training asked for is never shortened. None where the time is the user's.
         slower: seconds of an epoch of the final training / those of a trial's: above 1 where trials have less of it.
+        after_s: seconds of the run that come after the final training.
     """
 
     seconds: float
@@ -33,6 +35,7 @@ class Room:
     final_epochs: int = 0
     trainings: int | None = None
     slower: float = 1.0
+    after_s: float = AFTER_S
 
     @property
     def searching(self) -> int:
@@ -103,7 +106,7 @@ class Allotment:
             return f"{text} beside those that are there: the search continues with {self.epochs} epochs."
         if self.is_search:
             return f"{text}: a search of {self.epochs} epochs, whose winner is the final model."
-        needed = math.ceil((room.least_s + AFTER_S) / 60.0)
+        needed = math.ceil((room.least_s + room.after_s) / 60.0)
         return (
             f"{text}; a search needs {LEAST_TRAININGS} (--max_minutes={needed} here). So the settings stay as they are,"
             f" and the only training takes {self.epochs} epochs."
@@ -134,6 +137,6 @@ def allot(room: Room, done: int = 0) -> Allotment:
         needed = math.ceil((epoch_s - room.seconds) / 60.0) + 1
         raise UserError(
             f"`--max_minutes` leaves no time to train: an epoch takes {epoch_s:.0f} s, evaluation and export about"
-            f" {AFTER_S:.0f} s. Give at least {needed} minutes more, or fewer images with --limit."
+            f" {room.after_s:.0f} s. Give at least {needed} minutes more, or fewer images with --limit."
         )
     return Allotment(False, room.training, room.epoch_s)

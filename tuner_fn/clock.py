@@ -18,6 +18,9 @@ class Clock:
     """Counts the seconds that a run has taken, and keeps them in a file for when it continues.
 
     A later start finds in the cache what an earlier one did before its search; that time was spent all the same.
+
+    Attributes:
+        reserved_s: seconds of them that come after the search; may be set while it runs.
     """
 
     def __init__(
@@ -32,11 +35,12 @@ class Clock:
         Args:
             path: of the JSON file.
             max_minutes: of the run; None for no limit.
-            reserved_s: seconds of them that come after the search.
+            reserved_s: the attribute.
             before_s: seconds that this start has taken before the search.
         """
         self._path, self._max_minutes = pathlib.Path(path), max_minutes
-        self._limit_s = None if max_minutes is None else 60.0 * max_minutes - reserved_s
+        self._limit_s = None if max_minutes is None else 60.0 * max_minutes  # of the whole run
+        self.reserved_s = reserved_s
         self._began_s, self._before_s = 0.0, before_s
 
     def start(self) -> None:
@@ -47,7 +51,9 @@ class Clock:
 
     def left_s(self) -> float | None:
         """Returns the seconds that are left; None without a limit."""
-        return None if self._limit_s is None else self._limit_s - (time.monotonic() - self._began_s)
+        if self._limit_s is None:
+            return None
+        return self._limit_s - self.reserved_s - (time.monotonic() - self._began_s)
 
     def lift(self) -> None:
         """Takes the limit away, for what has to be brought to its end."""
@@ -63,7 +69,7 @@ class Clock:
             TimeIsUpError: the minutes are over, but for those seconds.
         """
         seconds = self._write()
-        if self._limit_s is not None and seconds + to_come_s >= self._limit_s:
+        if self._limit_s is not None and seconds + to_come_s >= self._limit_s - self.reserved_s:
             left = f", but for {to_come_s:.0f} s that the trainings after the search need" if to_come_s else ""
             raise TimeIsUpError(f"the {self._max_minutes:g} minutes are over{left}")
 

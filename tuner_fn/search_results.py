@@ -75,11 +75,16 @@ class ReportedTuner(keras_tuner.Tuner):
         hyperparameters = self.oracle.trials[row["trial"]].hyperparameters.copy()
         hyperparameters.values[SCORE] = float(row["score"])
         hyperparameters.values.setdefault("training.epochs", self.config.training.epochs)
-        state = pathlib.Path(self._state_of(row["trial"]))
-        is_part = row["epochs"] <= hyperparameters.values["training.epochs"] and not self.fidelity
-        if state.exists() and is_part and row["trial"] not in heirs(self._trial_rows()):
-            hyperparameters.values[STATE] = str(state)
+        state = self._state_to_continue(row)
+        if state is not None and row["epochs"] <= hyperparameters.values["training.epochs"]:
+            hyperparameters.values[STATE] = state
         return hyperparameters
+
+    def _state_to_continue(self, row: Mapping[str, Any]) -> str | None:
+        """Names the state of a trial that a whole training with the same seed would pass through; None without one."""
+        state = pathlib.Path(self._state_of(row["trial"]))
+        is_part = not self.fidelity and row["trial"] not in heirs(self._trial_rows())
+        return str(state) if is_part and state.exists() else None
 
     def _fidelity_text(self) -> str:
         return " ".join(f"{name}={value:g}" for name, value in self.fidelity.items())

@@ -56,6 +56,7 @@ class TimedTuner(ReportedTuner):
         max_minutes: float | None,
         max_trainings: int | None,
         reserved_s: float,
+        test_share: float,
         before_s: float,
         trial_timeout_s: float | None,
         **settings: Any,
@@ -65,6 +66,7 @@ class TimedTuner(ReportedTuner):
         self.ranges, self.processes, self.early_stopping = ranges, tuple(processes), early_stopping
         self.max_minutes, self.max_trainings, self.trial_timeout_s = max_minutes, max_trainings, trial_timeout_s
         self._clock = Clock(directory / "clock.json", max_minutes, reserved_s, before_s)
+        self._test_share, self._reserved_s = test_share, reserved_s
         self._pace: Any = None  # as measured with the first settings
         self._measured_s = 0.0  # an epoch's seconds with the first settings
         self._slower = 1.0  # than a trial's epoch is the final training's, where trials have less of it
@@ -143,6 +145,7 @@ class TimedTuner(ReportedTuner):
             text = f"The first steps could not be measured, so how long an epoch takes is not known: {reason}"
             progress.emit("note", text=text)
             return None
+        self._clock.reserved_s = self._reserved_s + allotment.EVALUATING * self._test_share * pace.validation_s
         momentum, steps = self._trial_config.model.batch_norm_momentum, pace.steps * self.oracle.max_epochs
         if "model.batch_norm_momentum" not in self.ranges and (slow := layers.slow_averages(momentum, steps)):
             progress.emit("note", text=slow)
@@ -167,7 +170,8 @@ class TimedTuner(ReportedTuner):
         if found is None:
             about = {"epochs": self.config.training.epochs, "trial_epochs": self.oracle.max_epochs}
             about |= {"final_epochs": self._final_epochs(), "trainings": self.max_trainings}
-            room = allotment.Room(left_s, pace.seconds(1, 1), **about, slower=self._slower)
+            about |= {"slower": self._slower, "after_s": self._clock.reserved_s}
+            room = allotment.Room(left_s, pace.seconds(1, 1), **about)
             found = allotment.allot(room, self.oracle.epochs_given(self.oracle.end_order))
             progress.emit("note", text=found.text(room, self.max_minutes))
             found = dataclasses.replace(found, minutes=self.max_minutes)
@@ -246,8 +250,11 @@ class TimedTuner(ReportedTuner):
     def _after_s(self, own_s: float = 0.0, *, of_final: bool = False) -> float:
         """Estimates the seconds of the finalists' trainings and of the final one, by what the finalists' epochs took.
 
+        A slow trial that is trained may become the challenger and then the final model. That training must find its
+        time; a further seed of the comparison need not, so one slow trial does not end a search early.
+
         Args:
-            own_s: seconds of an epoch of the trial that is trained: it may become the challenger.
+            own_s: seconds of an epoch of the trial that is trained.
             of_final: whether the finalists' are over.
 
         Returns:
@@ -258,7 +265,7 @@ class TimedTuner(ReportedTuner):
         rows = self._trial_rows()
         to_come, finalists = self._finalists.to_come(rows), self._finalists.trials(rows)
         known = {row["trial"]: row["epoch_seconds"] or 0.0 for row in rows}
-        paces = [max(known[row["trial"]], 0.0 if row["trial"] in finalists[:1] else own_s) for row in to_come]
+        paces = [known[row["trial"]] for row in to_come]
         slowest = max([*paces, own_s, *map(known.get, finalists)]) or self._measured_s
         if finalists:
             repeats_s = self._slower * sum(paces) * self.oracle.max_epochs + len(paces) * _TRAINING_S

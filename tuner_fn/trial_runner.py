@@ -75,6 +75,7 @@ class DetectionTuner(TrialTuner):
         fidelity: Mapping[str, Any] | None = None,
         early_stopping: float | None = None,
         reserved_s: float = 0.0,
+        test_share: float = 0.0,
         before_s: float = 0.0,
         processes: Sequence[TrainingProcess] = (),
     ) -> None:
@@ -90,7 +91,8 @@ class DetectionTuner(TrialTuner):
             max_minutes: of the run, all its starts together; they decide how much is searched, and the search stops
                 after the epoch in which they are over. A later one with more continues with the trial cut short.
             max_trainings: whole trials that they are spent on at most, where they are a preset's; see `SearchConfig`.
-            reserved_s: seconds of them that come after the search.
+            reserved_s: seconds of them that come after the search, beside those of the test images.
+            test_share: images of the test split, which are evaluated after the search / those of the val split.
             before_s: seconds of them that this start has taken before the search.
             trial_timeout_s: a trial that takes longer has failed; None for 20 times what the first steps let
                 expect.
@@ -125,6 +127,7 @@ class DetectionTuner(TrialTuner):
             max_minutes=max_minutes,
             max_trainings=max_trainings,
             reserved_s=reserved_s,
+            test_share=test_share,
             before_s=before_s,
             trial_timeout_s=trial_timeout_s,
             logdir=logdir,
@@ -309,7 +312,9 @@ class DetectionTuner(TrialTuner):
         config = search_space.configuration(self.config, row["hyperparameters"]).replace({"training.seed": seed})
         state = reporting.state_file(pathlib.Path(self.project_dir) / f"repeat_{row['trial']}_{seed}")
         try:
-            job = self._job(config, str(state), epochs=epochs)
+            with self.lock:
+                begun = self._state_to_continue(row) if seed == self.config.training.seed else None
+            job = self._job(config, str(state), epochs=epochs, start_from=begun)
             history = self._train(job, process, lambda _: self._after_s(of_final=True))
             score = history[-1][self.metric]
             outcome = f"val {objectives.get(self.metric).text} {score:.3f}"

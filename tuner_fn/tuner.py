@@ -8,7 +8,7 @@ from typing import Any
 from tfx.components.tuner.component import TunerFnResult
 
 import data
-from data import dataset_info, progress
+from data import dataset_info, progress, tiles
 from data.run_directory import RunDirectory
 from models.hyperparameters import ExperimentConfig
 from tuner_fn import allotment, devices, portfolio, search_folder, search_space, trial_runner
@@ -66,6 +66,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         max_minutes=search.max_minutes,
         max_trainings=search.max_trainings,
         reserved_s=allotment.AFTER_S,
+        test_share=_test_share(info, config),
         before_s=time.monotonic() - data.STARTED_S,
         repeats=search.repeats,
         min_confidence=search.min_confidence,
@@ -86,6 +87,12 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         "verbose": 0,
     }
     return TunerFnResult(tuner=tuner, fit_kwargs=fit_kwargs)
+
+
+def _test_share(info: dataset_info.DatasetInfo, config: ExperimentConfig) -> float:
+    """Counts the test images for each image of the val split, which ingestion has cut into tiles."""
+    count = info.num_examples["test"] * tiles.parse_grid(config.input.tile).count
+    return count / max(info.num_examples["val"], 1)
 
 
 def _make_processes(folder: pathlib.Path, search: SearchConfig) -> Sequence[TrainingProcess]:

@@ -125,8 +125,19 @@ def test_configurations_that_went_on_are_trained_whole_for_the_comparison(proces
     assert len({json.dumps(row["hyperparameters"]) for row in finalists}) == len(finalists) == 2
     repeated = [job for job in process.jobs if "repeat_" in job.checkpoint]
     assert {job.epochs for job in repeated} == {4}
-    assert all(job.start_from is None for job in repeated)
     assert not list((tmp_path / "search").glob("repeat_*"))
+
+
+def test_finalists_that_were_not_finished_continue_with_their_seed(process, tmp_path) -> None:
+    """With the other seed they begin from scratch."""
+    budget = {"max_trials": 3, "max_epochs": 8, "repeats": 2}
+    rows = search(make(tmp_path, process, "asha", **budget))
+    start, challenger = process.jobs[0], max((job for job in process.jobs if job.epochs == 3), key=process.rate)
+    pair = [(process.rate(start), start.checkpoint), (process.rate(challenger), challenger.checkpoint)]
+    repeated = [job for job in process.jobs if "repeat_" in job.checkpoint]
+    found = [(process.rate(job), job.settings["training"]["seed"], job.epochs, job.start_from) for job in repeated]
+    assert found == [*((rate, 0, 8, state) for rate, state in pair), *((rate, 1, 8, None) for rate, _ in pair)]
+    assert [row["seeds"] for row in rows if row["seeds"]] == [2, 2]
 
 
 def test_finalists_are_trained_afresh(process, tmp_path) -> None:

@@ -197,6 +197,17 @@ def test_the_last_minutes_finish_two_configurations_though_epochs_take_longer_th
     assert tuner.end_reason.startswith("the 20 minutes are over")
 
 
+def test_a_slow_trial_does_not_end_the_search_early(process, tmp_path, clock) -> None:
+    """The twelfth takes 12 s an epoch, the others 3 s. It is not the best, so nothing after the search is as slow."""
+    process.advance = lambda seconds: clock.update(now_s=clock["now_s"] + seconds)
+    process.epoch_s = lambda rate: 12.0 if len(process.jobs) == 12 else 3.0
+    process.luck = _Falling(process.jobs)
+    config = MINUTES["config"].replace({"training.epochs": 10})
+    settings = MINUTES | {"config": config, "max_epochs": 10, "max_minutes": 10.0, "repeats": 2}
+    rows = search(make(tmp_path, process, **settings))
+    assert len([row for row in rows if row["epochs"] == 10]) >= 13
+
+
 def test_a_first_epoch_that_traces_does_not_end_a_search(process, tmp_path, clock) -> None:
     """It takes 15 s, which eight times over are the two minutes; the others take 1 s."""
     seconds = iter([15.0])
@@ -257,6 +268,18 @@ def test_further_seeds_never_exceed_epochs_that_were_asked_for(process, tmp_path
     assert "give a larger budget" not in tuner.end_reason
 
 
+class _Falling(dict):
+    """Luck that lets each training score less than the one before."""
+
+    def __init__(self, jobs: list) -> None:
+        super().__init__()
+        self._jobs = jobs
+
+    def get(self, key, default=None):
+        del default
+        return 0.2 - 0.001 * len(self._jobs) - key[0]
+
+
 class _Level(dict):
     """Luck that gives the start one score with every seed, and all others another one."""
 
@@ -284,6 +307,24 @@ def test_minutes_for_less_than_an_epoch_are_an_error_and_nothing_is_trained(proc
     assert process.closed
 
 
+@pytest.mark.parametrize("has_budget", [False, True])
+def test_many_test_images_leave_less_of_the_minutes_to_the_search(process, tmp_path, clock, has_budget) -> None:
+    """A validation takes 2 s, and there are 60 times as many test images: 360 s of 600 are for the evaluation."""
+    process.advance = lambda seconds: clock.update(now_s=clock["now_s"] + seconds)
+    process.epoch_s = lambda rate: 3.0
+    settings = MINUTES | {"max_minutes": 10.0, "max_trials": 500 if has_budget else None}
+    search(make(tmp_path / "few", process, **settings))
+    assert 540.0 < clock["now_s"] <= 600.0
+    clock["now_s"] = 0.0
+    search(make(tmp_path / "many", process, test_share=60.0, **settings))
+    assert 180.0 < clock["now_s"] <= 240.0
+
+
+def test_a_message_says_what_many_test_images_take(process, tmp_path, clock) -> None:
+    with pytest.raises(UserError, match="evaluation and export about 690 s. Give at least 12 minutes more"):
+        search(make(tmp_path, process, max_minutes=1.0, reserved_s=90.0, test_share=100.0, **MINUTES))
+
+
 def test_seeds_that_leave_nothing_of_the_minutes_are_an_error(process, tmp_path, clock) -> None:
     with pytest.raises(UserError, match="`--repeats` takes 40 epochs for further seeds"):
         search(make(tmp_path, process, max_minutes=2.0, repeats=6, **MINUTES))
@@ -306,7 +347,7 @@ def slow_with_all_data(process, clock, slow_s: float = 8.0, fast_s: float = 2.0)
     process.train, process.epoch_s = timed, lambda rate: seconds["now"]
     process.advance = lambda passed: clock.update(now_s=clock["now_s"] + passed)
     process.measure = lambda job: types.SimpleNamespace(
-        steps=10, images=80, seconds=lambda epochs, validations: epochs * of(job)
+        steps=10, images=80, validation_s=0.0, seconds=lambda epochs, validations: epochs * of(job)
     )
 
 
