@@ -8,8 +8,8 @@ from data.errors import UserError
 LEAST_TRAININGS = 8  # whole trainings, below which a search cannot tell settings apart
 LONGEST = 4  # times the epochs asked for, that a final training without a search may take
 MARGIN = 1.2  # of the time for epochs beyond those asked for: a training is not cut, and the machine may get slower
-AFTER_S = 90.0  # export and checks, and what starting the evaluation takes
-EVALUATING = 3.0  # times a validation of as many images in training: the evaluation decodes them and knows two models
+AFTER_S = 90.0  # loading, export and checks
+EVALUATING = 3.0  # times a validation of as many images: 1.1 were measured, and 2.2 beside a blessed model
 
 
 @dataclasses.dataclass(frozen=True)
