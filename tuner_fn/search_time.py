@@ -168,10 +168,16 @@ class TimedTuner(ReportedTuner):
         if found is None and pace is None:
             return
         if found is None:
-            about = {"epochs": self.config.training.epochs, "trial_epochs": self.oracle.max_epochs}
-            about |= {"final_epochs": self._final_epochs(), "trainings": self.max_trainings}
-            times = {"slower": self._slower, "after_s": self._clock.reserved_s}
-            room = allotment.Room(left_s, pace.seconds(1, 1), **about, **times)
+            room = allotment.Room(
+                left_s,
+                pace.seconds(1, 1),
+                self.config.training.epochs,
+                self.oracle.max_epochs,
+                final_epochs=self._final_epochs(),
+                trainings=self.max_trainings,
+                slower=self._slower,
+                after_s=self._clock.reserved_s,
+            )
             found = allotment.allot(room, self.oracle.epochs_given(self.oracle.end_order))
             progress.emit("note", text=found.text(room, self.max_minutes))
             found = dataclasses.replace(found, minutes=self.max_minutes)
