@@ -91,7 +91,7 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
 
 def _test_share(info: dataset_info.DatasetInfo, config: ExperimentConfig) -> float:
     """Counts the test images for each image of the val split, which ingestion has cut into tiles."""
-    count = info.num_examples["test"] * tiles.parse_grid(config.input.tile).count
+    count = info.num_examples.get("test", 0) * tiles.parse_grid(config.input.tile).count
     return count / max(info.num_examples["val"], 1)
 
 
