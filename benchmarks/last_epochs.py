@@ -15,7 +15,7 @@ import json
 import pathlib
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable
 
 import keras
 import numpy as np
@@ -37,7 +37,7 @@ class Averages(keras.callbacks.Callback):
     Attributes:
         first: epoch from 0 that counts first.
         count: epochs summed.
-        sums: of all variables that training changes by gradients or statistics, float64.
+        sums: of each weight and each moving statistic, float64.
     """
 
     def __init__(self, first: int) -> None:
@@ -100,21 +100,21 @@ def _train(task: str, seed: int, folder: pathlib.Path) -> dict[str, float]:
             for variable, total in zip(detector.weights, averages.sums, strict=True):
                 variable.assign((total / averages.count).astype(np.asarray(variable).dtype))
         found[name] = float(test.metrics(detector)["AP50"])
-        estimate_batch_norm(detector, lambda: images.images(BATCH))
+        estimate_batch_norm(detector, images.images(BATCH))
         found[f"{name}, batch norm re-estimated"] = float(test.metrics(detector)["AP50"])
     return found
 
 
-def estimate_batch_norm(detector: Detector, batches: Callable[[], object]) -> None:
+def estimate_batch_norm(detector: Detector, batches: Iterable[object]) -> None:
     """Sets the moving statistics of all batch norms to their means over batches of images.
 
     Args:
         detector: whose statistics change.
-        batches: returns uint8 [B, H, W, 3] in turn.
+        batches: uint8 [B, H, W, 3] each.
     """
     norms = [layer for layer in detector.network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     before = [layer.momentum for layer in norms]
-    for number, images in enumerate(batches()):
+    for number, images in enumerate(batches):
         for layer in norms:
             layer.momentum = number / (number + 1.0)  # so that the moving average is that of all batches
         detector(images, training=True)

@@ -83,7 +83,7 @@ def make(tmp_path, process, strategy: str = "random", **settings) -> DetectionTu
     config = settings.pop("config", ExperimentConfig())
     names = {"max_minutes", "trial_timeout_s", "max_disk_bytes", "repeats", "limits", "fidelity", "second_objective"}
     names |= {"inherit", "early_stopping", "min_confidence", "reserved_s", "before_s", "max_trainings", "further_seeds"}
-    names |= {"test_share"}
+    names.add("test_share")
     names &= settings.keys()
     limits = {name: settings.pop(name) for name in names}
     defaults = {"max_epochs": 2, "seed": 0, "max_trials": 4}

@@ -20,7 +20,7 @@ class Clock:
     A later start finds in the cache what an earlier one did before its search; that time was spent all the same.
 
     Attributes:
-        reserved_s: seconds of them that come after the search; may be set while it runs.
+        reserved_s: as given; a new estimate may be set at any time.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Clock:
         Args:
             path: of the JSON file.
             max_minutes: of the run; None for no limit.
-            reserved_s: the attribute.
+            reserved_s: seconds of them that come after the search.
             before_s: seconds that this start has taken before the search.
         """
         self._path, self._max_minutes = pathlib.Path(path), max_minutes

@@ -248,11 +248,18 @@ class Finalists:
         known = decision is not None and decision.seeds >= self._repeats
         return known and is_open(decision.confidence, self._min_confidence)
 
-    def to_come(self, rows: Sequence[Row]) -> list[Row]:
-        """Lists the row of each training that is left, at most; none where there is no pair yet."""
-        found = self._pair(rows) or ()
+    def to_come(self, rows: Sequence[Row]) -> list[tuple[Row, int]]:
+        """Lists row and epochs of each training that is left, at most; none where there is no pair yet.
+
+        With the first seed a finalist continues its own trial, if that is a part of a whole training.
+        """
+        found, others = self._pair(rows) or (), heirs(rows)
+        begun = {row["trial"]: row["epochs"] for row in found if self._whole and row["trial"] not in others}
         return [
-            row for seed in self._seeds[: self._repeats] for row in found if str(seed) not in self._known(row, rows)
+            (row, self._max_epochs - int(begun.get(row["trial"], 0) if seed == self._seeds[0] else 0))
+            for seed in self._seeds[: self._repeats]
+            for row in found
+            if str(seed) not in self._known(row, rows)
         ]
 
     def trials(self, rows: Sequence[Row]) -> list[str]:

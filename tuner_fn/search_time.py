@@ -271,10 +271,10 @@ class TimedTuner(ReportedTuner):
         rows = self._trial_rows()
         to_come, finalists = self._finalists.to_come(rows), self._finalists.trials(rows)
         known = {row["trial"]: row["epoch_seconds"] or 0.0 for row in rows}
-        paces = [known[row["trial"]] for row in to_come]
-        slowest = max([*paces, own_s, *map(known.get, finalists)]) or self._measured_s
+        slowest = max([own_s, *map(known.get, finalists)]) or self._measured_s
         if finalists:
-            repeats_s = self._slower * sum(paces) * self.oracle.max_epochs + len(paces) * _TRAINING_S
+            trainings_s = sum(epochs * known[row["trial"]] for row, epochs in to_come)
+            repeats_s = self._slower * trainings_s + len(to_come) * _TRAINING_S
         else:  # half of the epochs are the start's
             pace = statistics.mean([self._measured_s, max(self._measured_s, own_s)])
             repeats_s = self._finalists.num_epochs * (self._slower * pace + _TRAINING_S / self.oracle.max_epochs)

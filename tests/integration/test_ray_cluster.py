@@ -102,7 +102,8 @@ def test_a_node_that_is_lost_costs_its_training_an_epoch(tmp_path, cluster, proc
     cluster.add_node(**NODE)
     assert [[report["epoch"] for report in history] for history in histories] == [list(range(1, epochs + 1))] * 2
     assert all(own == sorted(set(own)) for own in reports)  # no epoch is told twice
-    assert any(note.startswith("A training on the Ray cluster was lost") for note in notes), notes
+    (said,) = (note for note in notes if not note.startswith("Waiting for the Ray cluster"))  # as on a slow machine
+    assert said.startswith("A training on the Ray cluster was lost")
     trained = [(tmp_path / f"worker_{number}.log").read_text().count("epoch trained") for number in (1, 2)]
     assert sorted(trained)[0] == epochs
     assert epochs <= sorted(trained)[1] <= epochs + 1

@@ -123,6 +123,20 @@ def test_the_start_stays_where_its_challenger_is_behind_and_that_gets_no_further
     assert found.confidence < 0.5
 
 
+def test_the_trainings_to_come_are_counted_without_the_epochs_that_a_trial_has_had(tmp_path) -> None:
+    rows = board(row(0, 0.4), row(1, 0.5, epochs=3))
+    assert found_to_come(make(tmp_path, repeats=2), rows) == [("1", 1), ("0", WHOLE), ("1", WHOLE)]
+    less = make(tmp_path, repeats=2, has_fidelity=True)  # trials have less data than these trainings
+    assert found_to_come(less, rows) == [("0", WHOLE), ("1", WHOLE)] * 2
+    inherited = board(row(0, 0.4), row(1, 0.5, epochs=3, inherited="0"))  # they begin from scratch
+    heir = make(tmp_path, repeats=2, inherits=True)
+    assert found_to_come(heir, inherited) == [("1", WHOLE), ("0", WHOLE), ("1", WHOLE)]
+
+
+def found_to_come(known: Finalists, rows: list[dict]) -> list[tuple[str, int]]:
+    return [(one["trial"], epochs) for one, epochs in known.to_come(rows)]
+
+
 def test_a_challenger_that_is_better_but_not_surely_gets_further_seeds_until_it_is_decided(tmp_path) -> None:
     rows = board(row(0, 0.50), row(1, 0.53))
     known = make(tmp_path, repeats=1, further_seeds=2)

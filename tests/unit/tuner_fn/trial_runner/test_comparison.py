@@ -125,6 +125,8 @@ def test_configurations_that_went_on_are_trained_whole_for_the_comparison(proces
     assert len({json.dumps(row["hyperparameters"]) for row in finalists}) == len(finalists) == 2
     repeated = [job for job in process.jobs if "repeat_" in job.checkpoint]
     assert {job.epochs for job in repeated} == {4}
+    continued = [(job.settings["training"]["seed"], job.start_from is not None) for job in repeated]
+    assert sorted(continued) == [(0, True), (1, False), (1, False)]  # the start was not finished
     assert not list((tmp_path / "search").glob("repeat_*"))
 
 
