@@ -127,7 +127,7 @@ def leaderboard(trials: Iterable[Trial], fidelity: str = "") -> list[dict[str, A
 
     Returns:
         One row a trial: rank (None where failed), trial, score (the objective), AP, AP50, epochs (those of its parent
-        included), fidelity, seconds (of its own epochs), epoch_seconds (their mean but for the first, which traces),
+        included), fidelity, seconds (of its own epochs), epoch_seconds (their median but for the first, which traces),
         the costs of `costs.UNITS`, status, reason (it failed or was stopped early), parent (the one it
         continued from), inherited (the one whose weights it began with) and hyperparameters.
     """

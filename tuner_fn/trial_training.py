@@ -165,7 +165,7 @@ class TrialTuner(TimedTuner):
             del values[INHERITED]
         found = {f"{ON_VAL}{name}": float(last[name]) for name in dict.fromkeys(("AP", "AP50", "AP75", self.metric))}
         seconds = [report["seconds"] for report in history[values["tuner/initial_epoch"] :]]
-        pace = statistics.mean(seconds[1:] or seconds)  # the first one traces
+        pace = statistics.median_low(seconds[1:] or seconds)  # the first one traces, and so does the first validation
         return {**found, "epochs": len(history), "seconds": sum(seconds), "epoch_seconds": pace, **outcome.costs}
 
     def _about(self, trial: Trial) -> dict[str, Any]:

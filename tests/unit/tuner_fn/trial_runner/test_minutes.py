@@ -1,5 +1,6 @@
 """What the minutes of a search are spent on; the seconds are counted by hand."""
 
+import itertools
 import json
 import time
 import types
@@ -231,6 +232,14 @@ def test_what_each_training_traces_once_is_not_counted_as_time_of_every_epoch(pr
     rows = search(tuner)
     assert (rows[0]["seconds"], rows[0]["epoch_seconds"]) == (12.0, 1.0)
     assert tuner.end_reason == "the 3 minutes are over, but for 42 s that the trainings after the search need"
+
+
+def test_what_the_first_validation_traces_is_not_counted_as_time_of_every_epoch(process, tmp_path) -> None:
+    """Trials of four epochs are validated after the last one, which then takes 19 s; the first takes 9 s."""
+    seconds = itertools.cycle([9.0, 1.0, 2.0, 19.0])
+    process.epoch_s = lambda rate: next(seconds)
+    rows = search(make(tmp_path, process, **MINUTES | {"max_trials": 3}))
+    assert [row["epoch_seconds"] for row in rows] == [2.0] * 3
 
 
 def test_a_presets_minutes_are_spent_on_so_many_trainings_at_most(process, tmp_path, clock) -> None:
